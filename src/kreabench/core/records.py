@@ -1,0 +1,222 @@
+"""What happened: one frozen record a line of the journal. Absent is None, never 0.
+
+Kinds: `load`, `warmup`, `sample` (the final state of a request), `failure` (a load, warm-up or attempt that failed
+but does not end its request), `skip`. A later `sample` line of the same request replaces the earlier one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+"""Of run.json, journal.jsonl and scores.jsonl; raised whenever a reader of today would misread a file of tomorrow."""
+
+FAILURE_TYPES = (
+    "out_of_memory",
+    "crashed",
+    "timeout",
+    "load_failed",
+    "invalid_request",
+    "content_policy",
+    "authentication",
+    "rate_limited",
+    "server_error",
+    "network",
+    "bad_image",
+    "wrong_size",
+    "storage",
+    "internal",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why something failed."""
+
+    type: str
+    """One of FAILURE_TYPES."""
+    stage: str
+    message: str
+    remedy: str
+    transient: bool
+    """Whether `resume` tries the request again without being asked to."""
+    signal: int | None = None
+    """Signal that ended the worker, if one did."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timings:
+    """Where the time of one request went, on one monotonic clock."""
+
+    end_to_end_s: float
+    stages_s: dict[str, float]
+    """In order of occurrence; with `residual_s` they sum to `end_to_end_s`."""
+    residual_s: float
+    """Time that no stage explains; may be slightly negative through rounding."""
+    steps_s: tuple[float, ...] = ()
+    """Each denoising step, local back ends only."""
+    first_call: bool = False
+    """First call of this setting after a load; such a sample is never a timing."""
+    resolution_s: float | None = None
+    """How coarsely the stages of a hosted request could be seen (the polling interval); None for local."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """Peaks during one request, in bytes."""
+
+    peak_rss_bytes: int | None
+    """Resident memory of the worker process on the host."""
+    peak_allocated_bytes: int | None = None
+    """Of torch's allocator on the device; None without one."""
+    peak_reserved_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostedCall:
+    """What a hosted service said about one request."""
+
+    service_request_id: str
+    attempts: int
+    polls: int
+    queue_s: float | None
+    inference_s: float | None
+    """As the service reports it, on its own clock."""
+    runner: str | None
+    billable_units: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """Dollars of one request and where the figure comes from."""
+
+    usd: float | None
+    basis: Literal["billed", "price_list", "device_hour", "none"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageRecord:
+    """One delivered picture, as stored."""
+
+    index: int
+    path: str
+    """Relative to the run directory, with forward slashes."""
+    sha256: str
+    size_bytes: int
+    width: int
+    height: int
+    format: str
+    """What the file is, read from its content: png, jpeg or webp."""
+    seed: int | None
+    nsfw: bool | None
+    """None where no safety checker looked."""
+    degenerate: str | None
+    """`black` or `constant`; such pictures are kept out of quality metrics."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadRecord:
+    """A model was loaded."""
+
+    kind: Literal["load"] = "load"
+    group_id: str
+    target: str
+    started_utc: str
+    load_s: float
+    identity: dict[str, Any]
+    """Back end's own account: model, revision, weights hash where cheap, device, dtype, package versions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WarmupRecord:
+    """A call that was thrown away on purpose."""
+
+    kind: Literal["warmup"] = "warmup"
+    group_id: str
+    setting_id: str
+    started_utc: str
+    timings: Timings
+    cost: Cost
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleRecord:
+    """The final state of one request: delivered, or failed for good."""
+
+    kind: Literal["sample"] = "sample"
+    request_id: str
+    setting_id: str
+    group_id: str
+    prompt_id: str
+    seed: int
+    repeat: int
+    attempt: int
+    """1 for the first; a later attempt is delivered but never a timing."""
+    status: Literal["ok", "failed"]
+    started_utc: str
+    steps_run: int | None = None
+    timings: Timings | None = None
+    timing_valid: bool = False
+    """Whether these timings may enter a median: first attempt, not a first call, nothing in the way."""
+    memory: Memory | None = None
+    hosted: HostedCall | None = None
+    cost: Cost
+    images: tuple[ImageRecord, ...] = ()
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailureRecord:
+    """Something failed that does not end a request: a load, a warm-up, an attempt that is tried again."""
+
+    kind: Literal["failure"] = "failure"
+    group_id: str
+    setting_id: str | None
+    request_id: str | None
+    attempt: int
+    started_utc: str
+    error: Failure
+    cost: Cost = field(default_factory=lambda: Cost(usd=None, basis="none"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SkipRecord:
+    """A point of the matrix that this target cannot do."""
+
+    kind: Literal["skip"] = "skip"
+    target: str
+    acceleration: str
+    steps: int
+    guidance: float
+    size: str
+    num_images: int
+    output_format: str
+    reason: str
+
+
+Record = LoadRecord | WarmupRecord | SampleRecord | FailureRecord | SkipRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreRecord:
+    """One metric of one image."""
+
+    request_id: str
+    image_index: int
+    image_sha256: str
+    metric: str
+    """Configured name."""
+    identity: str
+    """Hash of the metric's kind, version, options and weights; scores of two identities are never mixed."""
+    status: Literal["ok", "infinite", "not_applicable", "failed"]
+    value: float | None
+    """Set exactly when status is ok. `infinite` is the PSNR of two equal pictures."""
+    reason: str = ""
+    """Why it is not_applicable or failed; empty for ok."""
+    reference_sha256: str | None = None
+    """The picture it was compared with, for fidelity metrics."""
+    truncated: bool = False
+    """The prompt did not fit the text encoder and was cut."""
+    untrained: bool = False
+    """The metric's own weights are random: the value shows plumbing only."""

@@ -1,0 +1,283 @@
+"""What is asked: frozen, validated, complete. Nothing here has run yet.
+
+`config/` makes these from the composed configuration; they are stored in run.json, and the plan is a pure function
+of an `ExperimentSpec`. Units are in the field names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+TaskKind = Literal["text-to-image", "image-to-image", "redux"]
+OutputFormat = Literal["png", "jpeg"]
+
+PRESET_SIZES: dict[str, tuple[int, int]] = {
+    "square_hd": (1024, 1024),
+    "square": (512, 512),
+    "portrait_4_3": (768, 1024),
+    "portrait_16_9": (576, 1024),
+    "landscape_4_3": (1024, 768),
+    "landscape_16_9": (1024, 576),
+}
+"""Width and height in pixels of the named sizes of the fal API; local targets understand the same names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a target accepts; both ends of a range are allowed values."""
+
+    steps: tuple[int, int]
+    guidance: tuple[float, float]
+    num_images: tuple[int, int]
+    output_formats: tuple[OutputFormat, ...]
+    size_multiple: int
+    """Width and height must be multiples of this many pixels."""
+    min_side_px: int
+    max_pixels: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Defaults:
+    """What the word `default` in an axis means for this target."""
+
+    steps: int
+    guidance: float
+    size: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriceSpec:
+    """Price of a hosted endpoint: data, with where and when it was read."""
+
+    usd_per_megapixel: float
+    megapixel_pixels: int
+    """Pixels in a billed megapixel: 1_000_000 or 1_048_576."""
+    round_up: bool
+    """Whether each image is rounded up to the next whole megapixel."""
+    source: str
+    date: str
+    """ISO date on which the price was read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpectedTime:
+    """A rough guess used by `kreabench plan` alone; never mixed with measurements."""
+
+    load_s: float
+    base_s: float
+    """Seconds an image that do not depend on steps or size."""
+    step_megapixel_s: float
+    """Seconds for one step of one megapixel (1_048_576 pixels)."""
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceSpec:
+    """A loopback service that the run starts before a load group and stops after it."""
+
+    kind: Literal["fal-emulator"]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetSpec:
+    """A model on a back end."""
+
+    name: str
+    backend: str
+    """A row of `backends.table`."""
+    task: TaskKind
+    model: str
+    """Hub id, directory, `builtin:NAME`, or endpoint id of a hosted service."""
+    revision: str | None
+    hosted: bool
+    untrained: bool
+    """The weights say nothing about any real model; brands every report."""
+    emulated: bool
+    """The service is a loopback stand-in; brands every report."""
+    defaults: Defaults
+    limits: Limits
+    accelerations: tuple[str, ...] | None
+    """Acceleration levels that a hosted endpoint takes; None for local targets, which are limited by features."""
+    price: PriceSpec | None
+    usd_per_hour: float | None
+    """What an hour of the device costs; None when nobody said, and then no dollars are printed."""
+    expected: ExpectedTime | None
+    service: ServiceSpec | None
+    key_env: str | None
+    """Name of the environment variable that holds the key; the key itself is nowhere in a spec."""
+    options: dict[str, Any]
+    """The back end's own options, complete and validated against its options class."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccelerationSpec:
+    """A named way to go faster."""
+
+    name: str
+    description: str
+    hosted: str | None
+    """The level asked of a hosted endpoint; None where a hosted service has no such thing."""
+    features: dict[str, dict[str, Any]]
+    """Feature name of `backends.accelerations` → its parameters, for local targets."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AxesSpec:
+    """The lists that are multiplied. `default` stands for the target's own default."""
+
+    steps: tuple[int | str, ...]
+    guidance: tuple[float | str, ...]
+    size: tuple[str, ...]
+    num_images: tuple[int, ...]
+    output_format: tuple[OutputFormat, ...]
+    exclude: tuple[dict[str, Any], ...] = ()
+    """Partial settings to leave out; a value may be a list, meaning any of these."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """One prompt. Its text is data from outside: never markup, never a path, never interpolated."""
+
+    id: str
+    text: str
+    category: str | None = None
+    look_for: str | None = None
+    """What a person should check in the picture."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceSpec:
+    """Which setting the others are measured against: same target, size, guidance, count and format."""
+
+    acceleration: str
+    steps: int | Literal["default", "max"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricSpec:
+    """One configured metric; two of one kind may be asked for under two names."""
+
+    name: str
+    kind: str
+    """A row of `metrics.table`."""
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineSpec:
+    """How requests are executed; changes no result, so it is no part of the plan's identity."""
+
+    kind: Literal["local"]
+    sample_timeout_s: float
+    warmup_timeout_s: float
+    load_timeout_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExperimentSpec:
+    """Everything asked of one run."""
+
+    name: str
+    description: str
+    targets: tuple[TargetSpec, ...]
+    accelerations: tuple[AccelerationSpec, ...]
+    axes: AxesSpec
+    prompts: tuple[Prompt, ...]
+    seeds: tuple[int, ...]
+    repeats: int
+    warmup: int
+    """Calls of each setting that are thrown away after each load."""
+    order_seed: int
+    reference: ReferenceSpec
+    metrics: tuple[MetricSpec, ...]
+    engine: EngineSpec
+    budget_usd: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """One point of the matrix: what is compared. Made by the plan."""
+
+    id: str
+    """Hash of everything here and of the target's and the acceleration's identity; stable across runs."""
+    target: str
+    task: TaskKind
+    acceleration: str
+    steps: int
+    guidance: float
+    width: int
+    height: int
+    num_images: int
+    output_format: OutputFormat
+    load_key: str
+    """Settings with one load key share a loaded model."""
+    reference_id: str | None
+    """The setting that fidelity is measured against; its own id for the reference, None where none is planned."""
+
+    @property
+    def label(self) -> str:
+        """For people; unique within a plan only together with `id`."""
+        images = f" ×{self.num_images}" if self.num_images > 1 else ""
+        return (
+            f"{self.target} {self.acceleration} {self.steps} steps g{self.guidance:g} "
+            f"{self.width}×{self.height}{images} {self.output_format}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One setting × prompt × seed × repeat."""
+
+    id: str
+    setting_id: str
+    prompt_id: str
+    prompt: str
+    seed: int
+    """Image k of the request is drawn with seed + k where the back end lets us choose."""
+    repeat: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SkippedSetting:
+    """A point of the matrix that cannot be done, and why."""
+
+    target: str
+    acceleration: str
+    steps: int
+    guidance: float
+    size: str
+    num_images: int
+    output_format: OutputFormat
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadGroup:
+    """Settings that share one loaded model, and their requests in the order of execution."""
+
+    id: str
+    """The load key."""
+    target: TargetSpec
+    accelerations: tuple[AccelerationSpec, ...]
+    settings: tuple[Setting, ...]
+    requests: tuple[Request, ...]
+    warmup: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A pure function of an `ExperimentSpec`: what will be done, in which order."""
+
+    hash: str
+    """Hash of all that decides what is measured (not of engine, budget, metrics or names of people)."""
+    groups: tuple[LoadGroup, ...]
+    skipped: tuple[SkippedSetting, ...]
+    excluded: int
+    """Points left out by `axes.exclude`."""
+    settings: tuple[Setting, ...] = field(default=())
+
+    @property
+    def request_count(self) -> int:
+        return sum(len(group.requests) for group in self.groups)

@@ -1,0 +1,35 @@
+"""The seam to every engine, local or distributed: load groups go in, records come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from kreabench.core.records import Record
+from kreabench.core.specs import LoadGroup, Request
+
+Admit = Callable[[LoadGroup, Request | None], None]
+"""Asked before each request (None: a warm-up call) is sent; raises BudgetReached when its price could pass the budget."""
+
+MAX_WORKER_DEATHS = 2
+"""A request that was in hand when this many workers died is recorded as failed and not tried again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupWork:
+    """What is left to do of one load group."""
+
+    group: LoadGroup
+    pending: tuple[Request, ...]
+    """In the order of the plan, less what the journal already holds."""
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    """Request id → attempts already journalled as failures (worker deaths), from before a resume."""
+
+
+class Engine(Protocol):
+    """Executes load groups. The caller journals each record before it asks for the next one."""
+
+    def run(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Iterator[Record]:
+        """Yield every record as it happens. Closing the iterator, or any exception, stops all workers first."""

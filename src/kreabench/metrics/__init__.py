@@ -1,0 +1,1 @@
+"""Metrics: one score per image. They know neither each other nor the back ends."""
