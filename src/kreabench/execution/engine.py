@@ -11,7 +11,7 @@ from kreabench.core.records import Record
 from kreabench.core.specs import LoadGroup, Request
 
 Admit = Callable[[LoadGroup, Request | None], None]
-"""Asked before each request (None: a warm-up call) is sent; raises BudgetReached when its price could pass the budget."""
+"""Asked before each request (None: a warm-up) is sent; raises BudgetReached when its price could pass the budget."""
 
 MAX_WORKER_DEATHS = 2
 """A request that was in hand when this many workers died is recorded as failed and not tried again."""

@@ -37,7 +37,7 @@ class Metric(Protocol):
     """Made with its options as keyword arguments (already validated against the row's options class)."""
 
     def open(self) -> dict[str, Any]:
-        """Load weights; return the identity: version, weights and their hash (JSON values). Raises EnvironmentProblem."""
+        """Load weights; return the identity: version, weights, hash (JSON values). Raises EnvironmentProblem."""
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:
         """One score an item, in order. Never raises for one bad item: that one is `failed` with a reason."""
