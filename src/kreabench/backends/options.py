@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
@@ -43,3 +43,37 @@ class FakeOptions:
     latency_s: float = 0.005
     faults: tuple[dict[str, Any], ...] = ()
     """See `backends.fake`: what goes wrong for which prompts."""
+    state_dir: str | None = None
+    """Existing folder where faults with `times` are counted across workers; needed by these alone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FalEmulatorOptions:
+    """The loopback fal: what `target.<name>.service.options` accepts, and `kreabench fal-emulator` as arguments."""
+
+    images: Literal["pipeline", "patterns"] = "pipeline"
+    """`pipeline` draws with the local back end; `patterns` draws at once and imports no torch."""
+    model: str = "builtin:mini"
+    """What the pipeline loads: a Hub id, a directory or `builtin:NAME`."""
+    pipeline: dict[str, Any] = field(
+        default_factory=lambda: {"device": "cpu", "dtype": "float32", "max_sequence_length": 64, "torch_threads": 1}
+    )
+    """Options of the local back end."""
+    accelerations: dict[str, dict[str, dict[str, Any]]] = field(
+        default_factory=lambda: {
+            "none": {},
+            "regular": {"first_block_cache": {"threshold": 0.05}},
+            "high": {"first_block_cache": {"threshold": 0.15}},
+        }
+    )
+    """Level asked by the client → features of the local back end that can be switched between calls."""
+    queue_s: float = 0.0
+    """Each request waits at least this long in the queue."""
+    inference_s: float = 0.0
+    """Each request runs at least this long."""
+    megapixel_pixels: int = 1_000_000
+    """Pixels in a billed megapixel."""
+    seed: int | None = None
+    """Seeds the seeds of requests that bring none; None takes new ones each time."""
+    truth_log: str | None = None
+    """File for what really happened, one JSON line a request; None writes none."""

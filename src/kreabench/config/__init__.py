@@ -1,0 +1,1 @@
+"""From Hydra's composed configuration to frozen specs. The only place that knows Hydra, OmegaConf and pydantic."""

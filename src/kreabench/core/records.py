@@ -79,6 +79,8 @@ class HostedCall:
 
     service_request_id: str
     attempts: int
+    """1, and one more for each read (status, result, picture) that a fault of the connection made us repeat; such a
+    sample is no timing. The request itself is never sent twice."""
     polls: int
     queue_s: float | None
     inference_s: float | None

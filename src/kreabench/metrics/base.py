@@ -20,7 +20,7 @@ class ScoreItem:
     reference: Image | None
     """RGB picture of the reference setting, same prompt, seed, repeat and index; None where the metric needs none."""
     lossy: bool
-    """Whether the picture or its reference came as JPEG or lossy WebP."""
+    """Whether the picture or its reference is stored in a format that can lose detail (any but PNG)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,12 @@ class Metric(Protocol):
     """Made with its options as keyword arguments (already validated against the row's options class)."""
 
     def open(self) -> dict[str, Any]:
-        """Load weights; return the identity: version, weights, hash (JSON values). Raises EnvironmentProblem."""
+        """Load weights; return the identity: version, weights, hash (JSON values). Raises EnvironmentProblem.
+
+        The identity holds all that changes a score and nothing else; `untrained: True` in it says that the metric's
+        own weights are random. Keys of problems are given from `options` on (`options.weights`): the scoring stage
+        knows the metric's configured name.
+        """
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:
         """One score an item, in order. Never raises for one bad item: that one is `failed` with a reason."""

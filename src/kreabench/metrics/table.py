@@ -35,7 +35,7 @@ METRICS: dict[str, MetricRow] = {
         range=(0.0, 100.0),
         needs_reference=False,
         summary="how well the picture fits its prompt (CLIP score)",
-        bias="sees a bag of words, reads 77 tokens, and punishes rich detail",
+        bias="sees a bag of words and the centred square, reads 77 tokens, and punishes rich detail",
     ),
     "psnr": MetricRow(
         location="kreabench.metrics.fidelity:Psnr",

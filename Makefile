@@ -1,0 +1,48 @@
+# `make demo` and `make test` do all their own set-up; a second call starts at once.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.PHONY: help demo test lint types format bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (about 5 GB, a few minutes; once)"
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "kreabench needs Python 3.11 to 3.13; name one with PYTHON=..."'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	@touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)  ## run the demo experiment and say where its report is
+	$(BIN)/kreabench run experiment=demo
+
+test: $(INSTALLED_DEV)  ## the tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(INSTALLED_DEV)  ## style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED_DEV)  ## static types
+	$(BIN)/mypy
+
+format: $(INSTALLED_DEV)  ## put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED_DEV)  ## speed of the tool itself, as ratios within one run
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/run_directory.py
+	$(BIN)/python benchmarks/harness_cost.py
+
+clean:  ## remove what the tools left behind, not the runs
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

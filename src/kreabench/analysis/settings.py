@@ -1,0 +1,244 @@
+"""One summary a setting: how long, how much memory, how many dollars, how good, and on how many samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kreabench.analysis.estimates import Estimate, latency_quantile, median, prompt_mean
+from kreabench.core.specs import MetricSpec, Plan, Setting
+
+PERCENTILES = (0.90, 0.95, 0.99)
+"""Computed wherever there are enough timings."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageMedian:
+    """Where the time of a setting goes; medians of stages need not sum to the median of the whole."""
+
+    name: str
+    """Stage as the back end names it; `unexplained` is the residual."""
+    median_s: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PeakMemory:
+    """Peak memory over the delivered samples of a local setting, in bytes."""
+
+    kind: Literal["allocated", "resident"]
+    """`allocated`: by torch on the device; `resident`: of the worker process on the host, where there is no device."""
+    max_bytes: int
+    median_bytes: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CostSummary:
+    """Dollars of a setting. Warm-ups belong to no sample and are not in here."""
+
+    usd_per_image: float | None
+    """Dollars of the priced, delivered samples over their pictures; None when none has a price."""
+    priced_images: int
+    """Pictures behind `usd_per_image`."""
+    usd: float | None
+    """All samples of the setting, failed ones included; None when none has a price."""
+    usd_failed: float | None
+    """What failed samples cost, where that is known."""
+    bases: tuple[str, ...]
+    """Where the dollars come from: billed, price_list, device_hour."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricSummary:
+    """One metric over the delivered pictures of a setting; every picture is in exactly one of the counts."""
+
+    name: str
+    kind: str
+    mean: Estimate | None
+    """Over prompts, of the pictures with a finite score; None when there are none."""
+    scored: int
+    """Pictures with a finite score."""
+    infinite: int
+    """Pictures identical to their reference; not in the mean."""
+    not_applicable: int
+    failed: int
+    unscored: int
+    """Pictures that have not been scored yet."""
+    reasons: tuple[str, ...]
+    """Why scores are missing (not applicable, failed), commonest first."""
+    truncated: int
+    """Pictures whose prompt was cut to fit the metric's text encoder."""
+    untrained: bool
+    """The metric's own weights are random."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettingSummary:
+    """What happened at one setting."""
+
+    setting: Setting
+    requested: int | None
+    """Requests planned; None when the caller did not say."""
+    ok: int
+    """Requests that delivered."""
+    failed: int
+    """Requests that failed for good."""
+    images: int
+    """Pictures delivered."""
+    degenerate: int
+    """Of these, black or of one colour."""
+    latency: Estimate | None
+    """Median end-to-end seconds, one value a request, over samples whose timing is valid."""
+    percentiles: Mapping[float, Estimate]
+    """p → end-to-end seconds, only where there are enough timings."""
+    stages: tuple[StageMedian, ...]
+    """Over the same samples as `latency`, in order of occurrence."""
+    stage_resolution_s: float | None
+    """How coarsely the stages of a hosted setting could be seen at worst; None for local."""
+    memory: PeakMemory | None
+    """None for hosted settings, whose service does not tell."""
+    cost: CostSummary
+    metrics: tuple[MetricSummary, ...]
+    """In the order of the metrics asked for."""
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether fidelity is measured against this setting."""
+        return self.setting.reference_id == self.setting.id
+
+
+def summarise(
+    table: pd.DataFrame,
+    settings: Sequence[Setting],
+    metrics: Sequence[MetricSpec],
+    *,
+    requested: Mapping[str, int] | None = None,
+) -> tuple[SettingSummary, ...]:
+    """One summary for each of `settings`, in order, also for those without a sample.
+
+    `table` is the table of samples (`rundir.table`), one row a picture; `requested` maps setting ids to the number
+    of planned requests.
+    """
+    parts = {str(key): part for key, part in table.groupby("setting_id", sort=False)}
+    empty = table.iloc[:0]
+    return tuple(
+        _summarise_one(parts.get(setting.id, empty), setting, metrics, requested.get(setting.id) if requested else None)
+        for setting in settings
+    )
+
+
+def requested_by_setting(plan: Plan) -> dict[str, int]:
+    """Setting id → number of planned requests."""
+    return dict(Counter(request.setting_id for group in plan.groups for request in group.requests))
+
+
+def _summarise_one(
+    rows: pd.DataFrame, setting: Setting, metrics: Sequence[MetricSpec], requested: int | None
+) -> SettingSummary:
+    samples = rows.drop_duplicates("request_id")
+    delivered = samples[samples["status"] == "ok"]
+    images = rows[(rows["status"] == "ok") & rows["image_index"].notna()]
+    timed = delivered[delivered["timing_valid"].isin([True])]
+    seconds = _numbers(timed, "end_to_end_s")
+    quantiles = {p: latency_quantile(seconds, p) for p in PERCENTILES}
+    return SettingSummary(
+        setting=setting,
+        requested=requested,
+        ok=len(delivered),
+        failed=int((samples["status"] == "failed").sum()),
+        images=len(images),
+        degenerate=int(images["degenerate"].notna().sum()),
+        latency=median(seconds),
+        percentiles={p: estimate for p, estimate in quantiles.items() if estimate is not None},
+        stages=_stages(timed),
+        stage_resolution_s=max(_numbers(timed, "resolution_s").tolist(), default=None),
+        memory=_memory(delivered),
+        cost=_cost(samples, delivered, images),
+        metrics=tuple(_metric(images, spec) for spec in metrics),
+    )
+
+
+def _stages(timed: pd.DataFrame) -> tuple[StageMedian, ...]:
+    columns = {
+        column.removeprefix("stage_").removesuffix("_s"): column
+        for column in map(str, timed.columns)
+        if column.startswith("stage_") and column.endswith("_s")
+    }
+    columns["unexplained"] = "residual_s"
+    values = {name: _numbers(timed, column) for name, column in columns.items()}
+    return tuple(
+        StageMedian(name=name, median_s=float(np.median(x)), n=int(x.size)) for name, x in values.items() if x.size
+    )
+
+
+def _memory(delivered: pd.DataFrame) -> PeakMemory | None:
+    """Hosted samples are left out: the process that waits for them holds no model."""
+    local = delivered[delivered["service_request_id"].isna()]
+    kinds: tuple[tuple[Literal["allocated", "resident"], str], ...] = (
+        ("allocated", "peak_allocated_bytes"),
+        ("resident", "peak_rss_bytes"),
+    )
+    for kind, column in kinds:
+        x = _numbers(local, column)
+        if x.size:
+            return PeakMemory(kind=kind, max_bytes=int(x.max()), median_bytes=float(np.median(x)), n=int(x.size))
+    return None
+
+
+def _cost(samples: pd.DataFrame, delivered: pd.DataFrame, images: pd.DataFrame) -> CostSummary:
+    priced = delivered[delivered["usd"].notna()]
+    priced_images = int(images["request_id"].isin(priced["request_id"]).sum())
+    everything, failures = _numbers(samples, "usd"), _numbers(samples[samples["status"] == "failed"], "usd")
+    return CostSummary(
+        usd_per_image=float(_numbers(priced, "usd").sum()) / priced_images if priced_images else None,
+        priced_images=priced_images,
+        usd=float(everything.sum()) if everything.size else None,
+        usd_failed=float(failures.sum()) if failures.size else None,
+        bases=tuple(sorted({str(basis) for basis in samples.loc[samples["usd"].notna(), "usd_basis"]})),
+    )
+
+
+def _metric(images: pd.DataFrame, spec: MetricSpec) -> MetricSummary:
+    column = f"score_{spec.name}"
+    if column not in images.columns:
+        images = images.assign(**{column: np.nan, f"{column}_status": None, f"{column}_reason": None})
+        images = images.assign(**{f"{column}_truncated": None, f"{column}_untrained": None})
+    status = images[f"{column}_status"]
+    value = _floats(images, column)
+    finite = (status == "ok").to_numpy(dtype=bool) & np.isfinite(value)
+    absent = images.loc[status.isin(["not_applicable", "failed"]), f"{column}_reason"]
+    counts = Counter(str(state) for state in status[status.notna()])
+    return MetricSummary(
+        name=spec.name,
+        kind=spec.kind,
+        mean=prompt_mean(value[finite], images.loc[finite, "prompt_id"].tolist()),
+        scored=int(finite.sum()),
+        infinite=counts["infinite"],
+        not_applicable=counts["not_applicable"],
+        failed=counts["failed"] + counts["ok"] - int(finite.sum()),
+        unscored=int(status.isna().sum()),
+        reasons=_commonest(absent.dropna()),
+        truncated=int(images[f"{column}_truncated"].isin([True]).sum()),
+        untrained=bool(images[f"{column}_untrained"].isin([True]).any()),
+    )
+
+
+def _commonest(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(text for text, _ in Counter(text for text in texts if text).most_common())
+
+
+def _floats(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    return np.asarray(pd.to_numeric(frame[column]).to_numpy(dtype=float, na_value=np.nan), dtype=float)
+
+
+def _numbers(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    """The values that are there."""
+    values = _floats(frame, column)
+    return values[np.isfinite(values)]

@@ -1,0 +1,261 @@
+"""A back end without a model: pictures drawn from hashes, and faults on demand. For testing everything around it.
+
+Each entry of `options.faults` is a mapping:
+
+    kind              what goes wrong, one of `FAULTS`; required
+    prompt_contains   only for prompts that contain this text
+    setting_contains  only for settings whose label contains this text
+    times             only this often, counted over all workers and resumes; needs `options.state_dir`
+    type              of an `error` or `fatal`: one of a record's failure types, `server_error` unless given
+
+The first entry that matches decides. Warm-up calls are calls like any other: a fault that is to hit a sample alone
+names a prompt that is not the first of its setting. Targets with counted faults need a `state_dir` each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import os
+import platform
+import resource
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kreabench.backends.base import GeneratedImage, Generation
+from kreabench.backends.options import FakeOptions
+from kreabench.core.errors import GenerationError, Problem
+from kreabench.core.records import FAILURE_TYPES, Memory, Timings
+from kreabench.core.registry import suggest
+from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FAULTS = {
+    "crash": "the process ends by SIGKILL",
+    "abort": "the process ends by SIGABRT, as after a failed assertion in native code",
+    "exit": "the process ends with exit code 3",
+    "hang": "the call never returns",
+    "error": "a typed failure",
+    "fatal": "a typed failure after which the process is of no more use",
+    "internal": "an exception that nobody expected",
+    "out_of_memory": "memory runs out",
+    "bad_image": "the first file is cut in half",
+    "load_error": "loading fails with a typed failure",
+    "load_crash": "the process ends by SIGKILL while loading",
+    "load_hang": "loading never returns",
+}
+"""Kinds of fault and what they do. Those that start with `load_` take no prompt and no setting."""
+
+_TEXTS = ("prompt_contains", "setting_contains")
+_TRANSIENT = frozenset({"rate_limited", "server_error", "network", "timeout"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One valid entry of `options.faults`."""
+
+    kind: str
+    prompt_contains: str = ""
+    setting_contains: str = ""
+    times: int | None = None
+    type: str = "server_error"
+
+
+class FakeBackend:
+    """Draws in `latency_s`; equal requests give equal files."""
+
+    def __init__(self) -> None:
+        self._options = FakeOptions()
+        self._faults: tuple[Fault, ...] = ()
+
+    @staticmethod
+    def check(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> tuple[Problem, ...]:
+        """What is wrong with the faults asked for."""
+        options = FakeOptions(**target.options)
+        key = f"target.{target.name}.options"
+        problems = [
+            problem
+            for index, fault in enumerate(options.faults)
+            for problem in _fault_problems(f"{key}.faults[{index}]", fault, options.state_dir)
+        ]
+        if options.state_dir is not None and not Path(options.state_dir).is_dir():
+            problems.append(Problem(key=f"{key}.state_dir", found=options.state_dir, expected="an existing folder"))
+        return tuple(problems)
+
+    def open(
+        self, target: TargetSpec, accelerations: Sequence[AccelerationSpec], settings: Sequence[Setting]
+    ) -> dict[str, Any]:
+        """Take `load_s`, and go wrong where asked to. Raises GenerationError."""
+        problems = self.check(target, accelerations)
+        if problems:
+            raise GenerationError("; ".join(map(str, problems)), type="load_failed", stage="load")
+        self._options = FakeOptions(**target.options)
+        self._faults = tuple(Fault(**fault) for fault in self._options.faults)
+        time.sleep(self._options.load_s)
+        fault = self._next_fault(load=True)
+        if fault is not None:
+            _go_wrong(fault, stage="load")
+        return {
+            "model": target.model,
+            "revision": target.revision,
+            "device": "cpu",
+            "versions": {"python": platform.python_version()},
+        }
+
+    def generate(self, setting: Setting, request: Request) -> Generation:
+        """Draw within `latency_s`, or go wrong where asked to. Raises GenerationError."""
+        fault = self._next_fault(load=False, prompt=request.prompt, label=setting.label)
+        if fault is not None and fault.kind != "bad_image":
+            _go_wrong(fault, stage="denoise")
+        latency = self._options.latency_s
+        marks = [time.perf_counter()]
+        for seconds in (0.1 * latency, *[0.8 * latency / setting.steps] * setting.steps):
+            time.sleep(seconds)
+            marks.append(time.perf_counter())
+        pictures = [draw(setting, request, index) for index in range(setting.num_images)]
+        time.sleep(0.1 * latency)
+        ended = time.perf_counter()
+        files = [_encode(picture, setting.output_format) for picture in pictures]
+        if fault is not None:
+            files[0] = files[0][: len(files[0]) // 2]
+        return Generation(
+            images=tuple(
+                GeneratedImage(content=content, seed=request.seed + index, nsfw=None)
+                for index, content in enumerate(files)
+            ),
+            timings=_timings(marks, ended),
+            memory=Memory(peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
+            steps_run=setting.steps,
+            hosted=None,
+        )
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _next_fault(self, *, load: bool, prompt: str = "", label: str = "") -> Fault | None:
+        for index, fault in enumerate(self._faults):
+            if (
+                fault.kind.startswith("load_") == load
+                and fault.prompt_contains in prompt
+                and fault.setting_contains in label
+                and self._is_due(index, fault)
+            ):
+                return fault
+        return None
+
+    def _is_due(self, index: int, fault: Fault) -> bool:
+        """Whether the fault has not gone off often enough; counts this time, before the process may end by it."""
+        if fault.times is None:
+            return True
+        assert self._options.state_dir is not None  # noqa: S101 - `check` saw to it
+        counter = Path(self._options.state_dir) / f"fault-{index}"
+        with counter.open("ab") as file:
+            if file.tell() >= fault.times:
+                return False
+            file.write(b".")
+        return True
+
+
+def draw(setting: Setting, request: Request, index: int) -> Image:
+    """Picture `index` of a request: a pattern of prompt and seed, from which few steps stray further than many."""
+    import PIL.Image
+
+    subject = _pattern(f"{request.prompt}\n{request.seed + index}", setting)
+    stray = _pattern(f"{setting.id}\n{request.prompt}\n{request.seed + index}", setting)
+    return PIL.Image.blend(subject, stray, 1.0 / (1.0 + setting.steps))
+
+
+def _pattern(key: str, setting: Setting) -> Image:
+    import PIL.Image
+
+    coarse = PIL.Image.frombytes("RGB", (8, 8), hashlib.shake_256(key.encode()).digest(8 * 8 * 3))
+    return coarse.resize((setting.width, setting.height), PIL.Image.Resampling.BICUBIC)
+
+
+def _encode(picture: Image, format_: str) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format=format_, compress_level=1, quality=95)
+    return file.getvalue()
+
+
+def _timings(marks: Sequence[float], ended: float) -> Timings:
+    """`marks`: the start, the end of the text encoding, the end of each step."""
+    stages = {"text_encode": marks[1] - marks[0], "denoise": marks[-1] - marks[1], "decode": ended - marks[-1]}
+    total = ended - marks[0]
+    return Timings(
+        end_to_end_s=total,
+        stages_s=stages,
+        residual_s=total - sum(stages.values()),
+        steps_s=tuple(later - earlier for earlier, later in itertools.pairwise(marks[1:])),
+    )
+
+
+def _go_wrong(fault: Fault, stage: str) -> None:
+    """Do what the fault says. Returns never, or by raising."""
+    kind = fault.kind.removeprefix("load_")
+    if kind == "crash":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif kind == "abort":
+        os.abort()
+    elif kind == "exit":
+        os._exit(3)
+    elif kind == "hang":
+        while True:
+            signal.pause()
+    elif kind == "internal":
+        raise RuntimeError("something that nobody expected, as asked")
+    elif kind == "out_of_memory":
+        raise MemoryError("no memory left, as asked")
+    raise GenerationError(
+        f"a fault of kind {fault.kind}, as asked",
+        type="load_failed" if stage == "load" else fault.type,
+        stage=stage,
+        remedy="Ask for no fault.",
+        transient=fault.type in _TRANSIENT,
+        fatal=kind == "fatal",
+    )
+
+
+def _fault_problems(key: str, fault: Mapping[str, Any], state_dir: str | None) -> list[Problem]:
+    """Everything wrong with one entry of `faults`; `key` is where it stands in the configuration."""
+    problems = []
+    accepted = {"kind": FAULTS, "type": FAILURE_TYPES}
+    for name, value in fault.items():
+        if name in accepted:
+            if value not in accepted[name]:
+                expected = suggest(str(value), accepted[name])
+                problems.append(Problem(key=f"{key}.{name}", found=repr(value), expected=expected))
+        elif name == "times":
+            problems += _times_problems(f"{key}.times", value, state_dir)
+        elif name not in _TEXTS:
+            expected = suggest(str(name), (*accepted, "times", *_TEXTS))
+            problems.append(Problem(key=f"{key}.{name}", found="an unknown key", expected=expected))
+        elif not isinstance(value, str):
+            problems.append(Problem(key=f"{key}.{name}", found=repr(value), expected="text"))
+    if "kind" not in fault:
+        problems.append(Problem(key=f"{key}.kind", found="nothing", expected=suggest("", FAULTS)))
+    elif str(fault["kind"]).startswith("load_"):
+        problems += [
+            Problem(key=f"{key}.{name}", found=repr(fault[name]), expected="no such key for a fault while loading")
+            for name in _TEXTS
+            if name in fault
+        ]
+    return problems
+
+
+def _times_problems(key: str, times: object, state_dir: str | None) -> list[Problem]:
+    if times is None:
+        return []
+    if not isinstance(times, int) or isinstance(times, bool) or times < 1:
+        return [Problem(key=key, found=repr(times), expected="a whole number of at least 1, or null for always")]
+    if state_dir is None:
+        expected = "options.state_dir beside it: a folder where the count outlives the worker"
+        return [Problem(key=key, found=str(times), expected=expected)]
+    return []

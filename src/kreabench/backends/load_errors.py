@@ -1,0 +1,106 @@
+"""What went wrong while a model loaded, told apart by what a person has to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kreabench.backends.mini import is_builtin
+from kreabench.backends.model_files import download_remedy, is_hub_id
+from kreabench.core.errors import EnvironmentProblem, GenerationError
+from kreabench.core.specs import TargetSpec
+
+OUT_OF_MEMORY_REMEDY = (
+    "Free the memory (other processes, `nvidia-smi`), or ask for a smaller size, fewer images a request, a smaller "
+    "dtype, or a device with more memory."
+)
+_NETWORK_LIBRARIES = frozenset({"httpx", "httpx2", "requests", "urllib3"})
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that a device or the host had no memory left."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # torch has no class of its own for the host's allocator.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def out_of_memory(error: BaseException, stage: str) -> GenerationError:
+    """The typed failure; fatal, because what a failed call still holds cannot be told from here."""
+    text = str(error).partition("\n")[0] or type(error).__name__
+    return GenerationError(text, type="out_of_memory", stage=stage, remedy=OUT_OF_MEMORY_REMEDY, fatal=True)
+
+
+def load_failure(error: Exception, target: TargetSpec) -> GenerationError:
+    """`error`, raised while `target` was loaded, as a GenerationError of stage `load` with what to do."""
+    if isinstance(error, GenerationError):
+        return error
+    causes = list(_chain(error))
+    memory = next((cause for cause in causes if is_out_of_memory(cause)), None)
+    if memory is not None:
+        return out_of_memory(memory, "load")
+    hub = _hub_failure(causes, target) if is_hub_id(target.model) else None
+    if hub is not None:
+        return hub
+    if isinstance(error, EnvironmentProblem):
+        return _failure("; ".join(str(problem) for problem in error.problems), "")
+    return _failure(f"{target.model} could not be loaded: {type(error).__name__}: {error}", _files_remedy(target))
+
+
+def _hub_failure(causes: list[BaseException], target: TargetSpec) -> GenerationError | None:
+    """Failures of the Hugging Face Hub; None where the cause lies elsewhere."""
+    from huggingface_hub import errors
+
+    model = target.model
+    remedy = download_remedy(model, target.revision)
+    for cause in causes:
+        if isinstance(cause, errors.GatedRepoError):
+            message = f"{model} is gated, and this machine's Hugging Face account may not read it"
+            return _failure(message, remedy, type="authentication")
+        if isinstance(cause, errors.RevisionNotFoundError):
+            return _failure(f"{model} has no revision {target.revision}", "Correct the target's revision.")
+        if isinstance(cause, errors.RepositoryNotFoundError):
+            message = f"{model} is neither a folder here nor a model of the Hub that this account can see"
+            return _failure(message, "Correct the target's model; for a private one, log in with `hf auth login`.")
+        if isinstance(cause, errors.OfflineModeIsEnabled):
+            message = f"{model} is not whole in the local Hub cache, and HF_HUB_OFFLINE is set"
+            return _failure(message, f"{remedy} Or unset HF_HUB_OFFLINE.")
+    for cause in causes:
+        if _is_network(cause):
+            message = f"{model} is not whole in the local Hub cache, and the Hub did not answer: {cause}"
+            return _failure(message, f"Check the network, or download elsewhere. {remedy}", type="network")
+        if isinstance(cause, errors.LocalEntryNotFoundError):
+            return _failure(f"{model} is not whole in the local Hub cache", remedy)
+    return None
+
+
+def _is_network(cause: BaseException) -> bool:
+    """By module too, because the Hub's client has changed its HTTP library and may do so again."""
+    return isinstance(cause, ConnectionError | TimeoutError) or (
+        type(cause).__module__.partition(".")[0] in _NETWORK_LIBRARIES
+    )
+
+
+def _files_remedy(target: TargetSpec) -> str:
+    if is_builtin(target.model):
+        return "Delete the folder that KREABENCH_CACHE names (~/.cache/kreabench without it); it is built again."
+    if is_hub_id(target.model):
+        return f"If files are damaged, fetch them anew with `hf download {target.model} --force-download`."
+    return "Check that the folder holds every file that diffusers' save_pretrained wrote, undamaged."
+
+
+def _failure(message: str, remedy: str, **kind: Any) -> GenerationError:
+    type_ = kind.get("type", "load_failed")
+    return GenerationError(message, type=type_, stage="load", remedy=remedy, transient=type_ == "network")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """`error`, what it was raised from, and so on; the libraries wrap the telling one several times."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__

@@ -1,0 +1,127 @@
+"""`builtin:mini`: a tiny FLUX with random weights, built once, kept in the cache and loaded like any other model.
+
+It takes the real code path of FLUX.1 through diffusers on any machine, offline. Its pictures say nothing about any
+real model, so targets that use it call themselves untrained.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from kreabench.backends import mini_recipe
+from kreabench.core.cache import cache_folder
+from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.ids import stable_hash
+from kreabench.core.registry import suggest
+
+PREFIX = "builtin:"
+MODELS = ("mini",)
+_FORMAT = 1
+_MANIFEST = "manifest.json"
+
+
+def is_builtin(model: str) -> bool:
+    """Whether `model` names one that kreabench builds itself, known or not."""
+    return model.startswith(PREFIX)
+
+
+def builtin_problem(model: str) -> Problem | None:
+    """What is wrong with the name of a built-in `model`, if anything."""
+    if model.removeprefix(PREFIX) in MODELS:
+        return None
+    return Problem(key="model", found=repr(model), expected=suggest(model, (PREFIX + name for name in MODELS)))
+
+
+def resolve_model(model: str, *, environ: Mapping[str, str] | None = None) -> str:
+    """The folder of a built-in model, built now if need be; any other `model` (Hub id, folder) as it is.
+
+    Raises EnvironmentProblem for an unknown built-in and for a cache that cannot be written.
+    """
+    if not is_builtin(model):
+        return model
+    problem = builtin_problem(model)
+    if problem is not None:
+        raise EnvironmentProblem([problem])
+    return str(mini_folder(cache_folder(os.environ if environ is None else environ)))
+
+
+def mini_folder(cache: Path, *, build: Callable[[Path], None] = mini_recipe.build) -> Path:
+    """The miniature's folder under `cache`: whole, checked against its manifest, rebuilt if it was damaged.
+
+    Safe with several builders at once. Raises EnvironmentProblem when `cache` cannot be written.
+    """
+    folder = cache / f"mini-flux-{_digest()}"
+    try:
+        if is_intact(folder):
+            return folder
+        cache.mkdir(parents=True, exist_ok=True)
+        with _locked(cache / f"{folder.name}.lock"):
+            if not is_intact(folder):  # another process may have built it while this one waited
+                _rebuild(folder, build)
+    except OSError as error:
+        raise EnvironmentProblem(
+            [
+                Problem(
+                    key="KREABENCH_CACHE",
+                    found=f"{cache}: {error.strerror or error}",
+                    expected="a folder that can be written to, with 10 MB free",
+                )
+            ]
+        ) from error
+    return folder
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether every file that `folder`'s manifest lists is there, byte for byte."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_bytes())
+        files = manifest["files"]
+        return bool(files) and all(_sha256(folder / name) == digest for name, digest in files.items())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _digest() -> str:
+    """Of the recipe and of the libraries that write its files: another version may write another format."""
+    versions = [version(name) for name in ("diffusers", "transformers")]
+    return stable_hash([_FORMAT, mini_recipe.REVISION, versions])
+
+
+def _rebuild(folder: Path, build: Callable[[Path], None]) -> None:
+    """Build beside `folder` and swap it in. The caller holds the lock."""
+    for stale in folder.parent.glob(f"{folder.name}.tmp-*"):  # of builders that were killed
+        shutil.rmtree(stale)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
+    try:
+        fresh = scratch / "fresh"
+        fresh.mkdir()
+        build(fresh)
+        names = sorted(path.relative_to(fresh).as_posix() for path in fresh.rglob("*") if path.is_file())
+        manifest = {"recipe": mini_recipe.REVISION, "files": {name: _sha256(fresh / name) for name in names}}
+        (fresh / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        if folder.exists():
+            folder.rename(scratch / "damaged")
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(scratch)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `path`; the kernel drops it with its holder."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,55 @@
+"""What `run` and `resume` share: execute with progress, then say how it ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from kreabench import pipeline
+from kreabench.analysis.notices import notice
+from kreabench.cli.progress import ProgressObserver
+from kreabench.cli.run_table import print_settings
+from kreabench.cli.terminal import console, say
+from kreabench.report.format import usd
+from kreabench.rundir.directory import RunDirectory
+
+
+def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: bool) -> int:
+    """The exit code of the run."""
+    out = console()
+    banner = notice(run.info.experiment.targets)
+    if banner:
+        say(out, f"! {banner}", "bold yellow")
+    try:
+        with ProgressObserver(out) as observer:
+            outcome = pipeline.execute(run, observer=observer, report_path=report_path, retry_failed=retry_failed)
+    except KeyboardInterrupt:
+        out.print(
+            f"interrupted; everything recorded so far is kept. Go on with: kreabench resume {run.path}",
+            markup=False,
+            soft_wrap=True,
+        )
+        raise
+    print_settings(out, run, pipeline.plan_of(run))
+    _print_outcome(out, outcome)
+    if banner:
+        say(out, f"! {banner}", "bold yellow")
+    return int(outcome.exit_code)
+
+
+def _print_outcome(out: Console, outcome: pipeline.Outcome) -> None:
+    left = outcome.requests - outcome.delivered - outcome.failed
+    parts = [f"{outcome.delivered} of {outcome.requests} samples delivered", f"{outcome.failed} failed"]
+    if left:
+        parts.append(f"{left} not done")
+    if outcome.spent_usd:
+        parts.append(f"{usd(outcome.spent_usd)} of hosted requests")
+    say(out, ", ".join(parts))
+    if outcome.scoring is not None:
+        for problem in outcome.scoring.problems:
+            say(out, f"not scored: {problem}")
+    if outcome.budget_message is not None:
+        say(out, f"{outcome.budget_message}. Go on with: kreabench resume {outcome.run_path} --budget-usd MORE")
+    say(out, f"run     {outcome.run_path}")
+    say(out, f"report  {outcome.report_index}")

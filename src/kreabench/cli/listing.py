@@ -1,0 +1,91 @@
+"""`kreabench list`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from kreabench.core.registry import suggest
+
+Rows = list[tuple[str, str]]
+
+
+def _backends(config_dir: Path | None) -> Rows:
+    from kreabench.backends.table import BACKENDS
+
+    return [(name, row.summary) for name, row in BACKENDS.items()]
+
+
+def _metrics(config_dir: Path | None) -> Rows:
+    from kreabench.metrics.table import METRICS
+
+    def line(name: str) -> str:
+        row = METRICS[name]
+        better = "higher is better" if row.higher_is_better else "lower is better"
+        needs = ", needs a reference" if row.needs_reference else ""
+        return f"{row.summary} [{row.unit}, {better}{needs}]; known bias: {row.bias}"
+
+    return [(name, line(name)) for name in METRICS]
+
+
+def _features(config_dir: Path | None) -> Rows:
+    from kreabench.backends.accelerations import FEATURES
+
+    return [(name, row.summary) for name, row in FEATURES.items()]
+
+
+def _configured(group: str) -> Callable[[Path | None], Rows]:
+    def rows(config_dir: Path | None) -> Rows:
+        from kreabench.config.compose import group_options
+
+        return [(name, _described(path)) for name, path in group_options(group, config_dir).items()]
+
+    return rows
+
+
+def _described(path: Path) -> str:
+    """A group option's own words: its first `description`, else its first comment."""
+    comments = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("description:"):
+            return line.removeprefix("description:").strip().strip("\"'")
+        if line.startswith("#") and "@package" not in line:
+            comments.append(line.lstrip("# "))
+        elif comments:
+            break
+    return " ".join(comments)
+
+
+KINDS: dict[str, Callable[[Path | None], Rows]] = {
+    "targets": _configured("target"),
+    "accelerations": _configured("acceleration"),
+    "experiments": _configured("experiment"),
+    "prompts": _configured("prompts"),
+    "axes": _configured("axes"),
+    "pricing": _configured("pricing"),
+    "engines": _configured("engine"),
+    "metrics": _metrics,
+    "backends": _backends,
+    "features": _features,
+}
+
+
+@click.command(name="list")
+@click.argument("what", metavar="WHAT")
+@click.option(
+    "--config-dir", type=click.Path(path_type=Path), help="A folder of your own groups, beside the shipped ones."
+)
+def list_(what: str, config_dir: Path | None) -> None:
+    """List what can be chosen.
+
+    WHAT is one of targets, accelerations, experiments, prompts, axes, pricing, engines (files of the configuration),
+    metrics, backends, features (parts of the program).
+    """
+    if what not in KINDS:
+        raise click.UsageError(f"nothing called {what!r} to list; expected {suggest(what, KINDS)}")
+    rows = KINDS[what](config_dir)
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        click.echo(f"{name:<{width}}  {text}".rstrip())

@@ -1,0 +1,96 @@
+"""The root command: a table of commands, loaded when called, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from kreabench import __version__
+from kreabench.core.errors import ExitCode, KreabenchError
+from kreabench.core.registry import load_object, suggest
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("kreabench.cli.run:run", "Plan, generate, score, report; resumes by itself."),
+    "plan": ("kreabench.cli.run:plan", "What a run would do, take and cost; runs nothing."),
+    "resume": ("kreabench.cli.run:resume", "Go on after a crash, an interrupt or a spent budget."),
+    "score": ("kreabench.cli.score:score", "Score a run's pictures: only what is missing."),
+    "report": ("kreabench.cli.report:report", "Write a run's page, tables and figures."),
+    "show": ("kreabench.cli.report:show", "Print a run's settings and failures."),
+    "list": ("kreabench.cli.listing:list_", "List targets, accelerations, experiments, metrics."),
+    "doctor": ("kreabench.cli.doctor:doctor", "What will work on this machine, and what lacks."),
+    "fal-emulator": ("kreabench.cli.fal_emulator:fal_emulator", "A loopback fal for tests and trials."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and help line; imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = load_object(COMMANDS[cmd_name][0])
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            ctx.fail(f"no command {args[0]!r}; expected {suggest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, help_) in COMMANDS.items()])
+
+
+EPILOG = """\b
+Exit codes: 0 done, 2 usage, configuration or environment, 4 finished with failed samples,
+5 stopped at the budget, 130 interrupted."""
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kreabench")
+def cli() -> None:
+    """Benchmark FLUX.1 Krea [dev], run locally with diffusers or bought from the fal API.
+
+    Start with `kreabench doctor`, then `kreabench plan experiment=demo` and `kreabench run experiment=demo`.
+    """
+
+
+def _on_sigterm(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _finish(code: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.exit(code)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run a command line and exit with the code that the design promises."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        result: Any = cli.main(args=arguments, prog_name="kreabench", standalone_mode=False)
+        _finish(int(result) if isinstance(result, int) else ExitCode.DONE)
+    except KreabenchError as error:
+        click.echo(f"kreabench: {error}", err=True)
+        _finish(error.exit_code)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("kreabench: interrupted", err=True)
+        _finish(ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        _finish(ExitCode.USAGE)
+    except BrokenPipeError:
+        # The reader of a pipe went away (`kreabench list targets | head -1`); nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.DONE)

@@ -1,0 +1,100 @@
+"""`kreabench plan`: what a run would do, take and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from kreabench.analysis.notices import notice
+from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
+from kreabench.core.specs import ExperimentSpec, Plan, Setting
+from kreabench.estimate import GroupEstimate, estimate_plan
+from kreabench.report.format import ABSENT, count, duration, usd
+
+
+def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: Path, *, show_all: bool) -> None:
+    """What a run would do, take and cost."""
+    guess = estimate_plan(plan)
+    banner = notice(experiment.targets)
+    if banner:
+        say(out, f"! {banner}", "bold yellow")
+    table = make_table(
+        ("model load", "l"),
+        ("settings", "r"),
+        ("requests", "r"),
+        ("warm-ups", "r"),
+        ("images", "r"),
+        ("dollars", "r"),
+        ("expected", "r"),
+    )
+    for group in guess.groups:
+        table.add_row(*_group_cells(group))
+    out.print(table)
+    if show_all or len(plan.settings) <= SHOWN_SETTINGS:
+        out.print(_settings_list(plan.settings))
+    else:
+        say(out, f"{len(plan.settings)} settings; list them with --all")
+    print_skipped(out, plan.skipped)
+    if plan.excluded:
+        say(out, f"{plan.excluded} settings left out by axes.exclude")
+    images = sum(group.images for group in guess.groups)
+    hours = "unknown time" if guess.hours is None else f"about {duration(guess.hours * 3600)}"
+    priced = any(group.usd is not None for group in guess.groups)
+    dollars = f"{usd(guess.usd)} by the price list" if priced else "no hosted requests"
+    limit = "" if experiment.budget_usd is None else f" (budget {usd(experiment.budget_usd)})"
+    parts = (
+        f"{count(plan.request_count, 'request')} ({count(len(plan.settings), 'setting')} × "
+        f"{count(len(experiment.prompts), 'prompt')} × {count(len(experiment.seeds), 'seed')} × "
+        f"{count(experiment.repeats, 'repeat')})",
+        count(images, "image"),
+        count(len(plan.groups), "model load"),
+        f"{dollars}{limit}",
+        hours,
+    )
+    say(out, ", ".join(parts))
+    state = "exists" if (run_path / "run.json").exists() else "new"
+    say(out, f"run {run_path} ({state}), plan {plan.hash}")
+
+
+def _group_cells(group: GroupEstimate) -> list[str]:
+    names = ", ".join(acceleration.name for acceleration in group.group.accelerations)
+    return [
+        f"{group.group.target.name}: {names}",
+        str(len(group.group.settings)),
+        str(group.requests),
+        str(group.warmup_calls),
+        str(group.images),
+        ABSENT if group.usd is None else usd(group.usd),
+        ABSENT if group.hours is None else duration(group.hours * 3600),
+    ]
+
+
+def _settings_list(settings: Sequence[Setting]) -> Table:
+    table = make_table(
+        ("setting", "l"),
+        ("target", "l"),
+        ("acceleration", "l"),
+        ("steps", "r"),
+        ("guidance", "r"),
+        ("size", "r"),
+        ("images", "r"),
+        ("format", "l"),
+        ("", "l"),
+    )
+    for setting in settings:
+        mark = "reference" if setting.reference_id == setting.id else "" if setting.reference_id else "no reference"
+        table.add_row(
+            setting.id[:8],
+            setting.target,
+            setting.acceleration,
+            str(setting.steps),
+            f"{setting.guidance:g}",
+            f"{setting.width}×{setting.height}",
+            str(setting.num_images),
+            setting.output_format,
+            mark,
+        )
+    return table

@@ -1,0 +1,103 @@
+"""Progress of a run: one bar on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord
+from kreabench.pipeline import Observer
+
+LINE_EVERY_S = 5.0
+
+
+class ProgressObserver(Observer):
+    """A context manager that draws what the pipeline tells it."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._last_line_s = float("-inf")
+        self._total = self._done = self._failed = 0
+        self._started_s = clock()
+        self._done_before = 0
+        self._spent_usd = 0.0
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> ProgressObserver:
+        if self._console.is_terminal:
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def generating(self, total: int, done: int, failed: int) -> None:
+        self._total, self._done, self._failed = total, done, failed
+        self._done_before, self._started_s = done, self._clock()
+        if self._progress is not None:
+            self._task = self._progress.add_task("samples", total=total, completed=done, note="")
+        elif done:
+            self._console.print(f"resuming: {done} of {total} samples are there already")
+
+    def record(self, record: Record, spent_usd: float) -> None:
+        self._spent_usd = spent_usd
+        if isinstance(record, LoadRecord):
+            self._say(f"loaded {record.target} in {record.load_s:.1f} s")
+        elif isinstance(record, FailureRecord):
+            self._say(f"{record.error.type} in {record.error.stage}: {record.error.message}")
+        elif isinstance(record, SampleRecord):
+            self._done += 1
+            self._failed += record.status == "failed"
+            self._draw()
+
+    def stage(self, name: str) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, visible=False)
+        self._say(f"{name} …")
+
+    def scoring(self, done: int, total: int) -> None:
+        if done == total or self._line_is_due():
+            self._say(f"scored {done} of {total}")
+
+    def _draw(self) -> None:
+        note = f"{self._failed} failed  ${self._spent_usd:.3f}"
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=self._done, note=note)
+        elif self._done == self._total or self._line_is_due():
+            self._say(f"{self._done} of {self._total} samples, {note}{self._time_left()}")
+
+    def _time_left(self) -> str:
+        fresh = self._done - self._done_before
+        if not fresh or self._done >= self._total:
+            return ""
+        seconds = (self._clock() - self._started_s) / fresh * (self._total - self._done)
+        return f", about {seconds:.0f} s left"
+
+    def _line_is_due(self) -> bool:
+        now = self._clock()
+        if now - self._last_line_s < LINE_EVERY_S:
+            return False
+        self._last_line_s = now
+        return True
+
+    def _say(self, text: str) -> None:
+        # Failure messages may come from a service: printed as text, never as markup.
+        self._console.print(text, markup=False, highlight=False)

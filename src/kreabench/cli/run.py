@@ -1,0 +1,89 @@
+"""`kreabench run`, `plan` and `resume`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from kreabench.core.errors import ConfigError, Problem
+
+OVERRIDES = click.argument("overrides", nargs=-1, type=click.UNPROCESSED, metavar="[OVERRIDES]...")
+CONFIG_DIR = click.option(
+    "--config-dir",
+    type=click.Path(path_type=Path),
+    help="A folder of your own groups (target/, acceleration/, experiment/, …), beside ours.",
+)
+PASS_ON = {"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
+
+
+@click.command(context_settings=PASS_ON)
+@OVERRIDES
+@CONFIG_DIR
+@click.option("--retry-failed", is_flag=True, help="Try failed samples again, also those that would fail again.")
+def run(overrides: tuple[str, ...], config_dir: Path | None, retry_failed: bool) -> int | None:
+    """Plan, generate, score and report.
+
+    OVERRIDES choose and change the configuration in conf/:
+
+    \b
+      kreabench run experiment=demo
+      kreabench run target=[krea_local] acceleration=[none,high] axes.steps=[8,28]
+      kreabench run target=[krea_fal] axes.size=[square_hd] budget.usd=2
+
+    The run directory is runs/<name>. When it is there already and holds the same plan, the run goes on where it
+    stopped; with another plan it is refused, saying what differs. `--cfg job` prints the composed configuration,
+    `--info` and `--hydra-help` are Hydra's.
+    """
+    if any(word.startswith("-") for word in overrides):
+        from kreabench.config.hydra_cli import run_hydra_flags
+
+        run_hydra_flags([*overrides, *(["--config-dir", str(config_dir)] if config_dir else [])])
+        return None
+    from kreabench import pipeline
+    from kreabench.cli.execute import execute_and_print
+    from kreabench.config.resolve import load
+
+    composed = load(overrides, config_dir)
+    directory = pipeline.start(composed.run_path, composed.experiment, composed.config_yaml, os.environ)
+    return execute_and_print(directory, report_path=composed.report_path, retry_failed=retry_failed)
+
+
+@click.command(context_settings=PASS_ON)
+@OVERRIDES
+@CONFIG_DIR
+@click.option("--all", "show_all", is_flag=True, help="List every setting, however many there are.")
+def plan(overrides: tuple[str, ...], config_dir: Path | None, show_all: bool) -> None:
+    """Settings, images, model loads, expected hours and dollars. Runs and sends nothing.
+
+    OVERRIDES are those of `kreabench run`.
+    """
+    flags = [word for word in overrides if word.startswith("-")]
+    if flags:
+        raise ConfigError([Problem(key="command line", found=flags[0], expected="overrides such as axes.steps=[8,28]")])
+    from kreabench.cli.plan_table import print_plan
+    from kreabench.cli.terminal import console
+    from kreabench.config.resolve import load
+    from kreabench.plan import build_plan
+
+    composed = load(overrides, config_dir)
+    print_plan(console(), composed.experiment, build_plan(composed.experiment), composed.run_path, show_all=show_all)
+
+
+@click.command()
+@click.argument("run_path", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--budget-usd", type=click.FloatRange(min=0), help="A new budget for hosted requests, in dollars.")
+@click.option("--retry-failed", is_flag=True, help="Try failed samples again, also those that would fail again.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [default: reports/<name>].")
+def resume(run_path: Path, budget_usd: float | None, retry_failed: bool, out: Path | None) -> int:
+    """Go on with a run after a crash, an interrupt or a spent budget.
+
+    RUN is a run directory such as runs/demo. What is journalled is never drawn again.
+    """
+    from kreabench import pipeline
+    from kreabench.cli.execute import execute_and_print
+
+    directory = pipeline.reopen(run_path, budget_usd=budget_usd)
+    report_path = out or Path("reports") / directory.info.experiment.name
+    return execute_and_print(directory, report_path=report_path, retry_failed=retry_failed)

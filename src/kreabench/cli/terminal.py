@@ -1,0 +1,40 @@
+"""What the tables on a terminal share. Plain text when piped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kreabench.core.specs import SkippedSetting
+
+SHOWN_SETTINGS = 40
+"""More settings than this are not listed one by one unless asked for."""
+
+
+def console() -> Console:
+    """Standard output; at least 80 columns, and wide enough not to wrap when it is no terminal."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=max(out.width, 120))
+
+
+def make_table(*columns: tuple[str, str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for name, side in columns:
+        table.add_column(name, justify="right" if side == "r" else "left", no_wrap=side == "r", overflow="fold")
+    return table
+
+
+def say(out: Console, text: str, style: str | None = None) -> None:
+    # What is printed may hold prompts or a service's messages: text, never markup.
+    out.print(Text(text, style=style or ""), soft_wrap=True)
+
+
+def print_skipped(out: Console, skipped: Sequence[SkippedSetting]) -> None:
+    """Skipped points of the matrix, gathered by reason."""
+    for reason, number in Counter(skip.reason for skip in skipped).most_common():
+        say(out, f"skipped {number}: {reason}")

@@ -1,0 +1,209 @@
+"""The configuration's schema. Unknown keys are errors; every error is found in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+
+from kreabench.core.specs import OutputFormat, TaskKind
+
+
+def _as_list(value: Any) -> Any:
+    """One value is a list of one: `axes.steps=8` means `axes.steps=[8]`."""
+    return value if isinstance(value, list) else [value]
+
+
+class Model(BaseModel):
+    """Strict: no number is read from a text, no truth from a number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+def options_model(type_: type[Any]) -> type[BaseModel]:
+    """The schema of a plug-in's options, which are a plain dataclass so that plug-ins need no pydantic."""
+    hints = get_type_hints(type_)
+    entries: dict[str, Any] = {
+        field.name: (hints[field.name], ... if field.default is MISSING else field.default) for field in fields(type_)
+    }
+    return create_model(type_.__name__, __base__=Model, **entries)
+
+
+Steps = Annotated[int, Field(ge=1, le=1000)]
+Guidance = Annotated[float, Field(ge=0.0, le=100.0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class LimitsConfig(Model):
+    """What a target accepts."""
+
+    steps: Annotated[list[int], Field(min_length=2, max_length=2)]
+    guidance: Annotated[list[float], Field(min_length=2, max_length=2)]
+    num_images: Annotated[list[int], Field(min_length=2, max_length=2)]
+    output_formats: list[OutputFormat]
+    size_multiple: Annotated[int, Field(ge=1)]
+    min_side_px: Annotated[int, Field(ge=1)]
+    max_pixels: Annotated[int, Field(ge=1)]
+
+
+class DefaultsConfig(Model):
+    """What `default` means in an axis."""
+
+    steps: Steps
+    guidance: Guidance
+    size: str
+
+
+class ExpectedConfig(Model):
+    """A rough guess for `kreabench plan`."""
+
+    load_s: Annotated[float, Field(ge=0)]
+    base_s: Annotated[float, Field(ge=0)]
+    step_megapixel_s: Annotated[float, Field(ge=0)]
+    source: str
+
+
+class ServiceConfig(Model):
+    """A loopback service started for the target."""
+
+    kind: Literal["fal-emulator"]
+    options: dict[str, Any] = {}
+
+
+class TargetConfig(Model):
+    """One file of conf/target/."""
+
+    description: str = ""
+    backend: str
+    task: TaskKind = "text-to-image"
+    model: Annotated[str, Field(min_length=1)]
+    revision: str | None = None
+    untrained: bool = False
+    emulated: bool = False
+    default: DefaultsConfig
+    limits: LimitsConfig
+    accelerations: list[str] | None = None
+    expected: ExpectedConfig | None = None
+    service: ServiceConfig | None = None
+    key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
+    options: dict[str, Any] = {}
+
+
+class AccelerationConfig(Model):
+    """One file of conf/acceleration/."""
+
+    description: str = ""
+    hosted: str | None = None
+    features: dict[str, dict[str, Any]] = {}
+
+
+class ExcludeConfig(Model):
+    """A partial setting; a list means any of these."""
+
+    target: str | list[str] | None = None
+    acceleration: str | list[str] | None = None
+    steps: int | str | list[int | str] | None = None
+    guidance: float | str | list[float | str] | None = None
+    size: str | list[str] | None = None
+    num_images: int | list[int] | None = None
+    output_format: OutputFormat | list[OutputFormat] | None = None
+
+
+class AxesConfig(Model):
+    """The lists that are multiplied."""
+
+    steps: Annotated[list[Steps | Literal["default"]], BeforeValidator(_as_list), Field(min_length=1)]
+    guidance: Annotated[list[Guidance | Literal["default"]], BeforeValidator(_as_list), Field(min_length=1)]
+    size: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    num_images: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list), Field(min_length=1)]
+    output_format: Annotated[list[OutputFormat], BeforeValidator(_as_list), Field(min_length=1)]
+    exclude: list[ExcludeConfig] = []
+
+
+class PromptsConfig(Model):
+    """Where prompts come from and how many are used."""
+
+    file: Annotated[str, Field(min_length=1)]
+    limit: Annotated[int, Field(ge=1)] | None = None
+    ids: Annotated[list[str], Field(min_length=1)] | None = None
+
+
+class MetricConfig(Model):
+    """One file of conf/metrics/."""
+
+    kind: str
+    options: dict[str, Any] = {}
+
+
+class EndpointPriceConfig(Model):
+    """Price list of one hosted endpoint."""
+
+    usd_per_megapixel: Annotated[float, Field(ge=0)]
+    megapixel_pixels: Literal[1_000_000, 1_048_576]
+    round_up: bool
+    source: str
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
+class PricingConfig(Model):
+    """What things cost: data with source and date."""
+
+    endpoints: dict[str, EndpointPriceConfig] = {}
+    device_usd_per_hour: Annotated[float, Field(ge=0)] | None = None
+
+
+class EngineConfig(Model):
+    """How requests are executed."""
+
+    kind: Literal["local"]
+    sample_timeout_s: Annotated[float, Field(gt=0)]
+    warmup_timeout_s: Annotated[float, Field(gt=0)]
+    load_timeout_s: Annotated[float, Field(gt=0)]
+
+
+class RunConfig(Model):
+    """Which samples are drawn, and where they go."""
+
+    dir: Annotated[str, Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**32 - 1)]], BeforeValidator(_as_list), Field(min_length=1)]
+    repeats: Annotated[int, Field(ge=1)]
+    warmup: Annotated[int, Field(ge=0, le=100)]
+    order_seed: int
+
+
+class ReferenceConfig(Model):
+    """What fidelity is measured against."""
+
+    acceleration: str
+    steps: Steps | Literal["default", "max"]
+
+
+class BudgetConfig(Model):
+    """The most that hosted requests of this run may cost."""
+
+    usd: Annotated[float, Field(ge=0)] | None = None
+
+
+class ReportConfig(Model):
+    """Where reports are written."""
+
+    dir: Annotated[str, Field(min_length=1)]
+
+
+class Config(Model):
+    """The whole configuration."""
+
+    name: Name
+    description: str = ""
+    target: Annotated[dict[str, TargetConfig], Field(min_length=1)]
+    acceleration: Annotated[dict[str, AccelerationConfig], Field(min_length=1)]
+    axes: AxesConfig
+    prompts: PromptsConfig
+    metrics: dict[str, MetricConfig] = {}
+    pricing: PricingConfig
+    engine: EngineConfig
+    run: RunConfig
+    reference: ReferenceConfig
+    budget: BudgetConfig
+    report: ReportConfig

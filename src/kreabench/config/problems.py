@@ -1,0 +1,71 @@
+"""pydantic's findings in our words: one problem a key, with what was found and what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from kreabench.config.model import Config
+from kreabench.core.errors import Problem
+from kreabench.core.registry import suggest
+
+
+def problems_of(error: ValidationError, prefix: str, accepted: Sequence[str] = ()) -> list[Problem]:
+    """pydantic's findings in our words. The value of an unknown key is not repeated: it might be a secret."""
+    problems: dict[str, Problem] = {}
+    for item in error.errors(include_url=False):
+        parts = [str(part) for part in item["loc"] if not _is_union_tag(part)]
+        key = ".".join([*([prefix] if prefix else []), *parts])
+        if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+            names = accepted or _fields_at(item["loc"])
+            problem = Problem(key=key, found="an unknown key", expected=suggest(parts[-1], names))
+        elif item["type"] in {"missing", "missing_keyword_only_argument"}:
+            problem = Problem(key=key, found="nothing", expected="a value")
+        else:
+            problem = Problem(key=key, found=shown(item["input"]), expected=_lower_first(item["msg"]))
+        known = problems.get(key)
+        # A union reports one finding per member: one line a key, all accepted forms in it.
+        if known is not None and known.found == problem.found and problem.expected not in known.expected:
+            problem = Problem(key=key, found=known.found, expected=f"{known.expected}; or {problem.expected}")
+        problems[key] = problem
+    return list(problems.values())
+
+
+def _is_union_tag(part: int | str) -> bool:
+    """pydantic names union members in the location: `literal['default']`, `constrained-int`, `list[str]`, `str`."""
+    return isinstance(part, str) and (
+        "[" in part or part in {"str", "int", "float", "none", "constrained-int", "constrained-float"}
+    )
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Config
+    for part in location[:-1]:
+        if _is_union_tag(part):
+            continue
+        model = _descend(model, part)
+        if model is None:
+            return []
+    return sorted(model.model_fields)
+
+
+def _descend(model: Any, part: int | str) -> Any:
+    """The model behind one part of a location: a field's model, or the value type of a dict or list of models."""
+    fields = getattr(model, "model_fields", None)
+    if isinstance(part, str) and fields is not None and part in fields:
+        annotation = fields[part].annotation
+        models = [arg for arg in (annotation, *getattr(annotation, "__args__", ())) if hasattr(arg, "model_fields")]
+        return models[0] if models else None
+    return model  # an index, or the name of an entry: the value model was already chosen
+
+
+def shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _lower_first(text: str) -> str:
+    text = text.removeprefix("Input should be ").removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]

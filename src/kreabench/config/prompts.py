@@ -1,0 +1,123 @@
+"""Prompt files: JSONL, CSV or plain text. Never read through OmegaConf, so that nothing in them is interpolated."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kreabench.config.model import PromptsConfig
+from kreabench.core.errors import ConfigError, Problem
+from kreabench.core.specs import Prompt
+
+MAX_PROMPT_CHARACTERS = 20_000
+_FIELDS = {"id", "prompt", "category", "look_for"}
+
+
+def load_prompts(config: PromptsConfig, roots: list[Path]) -> tuple[Prompt, ...]:
+    """The chosen prompts, in file order. Raises ConfigError naming file and line."""
+    path = _find(config.file, roots)
+    prompts = list(_read(path))
+    if not prompts:
+        raise _error(path.name, "no prompts", "at least one")
+    repeated = [id_ for id_, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
+    if repeated:
+        raise _error(path.name, f"the id {repeated[0]!r} more than once", "each id once")
+    if config.ids is not None:
+        by_id = {prompt.id: prompt for prompt in prompts}
+        unknown = [id_ for id_ in config.ids if id_ not in by_id]
+        if unknown:
+            raise ConfigError(
+                [Problem(key="prompts.ids", found=repr(unknown[0]), expected=f"ids that {path.name} holds")]
+            )
+        prompts = [by_id[id_] for id_ in dict.fromkeys(config.ids)]
+    return tuple(prompts[: config.limit])
+
+
+def _find(name: str, roots: list[Path]) -> Path:
+    candidates = [Path(name).expanduser()] if Path(name).expanduser().is_absolute() else [r / name for r in roots]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise _error(
+        name,
+        "no such file",
+        "a .jsonl, .csv or .txt file, relative to the current folder or to conf/prompts",
+        key="prompts.file",
+    )
+
+
+def _error(where: str, found: str, expected: str, key: str | None = None) -> ConfigError:
+    return ConfigError(
+        [Problem(key=key or f"prompts.file={where}", found=f"{where}: {found}" if key else found, expected=expected)]
+    )
+
+
+def _read(path: Path) -> Iterator[Prompt]:
+    readers = {".jsonl": _jsonl, ".csv": _csv, ".txt": _text}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise _error(path.name, f"the ending {path.suffix!r}", "one of " + ", ".join(readers))
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _error(path.name, f"a byte that is not UTF-8 at offset {error.start}", "a UTF-8 text file") from error
+    except OSError as error:
+        raise _error(path.name, f"unreadable ({error.strerror})", "a readable file") from error
+    for number, fields in reader(path.name, content):
+        yield _prompt(path, number, fields)
+
+
+def _jsonl(name: str, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(content.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise _error(
+                f"{name} line {number}", f"no JSON ({error.msg})", 'e.g. {"id": "cat", "prompt": "A cat"}'
+            ) from error
+        if not isinstance(fields, dict):
+            raise _error(f"{name} line {number}", type(fields).__name__, "a JSON object")
+        yield number, fields
+
+
+def _csv(name: str, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(content.splitlines(keepends=True))
+    if "prompt" not in (reader.fieldnames or ()):
+        raise _error(f"{name} line 1", f"columns {reader.fieldnames}", "a header with at least the column `prompt`")
+    for row in reader:
+        if None in row:
+            raise _error(f"{name} line {reader.line_num}", "more cells than columns", "quotes around commas")
+        yield reader.line_num, {key: value for key, value in row.items() if value not in (None, "")}
+
+
+def _text(name: str, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(content.split("\n"), start=1):
+        if line.strip():
+            yield number, {"prompt": line.strip()}
+
+
+def _prompt(path: Path, number: int, fields: dict[str, Any]) -> Prompt:
+    where = f"{path.name} line {number}"
+    unknown = sorted(fields.keys() - _FIELDS)
+    if unknown and path.suffix != ".csv":
+        raise _error(where, f"the field {unknown[0]!r}", f"fields {', '.join(sorted(_FIELDS))}")
+    for key in _FIELDS & fields.keys():
+        if not isinstance(fields[key], str):
+            raise _error(where, f"{key} of type {type(fields[key]).__name__}", "text")
+    text = fields.get("prompt", "").strip()
+    if not text:
+        raise _error(where, "an empty prompt", "a prompt")
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        raise _error(where, f"{len(text)} characters", f"at most {MAX_PROMPT_CHARACTERS}")
+    return Prompt(
+        id=fields.get("id") or f"{path.stem}-{number:04d}",
+        text=text,
+        category=fields.get("category"),
+        look_for=fields.get("look_for"),
+    )

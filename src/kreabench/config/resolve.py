@@ -1,0 +1,299 @@
+"""Validated configuration → frozen specs. All problems are collected and raised together, each naming its key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from kreabench.backends.accelerations import check_features
+from kreabench.backends.table import BACKENDS
+from kreabench.config import compose
+from kreabench.config.model import (
+    AccelerationConfig,
+    Config,
+    MetricConfig,
+    PricingConfig,
+    TargetConfig,
+    options_model,
+)
+from kreabench.config.problems import problems_of, shown
+from kreabench.config.prompts import load_prompts
+from kreabench.core.errors import ConfigError, Problem
+from kreabench.core.registry import suggest
+from kreabench.core.sizes import parse_size
+from kreabench.core.specs import (
+    AccelerationSpec,
+    AxesSpec,
+    Defaults,
+    EngineSpec,
+    ExpectedTime,
+    ExperimentSpec,
+    Limits,
+    MetricSpec,
+    PriceSpec,
+    Prompt,
+    ReferenceSpec,
+    ServiceSpec,
+    TargetSpec,
+)
+from kreabench.limits import (
+    reject_acceleration,
+    reject_guidance,
+    reject_num_images,
+    reject_output_format,
+    reject_size,
+    reject_steps,
+)
+from kreabench.metrics.table import METRICS
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Composed:
+    """What one command line asks for."""
+
+    experiment: ExperimentSpec
+    run_path: Path
+    report_path: Path
+    config_yaml: str
+
+
+def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
+    """Compose, validate and resolve. Raises ConfigError with every problem found."""
+    values = compose.compose(overrides, config_dir)
+    config = validate(values)
+    roots = [Path.cwd(), *(root / "prompts" for root in compose.search_path(config_dir))]
+    experiment = resolve(config, lambda: load_prompts(config.prompts, roots))
+    return Composed(
+        experiment=experiment,
+        run_path=Path(config.run.dir).expanduser() / config.name,
+        report_path=Path(config.report.dir).expanduser() / config.name,
+        config_yaml=compose.to_yaml(values),
+    )
+
+
+def load_metrics(names: Sequence[str], config_dir: Path | None = None) -> tuple[MetricSpec, ...]:
+    """The metrics of these files of conf/metrics/. Raises ConfigError."""
+    values = compose.compose([f"metrics=[{','.join(names)}]"], config_dir)
+    config = validate(values)
+    collect = _Collector()
+    metrics = tuple(_metric(collect, name, value) for name, value in config.metrics.items())
+    if collect.problems:
+        raise ConfigError(collect.problems)
+    return metrics
+
+
+def validate(values: Mapping[str, Any]) -> Config:
+    """The typed configuration. Raises ConfigError."""
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(problems_of(error, "")) from error
+
+
+class _Collector:
+    """Runs each part of the resolution and keeps its problems, so that one mistake does not hide another."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def add(self, key: str, found: object, expected: str, remedy: str = "") -> None:
+        self.problems.append(Problem(key=key, found=str(found), expected=expected, remedy=remedy))
+
+    def options(self, key: str, type_: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` completed and validated as the options dataclass `type_`."""
+        try:
+            # As JSON, so that a strict schema takes a list where the options hold a tuple.
+            return options_model(type_).model_validate_json(json.dumps(dict(values))).model_dump(mode="json")
+        except ValidationError as error:
+            self.problems.extend(problems_of(error, key, sorted(field.name for field in fields(type_))))
+            return {}
+
+    def size(self, key: str, text: str) -> tuple[int, int] | None:
+        try:
+            return parse_size(text)
+        except ValueError as error:
+            self.add(key, repr(text), str(error))
+            return None
+
+
+def resolve(config: Config, prompts: Callable[[], tuple[Prompt, ...]]) -> ExperimentSpec:
+    """Frozen specs of the whole configuration. Raises ConfigError."""
+    collect = _Collector()
+    try:
+        loaded_prompts = prompts()
+    except ConfigError as error:
+        collect.problems.extend(error.problems)
+        loaded_prompts = ()
+    targets = tuple(_target(collect, name, value, config.pricing) for name, value in config.target.items())
+    accelerations = tuple(_acceleration(collect, name, value) for name, value in config.acceleration.items())
+    axes = _axes(collect, config, targets)
+    metrics = tuple(_metric(collect, name, value) for name, value in config.metrics.items())
+    _check_budget(collect, config, targets)
+    if collect.problems:
+        raise ConfigError(collect.problems)
+    _check_acceptance(collect, targets, accelerations, axes)
+    if collect.problems:
+        raise ConfigError(collect.problems)
+    return ExperimentSpec(
+        name=config.name,
+        description=config.description,
+        targets=targets,
+        accelerations=accelerations,
+        axes=axes,
+        prompts=loaded_prompts,
+        seeds=tuple(dict.fromkeys(config.run.seeds)),
+        repeats=config.run.repeats,
+        warmup=config.run.warmup,
+        order_seed=config.run.order_seed,
+        reference=ReferenceSpec(acceleration=config.reference.acceleration, steps=config.reference.steps),
+        metrics=metrics,
+        engine=EngineSpec(**config.engine.model_dump()),
+        budget_usd=config.budget.usd,
+    )
+
+
+def _target(collect: _Collector, name: str, config: TargetConfig, pricing: PricingConfig) -> TargetSpec:
+    key = f"target.{name}"
+    row = BACKENDS.get(config.backend)
+    if row is None:
+        collect.add(f"{key}.backend", repr(config.backend), suggest(config.backend, BACKENDS))
+    options = collect.options(f"{key}.options", row.options, config.options) if row else {}
+    collect.size(f"{key}.default.size", config.default.size)
+    hosted = row.hosted if row else False
+    price = pricing.endpoints.get(config.model) if hosted else None
+    limits = config.limits
+    return TargetSpec(
+        name=name,
+        backend=config.backend,
+        task=config.task,
+        model=config.model,
+        revision=config.revision,
+        hosted=hosted,
+        untrained=config.untrained,
+        emulated=config.emulated,
+        defaults=Defaults(**config.default.model_dump()),
+        limits=Limits(
+            steps=(limits.steps[0], limits.steps[1]),
+            guidance=(limits.guidance[0], limits.guidance[1]),
+            num_images=(limits.num_images[0], limits.num_images[1]),
+            output_formats=tuple(limits.output_formats),
+            size_multiple=limits.size_multiple,
+            min_side_px=limits.min_side_px,
+            max_pixels=limits.max_pixels,
+        ),
+        accelerations=None if config.accelerations is None else tuple(config.accelerations),
+        price=PriceSpec(**price.model_dump()) if price else None,
+        usd_per_hour=None if hosted else pricing.device_usd_per_hour,
+        expected=ExpectedTime(**config.expected.model_dump()) if config.expected else None,
+        service=ServiceSpec(**config.service.model_dump()) if config.service else None,
+        key_env=config.key_env,
+        options=options,
+    )
+
+
+def _acceleration(collect: _Collector, name: str, config: AccelerationConfig) -> AccelerationSpec:
+    for message in check_features(config.features):
+        collect.add(f"acceleration.{name}.features", shown(config.features), message)
+    return AccelerationSpec(
+        name=name, description=config.description, hosted=config.hosted, features=dict(config.features)
+    )
+
+
+def _metric(collect: _Collector, name: str, config: MetricConfig) -> MetricSpec:
+    row = METRICS.get(config.kind)
+    if row is None:
+        collect.add(f"metrics.{name}.kind", repr(config.kind), suggest(config.kind, METRICS))
+        return MetricSpec(name=name, kind=config.kind, options={})
+    options = collect.options(f"metrics.{name}.options", row.options, config.options)
+    return MetricSpec(name=name, kind=config.kind, options=options)
+
+
+def _axes(collect: _Collector, config: Config, targets: Sequence[TargetSpec]) -> AxesSpec:
+    axes = config.axes
+    for index, size in enumerate(axes.size):
+        if size != "default":
+            collect.size(f"axes.size[{index}]", size)
+    names = {"target": list(config.target), "acceleration": list(config.acceleration)}
+    exclude = []
+    for index, entry in enumerate(axes.exclude):
+        pattern = entry.model_dump(exclude_none=True)
+        key = f"axes.exclude[{index}]"
+        if not pattern:
+            collect.add(key, "nothing", "at least one axis to match; an empty pattern would leave out everything")
+        for axis, valid in names.items():
+            for value in _listed(pattern.get(axis, [])):
+                if value not in valid:
+                    collect.add(f"{key}.{axis}", repr(value), suggest(value, valid))
+        for size in _listed(pattern.get("size", [])):
+            if size != "default":
+                collect.size(f"{key}.size", size)
+        exclude.append(pattern)
+    return AxesSpec(
+        steps=tuple(axes.steps),
+        guidance=tuple(axes.guidance),
+        size=tuple(axes.size),
+        num_images=tuple(axes.num_images),
+        output_format=tuple(axes.output_format),
+        exclude=tuple(exclude),
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _check_budget(collect: _Collector, config: Config, targets: Sequence[TargetSpec]) -> None:
+    if config.budget.usd is None:
+        return
+    for target in targets:
+        if target.hosted and target.price is None:
+            collect.add(
+                f"pricing.endpoints.{target.model}",
+                "nothing",
+                f"a price, as budget.usd cannot be kept without one for target {target.name}",
+                "Add the endpoint to conf/pricing/, or leave out budget.usd",
+            )
+
+
+def _check_acceptance(
+    collect: _Collector,
+    targets: Sequence[TargetSpec],
+    accelerations: Sequence[AccelerationSpec],
+    axes: AxesSpec,
+) -> None:
+    """A value that no chosen target accepts is an error; one that only some refuse becomes a skipped setting."""
+
+    def check(key: str, value: V, reject: Callable[[TargetSpec, V], str | None], shown: str = "") -> None:
+        reasons = [reject(target, value) for target in targets]
+        if all(reason is not None for reason in reasons):
+            expected = "; ".join(dict.fromkeys(reason for reason in reasons if reason is not None))
+            collect.add(key, shown or value, expected)
+
+    for steps in _numbers(axes.steps):
+        check("axes.steps", int(steps), reject_steps)
+    for guidance in _numbers(axes.guidance):
+        check("axes.guidance", guidance, reject_guidance)
+    for size in (size for size in axes.size if size != "default"):
+        check("axes.size", parse_size(size), _reject_size, size)
+    for count in axes.num_images:
+        check("axes.num_images", count, reject_num_images)
+    for name in axes.output_format:
+        check("axes.output_format", name, reject_output_format)
+    for acceleration in accelerations:
+        check("acceleration", acceleration, reject_acceleration, acceleration.name)
+
+
+def _numbers(values: Sequence[float | str]) -> list[float]:
+    """The values that are not the word `default`."""
+    return [value for value in values if not isinstance(value, str)]
+
+
+def _reject_size(target: TargetSpec, size: tuple[int, int]) -> str | None:
+    return reject_size(target, *size)

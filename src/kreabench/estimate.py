@@ -1,0 +1,72 @@
+"""What a plan will take, before anything runs: calls, pictures, dollars, hours. Guesses, and named as such."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kreabench.core.specs import LoadGroup, Plan, Setting, TargetSpec
+from kreabench.pricing import request_price_usd
+
+PIXELS_PER_MEGAPIXEL = 1_048_576
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupEstimate:
+    """One load group: one loaded model, or one connection to a hosted service."""
+
+    group: LoadGroup
+    requests: int
+    warmup_calls: int
+    images: int
+    usd: float | None
+    """By the price list; None for local targets and endpoints without a price."""
+    hours: float | None
+    """From the target's `expected` times; None where nobody gave any."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanEstimate:
+    """The whole plan."""
+
+    groups: tuple[GroupEstimate, ...]
+    usd: float
+    """Sum over the groups with a price."""
+    hours: float | None
+    """None when any group's is unknown."""
+
+
+def estimate_plan(plan: Plan) -> PlanEstimate:
+    """Add up what the plan's groups will take."""
+    groups = tuple(_estimate_group(group) for group in plan.groups)
+    hours = [group.hours for group in groups]
+    return PlanEstimate(
+        groups=groups,
+        usd=sum(group.usd or 0.0 for group in groups),
+        hours=None if any(value is None for value in hours) else sum(value or 0.0 for value in hours),
+    )
+
+
+def _estimate_group(group: LoadGroup) -> GroupEstimate:
+    settings = {setting.id: setting for setting in group.settings}
+    drawn = [settings[request.setting_id] for request in group.requests]
+    calls = drawn + list(group.settings) * group.warmup
+    prices = [request_price_usd(group.target, setting) for setting in drawn]
+    seconds = [expected_s(group.target, setting) for setting in calls]
+    load_s = group.target.expected.load_s if group.target.expected else 0.0
+    return GroupEstimate(
+        group=group,
+        requests=len(drawn),
+        warmup_calls=len(calls) - len(drawn),
+        images=sum(setting.num_images for setting in drawn),
+        usd=None if any(price is None for price in prices) else sum(price or 0.0 for price in prices),
+        hours=None if any(s is None for s in seconds) else (load_s + sum(s or 0.0 for s in seconds)) / 3600.0,
+    )
+
+
+def expected_s(target: TargetSpec, setting: Setting) -> float | None:
+    """Expected seconds of one request, without acceleration; None where the target says nothing about its speed."""
+    guess = target.expected
+    if guess is None:
+        return None
+    megapixels = setting.width * setting.height / PIXELS_PER_MEGAPIXEL
+    return setting.num_images * (guess.base_s + setting.steps * megapixels * guess.step_megapixel_s)

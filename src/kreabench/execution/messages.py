@@ -1,0 +1,122 @@
+"""What the driver and a worker say to each other: one JSON object a line, told apart by `kind`.
+
+The driver sends an order and waits for its one answer; there is never more than one order under way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kreabench.core.records import Failure, HostedCall, ImageRecord, Memory, Timings
+from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
+from kreabench.rundir import codec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Open:
+    """Load the model of one load group. Answered by `Opened` or `Failed`."""
+
+    kind: Literal["open"] = "open"
+    target: TargetSpec
+    accelerations: tuple[AccelerationSpec, ...]
+    settings: tuple[Setting, ...]
+    run_path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Warmup:
+    """Make a call and throw its pictures away. Answered by `Done` or `Failed`."""
+
+    kind: Literal["warmup"] = "warmup"
+    setting_id: str
+    request: Request
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generate:
+    """Draw and store the pictures of one request. Answered by `Done` or `Failed`."""
+
+    kind: Literal["generate"] = "generate"
+    setting_id: str
+    request: Request
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Close:
+    """Release everything and end. Not answered."""
+
+    kind: Literal["close"] = "close"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """The model is loaded."""
+
+    kind: Literal["opened"] = "opened"
+    started_utc: str
+    load_s: float
+    identity: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """What a call gave, in the terms of a sample's record."""
+
+    timings: Timings
+    memory: Memory | None
+    steps_run: int | None
+    hosted: HostedCall | None
+    images: tuple[ImageRecord, ...] = ()
+    """As stored; empty for a warm-up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """The order was carried out."""
+
+    kind: Literal["done"] = "done"
+    started_utc: str
+    delivery: Delivery
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """The order failed; the worker is still there."""
+
+    kind: Literal["failed"] = "failed"
+    started_utc: str
+    elapsed_s: float
+    error: Failure
+    fatal: bool
+    """Whether the worker must be replaced before the next order."""
+    delivery: Delivery | None = None
+    """Set where the back end had delivered and something went wrong afterwards."""
+
+
+Order = Open | Warmup | Generate | Close
+Answer = Opened | Done | Failed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kind:
+    kind: str
+
+
+_ORDERS: dict[str, type[Order]] = {"open": Open, "warmup": Warmup, "generate": Generate, "close": Close}
+_ANSWERS: dict[str, type[Answer]] = {"opened": Opened, "done": Done, "failed": Failed}
+
+
+def encode_line(message: Order | Answer) -> bytes:
+    """The message as one line. Raises TypeError or ValueError for values that JSON cannot carry."""
+    return codec.encode(message) + b"\n"
+
+
+def decode_order(line: bytes) -> Order:
+    """Raises KeyError for an unknown kind and msgspec.MsgspecError for damage."""
+    return codec.decode(line, _ORDERS[codec.decode(line, _Kind).kind])
+
+
+def decode_answer(line: bytes) -> Answer:
+    """Raises KeyError for an unknown kind and msgspec.MsgspecError for damage, such as a time that is not a number."""
+    return codec.decode(line, _ANSWERS[codec.decode(line, _Kind).kind])

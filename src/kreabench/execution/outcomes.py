@@ -1,0 +1,157 @@
+"""Answers and deaths into records. Pure functions: what a record says is decided here, what is done about it is not."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from kreabench.core.records import Cost, Failure, SampleRecord, WarmupRecord
+from kreabench.core.specs import LoadGroup, Request, Setting, TargetSpec
+from kreabench.execution.messages import Delivery, Done, Failed
+from kreabench.execution.supervise import Death
+from kreabench.pricing import request_price_usd, sample_cost
+
+NEVER_BILLED = frozenset({"authentication", "rate_limited", "server_error"})
+"""Failures for which a hosted service has drawn nothing and bills nothing; any other may be on the bill."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """An order that was not carried out."""
+
+    error: Failure
+    started_utc: str
+    elapsed_s: float
+    died: bool
+    """The worker ended, or was ended at its time limit, with the order in hand."""
+    delivery: Delivery | None = None
+    """Set where the back end had delivered and something went wrong afterwards."""
+
+
+NO_COST = Cost(usd=None, basis="none")
+
+
+def delivered_sample(group: LoadGroup, request: Request, attempt: int, done: Done) -> SampleRecord:
+    """The final record of a request whose pictures are stored."""
+    delivery = done.delivery
+    return SampleRecord(
+        request_id=request.id,
+        setting_id=request.setting_id,
+        group_id=group.id,
+        prompt_id=request.prompt_id,
+        seed=request.seed,
+        repeat=request.repeat,
+        attempt=attempt,
+        status="ok",
+        started_utc=done.started_utc,
+        steps_run=delivery.steps_run,
+        timings=delivery.timings,
+        timing_valid=attempt == 1 and not delivery.timings.first_call,
+        memory=delivery.memory,
+        hosted=delivery.hosted,
+        cost=sample_cost(
+            group.target,
+            end_to_end_s=delivery.timings.end_to_end_s,
+            images=delivery.images,
+            billable_units=_billable_units(delivery),
+        ),
+        images=delivery.images,
+    )
+
+
+def failed_sample(
+    group: LoadGroup, request: Request, attempt: int, trouble: Trouble, cost: Cost = NO_COST
+) -> SampleRecord:
+    """The final record of a request that failed; what was delivered before that is kept, its time never counts."""
+    delivery = trouble.delivery
+    return SampleRecord(
+        request_id=request.id,
+        setting_id=request.setting_id,
+        group_id=group.id,
+        prompt_id=request.prompt_id,
+        seed=request.seed,
+        repeat=request.repeat,
+        attempt=attempt,
+        status="failed",
+        started_utc=trouble.started_utc,
+        steps_run=delivery.steps_run if delivery else None,
+        timings=delivery.timings if delivery else None,
+        memory=delivery.memory if delivery else None,
+        hosted=delivery.hosted if delivery else None,
+        cost=cost,
+        error=trouble.error,
+    )
+
+
+def warmup_record(group: LoadGroup, setting: Setting, done: Done) -> WarmupRecord:
+    """The record of a call whose pictures were thrown away."""
+    timings = done.delivery.timings
+    return WarmupRecord(
+        group_id=group.id,
+        setting_id=setting.id,
+        started_utc=done.started_utc,
+        timings=timings,
+        cost=_unseen_cost(group.target, setting, timings.end_to_end_s, done.delivery),
+    )
+
+
+def failure_cost(target: TargetSpec, setting: Setting, trouble: Trouble) -> Cost:
+    """What a call that failed has cost; None where a hosted service may or may not have billed it."""
+    if target.hosted and trouble.delivery is None:
+        known_free = target.price is not None and trouble.error.type in NEVER_BILLED
+        return Cost(usd=0.0, basis="price_list") if known_free else NO_COST
+    return _unseen_cost(target, setting, trouble.elapsed_s, trouble.delivery)
+
+
+def _unseen_cost(target: TargetSpec, setting: Setting, elapsed_s: float, delivery: Delivery | None) -> Cost:
+    """The cost of a call whose pictures were drawn but are not there to be counted, or of a local one that failed."""
+    units = _billable_units(delivery)
+    if not target.hosted or units is not None:
+        return sample_cost(target, end_to_end_s=elapsed_s, images=(), billable_units=units)
+    price = request_price_usd(target, setting)
+    return NO_COST if price is None else Cost(usd=price, basis="price_list")
+
+
+def trouble_of_failed(answer: Failed) -> Trouble:
+    """What the worker itself said went wrong."""
+    return Trouble(
+        error=answer.error,
+        started_utc=answer.started_utc,
+        elapsed_s=answer.elapsed_s,
+        died=False,
+        delivery=answer.delivery,
+    )
+
+
+def trouble_of_death(death: Death, *, stage: str, limit_key: str, log_name: str, started_utc: str) -> Trouble:
+    """What a worker that is gone cannot say. `limit_key` is the config key of the time limit."""
+    remedy = f"What the worker last said is in {log_name}."
+    if death.limit_s is not None:
+        message = f"no answer within {death.limit_s:g} s; the worker was killed"
+        remedy += f" If it only needs longer, raise {limit_key}."
+    elif death.signal is not None:
+        message = f"the worker was ended by {_signal_name(death.signal)}"
+        if death.signal == signal.SIGKILL:
+            remedy += " SIGKILL without a word there often means that the machine ran out of memory."
+    else:
+        message = f"the worker ended by itself with exit code {death.exit_code}"
+    error = Failure(
+        type="crashed" if death.limit_s is None else "timeout",
+        stage=stage,
+        message=message,
+        remedy=remedy,
+        transient=True,
+        signal=death.signal,
+    )
+    return Trouble(error=error, started_utc=started_utc, elapsed_s=death.elapsed_s, died=True)
+
+
+def _billable_units(delivery: Delivery | None) -> float | None:
+    return delivery.hosted.billable_units if delivery and delivery.hosted else None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"{signal.Signals(number).name} (signal {number})"
+    except ValueError:
+        return f"signal {number}"

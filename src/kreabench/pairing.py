@@ -1,0 +1,101 @@
+"""Which delivered picture is compared with which, and why some are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from kreabench.core.errors import RunDirectoryError
+from kreabench.core.records import ImageRecord, SampleRecord
+from kreabench.core.specs import Plan, Request, Setting
+
+_Slot = tuple[str, str, int, int]
+"""Setting id, prompt id, seed, repeat."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """A delivered picture, what it should show, and its reference."""
+
+    request_id: str
+    image: ImageRecord
+    prompt: str
+    reference: ImageRecord | None
+    """The picture of the reference setting of the same prompt, seed, repeat and index, if it was delivered."""
+    reference_obstacle: str
+    """Why it cannot be compared with its reference; empty where it can."""
+
+    def obstacle(self, *, needs_reference: bool) -> str:
+        """Why no metric of this kind applies to the picture; empty where it does."""
+        if self.image.degenerate is not None:
+            what = "the safety checker replaced the picture" if self.image.nsfw else "degenerate picture"
+            return f"{what}: it is {_flat(self.image)}"
+        return self.reference_obstacle if needs_reference else ""
+
+
+def pictures_of(samples: Mapping[str, SampleRecord], plan: Plan) -> list[Picture]:
+    """Every delivered picture of `samples`; those that share a reference are neighbours.
+
+    Raises RunDirectoryError where the samples are not of `plan`.
+    """
+    settings = {setting.id: setting for group in plan.groups for setting in group.settings}
+    requests = {request.id: request for group in plan.groups for request in group.requests}
+    foreign = samples.keys() - requests.keys()
+    if foreign:
+        raise RunDirectoryError(
+            f"{len(foreign)} samples are of another plan, request {min(foreign)} among them",
+            remedy="Score the run with the kreabench that wrote it.",
+        )
+    by_slot = {_slot(requests[request_id]): sample for request_id, sample in samples.items()}
+    found: list[tuple[tuple[object, ...], Picture]] = []
+    for request_id, sample in samples.items():
+        request = requests[request_id]
+        setting = settings[request.setting_id]
+        for picture in _pictures(request, sample, setting, by_slot):
+            family = (request.prompt_id, request.seed, request.repeat, setting.reference_id or "")
+            found.append(((*family, picture.image.index, request_id), picture))
+    return [picture for _, picture in sorted(found, key=lambda entry: entry[0])]
+
+
+def _slot(request: Request, setting_id: str | None = None) -> _Slot:
+    return setting_id or request.setting_id, request.prompt_id, request.seed, request.repeat
+
+
+def _pictures(
+    request: Request, sample: SampleRecord, setting: Setting, by_slot: Mapping[_Slot, SampleRecord]
+) -> Iterator[Picture]:
+    for image in sample.images:
+        reference, obstacle = _reference(request, setting, image.index, by_slot)
+        yield Picture(
+            request_id=request.id,
+            image=image,
+            prompt=request.prompt,
+            reference=reference,
+            reference_obstacle=obstacle,
+        )
+
+
+def _reference(
+    request: Request, setting: Setting, index: int, by_slot: Mapping[_Slot, SampleRecord]
+) -> tuple[ImageRecord | None, str]:
+    """The reference picture and why it cannot be compared with, either of which may be nothing."""
+    if setting.reference_id is None:
+        return None, "no reference setting is planned"
+    if setting.reference_id == setting.id:
+        return None, "this is the reference"
+    sample = by_slot.get(_slot(request, setting.reference_id))
+    if sample is None:
+        return None, "the reference is missing: its request has not run"
+    if sample.status == "failed":
+        return (
+            None,
+            f"the reference is missing: its request failed ({sample.error.type if sample.error else 'unknown'})",
+        )
+    image = next((image for image in sample.images if image.index == index), None)
+    if image is None:
+        return None, f"the reference is missing: its request delivered no picture {index}"
+    return image, "" if image.degenerate is None else f"the reference is degenerate: it is {_flat(image)}"
+
+
+def _flat(image: ImageRecord) -> str:
+    return "all black" if image.degenerate == "black" else "of one colour"

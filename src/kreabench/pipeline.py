@@ -1,0 +1,256 @@
+"""The stages in order: check, generate, score, table, report. Each reads what the one before it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kreabench.backends.table import backend_class
+from kreabench.core.errors import BudgetReached, EnvironmentProblem, ExitCode, Problem, RunDirectoryError
+from kreabench.core.records import Record, SkipRecord
+from kreabench.core.specs import ExperimentSpec, LoadGroup, MetricSpec, Plan, Request
+from kreabench.execution.budget import Budget
+from kreabench.execution.engine import Engine, GroupWork
+from kreabench.execution.local import LocalEngine
+from kreabench.plan import build_plan, describe_difference
+from kreabench.report.write import write_report
+from kreabench.rundir.directory import RunDirectory, RunInfo, RunState, RunWriter
+from kreabench.rundir.provenance import collect
+from kreabench.rundir.table import rebuild_table
+from kreabench.scoring import ScoringSummary, score_run
+
+
+class Observer:
+    """Told what happens, so that somebody can draw it. Does nothing by itself."""
+
+    def generating(self, total: int, done: int, failed: int) -> None:
+        """Generation begins: `done` of `total` requests were journalled before, `failed` of them as failed."""
+
+    def record(self, record: Record, spent_usd: float) -> None:
+        """A record was journalled."""
+
+    def stage(self, name: str) -> None:
+        """A stage begins: scoring, table, report."""
+
+    def scoring(self, done: int, total: int) -> None:
+        """Scoring goes on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    run_path: Path
+    requests: int
+    delivered: int
+    failed: int
+    spent_usd: float
+    """On hosted requests, as counted against the budget."""
+    budget_message: str | None
+    scoring: ScoringSummary | None
+    report_index: Path | None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """As the design promises."""
+        if self.budget_message is not None:
+            return ExitCode.BUDGET
+        if self.failed or (self.scoring is not None and self.scoring.failed):
+            return ExitCode.FAILED_SAMPLES
+        return ExitCode.DONE
+
+
+def check_environment(plan: Plan, group_ids: Sequence[str] | None = None) -> None:
+    """Ask each back end what this machine lacks. Raises EnvironmentProblem with everything found."""
+    problems: dict[str, Problem] = {}
+    for group in plan.groups:
+        if group_ids is None or group.id in group_ids:
+            found = backend_class(group.target.backend).check(group.target, group.accelerations)
+            problems.update((str(problem), problem) for problem in found)
+    if problems:
+        raise EnvironmentProblem(tuple(problems.values()))
+
+
+def start(path: Path, experiment: ExperimentSpec, config_yaml: str, environ: Mapping[str, str]) -> RunDirectory:
+    """A new run directory, or the one that is there when it holds the same plan.
+
+    Raises RunDirectoryError, saying what differs, when it holds another plan.
+    """
+    plan = build_plan(experiment)
+    if not (path / "run.json").exists():
+        check_environment(plan)
+        info = collect(plan.hash, experiment, environ=environ, now=datetime.now(UTC))
+        run = RunDirectory.create(path, info, config_yaml)
+        with run.writer() as writer:
+            _journal_skips(writer, plan)
+        return run
+    run = RunDirectory.open(path)
+    if run.info.plan_hash != plan.hash:
+        differences = "\n  ".join(describe_difference(run.info.experiment, experiment))
+        raise RunDirectoryError(
+            f"{path} holds another plan:\n  {differences}",
+            remedy="Choose another name=…, or delete the folder if it is not needed any more.",
+        )
+    return _with_asked(run, experiment)
+
+
+def reopen(path: Path, *, budget_usd: float | None = None) -> RunDirectory:
+    """The run at `path`, to go on with; `budget_usd` replaces its budget."""
+    run = RunDirectory.open(path)
+    if budget_usd is None:
+        return run
+    return _with_asked(run, replace(run.info.experiment, budget_usd=budget_usd))
+
+
+def plan_of(run: RunDirectory) -> Plan:
+    """The plan of an existing run. Raises RunDirectoryError when this version plans it differently."""
+    plan = build_plan(run.info.experiment)
+    if plan.hash != run.info.plan_hash:
+        raise RunDirectoryError(
+            f"{run.path} was planned by kreabench {run.info.versions.get('kreabench', '?')}; this version plans it "
+            "differently",
+            remedy="Use that version to go on, or start a new run.",
+        )
+    return plan
+
+
+def _with_asked(run: RunDirectory, experiment: ExperimentSpec) -> RunDirectory:
+    """The same run, asked for with another engine, budget or other metrics: what the plan's identity leaves free."""
+    info: RunInfo = replace(run.info, experiment=experiment)
+    return RunDirectory(run.path, info)
+
+
+def _journal_skips(writer: RunWriter, plan: Plan) -> None:
+    for skip in plan.skipped:
+        writer.append(
+            SkipRecord(
+                target=skip.target,
+                acceleration=skip.acceleration,
+                steps=skip.steps,
+                guidance=skip.guidance,
+                size=skip.size,
+                num_images=skip.num_images,
+                output_format=skip.output_format,
+                reason=skip.reason,
+            )
+        )
+
+
+def pending_work(plan: Plan, state: RunState, *, retry_failed: bool) -> list[GroupWork]:
+    """What is left: requests without a final state, and failed ones that may be tried again."""
+
+    def is_left(request: Request) -> bool:
+        sample = state.samples.get(request.id)
+        if sample is None:
+            return True
+        return sample.error is not None and (sample.error.transient or retry_failed)
+
+    def work(group: LoadGroup) -> GroupWork:
+        pending = tuple(request for request in group.requests if is_left(request))
+        ids = {request.id for request in pending}
+        return GroupWork(
+            group=group,
+            pending=pending,
+            # Asked to try again, a request that killed its workers gets a fresh start.
+            attempts={} if retry_failed else {key: count for key, count in state.attempts.items() if key in ids},
+        )
+
+    return [group_work for group_work in map(work, plan.groups) if group_work.pending]
+
+
+def execute(
+    run: RunDirectory,
+    *,
+    observer: Observer,
+    report_path: Path,
+    retry_failed: bool = False,
+    engine: Engine | None = None,
+) -> Outcome:
+    """Generate what is missing, score it and report. The run directory is locked throughout."""
+    plan = plan_of(run)
+    with run.writer() as writer:
+        state = run.state()
+        work = pending_work(plan, state, retry_failed=retry_failed)
+        check_environment(plan, [item.group.id for item in work])
+        budget = Budget(run.info.experiment.budget_usd, plan)
+        for record in run.records():
+            budget.record(record)
+        failed = sum(sample.status == "failed" for sample in state.samples.values())
+        observer.generating(plan.request_count, len(state.samples), failed)
+        budget_message = _generate(run, writer, work, budget, engine or _engine(run), observer.record)
+        observer.stage("scoring")
+        scoring = score_run(run, plan, metrics=run.info.experiment.metrics, writer=writer, progress=observer.scoring)
+        observer.stage("report")
+        rebuild_table(run, plan)
+    index = write_report(run, plan, report_path)
+    return _outcome(run, plan, budget, budget_message, scoring, index)
+
+
+def _engine(run: RunDirectory) -> Engine:
+    return LocalEngine(run.info.experiment.engine)
+
+
+def _generate(
+    run: RunDirectory,
+    writer: RunWriter,
+    work: Sequence[GroupWork],
+    budget: Budget,
+    engine: Engine,
+    tell: Callable[[Record, float], None],
+) -> str | None:
+    """Journal each record as it comes. Returns the message of a spent budget."""
+    records = engine.run(work, run.path, budget.admit)
+    try:
+        for record in records:
+            writer.append(record)
+            budget.record(record)
+            tell(record, budget.spent_usd)
+    except BudgetReached as reached:
+        return reached.message
+    finally:
+        # Also when journalling fails or Ctrl-C comes: no worker and no service outlives the loop.
+        close = getattr(records, "close", None)
+        if close is not None:
+            close()
+    return None
+
+
+def _outcome(
+    run: RunDirectory,
+    plan: Plan,
+    budget: Budget,
+    budget_message: str | None,
+    scoring: ScoringSummary | None,
+    index: Path | None,
+) -> Outcome:
+    samples = run.samples().values()
+    return Outcome(
+        run_path=run.path,
+        requests=plan.request_count,
+        delivered=sum(sample.status == "ok" for sample in samples),
+        failed=sum(sample.status == "failed" for sample in samples),
+        spent_usd=budget.spent_usd,
+        budget_message=budget_message,
+        scoring=scoring,
+        report_index=index,
+    )
+
+
+def rescore(
+    run: RunDirectory, *, metrics: Sequence[MetricSpec], again: bool, progress: Callable[[int, int], None]
+) -> ScoringSummary:
+    """Score an existing run and rebuild its table."""
+    plan = plan_of(run)
+    with run.writer() as writer:
+        summary = score_run(run, plan, metrics=metrics, writer=writer, again=again, progress=progress)
+        rebuild_table(run, plan)
+    return summary
+
+
+def rereport(run: RunDirectory, out: Path) -> Path:
+    """Write the report of an existing run anew, whatever state it is in."""
+    plan = plan_of(run)
+    rebuild_table(run, plan)
+    return write_report(run, plan, out)

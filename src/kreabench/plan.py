@@ -1,0 +1,348 @@
+"""The plan: a pure function of what is asked. Which settings, which requests, in which order, under which identity."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+from kreabench.backends.accelerations import FEATURES
+from kreabench.core.ids import stable_hash
+from kreabench.core.sizes import parse_size
+from kreabench.core.specs import (
+    AccelerationSpec,
+    ExperimentSpec,
+    LoadGroup,
+    OutputFormat,
+    Plan,
+    Prompt,
+    Request,
+    Setting,
+    SkippedSetting,
+    TargetSpec,
+)
+from kreabench.limits import (
+    reject_acceleration,
+    reject_guidance,
+    reject_num_images,
+    reject_output_format,
+    reject_size,
+    reject_steps,
+)
+
+T = TypeVar("T")
+
+IDENTITY_VERSION = 1
+"""Part of every hash; raised when the meaning of a request changes, so that old and new are never taken as equal."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One point of the multiplied axes for one target, defaults filled in, not yet known to be possible."""
+
+    target: TargetSpec
+    acceleration: AccelerationSpec
+    steps: int
+    guidance: float
+    size: str
+    num_images: int
+    output_format: OutputFormat
+
+
+def build_plan(experiment: ExperimentSpec) -> Plan:
+    """Multiply the axes, leave out what is excluded, list what cannot be done, and order the requests."""
+    settings: dict[str, Setting] = {}
+    groups: dict[str, tuple[TargetSpec, dict[str, AccelerationSpec], list[Setting]]] = {}
+    skipped: list[SkippedSetting] = []
+    excluded = 0
+    for point in _points(experiment):
+        if is_excluded(point, experiment.axes.exclude):
+            excluded += 1
+            continue
+        reason = rejection(point)
+        if reason is not None:
+            skipped.append(_skipped(point, reason))
+            continue
+        setting = _setting(point)
+        settings[setting.id] = setting
+        group = groups.setdefault(setting.load_key, (point.target, {}, []))
+        group[1][point.acceleration.name] = point.acceleration
+        group[2].append(setting)
+    references = _references(experiment, settings.values())
+    prompt_order = list(experiment.prompts)
+    load_groups = []
+    for load_key, (target, accelerations, members) in groups.items():
+        members = [replace(setting, reference_id=references[setting.id]) for setting in members]
+        load_groups.append(
+            LoadGroup(
+                id=load_key,
+                target=target,
+                accelerations=tuple(accelerations.values()),
+                settings=tuple(members),
+                requests=tuple(_requests(experiment, load_key, members, prompt_order)),
+                warmup=0 if target.hosted else experiment.warmup,
+            )
+        )
+    return Plan(
+        hash=_plan_hash(load_groups),
+        groups=tuple(load_groups),
+        skipped=tuple(skipped),
+        excluded=excluded,
+        settings=tuple(setting for group in load_groups for setting in group.settings),
+    )
+
+
+def rejection(point: Point) -> str | None:
+    """Why this target cannot do this point; None when it can."""
+    target = point.target
+    width, height = parse_size(point.size)
+    checks = (
+        reject_steps(target, point.steps),
+        reject_guidance(target, point.guidance),
+        reject_size(target, width, height),
+        reject_num_images(target, point.num_images),
+        reject_output_format(target, point.output_format),
+        reject_acceleration(target, point.acceleration),
+    )
+    return next((reason for reason in checks if reason is not None), None)
+
+
+def is_excluded(point: Point, patterns: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a partial setting of `axes.exclude` matches the point. `default` in a pattern matches the default."""
+    values: dict[str, Any] = {
+        "target": point.target.name,
+        "acceleration": point.acceleration.name,
+        "steps": point.steps,
+        "guidance": point.guidance,
+        "size": parse_size(point.size),
+        "num_images": point.num_images,
+        "output_format": point.output_format,
+    }
+    return any(
+        all(values[key] in _accepted(point.target, key, wanted) for key, wanted in pattern.items())
+        for pattern in patterns
+    )
+
+
+def _accepted(target: TargetSpec, key: str, wanted: Any) -> list[Any]:
+    options = wanted if isinstance(wanted, list | tuple) else [wanted]
+    if key in {"steps", "guidance", "size"}:
+        options = [getattr(target.defaults, key) if option == "default" else option for option in options]
+    return [parse_size(option) for option in options] if key == "size" else list(options)
+
+
+def _points(experiment: ExperimentSpec) -> Iterator[Point]:
+    axes = experiment.axes
+    for target in experiment.targets:
+        defaults = target.defaults
+        product = itertools.product(
+            experiment.accelerations,
+            _unique(defaults.steps if value == "default" else int(value) for value in axes.steps),
+            _unique(defaults.guidance if value == "default" else float(value) for value in axes.guidance),
+            _unique_sizes(defaults.size if value == "default" else value for value in axes.size),
+            _unique(axes.num_images),
+            _unique(axes.output_format),
+        )
+        for acceleration, steps, guidance, size, num_images, output_format in product:
+            yield Point(
+                target=target,
+                acceleration=acceleration,
+                steps=steps,
+                guidance=guidance,
+                size=size,
+                num_images=num_images,
+                output_format=output_format,
+            )
+
+
+def _unique(values: Iterable[T]) -> list[T]:
+    return list(dict.fromkeys(values))
+
+
+def _unique_sizes(sizes: Iterable[str]) -> list[str]:
+    return list({parse_size(size): size for size in reversed(list(sizes))}.values())[::-1]
+
+
+def target_identity(target: TargetSpec) -> dict[str, Any]:
+    """What makes two targets the same thing to measure; prices, limits and guesses are no part of it."""
+    return {
+        "name": target.name,
+        "backend": target.backend,
+        "task": target.task,
+        "model": target.model,
+        "revision": target.revision,
+        "service": asdict(target.service) if target.service else None,
+        "options": target.options,
+    }
+
+
+def _load_features(acceleration: AccelerationSpec) -> dict[str, dict[str, Any]]:
+    return {name: parameters for name, parameters in acceleration.features.items() if FEATURES[name].phase == "load"}
+
+
+def _setting(point: Point) -> Setting:
+    target, acceleration = point.target, point.acceleration
+    width, height = parse_size(point.size)
+    identity = target_identity(target)
+    load_key = stable_hash(
+        {
+            "version": IDENTITY_VERSION,
+            "target": identity,
+            "load_features": {} if target.hosted else _load_features(acceleration),
+        }
+    )
+    how = {"hosted": acceleration.hosted} if target.hosted else {"features": acceleration.features}
+    setting_id = stable_hash(
+        {
+            "version": IDENTITY_VERSION,
+            "target": identity,
+            "acceleration": {"name": acceleration.name, **how},
+            "steps": point.steps,
+            "guidance": point.guidance,
+            "width": width,
+            "height": height,
+            "num_images": point.num_images,
+            "output_format": point.output_format,
+        }
+    )
+    return Setting(
+        id=setting_id,
+        target=target.name,
+        task=target.task,
+        acceleration=acceleration.name,
+        steps=point.steps,
+        guidance=point.guidance,
+        width=width,
+        height=height,
+        num_images=point.num_images,
+        output_format=point.output_format,
+        load_key=load_key,
+        reference_id=None,
+    )
+
+
+def _skipped(point: Point, reason: str) -> SkippedSetting:
+    return SkippedSetting(
+        target=point.target.name,
+        acceleration=point.acceleration.name,
+        steps=point.steps,
+        guidance=point.guidance,
+        size=point.size,
+        num_images=point.num_images,
+        output_format=point.output_format,
+        reason=reason,
+    )
+
+
+def _references(experiment: ExperimentSpec, settings: Iterable[Setting]) -> dict[str, str | None]:
+    """Setting id → id of its reference: same in all but acceleration and steps, which `reference` fixes.
+
+    `default` steps fall back on the most steps planned where the target's default is not among them.
+    """
+    families: dict[tuple[Any, ...], list[Setting]] = {}
+    for setting in settings:
+        families.setdefault(_family(setting), []).append(setting)
+    defaults = {target.name: target.defaults.steps for target in experiment.targets}
+    wanted = experiment.reference.steps
+    result: dict[str, str | None] = {}
+    for members in families.values():
+        candidates = {
+            setting.steps: setting.id
+            for setting in members
+            if setting.acceleration == experiment.reference.acceleration
+        }
+        steps = defaults[members[0].target] if wanted == "default" else wanted
+        if candidates and (steps == "max" or (wanted == "default" and steps not in candidates)):
+            steps = max(candidates)
+        reference = candidates.get(int(steps)) if isinstance(steps, int) else None
+        result.update((setting.id, reference) for setting in members)
+    return result
+
+
+def _family(setting: Setting) -> tuple[Any, ...]:
+    return (
+        setting.target,
+        setting.guidance,
+        setting.width,
+        setting.height,
+        setting.num_images,
+        setting.output_format,
+    )
+
+
+def _requests(
+    experiment: ExperimentSpec, load_key: str, settings: list[Setting], prompts: list[Prompt]
+) -> Iterator[Request]:
+    """Interleaved by prompt: every setting draws a prompt before the next prompt begins, in a seeded random order.
+
+    The order is a sort by hash, so it is the same on every Python version, and adding a setting or prompt moves no
+    other one past its neighbours.
+    """
+    for repeat in range(experiment.repeats):
+        for prompt in sorted(prompts, key=lambda prompt: _order(experiment, load_key, repeat, prompt.id)):
+            for seed in experiment.seeds:
+                within = sorted(
+                    settings, key=lambda setting: _order(experiment, load_key, repeat, prompt.id, seed, setting.id)
+                )
+                for setting in within:
+                    yield Request(
+                        id=_request_id(setting.id, prompt, seed, repeat),
+                        setting_id=setting.id,
+                        prompt_id=prompt.id,
+                        prompt=prompt.text,
+                        seed=seed,
+                        repeat=repeat,
+                    )
+
+
+def _order(experiment: ExperimentSpec, *parts: object) -> bytes:
+    return hashlib.sha256("\0".join(map(str, (experiment.order_seed, *parts))).encode()).digest()
+
+
+def _request_id(setting_id: str, prompt: Prompt, seed: int, repeat: int) -> str:
+    text = "\0".join((str(IDENTITY_VERSION), setting_id, prompt.id, prompt.text, str(seed), str(repeat)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plan_hash(groups: list[LoadGroup]) -> str:
+    digest = hashlib.sha256(f"plan {IDENTITY_VERSION}".encode())
+    for group in groups:
+        digest.update(f"group {group.id} {group.warmup}\n".encode())
+        for setting in group.settings:
+            digest.update(f"setting {setting.id} {setting.reference_id}\n".encode())
+        for request in group.requests:
+            digest.update(f"{request.id}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def describe_difference(old: ExperimentSpec, new: ExperimentSpec) -> tuple[str, ...]:
+    """What makes two plans differ, in words, for the message that refuses to mix them."""
+    lines: list[str] = []
+    old_plan, new_plan = build_plan(old), build_plan(new)
+    lines += _set_difference(
+        "setting", {s.id: s.label for s in old_plan.settings}, {s.id: s.label for s in new_plan.settings}
+    )
+    lines += _set_difference(
+        "prompt", {f"{p.id}\0{p.text}": p.id for p in old.prompts}, {f"{p.id}\0{p.text}": p.id for p in new.prompts}
+    )
+    for name in ("seeds", "repeats", "warmup", "order_seed", "reference"):
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after:
+            lines.append(f"{name}: was {_plain(before)}, now {_plain(after)}")
+    return tuple(lines) or ("the order of settings or prompts",)
+
+
+def _plain(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def _set_difference(noun: str, old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    lines = []
+    for sign, ids, names in (("no longer asked", old.keys() - new.keys(), old), ("new", new.keys() - old.keys(), new)):
+        if ids:
+            shown = sorted(names[i] for i in ids)
+            more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+            lines.append(f"{len(shown)} {noun}{'s' if len(shown) > 1 else ''} {sign}: {'; '.join(shown[:3])}{more}")
+    return lines

@@ -1,0 +1,200 @@
+"""From a run to its document: reads the run directory, summarises, and says in words what the numbers cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from kreabench.analysis.notices import notice
+from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
+from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
+from kreabench.core.specs import ExperimentSpec, Plan
+from kreabench.report import details
+from kreabench.report.charts import build_figures
+from kreabench.report.document import Document, Fact, Figure, Notice
+from kreabench.report.format import ABSENT, count, duration, usd
+from kreabench.report.pictures import build_pictures
+from kreabench.report.settings_table import settings_table
+from kreabench.report.text import message, visible
+from kreabench.rundir.directory import RunDirectory
+
+METHOD = (
+    "Latency is the time from sending a request until its pictures are there, one value a request, on a monotonic "
+    "clock. Warm-ups, loads, first calls after a load and repeated attempts are never in it.",
+    "The interval of a median latency is exact and free of assumptions on the distribution: two order statistics "
+    "that enclose the median with at least 95 % (binomial). Percentiles are given only where their upper bound "
+    "exists: p90 from 29 timings, p95 from 59, p99 from 299; both their ends are one-sided 95 % bounds.",
+    "Within a load of the model the settings take turns, prompt by prompt, in a seeded random order, so that drift "
+    "of the machine hits all alike.",
+    "The unit of inference of a score is the prompt: a mean over prompts of each prompt's mean over its pictures, with "
+    "Student's 95 % interval over prompts. Intervals that overlap do not show that two settings are equal; settings "
+    "share prompts and seeds, so differences are better compared prompt by prompt.",
+    "Fidelity compares with the reference setting's picture of the same prompt and seed. A low value can mean another, "
+    "equally good picture.",
+    "Dollars are those of delivered samples over their pictures: as billed by the service, from the price list over "
+    "delivered pixels, or the device's price an hour over the seconds of the request. Idle time is not in them.",
+    "A failed, missing or unscored picture is counted as such. It is never a zero, and never dropped unsaid.",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Journal:
+    """The journal, sorted by what the report needs of it."""
+
+    samples: dict[str, SampleRecord]
+    failures: tuple[FailureRecord, ...]
+    loads: tuple[LoadRecord, ...]
+    warmups: tuple[WarmupRecord, ...]
+
+
+def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Document:
+    """The report of `run`, whose plan and table of samples (`rundir.table`) are given.
+
+    Raises RunDirectoryError for a damaged journal.
+    """
+    experiment = run.info.experiment
+    journal = _read(run)
+    summaries = summarise(table, plan.settings, experiment.metrics, requested=requested_by_setting(plan))
+    targets = {target.name: target for target in experiment.targets}
+    figures = build_figures(summaries)
+    info = run.info
+    return Document(
+        title=visible(experiment.name),
+        description=message(experiment.description, 600),
+        subtitle=f"Run of {info.created_utc[:16].replace('T', ' ')} UTC",
+        notices=_notices(experiment, plan, summaries),
+        facts=_facts(journal, experiment, plan, summaries),
+        targets=details.targets_table(experiment.targets),
+        settings=settings_table(summaries, targets),
+        skipped=details.skipped_table(plan),
+        figures=figures,
+        figures_note=_figures_note(figures, summaries),
+        pictures=build_pictures(run.path, experiment, plan, table),
+        failures=details.failures_table(journal.samples.values(), journal.failures, plan.settings),
+        loads=details.loads_table(journal.loads),
+        metrics=details.metrics_table(experiment.metrics),
+        prices=details.prices_table(experiment.targets),
+        method=METHOD,
+        environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
+        summaries=summaries,
+    )
+
+
+def _read(run: RunDirectory) -> _Journal:
+    samples: dict[str, SampleRecord] = {}
+    failures: list[FailureRecord] = []
+    loads: list[LoadRecord] = []
+    warmups: list[WarmupRecord] = []
+    for record in run.records():
+        if isinstance(record, SampleRecord):
+            samples[record.request_id] = record
+        elif isinstance(record, FailureRecord):
+            failures.append(record)
+        elif isinstance(record, LoadRecord):
+            loads.append(record)
+        elif isinstance(record, WarmupRecord):
+            warmups.append(record)
+    return _Journal(samples=samples, failures=tuple(failures), loads=tuple(loads), warmups=tuple(warmups))
+
+
+def _notices(experiment: ExperimentSpec, plan: Plan, summaries: Sequence[SettingSummary]) -> tuple[Notice, ...]:
+    """What limits the report, gravest first."""
+    found: list[Notice] = []
+    brand = notice(experiment.targets)
+    if brand is not None:
+        found.append(Notice(level="warning", text=brand))
+    ok, failed = sum(s.ok for s in summaries), sum(s.failed for s in summaries)
+    waiting = plan.request_count - ok - failed
+    if failed and not ok:
+        found.append(Notice(level="warning", text="Every sample that ran has failed: there is nothing to compare."))
+    elif failed:
+        share = f"{failed:,} of {count(ok + failed, 'sample')} failed; the reasons are listed under Failures."
+        found.append(Notice(level="warning", text=share))
+    if waiting > 0:
+        text = f"Not finished: {waiting:,} of {count(plan.request_count, 'request')} have not run yet."
+        found.append(Notice(level="warning", text=text))
+    found.extend(_score_notices(summaries))
+    return tuple(found)
+
+
+def _score_notices(summaries: Sequence[SettingSummary]) -> list[Notice]:
+    metrics = [metric for summary in summaries for metric in summary.metrics]
+    images = sum(summary.images for summary in summaries)
+    found = []
+    if images and metrics:
+        unscored, due = sum(metric.unscored for metric in metrics), images * len(summaries[0].metrics)
+        if unscored == due:
+            found.append(Notice(level="info", text="There are no scores yet: `kreabench score` makes them."))
+        elif unscored:
+            text = f"{unscored:,} of {count(due, 'score')} are missing: `kreabench score` makes what is missing."
+            found.append(Notice(level="info", text=text))
+    untrained = dict.fromkeys(metric.name for metric in metrics if metric.untrained)
+    if untrained:
+        text = f"Scored with untrained weights: {', '.join(untrained)}. These values show plumbing only."
+        found.append(Notice(level="warning", text=text))
+    truncated = {metric.name: 0 for metric in metrics if metric.truncated}
+    for metric in metrics:
+        if metric.truncated:
+            truncated[metric.name] += metric.truncated
+    for name, number in truncated.items():
+        text = f"{name}: the prompts of {count(number, 'picture')} were too long for its text encoder and were cut."
+        found.append(Notice(level="info", text=text))
+    return found
+
+
+def _facts(
+    journal: _Journal, experiment: ExperimentSpec, plan: Plan, summaries: Sequence[SettingSummary]
+) -> tuple[Fact, ...]:
+    ok, failed = sum(s.ok for s in summaries), sum(s.failed for s in summaries)
+    images = sum(summary.images for summary in summaries)
+    left_out = [f"{len(plan.skipped)} skipped"] if plan.skipped else []
+    left_out += [f"{plan.excluded} excluded"] if plan.excluded else []
+    prompts, seeds, repeats = len(experiment.prompts), len(experiment.seeds), experiment.repeats
+    asked = [count(prompts, "prompt"), count(seeds, "seed")] + ([count(repeats, "repeat")] if repeats > 1 else [])
+    return (
+        Fact(label="Settings", value=f"{len(plan.settings):,}", detail=", ".join(left_out) or "none skipped"),
+        Fact(label="Samples", value=f"{ok:,} of {plan.request_count:,}", detail=" × ".join(asked)),
+        Fact(label="Pictures", value=f"{images:,}", detail="delivered"),
+        Fact(label="Failed", value=f"{failed:,}", detail=_attempts(journal)),
+        _spent(journal),
+        _time(journal),
+    )
+
+
+def _attempts(journal: _Journal) -> str:
+    others = len(journal.failures)
+    return f"and {count(others, 'attempt')} tried again" if others else "samples"
+
+
+def _spent(journal: _Journal) -> Fact:
+    """All dollars journalled, with what bought no picture said apart."""
+    delivered = [s.cost.usd for s in journal.samples.values() if s.status == "ok" and s.cost.usd is not None]
+    lost = [s.cost.usd for s in journal.samples.values() if s.status == "failed" and s.cost.usd is not None]
+    lost += [failure.cost.usd for failure in journal.failures if failure.cost.usd is not None]
+    warmups = [warmup.cost.usd for warmup in journal.warmups if warmup.cost.usd is not None]
+    everything = delivered + lost + warmups
+    if not everything:
+        return Fact(label="Spent", value=ABSENT, detail="no price known")
+    parts = [f"warm-ups {usd(sum(warmups))}"] if warmups else []
+    parts += [f"failures {usd(sum(lost))}"] if lost else []
+    detail = f"of it {', '.join(parts)}" if parts else "delivered samples"
+    return Fact(label="Spent", value=usd(sum(everything)), detail=detail)
+
+
+def _time(journal: _Journal) -> Fact:
+    timed = [s.timings.end_to_end_s for s in journal.samples.values() if s.timings is not None]
+    if not timed:
+        return Fact(label="Time in requests", value=ABSENT, detail="nothing delivered")
+    loads = sum(load.load_s for load in journal.loads)
+    detail = f"and {duration(loads)} in {count(len(journal.loads), 'load')}" if journal.loads else ""
+    return Fact(label="Time in requests", value=duration(sum(timed)), detail=detail)
+
+
+def _figures_note(figures: Sequence[Figure], summaries: Sequence[SettingSummary]) -> str:
+    if any(figure.name == "cost-quality" for figure in figures):
+        return ""
+    if not any(summary.latency for summary in summaries):
+        return "There is nothing to draw: no sample is fit for timing."
+    return "Cost is not drawn against quality: that needs two settings with a timing and a score."

@@ -1,0 +1,151 @@
+"""What the figures show: cost against quality, and where the time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kreabench.analysis.estimates import Estimate
+from kreabench.analysis.settings import MetricSummary, SettingSummary
+from kreabench.metrics.table import METRICS
+from kreabench.report.document import Bar, Bars, Figure, Panel, Point, Scatter
+from kreabench.report.format import count
+
+MAX_BARS = 60
+"""More settings than this make a bar chart that nobody reads."""
+
+MAX_PANEL_ROWS = 6
+"""Picture sizes in one scatter figure."""
+
+Cost = Callable[[SettingSummary], Estimate | None]
+Size = tuple[int, int]
+
+
+def build_figures(summaries: Sequence[SettingSummary]) -> tuple[Figure, ...]:
+    """Every figure that these numbers can fill; none where there are no timings."""
+    figures = [
+        _scatter(summaries, "cost-quality", "Time against quality", "median seconds a request", _latency),
+        _scatter(summaries, "dollars-quality", "Dollars against quality", "dollars an image", _dollars),
+        _bars(summaries),
+    ]
+    return tuple(figure for figure in figures if figure is not None)
+
+
+def metric_label(metric: MetricSummary) -> str:
+    """Name and unit of a metric, for an axis."""
+    row = METRICS.get(metric.kind)
+    return f"{metric.name} ({row.unit})" if row and row.unit != "1" else metric.name
+
+
+def _latency(summary: SettingSummary) -> Estimate | None:
+    return summary.latency
+
+
+def _dollars(summary: SettingSummary) -> Estimate | None:
+    usd = summary.cost.usd_per_image
+    return None if usd is None else Estimate(value=usd, low=None, high=None, n=summary.cost.priced_images)
+
+
+def _scatter(summaries: Sequence[SettingSummary], name: str, title: str, x_label: str, cost: Cost) -> Figure | None:
+    sizes = list(dict.fromkeys((s.setting.width, s.setting.height) for s in summaries))
+    rows = [row for row in (_panels(summaries, size, cost) for size in sizes) if row]
+    points = [point for row in rows for panel in row for point in panel.points]
+    if len({point.x.value for point in points}) < 2:
+        return None
+    drawn = {point.label for point in points}
+    left_out = len(summaries) - len(drawn)
+    caption = "A point is a setting, the number beside it its steps; lines join one target and acceleration."
+    if any(point.x.interval or point.y.interval for point in points):
+        caption += " Whiskers are 95 % intervals; a point without one has too few samples."
+    if left_out:
+        caption += f" {count(left_out, 'setting')} without both numbers cannot be drawn."
+    if len(rows) > MAX_PANEL_ROWS:
+        caption += f" The first {MAX_PANEL_ROWS} of {len(rows)} sizes are drawn."
+    metrics = ", ".join(dict.fromkeys(panel.y_label for row in rows for panel in row))
+    return Figure(
+        name=name,
+        title=title,
+        caption=caption,
+        alt=f"Scatter of {x_label} against {metrics} for {count(len(drawn), 'setting')}; "
+        "the numbers are in the table of settings.",
+        data=Scatter(x_label=x_label, rows=tuple(rows[:MAX_PANEL_ROWS])),
+    )
+
+
+def _panels(summaries: Sequence[SettingSummary], size: Size, cost: Cost) -> tuple[Panel, ...]:
+    """One panel a metric that has a value at this size."""
+    members = [s for s in summaries if (s.setting.width, s.setting.height) == size]
+    panels = []
+    for index in range(len(members[0].metrics)):
+        metric = members[0].metrics[index]
+        points = []
+        for summary in members:
+            x, y = cost(summary), summary.metrics[index].mean
+            if x is not None and y is not None:
+                points.append(_point(summary, x, y))
+        if points:
+            title = f"{size[0]} × {size[1]} px"
+            panels.append(Panel(title=title, y_label=metric_label(metric), points=tuple(points)))
+    return tuple(panels)
+
+
+def _point(summary: SettingSummary, x: Estimate, y: Estimate) -> Point:
+    setting = summary.setting
+    others = (setting.target, setting.acceleration, f"{setting.guidance:g}", setting.num_images, setting.output_format)
+    return Point(
+        series=" ".join(map(str, others)),
+        colour=setting.acceleration,
+        marker=setting.target,
+        label=f"{setting.label} {setting.id}",
+        steps=setting.steps,
+        x=x,
+        y=y,
+        reference=summary.is_reference,
+    )
+
+
+def _bars(summaries: Sequence[SettingSummary]) -> Figure | None:
+    groups: dict[str, list[Bar]] = {}
+    timed = [summary for summary in summaries if summary.latency is not None]
+    for summary in timed[:MAX_BARS]:
+        setting = summary.setting
+        bar = _bar(summary, _bar_label(summary, summaries))
+        if bar is not None:
+            groups.setdefault(f"{setting.target}, {setting.width} × {setting.height} px", []).append(bar)
+    if not groups:
+        return None
+    caption = (
+        "Coloured: the median of each stage, which need not sum to the median of the whole. "
+        "Mark and whisker: the median of the whole with its 95 % interval, where there are enough timings."
+    )
+    resolution = max((s.stage_resolution_s or 0.0 for s in timed), default=0.0)
+    if resolution:
+        caption += f" Stages of a hosted request are seen by polling, to within {resolution:g} s."
+    if len(timed) > MAX_BARS:
+        caption += f" The first {MAX_BARS} of {len(timed)} settings are drawn."
+    return Figure(
+        name="latency",
+        title="Where the time goes",
+        caption=caption,
+        alt=f"Bars of the median seconds a request by stage for {count(min(len(timed), MAX_BARS), 'setting')}.",
+        data=Bars(x_label="seconds a request", groups=tuple((name, tuple(bars)) for name, bars in groups.items())),
+    )
+
+
+def _bar(summary: SettingSummary, label: str) -> Bar | None:
+    if summary.latency is None:
+        return None
+    stages = tuple((stage.name, max(stage.median_s, 0.0)) for stage in summary.stages)
+    return Bar(label=label, stages=stages, total=summary.latency, reference=summary.is_reference)
+
+
+def _bar_label(summary: SettingSummary, summaries: Sequence[SettingSummary]) -> str:
+    """Acceleration and steps, and whatever else differs between settings."""
+    setting = summary.setting
+    parts = [setting.acceleration, count(setting.steps, "step")]
+    if len({s.setting.guidance for s in summaries}) > 1:
+        parts.append(f"guidance {setting.guidance:g}")
+    if len({s.setting.num_images for s in summaries}) > 1:
+        parts.append(count(setting.num_images, "image"))
+    if len({s.setting.output_format for s in summaries}) > 1:
+        parts.append(setting.output_format)
+    return ", ".join(parts)

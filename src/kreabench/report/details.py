@@ -1,0 +1,180 @@
+"""The tables around the numbers: what was skipped, what failed, what was loaded, at which prices, by which versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kreabench.core.records import Failure, FailureRecord, LoadRecord, SampleRecord
+from kreabench.core.specs import MetricSpec, Plan, Setting, TargetSpec
+from kreabench.metrics.table import METRICS
+from kreabench.report.document import Cell, Column, Row, Table
+from kreabench.report.format import ABSENT, count, duration, usd
+from kreabench.report.text import message, visible
+
+MAX_FAILURES = 40
+"""Different failures listed; more of them say nothing new."""
+
+
+def skipped_table(plan: Plan) -> Table | None:
+    """Points of the matrix that a target cannot do."""
+    if not plan.skipped:
+        return None
+    rows = tuple(
+        _row(s.target, s.acceleration, s.steps, f"{s.guidance:g}", s.size, s.num_images, s.output_format, s.reason)
+        for s in plan.skipped
+    )
+    columns = _columns("Target", "Acceleration", "Steps", "Guidance", "Size", "Images", "Format", prose=("Reason",))
+    return Table(columns=columns, rows=rows, caption="Settings that were asked for and cannot be done.")
+
+
+@dataclass(kw_only=True)
+class _Occurrences:
+    samples: int = 0
+    attempts: int = 0
+    where: dict[str, None] = field(default_factory=dict)
+
+
+def failures_table(
+    samples: Iterable[SampleRecord], failures: Iterable[FailureRecord], settings: Sequence[Setting]
+) -> Table | None:
+    """What failed and why, equal failures counted together, those that cost most samples first."""
+    labels = {setting.id: setting.label for setting in settings}
+    found: dict[tuple[str, str, str, str], _Occurrences] = {}
+    for sample in samples:
+        if sample.error is not None:
+            occurrences = found.setdefault(_kind(sample.error), _Occurrences())
+            occurrences.samples += 1
+            occurrences.where[labels.get(sample.setting_id, sample.setting_id)] = None
+    for failure in failures:
+        occurrences = found.setdefault(_kind(failure.error), _Occurrences())
+        occurrences.attempts += 1
+        if failure.setting_id is not None:
+            occurrences.where[labels.get(failure.setting_id, failure.setting_id)] = None
+    if not found:
+        return None
+    ordered = sorted(found.items(), key=lambda item: (-item[1].samples, -item[1].attempts, item[0]))
+    rows = tuple(
+        _row(o.samples, o.attempts, type_, stage, text, remedy or ABSENT, _where(tuple(o.where)))
+        for (type_, stage, text, remedy), o in ordered[:MAX_FAILURES]
+    )
+    more = len(ordered) - MAX_FAILURES
+    return Table(
+        columns=(
+            Column(title="Samples", note="Requests that failed for good.", numeric=True),
+            Column(
+                title="Attempts", note="Loads, warm-ups and attempts that failed but ended no request.", numeric=True
+            ),
+            *_columns("Kind", "Stage", prose=("Message", "Remedy", "Where")),
+        ),
+        rows=rows,
+        caption="Every failure is a record: none is dropped, none counts as a zero.",
+        notes=(f"{more} further kinds of failure are in samples.csv and the run's journal.",) if more > 0 else (),
+    )
+
+
+def _kind(error: Failure) -> tuple[str, str, str, str]:
+    return visible(error.type), visible(error.stage), message(error.message), message(error.remedy)
+
+
+def _where(labels: tuple[str, ...]) -> str:
+    shown = "; ".join(map(visible, labels[:2]))
+    return f"{shown}; {len(labels) - 2} more" if len(labels) > 2 else shown or ABSENT
+
+
+def loads_table(loads: Sequence[LoadRecord]) -> Table | None:
+    """Each time a model was loaded, and the back end's own account of it."""
+    if not loads:
+        return None
+    rows = tuple(_row(load.target, load.started_utc, duration(load.load_s), _identity(load.identity)) for load in loads)
+    columns = _columns("Target", "Started (UTC)", "Took", prose=("Identity",))
+    return Table(columns=columns, rows=rows, caption="Loading is timed by itself and is in no sample's latency.")
+
+
+def _identity(identity: Mapping[str, Any]) -> str:
+    parts = (f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in identity.items())
+    return message(", ".join(parts), 600)
+
+
+def metrics_table(metrics: Sequence[MetricSpec]) -> Table | None:
+    """What each metric measures and what it is known to get wrong."""
+    rows = []
+    for spec in metrics:
+        row = METRICS.get(spec.kind)
+        if row is not None:
+            rows.append(_row(spec.name, row.unit, _range(row.range), row.summary, row.bias))
+    columns = _columns("Metric", "Unit", "Range", prose=("Measures", "Known bias"))
+    return Table(columns=columns, rows=tuple(rows), caption="What the scores mean.") if rows else None
+
+
+def _range(bounds: tuple[float | None, float | None]) -> str:
+    low, high = bounds
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}"
+    return f"from {low:g}" if low is not None else f"up to {high:g}" if high is not None else "unbounded"
+
+
+def prices_table(targets: Sequence[TargetSpec]) -> Table | None:
+    """Where the dollars come from."""
+    rows = []
+    for target in targets:
+        if target.price is not None:
+            price = target.price
+            rounding = ", each image rounded up" if price.round_up else ""
+            text = f"{usd(price.usd_per_megapixel)} a megapixel of {price.megapixel_pixels:,} pixels{rounding}"
+            rows.append(_row(target.name, price.date, text, price.source))
+        if target.usd_per_hour is not None:
+            rows.append(_row(target.name, ABSENT, f"{usd(target.usd_per_hour)} an hour of the device", "configuration"))
+    columns = _columns("Target", "Read on", prose=("Price", "Source"))
+    return Table(columns=columns, rows=tuple(rows), caption="Prices as configured.") if rows else None
+
+
+def environment_table(
+    plan_hash: str, git_revision: str | None, versions: Mapping[str, str], environment: Mapping[str, str]
+) -> Table:
+    """Which versions, on what."""
+    rows = [_row("plan", plan_hash)]
+    rows += [_row("git revision", git_revision)] if git_revision else []
+    rows += [_row(name, version) for name, version in versions.items()]
+    rows += [_row(name, value) for name, value in environment.items()]
+    return Table(columns=_columns("Name", prose=("Value",)), rows=tuple(rows), caption="Versions and environment of the run.")
+
+
+def targets_table(targets: Sequence[TargetSpec]) -> Table:
+    """What was measured."""
+    rows = tuple(
+        _row(
+            target.name,
+            f"{'hosted' if target.hosted else 'local'}, {target.backend}",
+            _nature(target),
+            target.revision or ABSENT,
+            target.model,
+        )
+        for target in targets
+    )
+    columns = _columns("Target", "Back end", "Nature", "Revision", prose=("Model",))
+    return Table(columns=columns, rows=rows, caption=f"{count(len(targets), 'target')} of this run.")
+
+
+def _nature(target: TargetSpec) -> str:
+    said = [text for text, applies in _brands(target) if applies]
+    return ", ".join(said) or "as published"
+
+
+def _brands(target: TargetSpec) -> Iterable[tuple[str, bool]]:
+    return ("untrained weights", target.untrained), ("emulated service", target.emulated)
+
+
+def _columns(*titles: str, prose: Sequence[str] = ()) -> tuple[Column, ...]:
+    return (*(Column(title=title) for title in titles), *(Column(title=title, prose=True) for title in prose))
+
+
+def _row(*values: object) -> Row:
+    return Row(cells=tuple(_cell(value) for value in values))
+
+
+def _cell(value: object) -> Cell:
+    text = message(str(value), 600)
+    return Cell(text=text, absent=text == ABSENT)

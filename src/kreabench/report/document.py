@@ -1,0 +1,227 @@
+"""The report as data: what is said, in order, and nothing about how it looks. Every renderer reads this alone.
+
+Text in here is plain: whoever writes a format escapes for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kreabench.analysis.estimates import Estimate
+from kreabench.analysis.settings import SettingSummary
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """Something to know before reading on."""
+
+    level: Literal["warning", "info"]
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact:
+    """One headline figure."""
+
+    label: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """Head of a table's column."""
+
+    title: str
+    unit: str = ""
+    note: str = ""
+    """What the column means."""
+    numeric: bool = False
+    prose: bool = False
+    """Whether its cells are sentences."""
+    brand: str = ""
+    """A warning that belongs to every number below, such as `untrained weights`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One value of a table, formatted."""
+
+    text: str
+    detail: str = ""
+    """Second line: an interval, or why there is none, or why there is no value."""
+    remark: str = ""
+    """What limits the value: scores that are missing, prompts that were cut."""
+    absent: bool = False
+    """Whether there is no value; `detail` then says why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One line of a table."""
+
+    cells: tuple[Cell, ...]
+    mark: str = ""
+    """What is special about the row, such as `reference`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Heads, rows, and what must be said about them."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    caption: str
+    """One sentence; also the name of the table for screen readers."""
+    notes: tuple[str, ...] = ()
+    """Below the table."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One setting in a scatter."""
+
+    series: str
+    """Points of one series are joined, in order of steps."""
+    colour: str
+    """What the colour stands for: the acceleration."""
+    marker: str
+    """What the marker stands for: the target."""
+    label: str
+    """Unique for the setting."""
+    steps: int
+    x: Estimate
+    y: Estimate
+    reference: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """One plot of a scatter figure."""
+
+    title: str
+    y_label: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scatter:
+    """Panels over one kind of cost, in rows."""
+
+    x_label: str
+    rows: tuple[tuple[Panel, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bar:
+    """One setting: its stages, and its whole with an interval."""
+
+    label: str
+    stages: tuple[tuple[str, float], ...]
+    """Stage and median seconds, in order of occurrence."""
+    total: Estimate
+    reference: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bars:
+    """Stacked bars, in groups with a heading each."""
+
+    x_label: str
+    groups: tuple[tuple[str, tuple[Bar, ...]], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """Something to draw."""
+
+    name: str
+    """File name without its ending."""
+    title: str
+    caption: str
+    alt: str
+    """What a person who cannot see it should know."""
+    data: Scatter | Bars
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """One cell of a grid of pictures."""
+
+    state: Literal["shown", "failed", "pending", "missing", "unreadable"]
+    """`missing`: its file is not beside the run; `pending`: the request has not run yet."""
+    text: str
+    """Why there is no picture, or its scores."""
+    flag: str = ""
+    """What is wrong with a picture that was delivered: black, constant, flagged by the safety checker."""
+    alt: str = ""
+    thumbnail: bytes | None = None
+    """JPEG file of at most `pictures.THUMBNAIL_PX` a side; set exactly when state is `shown`."""
+    size: tuple[int, int] = (0, 0)
+    """Width and height of the thumbnail."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GridColumn:
+    """Head of a grid's column."""
+
+    title: str
+    detail: str
+    mark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GridRow:
+    """One prompt and its pictures."""
+
+    title: str
+    prompt: str
+    cells: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """Prompt × setting, at one size."""
+
+    name: str
+    """File name without its ending."""
+    title: str
+    columns: tuple[GridColumn, ...]
+    rows: tuple[GridRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pictures:
+    """All grids, and what was left out."""
+
+    caption: str
+    grids: tuple[Grid, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """A whole report."""
+
+    title: str
+    description: str
+    subtitle: str
+    """When, and with what."""
+    notices: tuple[Notice, ...]
+    facts: tuple[Fact, ...]
+    targets: Table
+    settings: Table
+    skipped: Table | None
+    figures: tuple[Figure, ...]
+    figures_note: str
+    """Why there are no figures, or fewer than expected; empty otherwise."""
+    pictures: Pictures
+    failures: Table | None
+    loads: Table | None
+    metrics: Table | None
+    prices: Table | None
+    method: tuple[str, ...]
+    environment: Table
+    summaries: tuple[SettingSummary, ...]
+    """The numbers behind `settings`, for machine-readable renderers."""

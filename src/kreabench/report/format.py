@@ -1,0 +1,70 @@
+"""Numbers for people: three significant digits, an interval to match, units chosen once a column."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from kreabench.analysis.estimates import Estimate
+
+ABSENT = "—"
+"""Stands for a number that is not there, never for zero; always beside a note that says why."""
+
+MIB, GIB = 2**20, 2**30
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """`value` with at least `digits` significant digits, never in exponent form, thousands set off by commas."""
+    return fixed(value, decimals(value, digits))
+
+
+def decimals(value: float, digits: int = 3) -> int:
+    """Decimal places that show `value` with `digits` significant digits; 0 for large values, at most 12."""
+    if value == 0 or not math.isfinite(value):
+        return 0
+    exponent = math.floor(math.log10(abs(value)))
+    if round(abs(value), digits - 1 - exponent) >= 10 ** (exponent + 1):  # 0.9996 is shown as 1.00
+        exponent += 1
+    return min(max(digits - 1 - exponent, 0), 12)
+
+
+def fixed(value: float, places: int) -> str:
+    """`value` with that many decimals, thousands set off by commas, and no negative zero."""
+    text = f"{value:,.{places}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
+
+
+def estimate(value: Estimate, digits: int = 3) -> tuple[str, str | None]:
+    """The value, and its interval as `0.49 – 0.53` in as many decimals; None without an interval."""
+    places = decimals(value.value, digits)
+    if value.interval is None:
+        return fixed(value.value, places), None
+    low, high = value.interval
+    width = high - low
+    if width > 0:  # an interval needs decimals enough to show its width, but no more than two digits of it
+        places = min(max(places, decimals(width, 1)), places + 2)
+    return fixed(value.value, places), f"{fixed(low, places)} – {fixed(high, places)}"
+
+
+def usd(value: float) -> str:
+    """Dollars: cents from a dollar up, three significant digits below."""
+    return f"${fixed(value, 2)}" if value == 0 or abs(value) >= 1 else f"${significant(value)}"
+
+
+def duration(seconds: float) -> str:
+    """A span of time at a glance: `0.52 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{significant(seconds, 2)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def memory_unit(values: Iterable[float]) -> tuple[str, int]:
+    """The unit of a whole column of bytes, and how many bytes it is."""
+    return ("GiB", GIB) if max(values, default=0) >= GIB else ("MiB", MIB)
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 picture`, `1,200 pictures`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

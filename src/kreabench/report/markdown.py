@@ -1,0 +1,83 @@
+"""report.md: the same document for a pull request, with figures by relative path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from kreabench.report.document import Cell, Column, Document, Grid, Table
+
+_SPECIAL = re.compile(r"([\\`*_\[\]|~#$!(){}])")
+
+
+def render_markdown(document: Document) -> str:
+    """The report in GitHub's Markdown; it names files under figures/ that `report.write` puts there."""
+    parts: list[str] = [f"# {escape(document.title)}"]
+    parts += [escape(document.description)] if document.description else []
+    parts.append(escape(document.subtitle))
+    for notice in document.notices:
+        parts.append(f"> [!{'WARNING' if notice.level == 'warning' else 'NOTE'}]\n> {escape(notice.text)}")
+    parts.append(
+        "\n".join(f"- **{escape(fact.label)}:** {escape(_joined(fact.value, fact.detail))}" for fact in document.facts)
+    )
+    parts += ["## Settings", *_table(document.settings)]
+    parts += ["### Skipped", *_table(document.skipped)] if document.skipped else []
+    parts += ["## Figures", *([escape(document.figures_note)] if document.figures_note else [])]
+    for figure in document.figures:
+        parts += [f"### {escape(figure.title)}", _image(figure.alt, figure.name), escape(figure.caption)]
+    parts += ["## Pictures", escape(document.pictures.caption), *_list(document.pictures.notes)]
+    for grid in document.pictures.grids:
+        parts += [f"### {escape(grid.title)}", _image(_grid_alt(grid), grid.name)]
+    parts += ["## Failures", *_table(document.failures)] if document.failures else []
+    parts += ["## Method", *_list(document.method)]
+    parts += ["### Metrics", *_table(document.metrics)] if document.metrics else []
+    parts += ["### Prices", *_table(document.prices)] if document.prices else []
+    parts += ["## Environment", "### Targets", *_table(document.targets)]
+    parts += ["### Model loads", *_table(document.loads)] if document.loads else []
+    parts += ["### Versions", *_table(document.environment)]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """`text` as one line of plain text: neither Markdown nor HTML, fit for a table's cell."""
+    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = re.sub(r"^([-+=]|\d+(?=[.)]))", r"\\\1" if not line[:1].isdigit() else r"\1\\", line)
+    return _SPECIAL.sub(r"\\\1", line)
+
+
+def _joined(value: str, detail: str) -> str:
+    return f"{value} ({detail})" if detail else value
+
+
+def _image(alt: str, name: str) -> str:
+    return f"![{escape(alt)}](figures/{name}.png)"
+
+
+def _grid_alt(grid: Grid) -> str:
+    return f"Pictures of {len(grid.rows)} prompts at {len(grid.columns)} settings, {grid.title}"
+
+
+def _list(items: Iterable[str]) -> list[str]:
+    lines = "\n".join(f"- {escape(item)}" for item in items)
+    return [lines] if lines else []
+
+
+def _table(table: Table) -> list[str]:
+    head = "| " + " | ".join(map(_head, table.columns)) + " |"
+    rule = "|" + "|".join("---:" if column.numeric else ":---" for column in table.columns) + "|"
+    lines = []
+    for row in table.rows:
+        cells = [_cell(cell) for cell in row.cells]
+        if row.mark:
+            cells[0] = f"{cells[0]}<br>*{escape(row.mark)}*"
+        lines.append("| " + " | ".join(cells) + " |")
+    return [escape(table.caption), "\n".join([head, rule, *lines]), *_list(table.notes)]
+
+
+def _head(column: Column) -> str:
+    parts = [escape(column.title), escape(column.unit), f"**{escape(column.brand)}**" if column.brand else ""]
+    return "<br>".join(part for part in parts if part)
+
+
+def _cell(cell: Cell) -> str:
+    return "<br>".join(escape(part) for part in (cell.text, cell.detail, cell.remark) if part)

@@ -1,0 +1,147 @@
+"""The grids of pictures: prompts down, settings across, one grid for each target and size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kreabench.core.specs import ExperimentSpec, Plan, Setting
+from kreabench.report.document import Grid, GridColumn, GridRow, Picture, Pictures
+from kreabench.report.format import count, significant
+from kreabench.report.text import message, shorten, visible
+from kreabench.report.thumbnails import thumbnail
+
+MAX_THUMBNAILS = 240
+"""Of one report; at about 8 kB each they stay below 3 MB of HTML."""
+
+PROMPT_CHARACTERS = 280
+"""Shown of a prompt; the whole text is in samples.csv."""
+
+Rows = Mapping[tuple[str, str], Mapping[str, Any]]
+"""(setting id, prompt id) → the table's row of the picture to show."""
+
+
+def build_pictures(run_path: Path, experiment: ExperimentSpec, plan: Plan, table: pd.DataFrame) -> Pictures:
+    """First seed, first repeat, first picture of every prompt and setting, as far as `MAX_THUMBNAILS` goes."""
+    seed = experiment.seeds[0]
+    chosen = table[(table["seed"] == seed) & (table["repeat"] == 0)]
+    chosen = chosen[chosen["image_index"].isna() | (chosen["image_index"] == 0)]
+    rows: Rows = {(str(row["setting_id"]), str(row["prompt_id"])): row for row in _records(chosen)}
+    settings = plan.settings[:MAX_THUMBNAILS]
+    prompts = experiment.prompts[: max(1, MAX_THUMBNAILS // max(1, len(settings)))]
+    metrics = [metric.name for metric in experiment.metrics]
+    grids: list[Grid] = []
+    for members in _by_target_and_size(settings):
+        columns = _columns(members)
+        lines = []
+        for prompt in prompts:
+            cells = tuple(
+                _picture(run_path, rows.get((setting.id, prompt.id)), metrics, f"{_said(column)}, prompt {prompt.id}")
+                for setting, column in zip(members, columns, strict=True)
+            )
+            text = shorten(visible(prompt.text), PROMPT_CHARACTERS)
+            lines.append(GridRow(title=visible(prompt.id), prompt=text, cells=cells))
+        first = members[0]
+        title = f"{first.target}, {first.width} × {first.height} px"
+        name = f"pictures-{len(grids) + 1}"
+        grids.append(Grid(name=name, title=title, columns=columns, rows=tuple(lines)))
+    return Pictures(
+        caption=f"Seed {seed}" + (", first picture of each request" if _many(settings) else "") + ".",
+        grids=tuple(grids),
+        notes=_notes(grids, plan, experiment, len(settings), len(prompts)),
+    )
+
+
+def _records(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    return (dict(zip(map(str, frame.columns), values, strict=True)) for values in frame.itertuples(index=False))
+
+
+def _by_target_and_size(settings: Sequence[Setting]) -> list[list[Setting]]:
+    groups: dict[tuple[str, int, int], list[Setting]] = {}
+    for setting in settings:
+        groups.setdefault((setting.target, setting.width, setting.height), []).append(setting)
+    return list(groups.values())
+
+
+def _many(settings: Sequence[Setting]) -> bool:
+    return any(setting.num_images > 1 for setting in settings)
+
+
+def _columns(members: Sequence[Setting]) -> tuple[GridColumn, ...]:
+    """Names what differs between the settings of a grid, and always acceleration and steps."""
+    names = ("guidance", "num_images", "output_format")
+    varied = {name for name in names if len({getattr(setting, name) for setting in members}) > 1}
+    columns = []
+    for setting in members:
+        parts = [count(setting.steps, "step")]
+        parts += [f"guidance {setting.guidance:g}"] if "guidance" in varied else []
+        parts += [f"× {setting.num_images}"] if "num_images" in varied else []
+        parts += [setting.output_format] if "output_format" in varied else []
+        mark = "reference" if setting.reference_id == setting.id else ""
+        columns.append(GridColumn(title=setting.acceleration, detail=", ".join(parts), mark=mark))
+    return tuple(columns)
+
+
+def _said(column: GridColumn) -> str:
+    return f"{column.title}, {column.detail}"
+
+
+def _picture(run_path: Path, row: Mapping[str, Any] | None, metrics: Sequence[str], alt: str) -> Picture:
+    if row is None:
+        return Picture(state="pending", text="not run yet")
+    if row["status"] == "failed":
+        return Picture(state="failed", text=f"{row['error_type']}: {message(str(row['error_message']), 120)}")
+    try:
+        small = thumbnail(run_path, str(row["image_path"]))
+    except FileNotFoundError:
+        return Picture(state="missing", text="its file is not beside the run")
+    except ValueError as error:
+        return Picture(state="unreadable", text=str(error))
+    flags = [str(row["degenerate"])] if _there(row["degenerate"]) else []
+    flags += ["flagged by the safety checker"] if _there(row["nsfw"]) and row["nsfw"] else []
+    return Picture(
+        state="shown",
+        text=", ".join(_scores(row, metrics)),
+        flag=", ".join(flags),
+        alt=alt,
+        thumbnail=small.content,
+        size=small.size,
+    )
+
+
+def _scores(row: Mapping[str, Any], metrics: Sequence[str]) -> Iterable[str]:
+    for name in metrics:
+        status = row.get(f"score_{name}_status")
+        if status == "ok" and _there(row[f"score_{name}"]):
+            yield f"{name} {significant(float(row[f'score_{name}']))}"
+        elif status == "infinite":
+            yield f"{name}: identical"
+
+
+def _there(value: Any) -> bool:
+    """Whether a cell of the table holds something: pandas marks an absent one with None, NaN or NA."""
+    return not (value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)))
+
+
+def _notes(
+    grids: Sequence[Grid], plan: Plan, experiment: ExperimentSpec, settings: int, prompts: int
+) -> tuple[str, ...]:
+    cells = [cell for grid in grids for row in grid.rows for cell in row.cells]
+    missing = sum(cell.state == "missing" for cell in cells)
+    notes = []
+    if missing:
+        notes.append(
+            f"{count(missing, 'picture')} of those asked for here {'is' if missing == 1 else 'are'} not on this disk: "
+            "the report was made from a run directory without its images folder, or with a part of it."
+        )
+    if prompts < len(experiment.prompts):
+        notes.append(f"The first {prompts} of {len(experiment.prompts)} prompts are shown, to keep the page small.")
+    if settings < len(plan.settings):
+        notes.append(f"The first {settings} of {len(plan.settings)} settings are shown, to keep the page small.")
+    if len(experiment.seeds) > 1:
+        notes.append(f"Each prompt was drawn with {len(experiment.seeds)} seeds; the other pictures are in the run.")
+    return tuple(notes)

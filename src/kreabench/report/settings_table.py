@@ -1,0 +1,223 @@
+"""The table of settings: what was asked, how long it took, what it cost, how good it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kreabench.analysis.estimates import MIN_MEDIAN_TIMINGS
+from kreabench.analysis.settings import MetricSummary, PeakMemory, SettingSummary
+from kreabench.core.specs import TargetSpec
+from kreabench.metrics.table import METRICS
+from kreabench.report.document import Cell, Column, Row, Table
+from kreabench.report.format import ABSENT, estimate, fixed, memory_unit, significant, usd
+from kreabench.report.text import message
+
+BASES = {"billed": "billed", "price_list": "price list", "device_hour": "device hour"}
+"""Words for `Cost.basis`."""
+
+UNTRAINED = "untrained weights"
+
+
+def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, TargetSpec]) -> Table:
+    """One row a setting, in the order of the plan."""
+    unit, unit_bytes = memory_unit(s.memory.max_bytes for s in summaries if s.memory)
+    kinds: set[str] = {s.memory.kind for s in summaries if s.memory}
+    extras = [
+        name for name in ("num_images", "output_format") if len({getattr(s.setting, name) for s in summaries}) > 1
+    ]
+    rows = []
+    for summary in summaries:
+        cells = [
+            *_setting_cells(summary, extras),
+            _samples(summary),
+            Cell(text=f"{summary.failed:,}"),
+            _latency(summary),
+            _memory(summary, unit_bytes, len(kinds) > 1, targets[summary.setting.target].hosted),
+            _dollars(summary, targets[summary.setting.target]),
+            *(_metric(metric, summary) for metric in summary.metrics),
+        ]
+        rows.append(Row(cells=tuple(cells), mark="reference" if summary.is_reference else ""))
+    return Table(
+        columns=(
+            *_setting_columns(extras),
+            Column(title="n", note="Requests that delivered, of those planned.", numeric=True),
+            Column(title="Failed", note="Requests that failed for good.", numeric=True),
+            Column(
+                title="Median latency",
+                unit="s a request",
+                note="End to end, with its exact 95 % interval.",
+                numeric=True,
+            ),
+            Column(title="Peak memory", unit=_memory_head(unit, kinds), note=_memory_note(kinds), numeric=True),
+            Column(title="Cost", unit="$ an image", note="Mean over delivered pictures, and its basis.", numeric=True),
+            *_metric_columns(summaries),
+        ),
+        rows=tuple(rows),
+        caption="Every setting that was planned, with 95 % intervals below the numbers.",
+        notes=_notes(summaries),
+    )
+
+
+def _setting_columns(extras: Sequence[str]) -> tuple[Column, ...]:
+    names = {"num_images": Column(title="Images", numeric=True), "output_format": Column(title="Format")}
+    return (
+        Column(title="Target"),
+        Column(title="Acceleration"),
+        Column(title="Steps", numeric=True),
+        Column(title="Guidance", numeric=True),
+        Column(title="Size", unit="px", numeric=True),
+        *(names[name] for name in extras),
+    )
+
+
+def _setting_cells(summary: SettingSummary, extras: Sequence[str]) -> tuple[Cell, ...]:
+    setting = summary.setting
+    return (
+        Cell(text=setting.target),
+        Cell(text=setting.acceleration),
+        Cell(text=str(setting.steps)),
+        Cell(text=f"{setting.guidance:g}"),
+        Cell(text=f"{setting.width} × {setting.height}"),
+        *(Cell(text=str(getattr(setting, name))) for name in extras),
+    )
+
+
+def _samples(summary: SettingSummary) -> Cell:
+    done = summary.ok + summary.failed
+    waiting = 0 if summary.requested is None else summary.requested - done
+    return Cell(
+        text=f"{summary.ok:,}",
+        detail=f"of {summary.requested:,}" if summary.requested not in (None, summary.ok) else "",
+        remark=f"{waiting:,} not run yet" if waiting else "",
+    )
+
+
+def _no_sample(summary: SettingSummary) -> str:
+    """Why a setting has no delivered sample; empty when it has one."""
+    if summary.ok:
+        return ""
+    return "all failed" if summary.failed else "not run yet"
+
+
+def _absent(why: str) -> Cell:
+    return Cell(text=ABSENT, detail=why, absent=True)
+
+
+def _latency(summary: SettingSummary) -> Cell:
+    if summary.latency is None:
+        return _absent(_no_sample(summary) or "no sample fit for timing")
+    text, interval = estimate(summary.latency)
+    n = summary.latency.n
+    return Cell(
+        text=text,
+        detail=interval or f"n = {n}, no interval",
+        remark=f"{n} of {summary.ok} timed" if interval and n != summary.ok else "",
+    )
+
+
+def _memory_head(unit: str, kinds: set[str]) -> str:
+    return f"{unit}, {next(iter(kinds))}" if len(kinds) == 1 else unit
+
+
+def _memory_note(kinds: set[str]) -> str:
+    said = {
+        "allocated": "Allocated: the most that torch held on the device.",
+        "resident": "Resident: the most memory of the worker process on the host.",
+    }
+    return " ".join(["Highest over the samples.", *(said[kind] for kind in sorted(kinds))])
+
+
+def _memory(summary: SettingSummary, unit_bytes: int, mixed: bool, hosted: bool) -> Cell:
+    memory: PeakMemory | None = summary.memory
+    if memory is None:
+        return _absent("hosted" if hosted else _no_sample(summary) or "not measured")
+    return Cell(text=significant(memory.max_bytes / unit_bytes), detail=memory.kind if mixed else "")
+
+
+def _dollars(summary: SettingSummary, target: TargetSpec) -> Cell:
+    cost = summary.cost
+    if cost.usd_per_image is None:
+        unpriced = "no price known" if target.hosted else "no device price"
+        return _absent(_no_sample(summary) or unpriced)
+    remark = f"of {cost.priced_images} priced images" if cost.priced_images != summary.images else ""
+    return Cell(
+        text=usd(cost.usd_per_image).removeprefix("$"),
+        detail=", ".join(BASES.get(basis, basis) for basis in cost.bases),
+        remark=remark,
+    )
+
+
+def _metric_columns(summaries: Sequence[SettingSummary]) -> list[Column]:
+    columns = []
+    for index, metric in enumerate(summaries[0].metrics if summaries else ()):
+        row = METRICS.get(metric.kind)
+        untrained = any(summary.metrics[index].untrained for summary in summaries)
+        direction = "" if row is None else ("↑ better" if row.higher_is_better else "↓ better")
+        unit = "" if row is None or row.unit == "1" else row.unit
+        columns.append(
+            Column(
+                title=metric.name,
+                unit=" · ".join(part for part in (unit, direction) if part),
+                note="" if row is None else f"{row.summary}; known bias: {row.bias}",
+                numeric=True,
+                brand=UNTRAINED if untrained else "",
+            )
+        )
+    return columns
+
+
+def _metric(metric: MetricSummary, summary: SettingSummary) -> Cell:
+    if metric.mean is None:
+        return _no_score(metric, summary)
+    text, interval = estimate(metric.mean)
+    detail = interval or f"{metric.mean.n} prompt, no interval"
+    return Cell(text=text, detail=detail, remark=", ".join(_remarks(metric)))
+
+
+def _no_score(metric: MetricSummary, summary: SettingSummary) -> Cell:
+    if metric.infinite:
+        return Cell(text="identical", detail="to the reference", remark=", ".join(_remarks(metric, infinite=False)))
+    if summary.images == 0:
+        return _absent(_no_sample(summary) or "no picture")
+    if metric.unscored == summary.images:
+        return _absent("not scored yet")
+    if metric.failed:
+        return _absent(f"{metric.failed} failed")
+    return _absent("is the reference" if summary.is_reference else "not applicable")
+
+
+def _remarks(metric: MetricSummary, *, infinite: bool = True) -> list[str]:
+    said = (
+        (metric.infinite if infinite else 0, "identical"),
+        (metric.failed, "failed"),
+        (metric.not_applicable, "not applicable"),
+        (metric.unscored, "not scored yet"),
+        (metric.truncated, "with a cut prompt"),
+    )
+    return [f"{number} {words}" for number, words in said if number]
+
+
+def _notes(summaries: Sequence[SettingSummary]) -> tuple[str, ...]:
+    notes = []
+    if any(s.latency and s.latency.interval is None for s in summaries):
+        notes.append(f"No interval of a median below {MIN_MEDIAN_TIMINGS} timings: none of 95 % exists.")
+    if any(m.infinite for s in summaries for m in s.metrics):
+        notes.append("Pictures identical to their reference have no finite score and are counted beside the mean.")
+    degenerate = sum(s.degenerate for s in summaries)
+    if degenerate:
+        notes.append(f"{degenerate} delivered pictures are black or of one colour; quality metrics leave them out.")
+    failed = sum(s.cost.usd_failed or 0.0 for s in summaries)
+    if failed:
+        notes.append(f"Failed samples cost ${fixed(failed, 4)}, which is not in the dollars an image.")
+    notes.extend(_reasons(summaries))
+    return tuple(notes)
+
+
+def _reasons(summaries: Sequence[SettingSummary]) -> list[str]:
+    """Why scores are missing, once a metric and reason."""
+    notes: dict[str, None] = {}
+    for summary in summaries:
+        for metric in summary.metrics:
+            for reason in metric.reasons[:3]:
+                notes[f"Where {metric.name} has no value: {message(reason, 200)}."] = None
+    return list(notes)[:8]

@@ -1,0 +1,104 @@
+"""samples.csv and settings.csv: the numbers for spreadsheets and scripts, unrounded."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from kreabench.analysis.estimates import Estimate
+from kreabench.analysis.settings import PERCENTILES, SettingSummary
+from kreabench.report.text import redact
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""First characters that make a spreadsheet take text for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
+
+
+def guard(text: str) -> str:
+    """`text` that no spreadsheet takes for a formula: an apostrophe goes before a dangerous first character."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def samples_csv(table: pd.DataFrame) -> str:
+    """The table of samples, one row a picture; absent values are empty. Text is guarded, errors are redacted."""
+    shown = table.copy()
+    for column in shown.columns:
+        if pd.api.types.is_string_dtype(shown[column]) or shown[column].dtype == object:
+            outside = column == "error_message" or str(column).endswith("_reason")
+            shown[column] = shown[column].map(
+                lambda value, outside=outside: (
+                    guard(redact(value) if outside else value) if isinstance(value, str) else value
+                )
+            )
+    text: str = shown.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def settings_csv(summaries: Sequence[SettingSummary]) -> str:
+    """One row a setting; absent values are empty."""
+    rows = [_settings_row(summary) for summary in summaries]
+    buffer = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row)) or ["setting_id"]
+    writer = csv.DictWriter(buffer, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: guard(value) if isinstance(value, str) else value for key, value in row.items()})
+    return buffer.getvalue()
+
+
+def _settings_row(summary: SettingSummary) -> dict[str, Any]:
+    setting, memory, cost = summary.setting, summary.memory, summary.cost
+    row: dict[str, Any] = {
+        "setting_id": setting.id,
+        "target": setting.target,
+        "task": setting.task,
+        "acceleration": setting.acceleration,
+        "steps": setting.steps,
+        "guidance": setting.guidance,
+        "width": setting.width,
+        "height": setting.height,
+        "num_images": setting.num_images,
+        "output_format": setting.output_format,
+        "is_reference": summary.is_reference,
+        "reference_id": setting.reference_id,
+        "requested": summary.requested,
+        "ok": summary.ok,
+        "failed": summary.failed,
+        "images": summary.images,
+        "degenerate": summary.degenerate,
+        **_estimate("latency_median_s", summary.latency),
+    }
+    for p in PERCENTILES:
+        row |= _estimate(f"latency_p{p * 100:g}_s", summary.percentiles.get(p))
+    row |= {f"stage_{stage.name}_median_s": stage.median_s for stage in summary.stages}
+    row |= {
+        "peak_memory_kind": memory.kind if memory else None,
+        "peak_memory_max_bytes": memory.max_bytes if memory else None,
+        "peak_memory_median_bytes": memory.median_bytes if memory else None,
+        "usd_per_image": cost.usd_per_image,
+        "usd_total": cost.usd,
+        "usd_failed": cost.usd_failed,
+        "usd_basis": " ".join(cost.bases) or None,
+    }
+    for metric in summary.metrics:
+        name = f"score_{metric.name}"
+        row |= _estimate(f"{name}_mean", metric.mean)
+        row |= {
+            f"{name}_scored": metric.scored,
+            f"{name}_infinite": metric.infinite,
+            f"{name}_not_applicable": metric.not_applicable,
+            f"{name}_failed": metric.failed,
+            f"{name}_unscored": metric.unscored,
+            f"{name}_truncated": metric.truncated,
+            f"{name}_untrained": metric.untrained,
+        }
+    return row
+
+
+def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | int | None]:
+    if estimate is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None, f"{name}_n": None}
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high, f"{name}_n": estimate.n}

@@ -1,0 +1,236 @@
+"""The run directory: what one run asked for and what happened, in files that outlive any crash.
+
+run.json          RunInfo; written last, so it is what makes a folder a run
+config.yaml       the composed configuration
+journal.jsonl     one record a line
+scores.jsonl      one score a line
+images/           see `rundir.images`
+samples.parquet   see `rundir.table`
+driver.lock       pid of the process that may write
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from kreabench.core.errors import RunDirectoryError
+from kreabench.core.records import (
+    SCHEMA_VERSION,
+    FailureRecord,
+    LoadRecord,
+    Record,
+    SampleRecord,
+    ScoreRecord,
+    WarmupRecord,
+)
+from kreabench.core.specs import ExperimentSpec
+from kreabench.rundir import codec
+from kreabench.rundir.files import make_folders, storage_error, storage_remedy, write_file
+from kreabench.rundir.journal import JournalWriter, read_lines
+from kreabench.rundir.lock import hold
+
+RUN_FILE = "run.json"
+CONFIG_FILE = "config.yaml"
+JOURNAL_FILE = "journal.jsonl"
+SCORES_FILE = "scores.jsonl"
+TABLE_FILE = "samples.parquet"
+IMAGES_FOLDER = "images"
+LOCK_FILE = "driver.lock"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunInfo:
+    """run.json: what was asked, by which versions, where."""
+
+    schema_version: int
+    plan_hash: str
+    created_utc: str
+    experiment: ExperimentSpec
+    versions: dict[str, str]
+    """Package → version, and the interpreter and kernel."""
+    environment: dict[str, str]
+    """Variables of `provenance.ENVIRONMENT` that were set."""
+    git_revision: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunState:
+    """What a resume has to know."""
+
+    samples: dict[str, SampleRecord]
+    """Request id → its final state so far."""
+    attempts: dict[str, int]
+    """Request id → attempts journalled as `failure` lines; requests without one are absent."""
+    spent_usd: float
+    """Dollars of everything journalled, warm-ups, failures and replaced samples among it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Version:
+    schema_version: int
+
+
+class RunDirectory:
+    """An existing run. Reading changes nothing and needs no lock."""
+
+    def __init__(self, path: Path, info: RunInfo) -> None:
+        """Use `open` or `create`."""
+        self.path = path
+        self.info = info
+
+    @classmethod
+    def create(cls, path: Path, info: RunInfo, config_yaml: str) -> RunDirectory:
+        """Make the run directory `path`, with its parents. Until run.json is there, last, it is not a run.
+
+        Raises RunDirectoryError where a run, or what is left of one, is already there, or where the folder cannot be
+        made; StorageError when the disk refuses a file.
+        """
+        try:
+            make_folders(path)
+        except OSError as error:
+            reason = "a part of the path is a file" if isinstance(error, FileExistsError) else error.strerror
+            raise RunDirectoryError(
+                f"cannot make the run directory {path}: {reason}", remedy=storage_remedy(error)
+            ) from error
+        with hold(path / LOCK_FILE):
+            for name in (RUN_FILE, JOURNAL_FILE, SCORES_FILE, IMAGES_FOLDER):
+                if (path / name).exists():
+                    raise RunDirectoryError(
+                        f"{path} already holds {name}", remedy="Choose another folder, or delete this one."
+                    )
+            files = {
+                CONFIG_FILE: config_yaml.encode(),
+                RUN_FILE: msgspec.json.format(codec.encode(info), indent=2) + b"\n",
+            }
+            for name, content in files.items():
+                try:
+                    write_file(path / name, content)
+                except OSError as error:
+                    raise storage_error(path / name, error) from error
+        return cls(path, info)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """The run at `path`. Raises RunDirectoryError where there is none, or none that this version can read."""
+        file = path / RUN_FILE
+        try:
+            content = file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            found = f"{path} has no {RUN_FILE}" if path.is_dir() else f"there is no folder {path}"
+            raise RunDirectoryError(
+                f"not a run directory: {found}", remedy="Name the folder that `kreabench run` printed."
+            ) from error
+        except OSError as error:
+            raise RunDirectoryError(
+                f"cannot read {file}: {error.strerror}", remedy="Check the disk and the file's permissions."
+            ) from error
+        return cls(path, _decode_info(file, content))
+
+    def records(self) -> Iterator[Record]:
+        """Every record of the journal, in order. Raises RunDirectoryError for a damaged line."""
+        return read_lines(
+            self.path / JOURNAL_FILE,
+            codec.decode_record,
+            remedy=f"Delete that line, which loses its record alone, then `kreabench resume {self.path}`.",
+        )
+
+    def samples(self) -> dict[str, SampleRecord]:
+        """Request id → its final state; of several lines the last."""
+        return {record.request_id: record for record in self.records() if isinstance(record, SampleRecord)}
+
+    def loads(self) -> list[LoadRecord]:
+        """Every load, in order."""
+        return [record for record in self.records() if isinstance(record, LoadRecord)]
+
+    def score_lines(self) -> Iterator[ScoreRecord]:
+        """Every line of scores.jsonl, in order. Raises RunDirectoryError for a damaged line."""
+        return read_lines(
+            self.path / SCORES_FILE,
+            codec.decode_score,
+            remedy=f"Delete that line, which loses its score alone, then `kreabench score {self.path}`.",
+        )
+
+    def scores(self) -> Iterator[ScoreRecord]:
+        """The scores, one for each request, image and metric: of several lines the last."""
+        latest = {(score.request_id, score.image_index, score.metric): score for score in self.score_lines()}
+        return iter(latest.values())
+
+    def state(self) -> RunState:
+        """What is done, tried and spent."""
+        samples: dict[str, SampleRecord] = {}
+        attempts: Counter[str] = Counter()
+        spent_usd = 0.0
+        for record in self.records():
+            if isinstance(record, SampleRecord):
+                samples[record.request_id] = record
+            elif isinstance(record, FailureRecord) and record.request_id is not None:
+                attempts[record.request_id] += 1
+            if isinstance(record, SampleRecord | FailureRecord | WarmupRecord):
+                spent_usd += record.cost.usd or 0.0
+        return RunState(samples=samples, attempts=dict(attempts), spent_usd=spent_usd)
+
+    @contextmanager
+    def writer(self) -> Iterator[RunWriter]:
+        """The right to write, for one process at a time; unfinished last lines are cut off first.
+
+        Raises RunDirectoryError while another process writes, naming its pid; StorageError when the disk refuses.
+        """
+        with (
+            hold(self.path / LOCK_FILE),
+            closing(JournalWriter(self.path / JOURNAL_FILE)) as journal,
+            closing(JournalWriter(self.path / SCORES_FILE)) as scores,
+        ):
+            yield RunWriter(journal, scores)
+
+
+class RunWriter:
+    """Appends to the two journals of a run; see `RunDirectory.writer`."""
+
+    def __init__(self, journal: JournalWriter, scores: JournalWriter) -> None:
+        self._journal = journal
+        self._scores = scores
+
+    def append(self, record: Record) -> None:
+        """Journal `record`; durable on return. Raises StorageError; ValueError for what would read back differently."""
+        self._journal.append([_line(record, codec.decode_record)])
+
+    def append_scores(self, records: Iterable[ScoreRecord]) -> None:
+        """Journal `records`, all or none, with one fsync. Raises as `append` does."""
+        lines = [_line(record, codec.decode_score) for record in records]
+        if lines:
+            self._scores.append(lines)
+
+
+def _line(record: Record | ScoreRecord, decode: Callable[[bytes], Record | ScoreRecord]) -> bytes:
+    """`record` in JSON. Raises ValueError for NaN and the like, which JSON would turn into "absent", or worse."""
+    line = codec.encode(record)
+    try:
+        same = decode(line) == record or isinstance(record, LoadRecord)  # an identity may hold tuples
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{record} cannot be read back: {error}") from error
+    if not same:
+        raise ValueError(f"{record} would be read back as {decode(line)}")
+    return line
+
+
+def _decode_info(file: Path, content: bytes) -> RunInfo:
+    """The content of run.json. Raises RunDirectoryError for damage and for a version that is not ours."""
+    try:
+        version = codec.decode(content, _Version).schema_version
+        if version == SCHEMA_VERSION:
+            return codec.decode(content, RunInfo)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RunDirectoryError(
+            f"{file} is damaged: {error}",
+            remedy="Restore it from a copy of the run, or start the run anew in another folder.",
+        ) from error
+    raise RunDirectoryError(
+        f"{file} has schema version {version}; this kreabench reads version {SCHEMA_VERSION}",
+        remedy="Read the run with the kreabench that wrote it" + (", or a newer one." if version > 0 else "."),
+    )

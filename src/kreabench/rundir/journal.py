@@ -1,0 +1,109 @@
+"""An append-only file of JSON lines: a line is committed once its newline is on the disk.
+
+Readers never change the file and take no notice of an unfinished last line; a writer cuts it off before it appends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from kreabench.core.errors import RunDirectoryError, StorageError
+from kreabench.rundir.files import storage_error, sync_folder, write_all
+
+T = TypeVar("T")
+_BLOCK = 1 << 16
+
+
+def read_lines(path: Path, decode: Callable[[bytes], T], *, remedy: str) -> Iterator[T]:
+    """Every whole line of `path`, decoded, in order; nothing for a file that does not exist.
+
+    Raises RunDirectoryError, naming file and line and ending in `remedy`, for a line that `decode` does not accept.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    value = decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    raise RunDirectoryError(f"{path}, line {number}, is damaged: {error}", remedy=remedy) from error
+                yield value
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RunDirectoryError(
+            f"cannot read {path}: {error.strerror}", remedy="Check the disk and the file's permissions."
+        ) from error
+
+
+class JournalWriter:
+    """The only writer of a journal; the caller holds the run's lock.
+
+    `append` returns once the lines are durable. When it raises, the file ends where it ended before, and the writer
+    takes nothing more: what a disk holds after a failed write is only known by reading it again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or create `path` and cut off an unfinished last line. Raises StorageError."""
+        self._path = path
+        self._failed = False
+        try:
+            is_new = not path.exists()
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise storage_error(path, error) from error
+        try:
+            if is_new:
+                sync_folder(path.parent)
+            end = _end_of_last_line(self._descriptor)
+            if end != os.fstat(self._descriptor).st_size:
+                self._cut(end)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise storage_error(path, error) from error
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Add `lines`, given without their newlines, all or none, with one fsync. Raises StorageError."""
+        if self._failed:
+            raise StorageError(
+                f"{self._path} takes no more lines after a failed write",
+                remedy="Check the disk, then repeat the command: it goes on where it stopped.",
+            )
+        end = os.fstat(self._descriptor).st_size
+        try:
+            write_all(self._descriptor, b"".join(line + b"\n" for line in lines))
+            os.fsync(self._descriptor)
+        except BaseException as error:  # an interrupt may come between two writes of one line
+            self._failed = True
+            with contextlib.suppress(OSError):  # if this fails too, the next writer cuts
+                self._cut(end)
+            if isinstance(error, OSError):
+                raise storage_error(self._path, error) from error
+            raise
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._descriptor)
+
+    def _cut(self, end: int) -> None:
+        os.ftruncate(self._descriptor, end)
+        os.fsync(self._descriptor)
+
+
+def _end_of_last_line(descriptor: int) -> int:
+    """Offset just behind the last newline; 0 where there is none."""
+    position = os.fstat(descriptor).st_size
+    while position > 0:
+        start = max(0, position - _BLOCK)
+        newline = os.pread(descriptor, position - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        position = start
+    return 0

@@ -1,0 +1,118 @@
+"""Running the engine on the fake back end, for the tests of execution."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord, WarmupRecord
+from kreabench.core.specs import EngineSpec, LoadGroup, Request, TargetSpec
+from kreabench.execution.engine import Admit, GroupWork
+from kreabench.execution.local import LocalEngine
+from tests.support import make_target
+
+R = TypeVar("R", bound=Record)
+
+
+def admit_all(group: LoadGroup, request: Request | None) -> None:
+    """No budget."""
+
+
+def engine_spec(**changes: float) -> EngineSpec:
+    """Time limits that no healthy worker reaches, however busy the machine is."""
+    base = EngineSpec(kind="local", sample_timeout_s=60.0, warmup_timeout_s=60.0, load_timeout_s=60.0)
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def faulty_target(state_dir: Path, *faults: dict[str, Any], **changes: Any) -> TargetSpec:
+    """A fake target with these faults, counted in `state_dir`."""
+    options = {"load_s": 0.0, "latency_s": 0.0, "faults": list(faults), "state_dir": str(state_dir)}
+    return make_target(options=options, **changes)
+
+
+def start(
+    group: LoadGroup,
+    run_path: Path,
+    *,
+    spec: EngineSpec | None = None,
+    pending: Sequence[Request] | None = None,
+    attempts: Mapping[str, int] | None = None,
+    admit: Admit = admit_all,
+    environ: Mapping[str, str] = os.environ,
+    now: Callable[[], str] | None = None,
+) -> Iterator[Record]:
+    """The engine's iterator over one load group."""
+    engine = LocalEngine(spec or engine_spec(), environ=environ, **({"now": now} if now else {}))
+    requests = group.requests if pending is None else tuple(pending)
+    work = GroupWork(group=group, pending=requests, attempts=attempts or {})
+    return engine.run([work], run_path, admit)
+
+
+def run(group: LoadGroup, run_path: Path, **options: Any) -> list[Record]:
+    """All records of one load group; no worker is left when this returns."""
+    records = list(start(group, run_path, **options))
+    assert worker_pids() == []
+    return records
+
+
+def kinds(records: Sequence[Record]) -> list[str]:
+    return [record.kind for record in records]
+
+
+def of_kind(records: Sequence[Record], cls: type[R]) -> list[R]:
+    return [record for record in records if isinstance(record, cls)]
+
+
+def samples(records: Sequence[Record]) -> dict[str, SampleRecord]:
+    """Request id → its only sample record."""
+    found = of_kind(records, SampleRecord)
+    by_id = {record.request_id: record for record in found}
+    assert len(by_id) == len(found)
+    return by_id
+
+
+def failures(records: Sequence[Record]) -> list[FailureRecord]:
+    return of_kind(records, FailureRecord)
+
+
+def loads(records: Sequence[Record]) -> list[LoadRecord]:
+    return of_kind(records, LoadRecord)
+
+
+def warmups(records: Sequence[Record]) -> list[WarmupRecord]:
+    return of_kind(records, WarmupRecord)
+
+
+def worker_pids(parent: int | None = None) -> list[int]:
+    """The living workers of this process, or of `parent`."""
+    children = psutil.Process(parent).children(recursive=True)
+    return [child.pid for child in children if _is_worker(child)]
+
+
+def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 30.0) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
+        time.sleep(0.005)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether no such process runs any more (one that nobody has reaped yet is gone too)."""
+    try:
+        return str(psutil.Process(pid).status()) == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "kreabench.execution.worker" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,164 @@
+"""What the configuration accepts, and how it says what it does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kreabench.config.compose import conf_dir, group_options
+from kreabench.config.resolve import load, load_metrics
+from kreabench.core.errors import ConfigError
+from kreabench.plan import build_plan
+
+
+def problems(*overrides: str) -> dict[str, str]:
+    """Key → the problem's text."""
+    with pytest.raises(ConfigError) as caught:
+        load(overrides)
+    return {problem.key: str(problem) for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize("name", group_options("experiment"))
+def test_every_experiment_composes_and_plans(name: str) -> None:
+    composed = load([f"experiment={name}"])
+    plan = build_plan(composed.experiment)
+    assert plan.request_count > 0
+    assert composed.experiment.description
+
+
+@pytest.mark.parametrize("name", group_options("target"))
+def test_every_target_takes_its_own_defaults(name: str) -> None:
+    plan = build_plan(load([f"target=[{name}]", "acceleration=[none]"]).experiment)
+    assert len(plan.settings) == 1
+    assert not plan.skipped
+
+
+def test_several_targets_land_under_their_own_names() -> None:
+    composed = load(["target=[krea_local,krea_fal]", "target.krea_fal.model=fal-ai/flux/dev"])
+    assert [target.name for target in composed.experiment.targets] == ["krea_local", "krea_fal"]
+    assert composed.experiment.targets[1].model == "fal-ai/flux/dev"
+    assert composed.experiment.targets[0].model == "black-forest-labs/FLUX.1-Krea-dev"
+
+
+def test_all_errors_are_found_at_once_and_name_their_keys() -> None:
+    found = problems("axes.stepz=[4]", "axes.steps=[four]", "run.warmup=-1", "engine.sample_timeout_s=soon")
+    assert found.keys() == {"axes.stepz", "axes.steps.0", "run.warmup", "engine.sample_timeout_s"}
+    assert "did you mean steps?" in found["axes.stepz"]
+    assert "'four'" in found["axes.steps.0"]
+
+
+def test_several_wrong_options_are_found_at_once() -> None:
+    found = problems(
+        "target=[krea_local,krea_fal]",
+        "target.krea_local.options.dtyp=float32",
+        "target.krea_fal.options.poll_interval_s=often",
+        "metrics.psnr.kind=pnsr",
+        "axes.size=[1024by768]",
+        "prompts.file=nowhere.jsonl",
+    )
+    assert found.keys() == {
+        "target.krea_local.options.dtyp",
+        "target.krea_fal.options.poll_interval_s",
+        "metrics.psnr.kind",
+        "axes.size[0]",
+        "prompts.file",
+    }
+    assert "did you mean dtype?" in found["target.krea_local.options.dtyp"]
+    assert "did you mean psnr?" in found["metrics.psnr.kind"]
+    assert "square_hd" in found["axes.size[0]"]
+    assert "nowhere.jsonl" in found["prompts.file"]
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "expected"),
+    [
+        ("target=[kreal_local]", "target", "did you mean krea_local?"),
+        ("acceleration=[hgih]", "acceleration", "did you mean high?"),
+        ("experiment=demos", "experiment", "did you mean demo?"),
+        ("axes.steps=[]", "axes.steps", "at least 1"),
+        ("axes.steps=[0]", "axes.steps.0", "greater than or equal to 1"),
+        ("axes.steps=[101]", "axes.steps", "steps from 1 to 100"),
+        ("axes.guidance=[21]", "axes.guidance", "guidance from 0 to 20"),
+        ("axes.size=[1000x1000]", "axes.size", "nearest to 1000x1000: 992x992"),
+        ("axes.size=[2064x2048]", "axes.size", "at most 4194304 pixels"),
+        ("axes.size=[32x32]", "axes.size", "at least 64 px"),
+        ("axes.num_images=[5]", "axes.num_images", "num_images from 1 to 4"),
+        ("axes.output_format=[webp]", "axes.output_format.0", "'png' or 'jpeg'"),
+        ("axes.exclude=[{target: nobody}]", "axes.exclude[0].target", "one of krea_local"),
+        ("axes.exclude=[{}]", "axes.exclude[0]", "at least one axis"),
+        ("run.seeds=[-1]", "run.seeds.0", "greater than or equal to 0"),
+        ("run.seeds=[true]", "run.seeds.0", "integer"),
+        ("prompts.limit=0", "prompts.limit", "greater than or equal to 1"),
+        ("prompts.ids=[nobody]", "prompts.ids", "short.jsonl"),
+        ("name=../evil", "name", "pattern"),
+        ("reference.steps=most", "reference.steps", "'default' or 'max'"),
+        ("acceleration.none.features={turbo: {}}", "acceleration.none.features", "turbo"),
+        ("target.krea_local.backend=difusers", "target.krea_local.backend", "did you mean diffusers?"),
+        ("name='${oc.env:HOME}'", "configuration", "key_env"),
+        ("axes.steps=[4", "configuration", "override"),
+    ],
+)
+def test_one_clear_message(override: str, key: str, expected: str) -> None:
+    found = problems(override)
+    assert list(found) == [key]
+    assert expected in found[key]
+
+
+def test_a_budget_needs_a_price() -> None:
+    found = problems("target=[krea_fal]", "target.krea_fal.model=fal-ai/other", "budget.usd=1")
+    assert list(found) == ["pricing.endpoints.fal-ai/other"]
+
+
+def test_the_value_of_an_unknown_key_is_not_repeated() -> None:
+    found = problems("target.krea_local.api_key=sk-very-secret")
+    assert "sk-very-secret" not in "".join(found.values())
+
+
+def test_environment_variables_do_not_enter_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_KEY", "sk-very-secret")
+    assert "sk-very-secret" not in "".join(problems("description=${oc.env:FAL_KEY}").values())
+
+
+def test_one_value_stands_for_a_list_of_one() -> None:
+    axes = load(["axes.steps=8", "axes.size=square", "run.seeds=3"]).experiment
+    assert axes.axes.steps == (8,)
+    assert axes.axes.size == ("square",)
+    assert axes.seeds == (3,)
+
+
+def test_users_own_groups_are_found(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    text = (conf_dir() / "target" / "krea_local.yaml").read_text(encoding="utf-8")
+    own = text.replace("krea_local", "mine").replace("steps: 28", "steps: 12")
+    (tmp_path / "target" / "mine.yaml").write_text(own, encoding="utf-8")
+    composed = load(["target=[mine,krea_local]"], tmp_path)
+    assert [(target.name, target.defaults.steps) for target in composed.experiment.targets] == [
+        ("mine", 12),
+        ("krea_local", 28),
+    ]
+
+
+def test_users_own_files_need_names_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "krea_local.yaml").write_text("model: mine\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="target=krea_local is ours"):
+        load([], tmp_path)
+
+
+def test_a_users_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--config-dir"):
+        load([], tmp_path / "nowhere")
+
+
+def test_metrics_can_be_chosen_alone() -> None:
+    assert [metric.kind for metric in load_metrics(["ssim", "mini_clip_score"])] == ["ssim", "clip_score"]
+    with pytest.raises(ConfigError, match="did you mean ssim"):
+        load_metrics(["sim"])
+
+
+def test_options_are_stored_complete() -> None:
+    target = load(["target=[mini_fal]"]).experiment.targets[0]
+    assert target.options["poll_interval_s"] == 0.02
+    assert target.price is not None
+    assert target.price.usd_per_megapixel == 0.025

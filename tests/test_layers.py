@@ -1,0 +1,107 @@
+"""Imports point down only, and what must start fast imports nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "kreabench"
+
+LAYERS = [
+    {"core"},
+    {"limits", "pricing", "rundir", "backends", "metrics", "analysis"},
+    {"plan", "estimate"},
+    {"config", "execution", "emulator", "scoring", "report"},
+    {"pipeline"},
+    {"cli"},
+    {"__main__"},
+]
+"""From the bottom up. A module imports from its own part and from lower layers."""
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def module_name(file: Path) -> str:
+    parts = ["kreabench", *file.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+
+
+FILES = [file for file in sorted(PACKAGE.rglob("*.py")) if file != PACKAGE / "__init__.py"]
+
+
+def level(part: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if part in layer)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_point_down(file: Path) -> None:
+    here = part_of(module_name(file))
+    for target in imports(file):
+        if not target.startswith("kreabench.") or part_of(target) == here:
+            continue
+        there = part_of(target)
+        if level(there) == level(here) == 1:
+            assert (here, there) == ("rundir", "backends"), f"{here} imports its sibling {target}"
+            assert target == "kreabench.backends.base"
+        else:
+            assert level(there) <= level(here), f"{here} imports {target}, which lies above it"
+
+
+@pytest.mark.parametrize("part", ["analysis", "report"])
+def test_reading_a_run_needs_no_model(part: str) -> None:
+    forbidden = ("torch", "diffusers", "kreabench.backends", "kreabench.execution", "kreabench.scoring")
+    for file in FILES:
+        if part_of(module_name(file)) == part:
+            assert not [name for name in imports(file) if name.startswith(forbidden)], file
+
+
+def test_every_part_has_its_layer() -> None:
+    assert {part_of(module_name(file)) for file in FILES} == set().union(*LAYERS)
+
+
+HEAVY = ("torch", "diffusers", "transformers", "open_clip", "pandas", "matplotlib", "fal_client", "hydra", "pydantic")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (["--help"], set()),
+        (["run", "--help"], set()),
+        (["list", "backends"], set()),
+        (["list", "metrics"], set()),
+        (["list", "accelerations"], set()),
+        (["list", "experiments"], set()),
+        (["list", "features"], set()),
+        (["plan", "experiment=trial"], {"hydra", "pydantic"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_commands_import_no_more_than_they_need(arguments: list[str], allowed: set[str]) -> None:
+    code = f"""
+import sys
+from kreabench.cli.main import main
+try:
+    main({arguments!r})
+except SystemExit as exit:
+    assert not exit.code, exit.code
+print("LOADED", *sorted(set({HEAVY!r}) & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.splitlines()[-1].split()[1:])
+    assert loaded <= allowed
