@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,7 +46,7 @@ def start(
     admit: Admit = admit_all,
     environ: Mapping[str, str] = os.environ,
     now: Callable[[], str] | None = None,
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """The engine's iterator over one load group."""
     engine = LocalEngine(spec or engine_spec(), environ=environ, **({"now": now} if now else {}))
     requests = group.requests if pending is None else tuple(pending)
@@ -106,13 +106,14 @@ def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 30.0) 
 def is_gone(pid: int) -> bool:
     """Whether no such process runs any more (one that nobody has reaped yet is gone too)."""
     try:
-        return str(psutil.Process(pid).status()) == psutil.STATUS_ZOMBIE
+        status: str = psutil.Process(pid).status()
+        return status == "zombie"
     except psutil.NoSuchProcess:
         return True
 
 
 def _is_worker(process: psutil.Process) -> bool:
     try:
-        return "kreabench.execution.worker" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+        return "kreabench.execution.worker" in process.cmdline() and not is_gone(process.pid)
     except psutil.NoSuchProcess:
         return False

@@ -238,7 +238,12 @@ def _delivered(path: Path, group: LoadGroup, setting: Setting, request: Request,
     step = 1.6 * megapixels * SPEED.get(setting.acceleration, 1.0) * float(random.lognormal(0, 0.05))
     stages = {"encode": 0.012, "denoise": setting.steps * step, "decode": 0.9 * megapixels}
     if group.target.hosted:
-        stages = {"submit": 0.011, "queue": 0.04 + 0.02 * random.random(), "inference": sum(stages.values()), "download": 0.008}
+        stages = {
+            "submit": 0.011,
+            "queue": 0.04 + 0.02 * random.random(),
+            "inference": sum(stages.values()),
+            "download": 0.008,
+        }
     seconds = sum(stages.values()) + 0.002
     relative = f"images/{setting.id}/{request.id}.png"
     content = encode_image(_drawing(setting, request))
@@ -279,7 +284,11 @@ def _delivered(path: Path, group: LoadGroup, setting: Setting, request: Request,
         started_utc=UTC,
         steps_run=setting.steps,
         timings=make_timings(
-            end_to_end_s=seconds, stages_s=stages, residual_s=0.002, steps_s=(), resolution_s=0.02 if group.target.hosted else None
+            end_to_end_s=seconds,
+            stages_s=stages,
+            residual_s=0.002,
+            steps_s=(),
+            resolution_s=0.02 if group.target.hosted else None,
         ),
         timing_valid=True,
         memory=Memory(peak_rss_bytes=int(6.1e8 + 4e9 * megapixels)),
@@ -309,7 +318,9 @@ def _scores(run: RunDirectory, plan: Plan, metrics: Sequence[MetricSpec]) -> lis
         setting = settings[sample.setting_id]
         random = np.random.default_rng(hash_of(sample.prompt_id, sample.seed, sample.setting_id))
         prompt = hash_of(sample.prompt_id) % 40 / 10
-        loss = (0 if setting.acceleration == "none" else 1.5 if setting.acceleration == "regular" else 4) + 6 / setting.steps
+        loss = (
+            0 if setting.acceleration == "none" else 1.5 if setting.acceleration == "regular" else 4
+        ) + 6 / setting.steps
         values = {
             "clip": 24 + prompt - 0.3 * loss + 0.4 * float(random.normal()),
             "psnr": 34 - 2.2 * loss + 0.8 * float(random.normal()),

@@ -40,6 +40,8 @@ from kreabench.core.specs import (
 )
 from kreabench.rundir.directory import RunDirectory, RunInfo
 
+ROOT = Path(__file__).resolve().parents[1]
+"""Where a child process finds the package `tests`."""
 UTC = "2026-01-02T03:04:05.678Z"
 
 

@@ -365,6 +365,18 @@ def test_a_tag_must_fit_the_activation(
         assert problem_of(model=model, weights="test_tag", device="cpu").key == "options.model"
 
 
+def test_parts_that_only_training_uses_are_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patch dropout, in some architectures, leaves out random parts of the picture."""
+    config = {**mini_clip.CONFIG, "vision_cfg": {**mini_clip.CONFIG["vision_cfg"], "patch_dropout": 0.5}}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny-dropout", config)
+    path = tmp_path / "weights.pt"
+    torch.save(open_clip.CLIP(**config).state_dict(), path)
+    metric = ClipScore(model="tiny-dropout", weights=str(path), device="cpu")
+    metric.open()
+
+    assert metric.score(items()) == metric.score(items())
+
+
 def test_scoring_before_opening_is_a_mistake_in_the_program() -> None:
     with pytest.raises(RuntimeError, match="open"):
         ClipScore().score([item("a dog")])

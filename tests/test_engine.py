@@ -139,10 +139,10 @@ def test_stopping_early_leaves_no_process(tmp_path: Path, how: str) -> None:
     pids = worker_pids()
     assert len(pids) == 1
     if how == "close":
-        records.close()  # type: ignore[attr-defined]
+        records.close()
     else:
         with pytest.raises(KeyboardInterrupt):
-            records.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+            records.throw(KeyboardInterrupt())
     assert worker_pids() == []
     assert is_gone(pids[0])
 
@@ -256,7 +256,7 @@ def test_workers_see_the_environment_they_are_given(tmp_path: Path) -> None:
     records = start(make_group(), tmp_path, environ={**os.environ, "KREABENCH_TEST_GIVEN": "yes"})
     next(records)
     assert "KREABENCH_TEST_GIVEN=yes" in Path(f"/proc/{worker_pids()[0]}/environ").read_text().split("\0")
-    records.close()  # type: ignore[attr-defined]
+    records.close()
 
 
 def test_a_log_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:

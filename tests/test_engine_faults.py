@@ -207,6 +207,10 @@ def test_a_death_while_loading_is_tried_once_more(tmp_path: Path, kind: str) -> 
     records = run(group, tmp_path, spec=limits_for(kind))
     assert kinds(records) == ["failure", "load", "sample"]
     assert samples(records)[group.requests[0].id].attempt == 1
+    if kind == "load_hang":  # the log shows where
+        log = (tmp_path / "logs" / f"worker-{group.id}.log").read_text()
+        assert "most recent call first" in log
+        assert "fake.py" in log
 
 
 def test_two_deaths_while_loading_end_the_group(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from kreabench.core.records import (
 from kreabench.rundir import codec
 from kreabench.rundir.directory import JOURNAL_FILE, RunDirectory
 from kreabench.rundir.journal import JournalWriter, read_lines
-from tests.support import make_failure, make_run, make_sample, make_score, make_timings
+from tests.support import ROOT, make_failure, make_run, make_sample, make_score, make_timings
 
 TEXT = st.text(max_size=12)
 FLOAT = st.floats(allow_nan=False, allow_infinity=False)
@@ -181,12 +181,13 @@ def test_a_cut_at_any_byte_costs_the_cut_line_alone(records: list[Record], later
         assert path.read_bytes() == whole + codec.encode(later) + b"\n"
 
 
-def test_a_torn_line_longer_than_the_search_block_is_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", [0, 1, 65_535, 65_536, 200_000])
+def test_the_last_newline_is_found_wherever_it_is(tmp_path: Path, torn: int) -> None:
     path = tmp_path / "journal.jsonl"
-    line = codec.encode(make_sample()) + b"\n"
-    path.write_bytes(line + b"x" * 200_000)
+    lines = (codec.encode(make_sample()) + b"\n") * 200
+    path.write_bytes(lines + b"x" * torn)
     JournalWriter(path).close()
-    assert path.read_bytes() == line
+    assert path.read_bytes() == lines
 
 
 def test_a_file_that_is_one_torn_line_becomes_empty(tmp_path: Path) -> None:
@@ -325,7 +326,12 @@ with RunDirectory.open(Path(sys.argv[1])).writer() as writer:
 def fill_until_refused(run: RunDirectory, limit: int) -> tuple[list[str], str]:
     """Append in another process until the disk refuses: the ids it was told are safe, and the message."""
     done = subprocess.run(
-        [sys.executable, "-c", FILL, str(run.path), str(limit)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", FILL, str(run.path), str(limit)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=ROOT,
     )
     numbers = [line for line in done.stdout.splitlines() if line.isdecimal()]
     return numbers, done.stdout

@@ -55,6 +55,7 @@ def test_choosing(tmp_path: Path) -> None:
         ("a.jsonl", '{"prompt": ""}', "an empty prompt"),
         ("a.jsonl", '{"text": "a"}', "'text'"),
         ("a.jsonl", '{"prompt": 3}', "prompt of type int"),
+        ("a.jsonl", '{"prompt": "a\\ud800"}', "U+D800"),
         ("a.jsonl", '{"id": "x", "prompt": "a"}\n{"id": "x", "prompt": "b"}', "more than once"),
         ("a.csv", "text\nA cat\n", "column `prompt`"),
         ("a.csv", "prompt\nA cat, sitting\n", "quotes around commas"),

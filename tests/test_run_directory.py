@@ -19,6 +19,7 @@ from kreabench.core.records import Cost, FailureRecord, LoadRecord, SampleRecord
 from kreabench.rundir import files
 from kreabench.rundir.directory import CONFIG_FILE, LOCK_FILE, RUN_FILE, RunDirectory
 from tests.support import (
+    ROOT,
     UTC,
     make_experiment,
     make_failure,
@@ -39,6 +40,25 @@ with RunDirectory.open(Path(sys.argv[1])).writer():
     child = subprocess.Popen(["sleep", "60"], close_fds=False)
     print(child.pid, flush=True)
     sys.stdin.read()
+"""
+
+
+CRASH = """
+import os, signal, sys
+from pathlib import Path
+from kreabench.rundir import files
+from tests.support import make_run
+
+real, left = files.publish, [int(sys.argv[2])]
+
+def crash(temporary, target):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    real(temporary, target)
+
+files.publish = crash
+make_run(Path(sys.argv[1]))
 """
 
 
@@ -128,26 +148,11 @@ def test_a_folder_with_a_run_or_its_remains_is_not_overwritten(tmp_path: Path, n
 
 
 @pytest.mark.parametrize("writes", range(2))
-def test_a_crash_while_creating_leaves_no_run_and_can_be_repeated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
-) -> None:
+def test_a_crash_while_creating_leaves_no_run_and_can_be_repeated(tmp_path: Path, writes: int) -> None:
     path = tmp_path / "run"
-    real = files.publish
-    published: list[Path] = []
-
-    def crash(temporary: Path, target: Path) -> None:
-        if len(published) == writes:
-            os._exit(9)
-        published.append(target)
-        real(temporary, target)
-
-    monkeypatch.setattr(files, "publish", crash)
-    child = os.fork()
-    if child == 0:
-        make_run(path)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    monkeypatch.undo()
+    done = subprocess.run([sys.executable, "-c", CRASH, str(path), str(writes)], check=False, timeout=60, cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    assert (path / CONFIG_FILE).exists() == (writes > 0)
 
     with pytest.raises(RunDirectoryError, match=f"not a run directory: {path} has no {RUN_FILE}"):
         RunDirectory.open(path)
@@ -239,7 +244,10 @@ def test_a_second_writer_of_one_process_is_refused(tmp_path: Path) -> None:
         run.writer(),
     ):
         pass
+    assert (run.path / LOCK_FILE).read_bytes() == b"", "nobody is named as the holder any more"
     with run.writer() as writer:
+        writer.append(make_sample())
+    with pytest.raises(StorageError, match="it was closed"):
         writer.append(make_sample())
 
 

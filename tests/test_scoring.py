@@ -28,6 +28,7 @@ from tests.support import (
     make_failure,
     make_group,
     make_plan,
+    make_request,
     make_sample,
     make_setting,
     picture,
@@ -508,8 +509,12 @@ def test_a_request_that_has_not_run_is_no_reference_yet(tmp_path: Path) -> None:
     deliver(run, fast, request, [picture(64, 64)])
 
     score(run, plan, PSNR)
-
     assert "has not run" in scores(run, "psnr")[request.id, 0].reason
+
+    other = next(request for setting, request in requests_of(plan) if setting.id == reference.id)
+    deliver(run, reference, other, None)
+    score(run, plan, PSNR)
+    assert "its request failed" in scores(run, "psnr")[request.id, 0].reason
 
 
 def test_fewer_pictures_in_the_reference(tmp_path: Path) -> None:
@@ -624,9 +629,11 @@ def test_a_run_of_another_plan_is_refused(tmp_path: Path) -> None:
         score(run, make_plan(group_of(make_setting(steps=7, width=64, height=64))))
 
 
-def test_scores_of_random_weights_are_flagged(tmp_path: Path, monkeypatch: Any) -> None:
+def test_random_weights_and_cut_prompts_are_flagged(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path / "cache"))
-    plan = make_plan(group_of(prompts=1))
+    setting = make_setting(width=64, height=64)
+    short, long = (make_request(setting, prompt_id=text[:5], prompt=text) for text in ("a dog", "many dogs " * 50))
+    plan = make_plan(replace(group_of(setting), requests=(short, long)))
     run = new_run(tmp_path / "run", plan)
     clip = MetricSpec(
         name="clip", kind="clip_score", options={"model": "builtin:mini", "weights": "random", "device": "cpu"}
@@ -636,4 +643,8 @@ def test_scores_of_random_weights_are_flagged(tmp_path: Path, monkeypatch: Any) 
 
     assert {record.untrained for record in scores(run, "clip").values()} == {True}
     assert {record.untrained for record in scores(run, "psnr").values()} == {False}
+    assert {record.request_id: record.truncated for record in scores(run, "clip").values()} == {
+        short.id: False,
+        long.id: True,
+    }
     assert {record.status for record in scores(run, "clip").values()} == {"ok"}

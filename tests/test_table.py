@@ -18,6 +18,7 @@ from kreabench.core.specs import MetricSpec, Plan
 from kreabench.rundir.directory import TABLE_FILE, RunDirectory
 from kreabench.rundir.table import read_table, rebuild_table
 from tests.support import (
+    ROOT,
     make_experiment,
     make_failure,
     make_group,
@@ -181,7 +182,7 @@ def test_scores_go_to_their_own_image(tmp_path: Path) -> None:
 
 def test_a_score_of_a_picture_that_was_replaced_does_not_count(tmp_path: Path) -> None:
     sample = make_sample(REQUESTS[0])
-    frame = table(tmp_path, [sample], [make_score(sample, image_sha256="f" * 64), make_score(make_sample())])
+    frame = table(tmp_path, [sample], [make_score(sample, image_sha256="f" * 64), make_score(sample, request_id="x")])
     assert frame["score_clip"].isna().all()
 
 
@@ -220,7 +221,7 @@ def test_types_do_not_depend_on_what_happened(tmp_path: Path) -> None:
         if pd.api.types.is_numeric_dtype(dtype) and not str(name).startswith("stage_")
     }
     for frame in frames:
-        assert {name: frame.dtypes[name] for name in numeric} == numeric
+        assert {name: dtype for name, dtype in frame.dtypes.items() if name in numeric} == numeric
         assert str(frame["score_clip"].dtype) == "float64"
         assert str(frame["nsfw"].dtype) == "boolean"
         assert str(frame["timing_valid"].dtype) == "bool"
@@ -321,7 +322,7 @@ def test_a_refused_write_leaves_the_table_of_before(tmp_path: Path) -> None:
     frame = table(tmp_path, [make_sample(REQUESTS[0])])
     path = tmp_path / "run"
     done = subprocess.run(
-        [sys.executable, "-c", REBUILD, str(path)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", REBUILD, str(path)], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
     )
     assert "samples.parquet: File too large" in done.stdout
     assert "ulimit -f" in done.stdout

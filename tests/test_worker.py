@@ -311,7 +311,7 @@ def test_a_worker_is_set_apart_from_the_driver(tmp_path: Path) -> None:
     assert int(proc_field(process / "status", "SigIgn"), 16) & (1 << (signal.SIGINT - 1))
     descriptor = (process / "cmdline").read_bytes().split(b"\0")[-3].decode()
     assert int(proc_field(process / "fdinfo" / descriptor, "flags"), 8) & os.O_CLOEXEC
-    records.close()  # type: ignore[attr-defined]
+    records.close()
     wait_until(lambda: is_gone(pid), "the worker ends")
 
 

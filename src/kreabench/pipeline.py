@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,10 +83,7 @@ def start(path: Path, experiment: ExperimentSpec, config_yaml: str, environ: Map
     if not (path / "run.json").exists():
         check_environment(plan)
         info = collect(plan.hash, experiment, environ=environ, now=datetime.now(UTC))
-        run = RunDirectory.create(path, info, config_yaml)
-        with run.writer() as writer:
-            _journal_skips(writer, plan)
-        return run
+        return RunDirectory.create(path, info, config_yaml)
     run = RunDirectory.open(path)
     if run.info.plan_hash != plan.hash:
         differences = "\n  ".join(describe_difference(run.info.experiment, experiment))
@@ -122,8 +120,10 @@ def _with_asked(run: RunDirectory, experiment: ExperimentSpec) -> RunDirectory:
     return RunDirectory(run.path, info)
 
 
-def _journal_skips(writer: RunWriter, plan: Plan) -> None:
-    for skip in plan.skipped:
+def _journal_skips(run: RunDirectory, writer: RunWriter, plan: Plan) -> None:
+    """Say once what will not be done; a crash may have come between two of these lines."""
+    said = sum(isinstance(record, SkipRecord) for record in run.records()) if plan.skipped else 0
+    for skip in plan.skipped[said:]:
         writer.append(
             SkipRecord(
                 target=skip.target,
@@ -171,6 +171,8 @@ def execute(
     """Generate what is missing, score it and report. The run directory is locked throughout."""
     plan = plan_of(run)
     with run.writer() as writer:
+        run.save_info()
+        _journal_skips(run, writer, plan)
         state = run.state()
         work = pending_work(plan, state, retry_failed=retry_failed)
         check_environment(plan, [item.group.id for item in work])
@@ -201,19 +203,15 @@ def _generate(
     tell: Callable[[Record, float], None],
 ) -> str | None:
     """Journal each record as it comes. Returns the message of a spent budget."""
-    records = engine.run(work, run.path, budget.admit)
-    try:
-        for record in records:
-            writer.append(record)
-            budget.record(record)
-            tell(record, budget.spent_usd)
-    except BudgetReached as reached:
-        return reached.message
-    finally:
-        # Also when journalling fails or Ctrl-C comes: no worker and no service outlives the loop.
-        close = getattr(records, "close", None)
-        if close is not None:
-            close()
+    # Closed also when journalling fails or Ctrl-C comes: no worker and no service outlives the loop.
+    with closing(engine.run(work, run.path, budget.admit)) as records:
+        try:
+            for record in records:
+                writer.append(record)
+                budget.record(record)
+                tell(record, budget.spent_usd)
+        except BudgetReached as reached:
+            return reached.message
     return None
 
 

@@ -122,7 +122,8 @@ class FalSession:
     def generate(self, arguments: Mapping[str, Any], *, num_images: int) -> Generation:
         """One request from submission to the last byte. Raises GenerationError.
 
-        The first call of a session opens the connections and says so (`first_call`). The request is submitted once. When anything stops the wait for it (an error, Ctrl-C), it is cancelled.
+        The first call of a session opens the connections and says so (`first_call`). A request is submitted once. When
+        anything stops the wait for it (an error, Ctrl-C), it is cancelled.
         """
         self._calls.forget()
         first_call, self._called = not self._called, True

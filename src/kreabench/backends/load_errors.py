@@ -77,10 +77,14 @@ def _hub_failure(causes: list[BaseException], target: TargetSpec) -> GenerationE
 
 
 def _is_network(cause: BaseException) -> bool:
-    """By module too, because the Hub's client has changed its HTTP library and may do so again."""
-    return isinstance(cause, ConnectionError | TimeoutError) or (
-        type(cause).__module__.partition(".")[0] in _NETWORK_LIBRARIES
-    )
+    """Whether trying again later may help."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(cause, HfHubHTTPError):
+        return cause.response.status_code >= 500 or cause.response.status_code == 429
+    # By module, because the Hub's client has changed its HTTP library and may do so again.
+    library = type(cause).__module__.partition(".")[0]
+    return isinstance(cause, ConnectionError | TimeoutError) or library in _NETWORK_LIBRARIES
 
 
 def _files_remedy(target: TargetSpec) -> str:

@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 import math
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from kreabench.core.ids import stable_hash
@@ -87,6 +89,7 @@ RECIPE: dict[str, Any] = {
 REVISION = stable_hash(RECIPE)
 """Identity of the miniature's weights, as a commit is of a published model's."""
 
+_LETTER_PAIRS = tuple(product(ascii_lowercase, repeat=2))
 _MODELS = ("transformer", "vae", "text_encoder", "text_encoder_2")
 
 
@@ -154,21 +157,29 @@ def _values(path: str, shape: tuple[int, ...], *, lookup: bool) -> np.ndarray:
 
 
 def _clip_tokenizer() -> Any:
-    """CLIP's byte alphabet without merges: a token a byte. The end token has the highest id, where CLIP pools."""
+    """CLIP's byte alphabet, and pairs of letters, so that a sentence fits. The end token, where CLIP pools, is last."""
     from transformers import CLIPTokenizer
 
     alphabet = _byte_alphabet()
-    tokens = [*alphabet, *(character + "</w>" for character in alphabet), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={token: index for index, token in enumerate(tokens)}, merges=[], model_max_length=77)
+    merges = [(first, second + end) for end in ("", "</w>") for first, second in _LETTER_PAIRS]
+    pairs = [first + second for first, second in merges]
+    tokens = [*alphabet, *(character + "</w>" for character in alphabet), *pairs, "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
 
 
 def _t5_tokenizer() -> Any:
-    """A token a printable ASCII character; anything else is unknown to it (and left to CLIP)."""
+    """Printable ASCII, pairs of letters and beginnings of words; anything else is unknown to it (and left to CLIP).
+
+    The scores, log-probabilities in name only, make every longer token win over the shorter ones that spell it.
+    """
     from transformers import T5Tokenizer
 
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     characters = [("▁", -4.0), *((chr(code), -4.0) for code in range(33, 127))]
-    return T5Tokenizer(vocab=[*special, *characters], extra_ids=0, model_max_length=512)
+    beginnings = [("▁" + letter, -5.0) for letter in ascii_lowercase]
+    pairs = [token for pair in map("".join, _LETTER_PAIRS) for token in ((pair, -5.0), ("▁" + pair, -6.0))]
+    return T5Tokenizer(vocab=[*special, *characters, *beginnings, *pairs], extra_ids=0, model_max_length=512)
 
 
 def _byte_alphabet() -> list[str]:

@@ -62,8 +62,8 @@ class FalEmulatorOptions:
     accelerations: dict[str, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: {
             "none": {},
-            "regular": {"first_block_cache": {"threshold": 0.05}},
-            "high": {"first_block_cache": {"threshold": 0.15}},
+            "regular": {"first_block_cache": {"threshold": 0.1}},
+            "high": {"first_block_cache": {"threshold": 0.2}},
         }
     )
     """Level asked by the client → features of the local back end that can be switched between calls."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from kreabench.config.compose import CONFIG_NAME, conf_dir
-from kreabench.core.errors import ConfigError, Problem
+from kreabench.core.errors import ConfigError, ExitCode, Problem
 
 MULTIRUN_FLAGS = {"-m", "--multirun"}
 
@@ -42,5 +42,8 @@ def run_hydra_flags(arguments: Sequence[str]) -> None:
     sys.argv = ["kreabench run", *arguments]
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=CONFIG_NAME)(nothing_to_run)()
+    except SystemExit as exit_:
+        # Hydra leaves with 1 for bad input; here 1 means a regression.
+        raise SystemExit(ExitCode.USAGE if exit_.code else ExitCode.DONE) from exit_
     finally:
         sys.argv = before

@@ -113,6 +113,9 @@ def _prompt(path: Path, number: int, fields: dict[str, Any]) -> Prompt:
     text = fields.get("prompt", "").strip()
     if not text:
         raise _error(where, "an empty prompt", "a prompt")
+    lone = next((character for character in text if "\ud800" <= character <= "\udfff"), None)
+    if lone is not None:
+        raise _error(where, f"half a character (U+{ord(lone):04X})", "whole Unicode characters")
     if len(text) > MAX_PROMPT_CHARACTERS:
         raise _error(where, f"{len(text)} characters", f"at most {MAX_PROMPT_CHARACTERS}")
     return Prompt(

@@ -169,9 +169,11 @@ class JobQueue:
         job.done.set_result(None)
 
     def close(self) -> None:
-        """Let `take` return None."""
+        """Let `take` return None and cut short what is running."""
         with self._changed:
             self._closed = True
+            for job in self._jobs.values():
+                job.cancelled.set()
             self._changed.notify_all()
 
     def _withdraw(self, job: Job, outcome: Refused) -> None:

@@ -39,7 +39,7 @@ class Runner:
         self._thread.start()
         self._opened.result()
 
-    def stop(self, *, timeout_s: float = 5.0) -> None:
+    def stop(self, *, timeout_s: float = 2.0) -> None:
         """Finish the job in hand, if it ends in time, and let the thread go."""
         self._queue.close()
         if self._thread.is_alive():

@@ -43,10 +43,7 @@ class KreaInput(_Model):
     """The body of a request to `fal-ai/flux/krea`."""
 
     prompt: str
-    image_size: ImageSize | Level = Literal["none", "regular", "high"]
-LEVELS: tuple[Level, ...] = get_args(Level)
-
-PresetName = "landscape_4_3"
+    image_size: ImageSize | PresetName = "landscape_4_3"
     num_inference_steps: Annotated[int, Field(ge=1, le=50)] = 28
     seed: Annotated[int, Field(ge=0, le=2**62)] | None = None
     guidance_scale: Annotated[float, Field(ge=1, le=20)] = 4.5

@@ -8,7 +8,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 _logger = logging.getLogger(__name__)
 
@@ -23,18 +23,18 @@ class TruthLog:
 
     def __init__(self, path: Path | None) -> None:
         self._lock = threading.Lock()
-        self._file: TextIO | None = None
-        if path is not None:
-            self._file = path.open("a", encoding="utf-8")
+        # Unbuffered: each line is one write, and after a failed one nothing is left to fail again at the end.
+        self._file = None if path is None else path.open("ab", buffering=0)
 
     def write(self, entry: dict[str, Any]) -> None:
         """One line. A full disk is reported on stderr and spoils no request."""
         if self._file is None:
             return
+        line = json.dumps(entry).encode() + b"\n"
         with self._lock:
             try:
-                self._file.write(json.dumps(entry) + "\n")
-                self._file.flush()
+                if self._file.write(line) != len(line):
+                    raise OSError("only a part of the line was written")
             except OSError as error:
                 _logger.error("the truth log lost request %s: %s", entry.get("request_id"), error)
 

@@ -15,6 +15,9 @@ PR_SET_PDEATHSIG = 1
 OOM_SCORE_ADJ = "500"
 """Out of 1000: when memory runs out, the kernel takes the worker before the driver, whose journal is the run."""
 
+STACKS_SIGNAL = signal.SIGUSR1
+"""Makes a worker write the stacks of all its threads to its log, whatever it is doing."""
+
 
 def die_with_parent(parent_pid: int) -> None:
     """Have the kernel kill this process when its parent ends, and exit now if that has happened already.
@@ -35,6 +38,7 @@ def settle(parent_pid: int) -> None:
     die_with_parent(parent_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
+    faulthandler.register(STACKS_SIGNAL)
     try:
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ)
     except OSError as error:

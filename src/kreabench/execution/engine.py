@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -31,5 +31,5 @@ class GroupWork:
 class Engine(Protocol):
     """Executes load groups. The caller journals each record before it asks for the next one."""
 
-    def run(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Iterator[Record]:
+    def run(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Generator[Record, None, None]:
         """Yield every record as it happens. Closing the iterator, or any exception, stops all workers first."""

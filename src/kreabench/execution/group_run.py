@@ -55,7 +55,7 @@ class GroupRun:
         self._worker: WorkerProcess | None = None
 
     def records(self) -> Iterator[Record]:
-        """Every record as it happens. However this ends, the worker is stopped first."""
+        """Every record as it happens, before anything that takes time. However this ends, the worker is stopped."""
         try:
             while self._queue:
                 if self._worker is None:
@@ -83,8 +83,8 @@ class GroupRun:
         )
         answer = self._ask(worker, order, "load")
         if isinstance(answer, Trouble):
-            self._drop_worker()
             yield from self._load_failed(answer)
+            self._drop_worker()
             return
         assert isinstance(answer, Opened)  # noqa: S101 - the only other answer to `Open`
         self._load_deaths = 0
@@ -109,7 +109,7 @@ class GroupRun:
         )
         if not trouble.died or self._load_deaths >= MAX_WORKER_DEATHS:
             error = replace(trouble.error, type="load_failed", stage="load", transient=True)
-            yield from self._fail_all(list(self._queue), replace(trouble, error=error))
+            yield from self._fail_all(replace(trouble, error=error))
 
     def _warm_up(self, worker: WorkerProcess) -> Iterator[Record]:
         """Warm up every setting that still has requests; ends early when the worker has to be replaced."""
@@ -147,8 +147,9 @@ class GroupRun:
             cost=failure_cost(self._group.target, setting, trouble),
         )
         if final:
-            requests = [request for request in self._queue if request.setting_id == setting.id]
-            yield from self._fail_all(requests, replace(trouble, error=error, delivery=None))
+            yield from self._fail_all(replace(trouble, error=error, delivery=None), setting)
+        if trouble.fatal:
+            self._drop_worker()
 
     def _next_request(self, worker: WorkerProcess) -> Iterator[Record]:
         request = self._queue[0]
@@ -166,6 +167,8 @@ class GroupRun:
             if answer.error.type == "storage":
                 # Every further picture would be drawn, and perhaps paid for, only to be lost.
                 raise StorageError(answer.error.message, remedy=answer.error.remedy)
+            if answer.fatal:
+                self._drop_worker()
             return
         assert isinstance(answer, Done)  # noqa: S101 - the only other answer to `Generate`
         yield delivered_sample(self._group, request, attempt, answer)
@@ -201,16 +204,18 @@ class GroupRun:
         if self._idle_deaths >= MAX_WORKER_DEATHS:
             yield self._died(self._queue[0], self._trouble_of_death(death, "generate", self._around.now()))
 
-    def _fail_all(self, requests: list[Request], trouble: Trouble) -> Iterator[SampleRecord]:
-        for request in requests:
-            self._queue.remove(request)
+    def _fail_all(self, trouble: Trouble, setting: Setting | None = None) -> Iterator[SampleRecord]:
+        """Every request that is left, or every one of `setting`, fails without having been tried."""
+        failed = [request for request in self._queue if setting is None or request.setting_id == setting.id]
+        self._queue = deque(request for request in self._queue if setting and request.setting_id != setting.id)
+        for request in failed:
             yield failed_sample(self._group, request, self._attempt(request), trouble)
 
     def _attempt(self, request: Request) -> int:
         return self._deaths.get(request.id, 0) + 1
 
     def _ask(self, worker: WorkerProcess, order: Order, stage: str) -> Opened | Done | Trouble:
-        """Send an order and wait. A worker that must not be asked again is gone when this returns."""
+        """Send an order and wait. A worker that died is let go of; one with a fatal failure is the caller's to drop."""
         spec = self._around.spec
         limits = {"load": spec.load_timeout_s, "warmup": spec.warmup_timeout_s, "generate": spec.sample_timeout_s}
         started_utc = self._around.now()
@@ -218,11 +223,7 @@ class GroupRun:
         if isinstance(answer, Death):
             self._worker = None
             return self._trouble_of_death(answer, stage, started_utc)
-        if isinstance(answer, Failed):
-            if answer.fatal:
-                self._drop_worker()
-            return trouble_of_failed(answer)
-        return answer
+        return trouble_of_failed(answer) if isinstance(answer, Failed) else answer
 
     def _trouble_of_death(self, death: Death, stage: str, started_utc: str) -> Trouble:
         key = {"load": "load_timeout_s", "warmup": "warmup_timeout_s", "generate": "sample_timeout_s"}[stage]

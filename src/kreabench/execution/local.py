@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class LocalEngine:
         self._environ = environ
         self._now = now
 
-    def run(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Iterator[Record]:
+    def run(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Generator[Record, None, None]:
         """Yield every record as it happens. Closing the iterator, or any exception, stops workers and services first.
 
         Raises what `admit` raises, StorageError once the disk refuses pictures or logs, and EnvironmentProblem where

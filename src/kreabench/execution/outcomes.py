@@ -24,6 +24,8 @@ class Trouble:
     elapsed_s: float
     died: bool
     """The worker ended, or was ended at its time limit, with the order in hand."""
+    fatal: bool = False
+    """The worker is still there but must not be asked again."""
     delivery: Delivery | None = None
     """Set where the back end had delivered and something went wrong afterwards."""
 
@@ -119,6 +121,7 @@ def trouble_of_failed(answer: Failed) -> Trouble:
         started_utc=answer.started_utc,
         elapsed_s=answer.elapsed_s,
         died=False,
+        fatal=answer.fatal,
         delivery=answer.delivery,
     )
 

@@ -16,10 +16,13 @@ from pathlib import Path
 
 from kreabench.core.errors import EnvironmentProblem, Problem, StorageError
 from kreabench.execution.channel import LineChannel
+from kreabench.execution.child import STACKS_SIGNAL
 from kreabench.execution.messages import Answer, Close, Order, decode_answer, encode_line
 
 CLOSE_GRACE_S = 5.0
 """How long an idle worker may take to release its model and end before it is killed."""
+STACKS_GRACE_S = 0.2
+"""How long a worker that hangs may take to write into its log where it hangs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,16 +77,16 @@ class WorkerProcess:
         self._channel.send(encode_line(order))
         while True:
             remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                self.kill()
-                return Death(elapsed_s=time.monotonic() - began, limit_s=limit_s, signal=None, exit_code=None)
-            gone = self._wait(remaining)
+            # Also looks when the time is up: the driver itself may have been asleep.
+            gone = self._wait(max(remaining, 0.0))
             line = self._channel.take_line()
             if line is not None:
                 self._busy = False
                 return decode_answer(line)
             if gone:
                 return self.bury(time.monotonic() - began)
+            if remaining <= 0:
+                return self._time_out(began, limit_s)
 
     def bury(self, elapsed_s: float = 0.0) -> Death:
         """How a worker ended that is known to have ended, or to have hung up; ends what is left of it."""
@@ -111,13 +114,21 @@ class WorkerProcess:
         if self._stopped:
             return
         # The group first: once the process is reaped, its number may belong to somebody else.
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._stopped = True
         self._selector.close()
         self._channel.close()
         os.close(self._pidfd)
+
+    def _time_out(self, began: float, limit_s: float) -> Death:
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, STACKS_SIGNAL)
+        self._ended_within(STACKS_GRACE_S)
+        self.kill()
+        return Death(elapsed_s=time.monotonic() - began, limit_s=limit_s, signal=None, exit_code=None)
 
     def _wait(self, seconds: float) -> bool:
         """Wait for something to happen; whether the process is gone or has hung up. All that it sent is taken in."""

@@ -52,6 +52,7 @@ class Worker:
         self._backend: Backend | None = None
         self._settings: dict[str, Setting] = {}
         self._run_path = Path()
+        self._hosted = False
         self._called: set[str] = set()
         self._hidden: tuple[str, ...] = ()
 
@@ -81,6 +82,7 @@ class Worker:
 
     def _open(self, order: Open, started_utc: str, began: float) -> Answer:
         self._hidden = secrets(order.target.key_env, os.environ)
+        self._hosted = order.target.hosted
         self._settings = {setting.id: setting for setting in order.settings}
         self._run_path = Path(order.run_path)
         try:
@@ -110,8 +112,11 @@ class Worker:
         return Done(started_utc=started_utc, delivery=delivery)
 
     def _delivery(self, setting: Setting, generation: Generation) -> Delivery:
-        first = setting.id not in self._called
-        self._called.add(setting.id)
+        # A hosted service serves every setting from models that are loaded already; what its first call alone pays
+        # for is the connection.
+        called = setting.target if self._hosted else setting.id
+        first = called not in self._called
+        self._called.add(called)
         return Delivery(
             timings=replace(generation.timings, first_call=first),
             memory=generation.memory,

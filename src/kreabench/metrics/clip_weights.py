@@ -25,8 +25,8 @@ _MODEL_KEY = "options.model"
 _WEIGHTS_KEY = "options.weights"
 _OPENAI_FOLDER = re.compile(r"clip.*openai|openai.*clip")
 _DOWNLOAD = (
-    "open_clip downloads a tag on first use, to $HF_HOME: run once where the network is, then copy that folder here; "
-    "or name a local file of weights"
+    "open_clip downloads a tag on first use ($HF_HOME, or ~/.cache/clip): run once where the network is and copy that "
+    "folder here, or name a local file of weights"
 )
 
 

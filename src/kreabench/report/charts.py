@@ -55,7 +55,10 @@ def _scatter(summaries: Sequence[SettingSummary], name: str, title: str, x_label
     left_out = len(summaries) - len(drawn)
     caption = "A point is a setting, the number beside it its steps; lines join one target and acceleration."
     if any(point.x.interval or point.y.interval for point in points):
-        caption += " Whiskers are 95 % intervals; a point without one has too few samples."
+        caption += (
+            " Whiskers are 95 % intervals; a point without one has too few samples. Settings share their prompts, so a "
+            "difference between two of them can be surer than their whiskers suggest."
+        )
     if left_out:
         caption += f" {count(left_out, 'setting')} without both numbers cannot be drawn."
     if len(rows) > MAX_PANEL_ROWS:

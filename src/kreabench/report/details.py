@@ -139,7 +139,9 @@ def environment_table(
     rows += [_row("git revision", git_revision)] if git_revision else []
     rows += [_row(name, version) for name, version in versions.items()]
     rows += [_row(name, value) for name, value in environment.items()]
-    return Table(columns=_columns("Name", prose=("Value",)), rows=tuple(rows), caption="Versions and environment of the run.")
+    return Table(
+        columns=_columns("Name", prose=("Value",)), rows=tuple(rows), caption="Versions and environment of the run."
+    )
 
 
 def targets_table(targets: Sequence[TargetSpec]) -> Table:

@@ -151,8 +151,10 @@ class Picture:
 
     state: Literal["shown", "failed", "pending", "missing", "unreadable"]
     """`missing`: its file is not beside the run; `pending`: the request has not run yet."""
-    text: str
-    """Why there is no picture, or its scores."""
+    text: str = ""
+    """Why there is no picture."""
+    scores: tuple[str, ...] = ()
+    """Name and value of each score of the picture."""
     flag: str = ""
     """What is wrong with a picture that was delivered: black, constant, flagged by the safety checker."""
     alt: str = ""
@@ -189,6 +191,11 @@ class Grid:
     title: str
     columns: tuple[GridColumn, ...]
     rows: tuple[GridRow, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no cell has a picture."""
+        return not any(cell.thumbnail for row in self.rows for cell in row.cells)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

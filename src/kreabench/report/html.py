@@ -11,7 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from kreabench.report.document import Document, Figure
-from kreabench.report.figures import DARK, LIGHT, NARROW, WIDE, Layout, Theme, draw
+from kreabench.report.drawing.figures import draw
+from kreabench.report.drawing.style import NARROW, WIDE, dark
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -59,10 +60,7 @@ def data_uri(content: bytes, media_type: str) -> str:
 
 def figure_images(figure: Figure) -> FigureImages:
     """The four drawings of a figure."""
-
-    def svg(theme: Theme, layout: Layout) -> str:
-        return data_uri(draw(figure, format="svg", theme=theme, layout=layout), "image/svg+xml")
-
-    return FigureImages(
-        wide=svg(LIGHT, WIDE), wide_dark=svg(DARK, WIDE), narrow=svg(LIGHT, NARROW), narrow_dark=svg(DARK, NARROW)
-    )
+    wide = draw(figure, format="svg", layout=WIDE)
+    narrow = draw(figure, format="svg", layout=NARROW)
+    addresses = [data_uri(svg, "image/svg+xml") for svg in (wide, dark(wide), narrow, dark(narrow))]
+    return FigureImages(wide=addresses[0], wide_dark=addresses[1], narrow=addresses[2], narrow_dark=addresses[3])

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from kreabench.report.document import Cell, Column, Document, Grid, Table
 
-_SPECIAL = re.compile(r"([\\`*_\[\]|~#$!(){}])")
+_SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
+_BLOCK_START = re.compile(r"^([-+=#]|\d+(?=[.)]\s))")
 
 
 def render_markdown(document: Document) -> str:
@@ -27,7 +28,8 @@ def render_markdown(document: Document) -> str:
         parts += [f"### {escape(figure.title)}", _image(figure.alt, figure.name), escape(figure.caption)]
     parts += ["## Pictures", escape(document.pictures.caption), *_list(document.pictures.notes)]
     for grid in document.pictures.grids:
-        parts += [f"### {escape(grid.title)}", _image(_grid_alt(grid), grid.name)]
+        picture = "There is no picture to show." if grid.is_empty else _image(_grid_alt(grid), grid.name)
+        parts += [f"### {escape(grid.title)}", picture]
     parts += ["## Failures", *_table(document.failures)] if document.failures else []
     parts += ["## Method", *_list(document.method)]
     parts += ["### Metrics", *_table(document.metrics)] if document.metrics else []
@@ -41,8 +43,8 @@ def render_markdown(document: Document) -> str:
 def escape(text: str) -> str:
     """`text` as one line of plain text: neither Markdown nor HTML, fit for a table's cell."""
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    line = re.sub(r"^([-+=]|\d+(?=[.)]))", r"\\\1" if not line[:1].isdigit() else r"\1\\", line)
-    return _SPECIAL.sub(r"\\\1", line)
+    line = _SPECIAL.sub(r"\\\1", line)
+    return _BLOCK_START.sub(lambda match: f"{match[1]}\\" if match[1].isdigit() else f"\\{match[1]}", line)
 
 
 def _joined(value: str, detail: str) -> str:

@@ -105,7 +105,7 @@ def _picture(run_path: Path, row: Mapping[str, Any] | None, metrics: Sequence[st
     flags += ["flagged by the safety checker"] if _there(row["nsfw"]) and row["nsfw"] else []
     return Picture(
         state="shown",
-        text=", ".join(_scores(row, metrics)),
+        scores=tuple(_scores(row, metrics)),
         flag=", ".join(flags),
         alt=alt,
         thumbnail=small.content,

@@ -43,8 +43,8 @@ def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, Ta
             Column(title="n", note="Requests that delivered, of those planned.", numeric=True),
             Column(title="Failed", note="Requests that failed for good.", numeric=True),
             Column(
-                title="Median latency",
-                unit="s a request",
+                title="Latency",
+                unit="median s a request",
                 note="End to end, with its exact 95 % interval.",
                 numeric=True,
             ),
@@ -183,7 +183,7 @@ def _no_score(metric: MetricSummary, summary: SettingSummary) -> Cell:
         return _absent("not scored yet")
     if metric.failed:
         return _absent(f"{metric.failed} failed")
-    return _absent("is the reference" if summary.is_reference else "not applicable")
+    return _absent("the reference" if summary.is_reference else "not applicable")
 
 
 def _remarks(metric: MetricSummary, *, infinite: bool = True) -> list[str]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from kreabench.core.specs import Plan
 from kreabench.report.build import build_document
 from kreabench.report.document import Document
-from kreabench.report.figures import draw
+from kreabench.report.drawing.figures import draw
+from kreabench.report.drawing.sheet import draw_sheet
 from kreabench.report.html import render_html
 from kreabench.report.markdown import render_markdown
-from kreabench.report.sheet import draw_sheet
 from kreabench.report.tables import samples_csv, settings_csv
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.files import storage_error
@@ -54,6 +54,7 @@ def render(document: Document) -> Iterator[tuple[str, bytes]]:
     for figure in document.figures:
         yield f"figures/{figure.name}.png", draw(figure, format="png")
     for grid in document.pictures.grids:
-        yield f"figures/{grid.name}.png", draw_sheet(grid)
+        if not grid.is_empty:
+            yield f"figures/{grid.name}.png", draw_sheet(grid)
     yield "report.md", render_markdown(document).encode()
     yield INDEX, render_html(document).encode()

@@ -104,10 +104,7 @@ class RunDirectory:
                     raise RunDirectoryError(
                         f"{path} already holds {name}", remedy="Choose another folder, or delete this one."
                     )
-            files = {
-                CONFIG_FILE: config_yaml.encode(),
-                RUN_FILE: msgspec.json.format(codec.encode(info), indent=2) + b"\n",
-            }
+            files = {CONFIG_FILE: config_yaml.encode(), RUN_FILE: _encode_info(info)}
             for name, content in files.items():
                 try:
                     write_file(path / name, content)
@@ -169,11 +166,25 @@ class RunDirectory:
         for record in self.records():
             if isinstance(record, SampleRecord):
                 samples[record.request_id] = record
-            elif isinstance(record, FailureRecord) and record.request_id is not None:
-                attempts[record.request_id] += 1
-            if isinstance(record, SampleRecord | FailureRecord | WarmupRecord):
-                spent_usd += record.cost.usd or 0.0
+            elif isinstance(record, FailureRecord):
+                if record.request_id is not None:
+                    attempts[record.request_id] += 1
+            elif not isinstance(record, WarmupRecord):
+                continue
+            spent_usd += record.cost.usd or 0.0
         return RunState(samples=samples, attempts=dict(attempts), spent_usd=spent_usd)
+
+    def save_info(self) -> None:
+        """Write run.json anew when what is asked has changed in what the plan leaves free (engine, budget, metrics).
+
+        For the holder of the lock alone. Raises StorageError.
+        """
+        file, content = self.path / RUN_FILE, _encode_info(self.info)
+        try:
+            if file.read_bytes() != content:
+                write_file(file, content)
+        except OSError as error:
+            raise storage_error(file, error) from error
 
     @contextmanager
     def writer(self) -> Iterator[RunWriter]:
@@ -217,6 +228,10 @@ def _line(record: Record | ScoreRecord, decode: Callable[[bytes], Record | Score
     if not same:
         raise ValueError(f"{record} would be read back as {decode(line)}")
     return line
+
+
+def _encode_info(info: RunInfo) -> bytes:
+    return msgspec.json.format(codec.encode(info), indent=2) + b"\n"
 
 
 def _decode_info(file: Path, content: bytes) -> RunInfo:

@@ -53,7 +53,7 @@ class JournalWriter:
     def __init__(self, path: Path) -> None:
         """Open or create `path` and cut off an unfinished last line. Raises StorageError."""
         self._path = path
-        self._failed = False
+        self._closed = False
         try:
             is_new = not path.exists()
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -71,9 +71,9 @@ class JournalWriter:
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Add `lines`, given without their newlines, all or none, with one fsync. Raises StorageError."""
-        if self._failed:
+        if self._closed:
             raise StorageError(
-                f"{self._path} takes no more lines after a failed write",
+                f"{self._path} takes no more lines: it was closed, or a write failed",
                 remedy="Check the disk, then repeat the command: it goes on where it stopped.",
             )
         end = os.fstat(self._descriptor).st_size
@@ -81,7 +81,7 @@ class JournalWriter:
             write_all(self._descriptor, b"".join(line + b"\n" for line in lines))
             os.fsync(self._descriptor)
         except BaseException as error:  # an interrupt may come between two writes of one line
-            self._failed = True
+            self._closed = True
             with contextlib.suppress(OSError):  # if this fails too, the next writer cuts
                 self._cut(end)
             if isinstance(error, OSError):
@@ -90,6 +90,7 @@ class JournalWriter:
 
     def close(self) -> None:
         """Release the file."""
+        self._closed = True
         os.close(self._descriptor)
 
     def _cut(self, end: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kreabench.core.errors import RunDirectoryError
-from kreabench.rundir.files import storage_remedy, write_all
+from kreabench.rundir.files import storage_error, storage_remedy, write_all
 
 
 @contextmanager
@@ -17,7 +18,8 @@ def hold(path: Path) -> Iterator[None]:
     """Hold the lock at `path`, whose content is the pid of the holder, until the block ends.
 
     Not inherited by programs started meanwhile. The file stays: removing it would let two drivers lock two files.
-    Raises RunDirectoryError when another driver holds it, naming its pid, and where the folder cannot be written.
+    Raises RunDirectoryError when another driver holds it, naming its pid, and where the folder cannot be written;
+    StorageError when the disk refuses the pid.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -27,7 +29,11 @@ def hold(path: Path) -> Iterator[None]:
         ) from error
     try:
         _acquire(descriptor, path)
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # a pid left behind would be named to whoever waits for the next holder
+                os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
@@ -51,4 +57,4 @@ def _acquire(descriptor: int, path: Path) -> None:
         os.ftruncate(descriptor, 0)
         write_all(descriptor, f"{os.getpid()}\n".encode())
     except OSError as error:
-        raise RunDirectoryError(f"cannot write {path}: {error.strerror}", remedy=storage_remedy(error)) from error
+        raise storage_error(path, error) from error

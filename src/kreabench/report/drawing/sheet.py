@@ -12,13 +12,15 @@ import PIL.ImageDraw
 import PIL.ImageFont
 
 from kreabench.report.document import Grid, Picture
-from kreabench.report.figures import LIGHT, drawable
-from kreabench.report.thumbnails import THUMBNAIL_PX
+from kreabench.report.drawing.style import LIGHT, drawable
 
 MAX_ROWS, MAX_COLUMNS = 8, 12
 """Of a sheet; the page has the rest."""
 
-_GAP, _MARGIN, _HEAD, _SIDE = 6, 16, 40, 150
+PICTURE_PX = 112
+"""Longest side of a picture in a sheet: sheets are committed beside reports, and pictures of noise do not compress."""
+
+_GAP, _MARGIN, _HEAD, _SIDE, _LEAST_PX = 6, 16, 40, 150, 64
 
 
 def draw_sheet(grid: Grid) -> bytes:
@@ -41,15 +43,16 @@ def draw_sheet(grid: Grid) -> bytes:
         for number, picture in enumerate(row.cells[:MAX_COLUMNS]):
             _paste(sheet, pen, (_MARGIN + _SIDE + number * (cell[0] + _GAP), y), cell, picture)
     buffer = io.BytesIO()
-    sheet.quantize(256, method=PIL.Image.Quantize.MEDIANCUT).save(buffer, "PNG", optimize=True)
+    sheet.save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def _cell_size(grid: Grid) -> tuple[int, int]:
     sizes = [picture.size for row in grid.rows for picture in row.cells if picture.thumbnail is not None]
-    if not sizes:
-        return THUMBNAIL_PX, THUMBNAIL_PX
-    return max(width for width, _ in sizes), max(height for _, height in sizes)
+    width = max((width for width, _ in sizes), default=PICTURE_PX)
+    height = max((height for _, height in sizes), default=PICTURE_PX)
+    scale = min(1.0, PICTURE_PX / max(width, height))
+    return max(_LEAST_PX, round(width * scale)), max(_LEAST_PX, round(height * scale))
 
 
 def _paste(
@@ -57,8 +60,11 @@ def _paste(
 ) -> None:
     if picture.thumbnail is not None:
         with PIL.Image.open(io.BytesIO(picture.thumbnail), formats=("JPEG",)) as image:
-            sheet.paste(image, at)
+            small = image.convert("RGB")
+            small.thumbnail(cell, PIL.Image.Resampling.LANCZOS)
+            sheet.paste(small, at)
         if picture.flag:
+            pen.rectangle((at[0], at[1], at[0] + cell[0] - 1, at[1] + 20), fill="#7a1020")
             _write(pen, (at[0] + 4, at[1] + 4), picture.flag, cell[0] - 8, colour="#ffffff", bold=True)
         return
     pen.rectangle((at[0], at[1], at[0] + cell[0] - 1, at[1] + cell[1] - 1), outline=LIGHT.muted)

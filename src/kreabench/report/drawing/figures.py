@@ -1,0 +1,22 @@
+"""One figure of the document → one file."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Literal
+
+from kreabench.report.document import Figure, Scatter
+from kreabench.report.drawing.bars import draw_bars
+from kreabench.report.drawing.scatter import draw_scatter
+from kreabench.report.drawing.style import WIDE, Layout, style
+
+
+def draw(figure: Figure, *, format: Literal["png", "svg"], layout: Layout = WIDE) -> bytes:
+    """`figure` as a file, in the light theme. The same figure gives the same bytes with the same matplotlib."""
+    undated: dict[str, Any] = {"Date": None, "Creator": None} if format == "svg" else {"Software": None}
+    buffer = io.BytesIO()
+    with style():
+        data = figure.data
+        canvas = draw_scatter(data, layout) if isinstance(data, Scatter) else draw_bars(data, layout)
+        canvas.savefig(buffer, format=format, metadata=undated)
+    return buffer.getvalue()

@@ -1,0 +1,74 @@
+"""What every test finds: one thread for torch, no network, no key of the person who runs it, one cached miniature."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_CACHE = Path(__file__).parent.parent / ".cache" / "tests"
+
+# Before anything imports torch or huggingface_hub, which read these once; child processes inherit them.
+os.environ |= {
+    "OMP_NUM_THREADS": "1",  # two threads on a busy two-core machine are slower than one
+    "MKL_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HOME": str(_CACHE / "huggingface"),
+    "KREABENCH_CACHE": str(_CACHE),
+}
+for _secret in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "HF_TOKEN"):
+    os.environ.pop(_secret, None)
+
+
+@pytest.fixture(scope="session")
+def mini_model() -> Path:
+    """The folder of `builtin:mini`, built by the first test run on this machine and kept for the next."""
+    from kreabench.backends.mini import resolve_model
+
+    return Path(resolve_model("builtin:mini"))
+
+
+@pytest.fixture(scope="session")
+def mini_target() -> Callable[..., Any]:
+    """Makes a target on the local back end with `builtin:mini`; `options` are added to those of a quick CPU run."""
+    from tests.support import make_target
+
+    def make(*, options: dict[str, Any] | None = None, **changes: Any) -> Any:
+        base = {"device": "cpu", "dtype": "float32", "max_sequence_length": 64, "torch_threads": 1}
+        changes = {"name": "mini_local", "backend": "diffusers", "model": "builtin:mini"} | changes
+        return make_target(options=base | (options or {}), **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def open_mini(mini_model: Path, mini_target: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """Opens a local back end on the miniature with these features by acceleration; all are closed at the end."""
+    from kreabench.backends.local_diffusers import DiffusersBackend
+    from tests.support import make_acceleration
+
+    opened: list[DiffusersBackend] = []
+
+    def open_(features: dict[str, dict[str, Any]] | None = None, **changes: Any) -> DiffusersBackend:
+        accelerations = [
+            make_acceleration(name=name, features=value) for name, value in (features or {"none": {}}).items()
+        ]
+        backend = DiffusersBackend()
+        opened.append(backend)
+        backend.open(mini_target(**changes), accelerations, ())
+        return backend
+
+    yield open_
+    for backend in opened:
+        backend.close()
+
+
+@pytest.fixture(scope="session")
+def mini_backend(open_mini: Callable[..., Any]) -> Any:
+    """One loaded miniature for all tests that leave it as it is: accelerations `none`, `exact` and `high`."""
+    caches = {"exact": {"first_block_cache": {"threshold": 0.0}}, "high": {"first_block_cache": {"threshold": 0.3}}}
+    return open_mini({"none": {}, **caches})

@@ -1,0 +1,330 @@
+"""The command line as its users meet it: exit codes, one clear message, nothing measured lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kreabench.cli.main import COMMANDS, main
+from kreabench.core.errors import ExitCode
+
+Call = Callable[..., "tuple[int, str, str]"]
+
+SMALL = ("experiment=trial", "prompts.limit=2", "run.seeds=[0]", "run.warmup=0", "metrics=[]")
+"""Four samples of drawn patterns; no model, no metric."""
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """Run a command line in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FAL_KEY", raising=False)
+    previous = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            main(list(arguments))
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return int(exit_.value.code or 0), out, err
+
+    yield run  # type: ignore[misc]
+    signal.signal(signal.SIGTERM, previous)
+
+
+def journal(run: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def samples(run: Path) -> list[dict[str, object]]:
+    return [record for record in journal(run) if record["kind"] == "sample"]
+
+
+def test_help_names_every_command_and_the_readme_too(call: Call) -> None:
+    code, out, _ = call("--help")
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    assert code == ExitCode.DONE
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} ", out, re.MULTILINE)
+        assert f"kreabench {name}" in readme
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(call: Call, name: str) -> None:
+    code, out, _ = call(name, "--help")
+    assert code == ExitCode.DONE
+    assert out.startswith(f"Usage: kreabench {name}")
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_an_unknown_command_and_option(call: Call) -> None:
+    code, _, err = call("rum")
+    assert code == ExitCode.USAGE
+    assert "did you mean run?" in err
+    code, _, err = call("show", "--colour")
+    assert code == ExitCode.USAGE
+    assert "--colour" in err
+
+
+def test_a_run_from_one_command_to_a_report(call: Call, tmp_path: Path) -> None:
+    code, out, err = call("run", *SMALL)
+    assert (code, err) == (ExitCode.DONE, "")
+    assert "4 of 4 samples delivered" in out
+    assert "untrained weights: numbers show the tool, not the model" in out
+    run, report = tmp_path / "runs/trial", tmp_path / "reports/trial"
+    assert len(samples(run)) == 4
+    assert (run / "samples.parquet").is_file()
+    for name in ("index.html", "report.md", "samples.csv", "settings.csv"):
+        assert (report / name).is_file()
+    assert list((report / "figures").glob("*.png"))
+    assert str(tmp_path) not in (report / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_same_run_again_draws_nothing(call: Call, tmp_path: Path) -> None:
+    call("run", *SMALL)
+    before = journal(tmp_path / "runs/trial")
+    code, out, _ = call("run", *SMALL)
+    assert code == ExitCode.DONE
+    assert "4 of 4 samples are there already" in out
+    assert journal(tmp_path / "runs/trial") == before
+
+
+def test_another_plan_is_refused_saying_what_differs(call: Call, tmp_path: Path) -> None:
+    call("run", *SMALL)
+    before = journal(tmp_path / "runs/trial")
+    code, _, err = call("run", *SMALL, "axes.steps=[2,6]", "run.order_seed=3")
+    assert code == ExitCode.USAGE
+    assert "6 steps" in err
+    assert "4 steps" in err
+    assert "order_seed: was 0, now 3" in err
+    assert "name=" in err
+    assert journal(tmp_path / "runs/trial") == before
+
+
+def test_changes_that_the_plan_leaves_free_are_kept(call: Call, tmp_path: Path) -> None:
+    call("run", *SMALL)
+    code, out, _ = call("run", *SMALL, "metrics=[psnr]")
+    assert code == ExitCode.DONE
+    assert "psnr" in out
+    code, out, _ = call("show", "runs/trial")
+    assert "psnr" in out
+
+
+def test_failed_samples_are_records_and_an_exit_code(call: Call, tmp_path: Path) -> None:
+    faults = "target.fake_local.options.faults=[{prompt_contains: subway, kind: internal}]"
+    code, out, _ = call("run", *SMALL, faults)
+    assert code == ExitCode.FAILED_SAMPLES
+    assert "2 of 4 samples delivered, 2 failed" in out
+    code, out, _ = call("show", "runs/trial")
+    assert code == ExitCode.DONE
+    assert "failed 2" in out
+    code, out, _ = call("resume", "runs/trial")
+    assert code == ExitCode.FAILED_SAMPLES
+    assert len(samples(tmp_path / "runs/trial")) == 4, "what would fail again is not tried again"
+    code, _, _ = call("resume", "runs/trial", "--retry-failed")
+    assert code == ExitCode.FAILED_SAMPLES
+    assert len(samples(tmp_path / "runs/trial")) == 6
+
+
+def test_scoring_is_a_stage_of_its_own(call: Call) -> None:
+    call("run", *SMALL)
+    code, out, _ = call("score", "runs/trial", "--metrics", "psnr,ssim")
+    assert code == ExitCode.DONE
+    assert re.search(r"psnr +2 +0", out)
+    code, out, _ = call("score", "runs/trial", "--metrics", "psnr,ssim")
+    assert re.search(r"psnr +0 +4", out)
+    code, _, err = call("score", "runs/trial", "--metrics", "psnrr")
+    assert code == ExitCode.USAGE
+    assert "did you mean psnr?" in err
+
+
+def test_the_report_can_be_written_elsewhere(call: Call, tmp_path: Path) -> None:
+    call("run", *SMALL)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("keep", encoding="utf-8")
+    code, out, _ = call("report", "runs/trial", "--out", "mine")
+    assert code == ExitCode.DONE
+    assert "mine/index.html" in out
+    assert (tmp_path / "mine/notes.txt").read_text(encoding="utf-8") == "keep"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("run", "axes.stepz=[4]"), "axes.stepz"),
+        (("run", "axes.steps=[]"), "axes.steps"),
+        (("run", "axes.size=[1000x1000]"), "992x992"),
+        (("plan", "prompts.file=nowhere.txt"), "nowhere.txt"),
+        (("plan", "--cfg", "job"), "--cfg"),
+        (("run", "-m", "axes.steps=4,8"), "axes.steps=[8,16,28]"),
+        (("run", "target=[krea_fal]"), "FAL_KEY"),
+        (("run", "target=[krea_local]", "target.krea_local.model=./weights"), "weights"),
+        (("resume", "runs/nothing"), "runs/nothing"),
+        (("show", "."), "run.json"),
+        (("list", "nothing"), "targets"),
+        (("doctor", "nobody"), "nobody"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
+def test_bad_input_is_one_message_and_exit_2(
+    call: Call, tmp_path: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    code, _, err = call(*arguments)
+    assert code == ExitCode.USAGE
+    assert named in err
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.parametrize(
+    "what", ["targets", "accelerations", "experiments", "metrics", "backends", "features", "prompts"]
+)
+def test_lists_describe_every_entry(call: Call, what: str) -> None:
+    code, out, _ = call("list", what)
+    assert code == ExitCode.DONE
+    assert out
+    assert all(re.fullmatch(r"\S+ +\S.*", line) for line in out.splitlines())
+
+
+def test_the_plan_says_what_it_takes_and_runs_nothing(call: Call, tmp_path: Path) -> None:
+    code, out, _ = call("plan", "target=[krea_local,krea_fal]", "acceleration=[none,high]", "axes.size=[square_hd]")
+    assert code == ExitCode.DONE
+    assert "$1.60 by the price list" in out  # 2 settings × 8 prompts × 2 seeds × 2 megapixels × $0.025
+    assert "3 model loads" in out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_cannot_be_done_is_said_in_the_plan(call: Call) -> None:
+    code, out, _ = call("plan", "target=[krea_local,krea_fal]", "axes.steps=[28,60]")
+    assert code == ExitCode.DONE
+    assert "skipped 1: krea_fal takes steps from 1 to 50" in out
+
+
+def test_an_unwritable_place(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    code, _, err = call("run", *SMALL, "run.dir=file")
+    assert code == ExitCode.USAGE
+    assert "file" in err
+
+
+def test_a_torn_journal_is_repaired(call: Call, tmp_path: Path) -> None:
+    call("run", *SMALL)
+    path = tmp_path / "runs/trial/journal.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rstrip(b"\n").rfind(b"\n") + 40])
+    code, out, _ = call("resume", "runs/trial")
+    assert code == ExitCode.DONE
+    assert "3 of 4 samples are there already" in out
+    assert "4 of 4 samples delivered" in out
+
+
+def test_a_damaged_journal_names_its_line(call: Call, tmp_path: Path) -> None:
+    call("run", *SMALL)
+    path = tmp_path / "runs/trial/journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b"garbage\n", *lines[1:]]))
+    code, _, err = call("resume", "runs/trial")
+    assert code == ExitCode.USAGE
+    assert "line 2" in err
+
+
+def start_slow_run(folder: Path, latency_s: float = 0.3) -> subprocess.Popen[str]:
+    """A run that takes seconds, as a process of its own; returns when its first sample is journalled."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kreabench", "run", *SMALL, f"target.fake_local.options.latency_s={latency_s}"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    path = folder / "runs/trial/journal.jsonl"
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if path.exists() and samples(folder / "runs/trial"):
+            return process
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(f"no sample was journalled: {process.communicate()}")
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [int(child) for child in children] + [d for child in children for d in descendants(int(child))]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_is_done_and_resume_finishes(
+    call: Call, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start_slow_run(tmp_path)
+    workers = descendants(process.pid)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert "kreabench resume runs/trial" in out
+    assert "Traceback" not in err
+    assert workers
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    kept = samples(tmp_path / "runs/trial")
+    assert 1 <= len(kept) < 4
+    code, _, _ = call("resume", "runs/trial")
+    assert code == ExitCode.DONE
+    after = samples(tmp_path / "runs/trial")
+    assert after[: len(kept)] == kept
+    assert len({sample["request_id"] for sample in after}) == len(after) == 4
+
+
+def test_a_second_driver_is_refused(call: Call, tmp_path: Path) -> None:
+    process = start_slow_run(tmp_path)
+    try:
+        code, _, err = call("resume", "runs/trial")
+        assert code == ExitCode.USAGE
+        assert str(process.pid) in err
+        code, _, _ = call("show", "runs/trial")
+        assert code == ExitCode.DONE, "reading needs no lock"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_full_disk_loses_nothing(call: Call, tmp_path: Path) -> None:
+    """A file size limit stands in for a full disk: the same error path, and no mount is needed."""
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, resource.RLIM_INFINITY));"
+        "from kreabench.cli.main import main; main(sys.argv[1:])"
+    )
+    environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path)}
+    limited = subprocess.run(
+        [sys.executable, "-c", code, "run", *SMALL, "prompts.limit=8", "run.seeds=[0,1]"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert limited.returncode == ExitCode.USAGE, limited.stderr
+    assert "ulimit" in limited.stderr
+    assert "Traceback" not in limited.stderr
+
+
+def test_hydras_flags_still_answer(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kreabench", "run", "--cfg", "job", "experiment=demo"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "name: demo" in done.stdout
+    assert not list(tmp_path.iterdir()), "Hydra leaves nothing behind"
