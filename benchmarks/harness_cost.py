@@ -2,15 +2,16 @@
 
     python benchmarks/harness_cost.py [--rounds N] [--block N]
 
-Harness: worker process, messages, back end with its stage clock, image store, journal with fsync. Bare: the pipeline
-called in this process and `image.save`. Loading and warm-up are excluded from both. Blocks of requests alternate,
-harness and bare in turn, within one load of each, so that drift of the machine hits both alike. Exits 1 when a limit
-is missed.
+Harness: worker process, messages, back end with its stage clock, image store, journal with fsync. Bare: a process that
+calls the pipeline and `image.save`. Loading and warm-up are excluded from both. Blocks of requests go A B A B, so that
+drift of the machine hits both alike. Each round starts both processes anew, because where a process happens to lie in
+memory alone makes it up to a tenth faster or slower. Exits 1 when a limit is missed.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import sys
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -55,54 +57,73 @@ class Harness:
         engine = LocalEngine(run.info.experiment.engine)
         self._writer = writer
         self._records: Generator[Record, None, None] = engine.run(work, run.path, budget.admit)
+        for _ in range(1 + WARMUP):  # the load, and the plan's own warm-up calls
+            self.draw()
 
-    def warm_up(self) -> None:
-        """Load, and the plan's warm-up calls."""
-        for _ in range(1 + WARMUP):
-            self.next()
-
-    def next(self) -> None:
-        """The next record, journalled. Raises RuntimeError when its request failed."""
+    def draw(self) -> SampleRecord | None:
+        """The next record, journalled; the sample if it is one. Raises RuntimeError for a failure."""
         record = next(self._records)
-        if isinstance(record, SampleRecord) and record.error is not None:
-            raise RuntimeError(record.error.message)
+        if getattr(record, "error", None) is not None:
+            raise RuntimeError(f"the harness failed: {record}")
         self._writer.append(record)
+        return record if isinstance(record, SampleRecord) else None
 
     def close(self) -> None:
         """Stop the worker."""
         self._records.close()
 
 
-class BareLoop:
-    """What a person would write."""
+class BareProcess:
+    """A process around `bare_loop`."""
 
     def __init__(self, setting: Setting, folder: Path, options: dict[str, Any]) -> None:
-        import torch
-        from diffusers import FluxPipeline
+        spawn = multiprocessing.get_context("spawn")
+        self._end, end = spawn.Pipe()
+        self._process = spawn.Process(target=bare_loop, args=(end, setting, folder, options), daemon=True)
+        self._process.start()
+        end.close()
 
-        torch.set_num_threads(options["torch_threads"])
-        self._torch: Any = torch
-        self._setting = setting
-        self._folder = folder
-        self._tokens: int = options["max_sequence_length"]
-        self._pipeline = FluxPipeline.from_pretrained(resolve_model("builtin:mini"), dtype=torch.float32)
-        self._pipeline.set_progress_bar_config(disable=True)
+    def draw(self, requests: Sequence[Request]) -> list[float]:
+        """Milliseconds of each request, measured over there. Raises EOFError when the process died."""
+        self._end.send(requests)
+        times: list[float] = self._end.recv()
+        return times
 
-    def draw(self, request: Request) -> None:
-        """One picture, saved with the PNG settings of the harness, so that only the harness differs."""
-        picture = self._pipeline(
+    def close(self) -> None:
+        """Stop the process."""
+        self._end.close()
+        self._process.join()
+
+
+def bare_loop(end: Connection, setting: Setting, folder: Path, options: dict[str, Any]) -> None:
+    """What a person would write, with the PNG settings of the harness, so that only the harness differs."""
+    import torch
+    from diffusers import FluxPipeline
+
+    torch.set_num_threads(options["torch_threads"])
+    pipeline = FluxPipeline.from_pretrained(resolve_model("builtin:mini"), dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def draw(request: Request) -> None:
+        picture = pipeline(
             request.prompt,
-            width=self._setting.width,
-            height=self._setting.height,
-            num_inference_steps=self._setting.steps,
-            guidance_scale=self._setting.guidance,
-            max_sequence_length=self._tokens,
-            generator=self._torch.Generator().manual_seed(request.seed),
+            width=setting.width,
+            height=setting.height,
+            num_inference_steps=setting.steps,
+            guidance_scale=setting.guidance,
+            max_sequence_length=options["max_sequence_length"],
+            generator=torch.Generator().manual_seed(request.seed),
         ).images[0]
-        picture.save(self._folder / f"{request.id}.png", compress_level=1)
+        picture.save(folder / f"{request.id}.png", compress_level=1)
+
+    try:
+        while True:
+            end.send([milliseconds(lambda request=request: draw(request)) for request in end.recv()])  # type: ignore[misc]
+    except EOFError:
+        return
 
 
-def milliseconds(call: Callable[[], None]) -> float:
+def milliseconds(call: Callable[[], object]) -> float:
     """Wall time of `call`."""
     began = time.perf_counter()
     call()
@@ -110,31 +131,48 @@ def milliseconds(call: Callable[[], None]) -> float:
 
 
 def measure(folder: Path, rounds: int, block: int) -> list[Round]:
-    """Alternate blocks of the harness and of the bare loop."""
-    overrides = ["target=mini_local", "axes.steps=[8]", "axes.size=[256x256]", "prompts.limit=1", "metrics=[]"]
-    seeds = f"run.seeds={list(range(rounds * block))}"
-    experiment = load([*overrides, seeds, f"run.warmup={WARMUP}", "name=harness_cost"]).experiment
+    """`rounds` fresh pairs of processes, each drawing 2 × `block` requests."""
+    experiment = load(
+        [
+            "target=mini_local",
+            "target.mini_local.options.max_sequence_length=128",
+            "axes.steps=[8]",
+            "axes.size=[256x256]",
+            "prompts.limit=1",
+            "metrics=[]",
+            f"run.seeds={list(range(rounds * 2 * block))}",
+            f"run.warmup={WARMUP}",
+            "name=harness_cost",
+        ]
+    ).experiment
     plan = build_plan(experiment)
-    group = plan.groups[0]
-    bare = BareLoop(group.settings[0], folder, group.target.options)
-    for request in group.requests[:WARMUP]:
-        bare.draw(request)
     run = start(folder / "run", experiment, "", os.environ)
+    results = []
     with run.writer() as writer:
-        harness = Harness(run, plan, writer)
-        try:
-            harness.warm_up()
-            blocks = [group.requests[index * block : (index + 1) * block] for index in range(rounds)]
-            return [one_round(harness, bare, requests) for requests in blocks]
-        finally:
-            harness.close()
+        for index in range(rounds):
+            requests = plan.groups[0].requests[2 * block * index : 2 * block * (index + 1)]
+            results.append(one_round(run, plan, writer, folder, (requests[:block], requests[block:])))
+    return results
 
 
-def one_round(harness: Harness, bare: BareLoop, requests: Sequence[Request]) -> Round:
-    """The same requests both ways."""
-    ours = tuple(milliseconds(harness.next) for _ in requests)
-    theirs = tuple(milliseconds(lambda request=request: bare.draw(request)) for request in requests)  # type: ignore[misc]
-    return Round(harness_ms=ours, bare_ms=theirs)
+def one_round(
+    run: RunDirectory, plan: Plan, writer: RunWriter, folder: Path, blocks: Sequence[Sequence[Request]]
+) -> Round:
+    """Both ways anew, then each block both ways."""
+    group = plan.groups[0]
+    bare = BareProcess(group.settings[0], folder, group.target.options)
+    bare.draw(group.requests[:WARMUP])
+    harness = Harness(run, plan, writer)
+    ours: list[float] = []
+    theirs: list[float] = []
+    try:
+        for requests in blocks:
+            ours += [milliseconds(harness.draw) for _ in requests]
+            theirs += bare.draw(requests)
+    finally:
+        harness.close()
+        bare.close()
+    return Round(harness_ms=tuple(ours), bare_ms=tuple(theirs))
 
 
 def report(results: Sequence[Round]) -> bool:
@@ -154,8 +192,8 @@ def report(results: Sequence[Round]) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="pairs of blocks, at least 3")
-    parser.add_argument("--block", type=int, default=20, help="samples a block")
+    parser.add_argument("--rounds", type=int, default=7, help="fresh pairs of processes, at least 3")
+    parser.add_argument("--block", type=int, default=8, help="samples a block, two blocks a round")
     arguments = parser.parse_args()
     # Beside the checkout, not in a temporary folder: that is often in memory, where fsync costs nothing.
     with tempfile.TemporaryDirectory(prefix=".harness-cost-", dir=Path.cwd()) as folder:

@@ -50,9 +50,12 @@ from tests.support import (
     picture,
 )
 
+KEY = "01234567-89ab-cdef-0123-456789abcdef:00112233445566778899aabbccddeeff"
+"""Shaped like a key of fal."""
+
 HOSTILE = (
     '<script>document.title="pwned"</script><img src=x onerror="document.title=\'pwned\'">',
-    "\u202ereversed \u2066and isolated, with \"quotes\" & 'apostrophes' | pipes | `code` $x$ **bold** [a](javascript:0)",
+    "\u202ereversed \u2066and isolated, \"quotes\" & 'apostrophes' | pipes | `code` $x$ **bold** [a](javascript:0)",
     "={1+1}\nsecond line\n\n\n# no heading\n</td></table></style><style>body{display:none}</style>",
     "long " * 2000 + "W" * 2000,
 )
@@ -228,7 +231,10 @@ def failed_sample(request: Request, group_id: str = "group") -> SampleRecord:
         status="failed",
         started_utc=UTC,
         cost=Cost(usd=None, basis="none"),
-        error=make_failure(message="the worker died of signal 9; see /home/somebody/runs/demo/worker.log"),
+        error=make_failure(
+            message=f"{HOSTILE[0]} died; see /home/somebody/runs/demo/worker.log | key {KEY}",
+            remedy="Look at ~/.cache/kreabench/log or C:\\Users\\somebody\\log.",
+        ),
     )
 
 

@@ -157,8 +157,16 @@ def test_metrics_can_be_chosen_alone() -> None:
         load_metrics(["sim"])
 
 
+def test_options_of_a_service_are_validated_too() -> None:
+    found = problems("target=[mini_fal]", "target.mini_fal.service.options.image=patterns")
+    assert list(found) == ["target.mini_fal.service.options.image"]
+    assert "did you mean images?" in found["target.mini_fal.service.options.image"]
+
+
 def test_options_are_stored_complete() -> None:
     target = load(["target=[mini_fal]"]).experiment.targets[0]
     assert target.options["poll_interval_s"] == 0.02
+    assert target.service is not None
+    assert target.service.options["megapixel_pixels"] == 1_000_000
     assert target.price is not None
     assert target.price.usd_per_megapixel == 0.025

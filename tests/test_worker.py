@@ -17,12 +17,13 @@ import pytest
 
 from kreabench.backends.base import GeneratedImage, Generation
 from kreabench.core.errors import EnvironmentProblem, GenerationError, Problem
-from kreabench.core.records import Timings
+from kreabench.core.records import HostedCall, Timings
 from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
 from kreabench.execution import worker as worker_module
 from kreabench.execution.failures import MAX_MESSAGE_CHARS, clean, describe, secrets
 from kreabench.execution.messages import (
     Close,
+    Delivery,
     Done,
     Failed,
     Generate,
@@ -32,6 +33,7 @@ from kreabench.execution.messages import (
     decode_answer,
     encode_line,
 )
+from kreabench.execution.outcomes import delivered_sample
 from kreabench.execution.worker import Worker, serve
 from tests.engine_support import is_gone, start, wait_until, worker_pids
 from tests.support import (
@@ -140,6 +142,39 @@ def test_the_first_call_that_succeeds_is_the_first_call(tmp_path: Path, backend:
     assert isinstance(first, Done)
     assert isinstance(second, Done)
     assert (first.delivery.timings.first_call, second.delivery.timings.first_call) == (True, False)
+
+
+@pytest.mark.parametrize(("hosted", "second_is_first"), [(False, True), (True, False)])
+def test_a_hosted_service_has_one_first_call_a_local_model_one_a_setting(
+    tmp_path: Path, backend: type[ScriptedBackend], hosted: bool, second_is_first: bool
+) -> None:
+    settings = (SETTING, make_setting(steps=9))
+    worker = Worker()
+    worker.answer(replace(open_order(tmp_path, hosted=hosted), settings=settings))
+    answers = [
+        decode_answer(worker.answer(Generate(setting_id=setting.id, request=make_request(setting))))
+        for setting in settings
+    ]
+    assert all(isinstance(answer, Done) for answer in answers)
+    firsts = [answer.delivery.timings.first_call for answer in answers if isinstance(answer, Done)]
+    assert firsts == [True, second_is_first]
+
+
+@pytest.mark.parametrize(("attempts", "valid"), [(1, True), (2, False)])
+def test_a_hosted_call_that_had_to_be_repeated_is_no_timing(attempts: int, valid: bool) -> None:
+    hosted = HostedCall(
+        service_request_id="r",
+        attempts=attempts,
+        polls=3,
+        queue_s=0.1,
+        inference_s=0.2,
+        runner=None,
+        billable_units=None,
+    )
+    delivery = Delivery(timings=make_timings(), memory=None, steps_run=None, hosted=hosted)
+    done = Done(started_utc="2026-01-02T03:04:05.678Z", delivery=delivery)
+    assert delivered_sample(make_group(), REQUEST, 1, done).timing_valid is valid
+    assert not delivered_sample(make_group(), REQUEST, 2, done).timing_valid
 
 
 def test_a_back_end_that_reports_no_number_is_a_failure(tmp_path: Path, backend: type[ScriptedBackend]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 RECIPE: dict[str, Any] = {
-    "rule": 1,
+    "rule": 2,
     "seed": 11,
     "transformer": {
         "patch_size": 1,

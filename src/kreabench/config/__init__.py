@@ -1,1 +1,1 @@
-"""From Hydra's composed configuration to frozen specs. The only place that knows Hydra, OmegaConf and pydantic."""
+"""From Hydra's composed configuration to frozen specs. The only place that knows Hydra and OmegaConf."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
+from dataclasses import Field as DataclassField
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
@@ -24,10 +25,14 @@ class Model(BaseModel):
 def options_model(type_: type[Any]) -> type[BaseModel]:
     """The schema of a plug-in's options, which are a plain dataclass so that plug-ins need no pydantic."""
     hints = get_type_hints(type_)
-    entries: dict[str, Any] = {
-        field.name: (hints[field.name], ... if field.default is MISSING else field.default) for field in fields(type_)
-    }
+    entries: dict[str, Any] = {field.name: (hints[field.name], _default(field)) for field in fields(type_)}
     return create_model(type_.__name__, __base__=Model, **entries)
+
+
+def _default(field: DataclassField[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        return Field(default_factory=field.default_factory)
+    return ... if field.default is MISSING else field.default
 
 
 Steps = Annotated[int, Field(ge=1, le=1000)]

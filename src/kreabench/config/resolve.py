@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from kreabench.backends.accelerations import check_features
+from kreabench.backends.options import FalEmulatorOptions
 from kreabench.backends.table import BACKENDS
 from kreabench.config import compose
 from kreabench.config.model import (
@@ -18,6 +19,7 @@ from kreabench.config.model import (
     Config,
     MetricConfig,
     PricingConfig,
+    ServiceConfig,
     TargetConfig,
     options_model,
 )
@@ -192,10 +194,15 @@ def _target(collect: _Collector, name: str, config: TargetConfig, pricing: Prici
         price=PriceSpec(**price.model_dump()) if price else None,
         usd_per_hour=None if hosted else pricing.device_usd_per_hour,
         expected=ExpectedTime(**config.expected.model_dump()) if config.expected else None,
-        service=ServiceSpec(**config.service.model_dump()) if config.service else None,
+        service=_service(collect, key, config.service) if config.service else None,
         key_env=config.key_env,
         options=options,
     )
+
+
+def _service(collect: _Collector, key: str, config: ServiceConfig) -> ServiceSpec:
+    options = collect.options(f"{key}.service.options", FalEmulatorOptions, config.options)
+    return ServiceSpec(kind=config.kind, options=options)
 
 
 def _acceleration(collect: _Collector, name: str, config: AccelerationConfig) -> AccelerationSpec:

@@ -110,17 +110,18 @@ class _Api:
 
     async def status(self, request: Request) -> Response:
         job = self._known(request)
-        body: dict[str, Any] = {"status": job.state, **self._urls(job)}
-        if job.state == "IN_QUEUE":
+        state = job.state  # once: the runner may move on while this answer is made
+        body: dict[str, Any] = {"status": state, **self._urls(job)}
+        if state == "IN_QUEUE":
             body["queue_position"] = self._queue.position(job)
         else:
             body["logs"] = self._logs(job) if request.query_params.get("logs", "").lower() in {"1", "true"} else None
-        if job.state == "COMPLETED":
+        if state == "COMPLETED":
             body["metrics"] = {} if job.running_s is None else {"inference_time": job.running_s}
             if isinstance(job.outcome, Refused):
                 body["error"] = _error_text(job.outcome)
                 body["error_type"] = job.outcome.error_type
-        code = 200 if job.state == "COMPLETED" else 202
+        code = 200 if state == "COMPLETED" else 202
         return JSONResponse(body, status_code=code, headers={"x-fal-request-id": job.id})
 
     async def result(self, request: Request) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kreabench.backends.options import FalEmulatorOptions
 from kreabench.backends.table import backend_class
@@ -13,6 +13,9 @@ from kreabench.core.errors import EnvironmentProblem, GenerationError, Problem
 from kreabench.core.ids import stable_hash
 from kreabench.core.specs import AccelerationSpec, Defaults, Limits, OutputFormat, Request, Setting, TargetSpec
 from kreabench.emulator.schema import LEVELS, Level
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _PATTERN_CELLS = 8
 _PATTERN_LEVELS: dict[Level, float] = {"none": 0.0, "regular": 2.0, "high": 6.0}
@@ -52,8 +55,8 @@ class PatternPainter:
 
     def open(self) -> None:
         """Import what draws, so that the first request is no slower than the others."""
-        import numpy as np  # noqa: F401
-        from PIL import Image  # noqa: F401
+        import numpy  # noqa: F401
+        import PIL.Image  # noqa: F401
 
     def paint(self, order: Order) -> list[bytes]:
         """Picture k is the pattern of seed + k."""
@@ -65,21 +68,21 @@ class PatternPainter:
     @staticmethod
     def _pattern(order: Order, seed: int) -> bytes:
         import numpy as np
-        from PIL import Image
+        from PIL.Image import Resampling, fromarray
 
         digest = hashlib.sha256(f"{seed}\n{order.prompt}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         cells = rng.uniform(16, 240, (_PATTERN_CELLS, _PATTERN_CELLS, 3))
         shift = _PATTERN_LEVELS[order.acceleration]
         cells += rng.choice([-shift, shift], cells.shape)
-        low = Image.fromarray(cells.astype(np.uint8))
-        return _encode(low.resize((order.width, order.height), Image.Resampling.BICUBIC), order.output_format)
+        low = fromarray(cells.astype(np.uint8))
+        return _encode(low.resize((order.width, order.height), Resampling.BICUBIC), order.output_format)
 
 
-def _encode(image: object, output_format: OutputFormat) -> bytes:
+def _encode(image: Image, output_format: OutputFormat) -> bytes:
     buffer = io.BytesIO()
     options = {"compress_level": 1} if output_format == "png" else {"quality": 95}
-    image.save(buffer, format=output_format.upper(), **options)  # type: ignore[attr-defined]
+    image.save(buffer, format=output_format.upper(), **options)
     return buffer.getvalue()
 
 
@@ -98,6 +101,9 @@ class PipelinePainter:
 
     def open(self) -> None:
         """Load the pipeline. Raises EnvironmentProblem."""
+        problems = self._backend.check(self._target, self._accelerations)
+        if problems:
+            raise EnvironmentProblem(problems)
         try:
             self._backend.open(self._target, self._accelerations, ())
         except GenerationError as error:

@@ -28,10 +28,10 @@ class TruthLog:
 
     def write(self, entry: dict[str, Any]) -> None:
         """One line. A full disk is reported on stderr and spoils no request."""
-        if self._file is None:
-            return
         line = json.dumps(entry).encode() + b"\n"
         with self._lock:
+            if self._file is None:
+                return
             try:
                 if self._file.write(line) != len(line):
                     raise OSError("only a part of the line was written")
@@ -44,5 +44,7 @@ class TruthLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None

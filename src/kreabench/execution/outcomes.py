@@ -48,7 +48,7 @@ def delivered_sample(group: LoadGroup, request: Request, attempt: int, done: Don
         started_utc=done.started_utc,
         steps_run=delivery.steps_run,
         timings=delivery.timings,
-        timing_valid=attempt == 1 and not delivery.timings.first_call,
+        timing_valid=attempt == 1 and not delivery.timings.first_call and _asked_once(delivery),
         memory=delivery.memory,
         hosted=delivery.hosted,
         cost=sample_cost(
@@ -158,3 +158,8 @@ def _signal_name(number: int) -> str:
         return f"{signal.Signals(number).name} (signal {number})"
     except ValueError:
         return f"signal {number}"
+
+
+def _asked_once(delivery: Delivery) -> bool:
+    """Whether no call of a hosted request had to be repeated; what was repeated measures the fault."""
+    return delivery.hosted is None or delivery.hosted.attempts == 1

@@ -38,16 +38,7 @@ def start_service(
     `log_path`. Raises EnvironmentProblem, with the end of that log, when it is not ready after `ready_timeout_s`, and
     StorageError when the log cannot be written.
     """
-    with _open_log(log_path) as log:
-        process = subprocess.Popen(
-            _command(service),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env={name: value for name, value in os.environ.items() if name not in _SECRETS},
-            # Ctrl-C is for the driver, which then stops the service after its last worker.
-            start_new_session=True,
-        )
+    process = _spawn(service, log_path)
     try:
         ready = _wait_until_ready(process, service, log_path, ready_timeout_s)
         yield _environment(ready, os.environ)
@@ -68,15 +59,26 @@ def _as_argument(value: Any) -> str:
     return json.dumps(value) if isinstance(value, Mapping) else str(value)
 
 
-@contextlib.contextmanager
-def _open_log(log_path: Path) -> Iterator[Any]:
+def _spawn(service: ServiceSpec, log_path: Path) -> subprocess.Popen[bytes]:
     try:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         log = log_path.open("ab", buffering=0)
     except OSError as error:
         raise StorageError(f"the service's log {log_path} cannot be written: {error.strerror}") from error
     with log:
-        yield log
+        try:
+            return subprocess.Popen(
+                _command(service),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={name: value for name, value in os.environ.items() if name not in _SECRETS},
+                # Ctrl-C is for the driver, which then stops the service after its last worker.
+                start_new_session=True,
+            )
+        except OSError as error:
+            problem = Problem(key=f"service {service.kind}", found=str(error), expected="a process that can be started")
+            raise EnvironmentProblem([problem]) from error
 
 
 def _wait_until_ready(

@@ -58,7 +58,8 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     journal = _read(run)
     summaries = summarise(table, plan.settings, experiment.metrics, requested=requested_by_setting(plan))
     targets = {target.name: target for target in experiment.targets}
-    figures = build_figures(summaries)
+    brand = notice(experiment.targets) or ""
+    figures = build_figures(summaries, brand)
     info = run.info
     return Document(
         title=visible(experiment.name),

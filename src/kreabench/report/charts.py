@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import MetricSummary, SettingSummary
 from kreabench.metrics.table import METRICS
 from kreabench.report.document import Bar, Bars, Figure, Panel, Point, Scatter
 from kreabench.report.format import count
+from kreabench.report.settings_table import UNTRAINED
 
 MAX_BARS = 60
 """More settings than this make a bar chart that nobody reads."""
@@ -20,20 +22,21 @@ Cost = Callable[[SettingSummary], Estimate | None]
 Size = tuple[int, int]
 
 
-def build_figures(summaries: Sequence[SettingSummary]) -> tuple[Figure, ...]:
-    """Every figure that these numbers can fill; none where there are no timings."""
-    figures = [
+def build_figures(summaries: Sequence[SettingSummary], brand: str) -> tuple[Figure, ...]:
+    """Every figure that these numbers can fill, each with `brand` drawn into it; none where there are no timings."""
+    figures = (
         _scatter(summaries, "cost-quality", "Time against quality", "median seconds a request", _latency),
         _scatter(summaries, "dollars-quality", "Dollars against quality", "dollars an image", _dollars),
         _bars(summaries),
-    ]
-    return tuple(figure for figure in figures if figure is not None)
+    )
+    return tuple(replace(figure, brand=brand) for figure in figures if figure is not None)
 
 
 def metric_label(metric: MetricSummary) -> str:
-    """Name and unit of a metric, for an axis."""
+    """Name, unit and brand of a metric, for an axis."""
     row = METRICS.get(metric.kind)
-    return f"{metric.name} ({row.unit})" if row and row.unit != "1" else metric.name
+    label = f"{metric.name} ({row.unit})" if row and row.unit != "1" else metric.name
+    return f"{label}, {UNTRAINED}" if metric.untrained else label
 
 
 def _latency(summary: SettingSummary) -> Estimate | None:
@@ -70,6 +73,7 @@ def _scatter(summaries: Sequence[SettingSummary], name: str, title: str, x_label
         caption=caption,
         alt=f"Scatter of {x_label} against {metrics} for {count(len(drawn), 'setting')}; "
         "the numbers are in the table of settings.",
+        brand="",
         data=Scatter(x_label=x_label, rows=tuple(rows[:MAX_PANEL_ROWS])),
     )
 
@@ -130,6 +134,7 @@ def _bars(summaries: Sequence[SettingSummary]) -> Figure | None:
         title="Where the time goes",
         caption=caption,
         alt=f"Bars of the median seconds a request by stage for {count(min(len(timed), MAX_BARS), 'setting')}.",
+        brand="",
         data=Bars(x_label="seconds a request", groups=tuple((name, tuple(bars)) for name, bars in groups.items())),
     )
 

@@ -142,6 +142,8 @@ class Figure:
     caption: str
     alt: str
     """What a person who cannot see it should know."""
+    brand: str
+    """Drawn into the figure, as figures are passed on alone: what keeps its numbers from being real; or empty."""
     data: Scatter | Bars
 
 

@@ -21,6 +21,9 @@ MAX_THUMBNAILS = 240
 PROMPT_CHARACTERS = 280
 """Shown of a prompt; the whole text is in samples.csv."""
 
+UNTRAINED_MARK = "†"
+"""After a score made with untrained weights."""
+
 Rows = Mapping[tuple[str, str], Mapping[str, Any]]
 """(setting id, prompt id) → the table's row of the picture to show."""
 
@@ -117,9 +120,14 @@ def _scores(row: Mapping[str, Any], metrics: Sequence[str]) -> Iterable[str]:
     for name in metrics:
         status = row.get(f"score_{name}_status")
         if status == "ok" and _there(row[f"score_{name}"]):
-            yield f"{name} {significant(float(row[f'score_{name}']))}"
+            yield f"{name} {significant(float(row[f'score_{name}']))}{UNTRAINED_MARK if _untrained(row, name) else ''}"
         elif status == "infinite":
             yield f"{name}: identical"
+
+
+def _untrained(row: Mapping[str, Any], metric: str) -> bool:
+    flag = row[f"score_{metric}_untrained"]
+    return _there(flag) and bool(flag)
 
 
 def _there(value: Any) -> bool:
@@ -133,6 +141,8 @@ def _notes(
     cells = [cell for grid in grids for row in grid.rows for cell in row.cells]
     missing = sum(cell.state == "missing" for cell in cells)
     notes = []
+    if any(score.endswith(UNTRAINED_MARK) for cell in cells for score in cell.scores):
+        notes.append(f"{UNTRAINED_MARK} scored with untrained weights: the value shows plumbing only.")
     if missing:
         notes.append(
             f"{count(missing, 'picture')} of those asked for here {'is' if missing == 1 else 'are'} not on this disk: "

@@ -152,7 +152,7 @@ def _metric_columns(summaries: Sequence[SettingSummary]) -> list[Column]:
     for index, metric in enumerate(summaries[0].metrics if summaries else ()):
         row = METRICS.get(metric.kind)
         untrained = any(summary.metrics[index].untrained for summary in summaries)
-        direction = "" if row is None else ("↑ better" if row.higher_is_better else "↓ better")
+        direction = "" if row is None else ("↑\u00a0better" if row.higher_is_better else "↓\u00a0better")
         unit = "" if row is None or row.unit == "1" else row.unit
         columns.append(
             Column(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from kreabench.report.document import Figure, Scatter
 from kreabench.report.drawing.bars import draw_bars
 from kreabench.report.drawing.scatter import draw_scatter
-from kreabench.report.drawing.style import WIDE, Layout, style
+from kreabench.report.drawing.style import LIGHT, WIDE, Layout, style
 
 
 def draw(figure: Figure, *, format: Literal["png", "svg"], layout: Layout = WIDE) -> bytes:
@@ -18,5 +18,7 @@ def draw(figure: Figure, *, format: Literal["png", "svg"], layout: Layout = WIDE
     with style():
         data = figure.data
         canvas = draw_scatter(data, layout) if isinstance(data, Scatter) else draw_bars(data, layout)
+        if figure.brand:
+            canvas.supxlabel(figure.brand, x=0.01, ha="left", fontsize=7.5, color=LIGHT.muted, wrap=True)
         canvas.savefig(buffer, format=format, metadata=undated)
     return buffer.getvalue()

@@ -1,0 +1,159 @@
+"""The page in a real browser: it opens from a file, runs nothing, asks nobody, fits a phone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kreabench.report.write import write_report
+from kreabench.rundir.directory import RunDirectory
+from tests.report_runs import HOSTILE, make_run
+
+pytestmark = pytest.mark.browser
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+BANNER = "untrained weights, emulated service: numbers show the tool, not the model"
+
+
+def find_chromium() -> str:
+    """Path of the system's Chromium. Without one the tests are skipped, except in CI, where they fail."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for found in map(shutil.which, names) if found), None)
+    if path is None:
+        reason = f"no browser: none of {', '.join(names)} is on PATH; install Debian's chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of a run whose texts all attack."""
+    folder = tmp_path_factory.mktemp("page")
+    run, plan = make_run(
+        folder / "run",
+        prompts=HOSTILE,
+        failing=["prompt-1"],
+        accelerations=("none", "high"),
+        steps=(2,),
+        sizes=((128, 128),),
+    )
+    experiment = replace(run.info.experiment, name=HOSTILE[0], description=HOSTILE[3])
+    return write_report(RunDirectory(run.path, replace(run.info, experiment=experiment)), plan, folder / "report")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One headless Chromium for all tests here."""
+    path = find_chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+class Watched:
+    """A page and everything that it said or asked for."""
+
+    def __init__(self, browser: Any, index: Path, width: int, scheme: str) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(index.as_uri())
+        self.page.wait_for_load_state("load")
+
+
+@pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=str)
+def watched(request: pytest.FixtureRequest, browser: Any, index: Path) -> Iterator[Watched]:
+    """The page at one width, light or dark."""
+    width, scheme = request.param
+    page = Watched(browser, index, width, scheme)
+    yield page
+    page.context.close()
+
+
+def test_the_page_is_quiet_whole_and_fits(watched: Watched, index: Path) -> None:
+    page = watched.page
+    assert watched.complaints == []
+    assert [url for url in watched.requests if not url.startswith("data:")] == [index.as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    broken = "[...document.images].filter(image => !image.complete || image.naturalWidth === 0).length"
+    assert page.evaluate("document.images.length") > 8
+    assert page.evaluate(broken) == 0
+
+
+def test_hostile_text_neither_runs_nor_hides_the_page(watched: Watched) -> None:
+    page = watched.page
+    assert page.evaluate("document.scripts.length") == 0
+    assert page.title() == f"{HOSTILE[0]}: kreabench report"
+    assert page.get_by_text(HOSTILE[0], exact=True).first.is_visible()
+    assert page.evaluate("getComputedStyle(document.body).display") == "block"
+
+
+def test_the_banner_is_seen_first(watched: Watched) -> None:
+    banner = watched.page.get_by_text(BANNER, exact=True)
+    assert banner.count() == 1
+    assert banner.is_visible()
+
+
+def test_figures_follow_width_and_scheme(browser: Any, index: Path) -> None:
+    sources = set()
+    for width in (1280, 390):
+        for scheme in ("light", "dark"):
+            watched = Watched(browser, index, width, scheme)
+            sources.add(watched.page.evaluate("document.querySelector('.chart img').currentSrc"))
+            watched.context.close()
+    assert len(sources) == 4
+
+
+def test_the_head_of_the_settings_stays_while_rows_scroll(browser: Any, index: Path) -> None:
+    watched = Watched(browser, index, 390, "light")
+    box = watched.page.locator(".scroll.tall")
+    box.evaluate("box => { box.style.maxHeight = '160px'; box.scrollTop = 150; }")
+    assert box.evaluate("box => box.scrollTop") > 0
+    head_top = "box => box.querySelector('th').getBoundingClientRect().top - box.getBoundingClientRect().top"
+    assert 0 <= box.evaluate(head_top) <= 2
+    watched.context.close()
+
+
+def test_every_table_and_picture_has_a_name_for_screen_readers(browser: Any, index: Path) -> None:
+    watched = Watched(browser, index, 1280, "light")
+    page = watched.page
+    assert page.evaluate("[...document.images].filter(image => !image.alt.trim()).length") == 0
+    named = "region => document.getElementById(region.getAttribute('aria-labelledby')) !== null"
+    assert page.evaluate(f"[...document.querySelectorAll('.scroll')].every({named})")
+    assert page.evaluate("document.querySelectorAll('h1').length") == 1
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(element => element.id)")
+    assert len(ids) == len(set(ids))
+    watched.context.close()
+
+
+def test_print_is_light_and_shows_all_rows(browser: Any, index: Path) -> None:
+    watched = Watched(browser, index, 718, "dark")
+    watched.page.emulate_media(media="print")
+    assert watched.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    box = watched.page.locator(".scroll.tall")
+    assert box.evaluate("box => box.scrollHeight - box.clientHeight") <= 1
+    watched.context.close()
