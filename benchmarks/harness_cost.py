@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from kreabench.backends.mini import resolve_model
+from kreabench.backends.quiet import no_progress_bars
 from kreabench.config.resolve import load
 from kreabench.core.records import Record, SampleRecord
 from kreabench.core.specs import Plan, Request, Setting
@@ -101,7 +102,8 @@ def bare_loop(end: Connection, setting: Setting, folder: Path, options: dict[str
     from diffusers import FluxPipeline
 
     torch.set_num_threads(options["torch_threads"])
-    pipeline = FluxPipeline.from_pretrained(resolve_model("builtin:mini"), dtype=torch.float32)
+    with no_progress_bars():
+        pipeline = FluxPipeline.from_pretrained(resolve_model("builtin:mini"), dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
 
     def draw(request: Request) -> None:
@@ -161,8 +163,8 @@ def one_round(
     """Both ways anew, then each block both ways."""
     group = plan.groups[0]
     bare = BareProcess(group.settings[0], folder, group.target.options)
+    harness = Harness(run, plan, writer)  # loads while the other process does
     bare.draw(group.requests[:WARMUP])
-    harness = Harness(run, plan, writer)
     ours: list[float] = []
     theirs: list[float] = []
     try:
@@ -195,8 +197,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7, help="fresh pairs of processes, at least 3")
     parser.add_argument("--block", type=int, default=8, help="samples a block, two blocks a round")
     arguments = parser.parse_args()
-    # Beside the checkout, not in a temporary folder: that is often in memory, where fsync costs nothing.
-    with tempfile.TemporaryDirectory(prefix=".harness-cost-", dir=Path.cwd()) as folder:
+    # In the checkout (where git ignores it), not in a temporary folder: that is often in memory, where fsync is free.
+    results = Path(__file__).parent / "results"
+    results.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="harness-cost-", dir=results) as folder:
         kept = report(measure(Path(folder), max(3, arguments.rounds), arguments.block))
     return 0 if kept else 1
 

@@ -328,7 +328,7 @@ def _scores(run: RunDirectory, plan: Plan, metrics: Sequence[MetricSpec]) -> lis
             0 if setting.acceleration == "none" else 1.5 if setting.acceleration == "regular" else 4
         ) + 6 / setting.steps
         values = {
-            "clip": 24 + prompt - 0.3 * loss + 0.4 * float(random.normal()),
+            "clip_score": 24 + prompt - 0.3 * loss + 0.4 * float(random.normal()),
             "psnr": 34 - 2.2 * loss + 0.8 * float(random.normal()),
             "ssim": 0.97 - 0.03 * loss + 0.01 * float(random.normal()),
         }
@@ -344,7 +344,7 @@ def _scores(run: RunDirectory, plan: Plan, metrics: Sequence[MetricSpec]) -> lis
                         metric=metric.name,
                         identity="0123456789abcdef",
                         status="not_applicable" if against_itself else "ok",
-                        value=None if against_itself else values[metric.name],
+                        value=None if against_itself else values[metric.kind],
                         reason="this is the reference picture itself" if against_itself else "",
                         untrained=metric.kind == "clip_score",
                     )

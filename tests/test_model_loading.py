@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kreabench.backends.load_errors import load_failure
+from kreabench.backends.load_errors import is_out_of_memory, load_failure
 from kreabench.backends.local_diffusers import DiffusersBackend
 from kreabench.core.errors import GenerationError, Problem
 from tests.support import make_acceleration
@@ -245,3 +245,17 @@ def test_memory_that_runs_out_while_loading_is_no_damaged_file(mini_target: Make
     error = load_failure(wrapped, mini_target())
     assert (error.type, error.fatal) == ("out_of_memory", True)
     assert "dtype" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("DefaultCPUAllocator"), False),
+    ],
+)
+def test_which_errors_mean_that_memory_ran_out(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected

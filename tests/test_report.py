@@ -21,8 +21,8 @@ from kreabench.core.specs import SkippedSetting
 from kreabench.report.build import build_document
 from kreabench.report.document import Cell, Document, Scatter, Table
 from kreabench.report.drawing.style import DARK, LIGHT, drawable
-from kreabench.report.html import TEMPLATES, render_html
-from kreabench.report.markdown import escape, render_markdown
+from kreabench.report.html_page import TEMPLATES, render_html
+from kreabench.report.markdown_page import escape, render_markdown
 from kreabench.report.tables import guard, samples_csv, settings_csv
 from kreabench.report.text import redact, shorten, visible
 from kreabench.report.write import write_report
@@ -227,8 +227,8 @@ def test_untrained_metrics_are_branded_where_their_numbers_are(hostile: Hostile)
     scatter = next(figure for figure in hostile.document.figures if figure.name == "cost-quality")
     assert scatter.brand == BANNER, "a figure that is passed on alone says so too"
     assert isinstance(scatter.data, Scatter)
-    labels = {panel.y_label for row in scatter.data.rows for panel in row}
-    assert labels == {"clip (100 × cosine), untrained weights"}
+    brands = {panel.y_label: panel.brand for row in scatter.data.rows for panel in row}
+    assert brands == {"clip (100 × cosine)": "untrained weights", "psnr (dB)": "", "ssim": ""}
     cells = [cell for grid in hostile.document.pictures.grids for row in grid.rows for cell in row.cells]
     assert all(score.endswith("†") for cell in cells for score in cell.scores if score.startswith("clip"))
     assert any("† scored with untrained weights" in note for note in hostile.document.pictures.notes)
@@ -326,6 +326,18 @@ def test_thumbnails_are_small_and_damaged_or_foreign_files_are_named(tmp_path: P
     shown = [cell for cell in cells if cell.thumbnail is not None]
     assert len(shown) == len(cells) - 2
     assert all(max(cell.size) <= 160 and len(cell.thumbnail or b"") < 20_000 for cell in shown)
+
+
+def test_a_large_run_shows_what_fits_and_says_what_it_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kreabench.report.pictures.MAX_THUMBNAILS", 9)
+    run, plan = make_run(tmp_path / "run", **LOCAL)
+    pictures = build_document(run, plan, read_table(run)).pictures
+    (grid,) = pictures.grids
+    assert (len(grid.rows), len(grid.columns)) == (2, 4)
+    assert "The first 2 of 4 prompts are shown, to keep the page small." in pictures.notes
+    monkeypatch.setattr("kreabench.report.pictures.MAX_THUMBNAILS", 3)
+    pictures = build_document(run, plan, read_table(run)).pictures
+    assert "The first 3 of 4 settings are shown, to keep the page small." in pictures.notes
 
 
 def test_degenerate_pictures_are_flagged(tmp_path: Path) -> None:

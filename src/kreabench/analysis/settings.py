@@ -19,13 +19,15 @@ PERCENTILES = (0.90, 0.95, 0.99)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StageMedian:
-    """Where the time of a setting goes; medians of stages need not sum to the median of the whole."""
+class StageMean:
+    """Where the time of a setting goes. A mean, as means alone add up: those of all stages are the mean of the whole."""
 
     name: str
     """Stage as the back end names it; `unexplained` is the residual."""
-    median_s: float
+    mean_s: float
+    """Over all samples timed: one without the stage spent no time in it."""
     n: int
+    """Samples that had the stage."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +100,7 @@ class SettingSummary:
     """Median end-to-end seconds, one value a request, over samples whose timing is valid."""
     percentiles: Mapping[float, Estimate]
     """p → end-to-end seconds, only where there are enough timings."""
-    stages: tuple[StageMedian, ...]
+    stages: tuple[StageMean, ...]
     """Over the same samples as `latency`, in order of occurrence."""
     stage_resolution_s: float | None
     """How coarsely the stages of a hosted setting could be seen at worst; None for local."""
@@ -165,7 +167,7 @@ def _summarise_one(
     )
 
 
-def _stages(timed: pd.DataFrame) -> tuple[StageMedian, ...]:
+def _stages(timed: pd.DataFrame) -> tuple[StageMean, ...]:
     columns = {
         column.removeprefix("stage_").removesuffix("_s"): column
         for column in map(str, timed.columns)
@@ -174,7 +176,7 @@ def _stages(timed: pd.DataFrame) -> tuple[StageMedian, ...]:
     columns["unexplained"] = "residual_s"
     values = {name: _numbers(timed, column) for name, column in columns.items()}
     return tuple(
-        StageMedian(name=name, median_s=float(np.median(x)), n=int(x.size)) for name, x in values.items() if x.size
+        StageMean(name=name, mean_s=float(x.sum()) / len(timed), n=int(x.size)) for name, x in values.items() if x.size
     )
 
 

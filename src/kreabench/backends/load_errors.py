@@ -14,6 +14,8 @@ OUT_OF_MEMORY_REMEDY = (
     "Free the memory (other processes, `nvidia-smi`), or ask for a smaller size, fewer images a request, a smaller "
     "dtype, or a device with more memory."
 )
+_MEMORY_TEXTS = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""Of the host's allocator, the driver and cuBLAS, for whose failures torch has no class of its own."""
 _NETWORK_LIBRARIES = frozenset({"httpx", "httpx2", "requests", "urllib3"})
 
 
@@ -23,8 +25,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # torch has no class of its own for the host's allocator.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _MEMORY_TEXTS)
 
 
 def out_of_memory(error: BaseException, stage: str) -> GenerationError:
@@ -35,8 +36,6 @@ def out_of_memory(error: BaseException, stage: str) -> GenerationError:
 
 def load_failure(error: Exception, target: TargetSpec) -> GenerationError:
     """`error`, raised while `target` was loaded, as a GenerationError of stage `load` with what to do."""
-    if isinstance(error, GenerationError):
-        return error
     causes = list(_chain(error))
     memory = next((cause for cause in causes if is_out_of_memory(cause)), None)
     if memory is not None:

@@ -76,6 +76,8 @@ class DiffusersBackend:
             pipeline = _load_pipeline(folder, options, device)
             apply_load_features(pipeline, load_features)
             identity = _identity(target, folder, pipeline, options, device)
+        except GenerationError:
+            raise
         except Exception as error:
             raise load_failure(error, target) from error
         features = {acceleration.name: acceleration.features for acceleration in accelerations}
@@ -133,7 +135,8 @@ class DiffusersBackend:
         import torch
 
         if count is not None:
-            self._threads_before = torch.get_num_threads()
+            if self._threads_before is None:
+                self._threads_before = torch.get_num_threads()
             torch.set_num_threads(count)
 
     def _memory(self, device: Device) -> Memory:

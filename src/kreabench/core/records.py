@@ -57,7 +57,7 @@ class Timings:
     steps_s: tuple[float, ...] = ()
     """Each denoising step, local back ends only."""
     first_call: bool = False
-    """First call of this setting after a load, or of a hosted service after connecting; such a sample is never a timing."""
+    """First call of this setting after a load, or of a hosted service after connecting: never a timing."""
     resolution_s: float | None = None
     """How coarsely the stages of a hosted request could be seen (the polling interval); None for local."""
 

@@ -25,7 +25,7 @@ METHOD = (
     "clock. Warm-ups, loads, first calls after a load and repeated attempts are never in it.",
     "The interval of a median latency is exact and free of assumptions on the distribution: two order statistics "
     "that enclose the median with at least 95 % (binomial). Percentiles are given only where their upper bound "
-    "exists: p90 from 29 timings, p95 from 59, p99 from 299; both their ends are one-sided 95 % bounds.",
+    "exists (p90 from 29 timings, p95 from 59, p99 from 299), in settings.csv; their ends are one-sided 95 % bounds.",
     "Within a load of the model the settings take turns, prompt by prompt, in a seeded random order, so that drift "
     "of the machine hits all alike.",
     "The unit of inference of a score is the prompt: a mean over prompts of each prompt's mean over its pictures, with "
@@ -166,7 +166,7 @@ def _facts(
 
 def _attempts(journal: _Journal) -> str:
     others = len(journal.failures)
-    return f"and {count(others, 'attempt')} tried again" if others else "samples"
+    return f"samples, and {count(others, 'attempt')}" if others else "samples"
 
 
 def _spent(journal: _Journal) -> Fact:

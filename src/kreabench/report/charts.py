@@ -33,10 +33,9 @@ def build_figures(summaries: Sequence[SettingSummary], brand: str) -> tuple[Figu
 
 
 def metric_label(metric: MetricSummary) -> str:
-    """Name, unit and brand of a metric, for an axis."""
+    """Name and unit of a metric, for an axis."""
     row = METRICS.get(metric.kind)
-    label = f"{metric.name} ({row.unit})" if row and row.unit != "1" else metric.name
-    return f"{label}, {UNTRAINED}" if metric.untrained else label
+    return f"{metric.name} ({row.unit})" if row and row.unit != "1" else metric.name
 
 
 def _latency(summary: SettingSummary) -> Estimate | None:
@@ -90,8 +89,14 @@ def _panels(summaries: Sequence[SettingSummary], size: Size, cost: Cost) -> tupl
             if x is not None and y is not None:
                 points.append(_point(summary, x, y))
         if points:
-            title = f"{size[0]} × {size[1]} px"
-            panels.append(Panel(title=title, y_label=metric_label(metric), points=tuple(points)))
+            panels.append(
+                Panel(
+                    title=f"{size[0]} × {size[1]} px",
+                    y_label=metric_label(metric),
+                    brand=UNTRAINED if any(summary.metrics[index].untrained for summary in members) else "",
+                    points=tuple(points),
+                )
+            )
     return tuple(panels)
 
 
@@ -121,7 +126,7 @@ def _bars(summaries: Sequence[SettingSummary]) -> Figure | None:
     if not groups:
         return None
     caption = (
-        "Coloured: the median of each stage, which need not sum to the median of the whole. "
+        "Coloured: the mean of each stage; together they are the mean of the whole. "
         "Mark and whisker: the median of the whole with its 95 % interval, where there are enough timings."
     )
     resolution = max((s.stage_resolution_s or 0.0 for s in timed), default=0.0)
@@ -133,7 +138,7 @@ def _bars(summaries: Sequence[SettingSummary]) -> Figure | None:
         name="latency",
         title="Where the time goes",
         caption=caption,
-        alt=f"Bars of the median seconds a request by stage for {count(min(len(timed), MAX_BARS), 'setting')}.",
+        alt=f"Bars of the mean seconds a request by stage, with the median of the whole, for {count(min(len(timed), MAX_BARS), 'setting')}.",
         brand="",
         data=Bars(x_label="seconds a request", groups=tuple((name, tuple(bars)) for name, bars in groups.items())),
     )
@@ -142,7 +147,7 @@ def _bars(summaries: Sequence[SettingSummary]) -> Figure | None:
 def _bar(summary: SettingSummary, label: str) -> Bar | None:
     if summary.latency is None:
         return None
-    stages = tuple((stage.name, max(stage.median_s, 0.0)) for stage in summary.stages)
+    stages = tuple((stage.name, max(stage.mean_s, 0.0)) for stage in summary.stages)
     return Bar(label=label, stages=stages, total=summary.latency, reference=summary.is_reference)
 
 

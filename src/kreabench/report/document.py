@@ -102,6 +102,8 @@ class Panel:
 
     title: str
     y_label: str
+    brand: str
+    """What keeps the numbers on the y axis from being real, or empty."""
     points: tuple[Point, ...]
 
 

@@ -36,14 +36,12 @@ def fixed(value: float, places: int) -> str:
 
 def estimate(value: Estimate, digits: int = 3) -> tuple[str, str | None]:
     """The value, and its interval as `0.49 – 0.53` in as many decimals; None without an interval."""
-    places = decimals(value.value, digits)
-    if value.interval is None:
-        return fixed(value.value, places), None
-    low, high = value.interval
-    width = high - low
-    if width > 0:  # an interval needs decimals enough to show its width, but no more than two digits of it
-        places = min(max(places, decimals(width, 1)), places + 2)
-    return fixed(value.value, places), f"{fixed(low, places)} – {fixed(high, places)}"
+    low, high = value.interval or (value.value, value.value)
+    places = decimals(max(abs(value.value), abs(low), abs(high)), digits)
+    if high > low:  # decimals enough to show the width, but no more than two beyond those of the value
+        places = min(max(places, decimals(high - low, 1)), places + 2)
+    interval = None if value.interval is None else f"{fixed(low, places)} – {fixed(high, places)}"
+    return fixed(value.value, places), interval
 
 
 def usd(value: float) -> str:

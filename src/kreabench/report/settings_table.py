@@ -54,7 +54,7 @@ def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, Ta
         ),
         rows=tuple(rows),
         caption="Every setting that was planned, with 95 % intervals below the numbers.",
-        notes=_notes(summaries),
+        notes=_notes(summaries, targets),
     )
 
 
@@ -197,8 +197,10 @@ def _remarks(metric: MetricSummary, *, infinite: bool = True) -> list[str]:
     return [f"{number} {words}" for number, words in said if number]
 
 
-def _notes(summaries: Sequence[SettingSummary]) -> tuple[str, ...]:
+def _notes(summaries: Sequence[SettingSummary], targets: Mapping[str, TargetSpec]) -> tuple[str, ...]:
     notes = []
+    if any(targets[s.setting.target].hosted for s in summaries):
+        notes.append("A hosted service does not tell how much memory it took.")
     if any(s.latency and s.latency.interval is None for s in summaries):
         notes.append(f"No interval of a median below {MIN_MEDIAN_TIMINGS} timings: none of 95 % exists.")
     if any(m.infinite for s in summaries for m in s.metrics):

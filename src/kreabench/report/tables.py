@@ -73,7 +73,7 @@ def _settings_row(summary: SettingSummary) -> dict[str, Any]:
     }
     for p in PERCENTILES:
         row |= _estimate(f"latency_p{p * 100:g}_s", summary.percentiles.get(p))
-    row |= {f"stage_{stage.name}_median_s": stage.median_s for stage in summary.stages}
+    row |= {f"stage_{stage.name}_mean_s": stage.mean_s for stage in summary.stages}
     row |= {
         "peak_memory_kind": memory.kind if memory else None,
         "peak_memory_max_bytes": memory.max_bytes if memory else None,

@@ -11,8 +11,8 @@ from kreabench.report.build import build_document
 from kreabench.report.document import Document
 from kreabench.report.drawing.figures import draw
 from kreabench.report.drawing.sheet import draw_sheet
-from kreabench.report.html import render_html
-from kreabench.report.markdown import render_markdown
+from kreabench.report.html_page import render_html
+from kreabench.report.markdown_page import render_markdown
 from kreabench.report.tables import samples_csv, settings_csv
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.files import storage_error

@@ -52,7 +52,7 @@ def _legend(colours: Mapping[str, str], markers: Mapping[str, str], reference: b
 def _panel(axes: Axes, panel: Panel, x_label: str, colours: Mapping[str, str], markers: Mapping[str, str]) -> None:
     axes.set_title(drawable(panel.title))
     axes.set_xlabel(x_label)
-    axes.set_ylabel(drawable(panel.y_label))
+    axes.set_ylabel("\n".join(drawable(text) for text in (panel.y_label, panel.brand) if text))
     series: dict[str, list[Point]] = {}
     for point in panel.points:
         series.setdefault(point.series, []).append(point)

@@ -1,0 +1,69 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from kreabench.analysis.estimates import Estimate
+from kreabench.report.format import count, duration, estimate, memory_unit, significant, usd
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.0000567, "0.0000567"),
+        (0.9996, "1.00"),
+        (9.996, "10.0"),
+        (12.345, "12.3"),
+        (999.7, "1,000"),
+        (1234.5, "1,234"),
+        (-0.02514, "-0.0251"),
+    ],
+)
+def test_three_significant_digits_and_never_an_exponent(value: float, text: str) -> None:
+    assert significant(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (0.5123, 0.4981, 0.5302, ("0.512", "0.498 – 0.530")),
+        (25.0, 24.96, 25.04, ("25.00", "24.96 – 25.04")),
+        (25.0, 25.0, 25.0, ("25.0", "25.0 – 25.0")),
+        (0.00012, -0.21, 0.2, ("0.000", "-0.210 – 0.200")),
+        (-0.0004, -0.5, 0.5, ("0.000", "-0.500 – 0.500")),
+        (3.14159, None, None, ("3.14", None)),
+    ],
+)
+def test_value_and_interval_have_the_same_decimals(
+    value: float, low: float | None, high: float | None, text: tuple[str, str | None]
+) -> None:
+    assert estimate(Estimate(value=value, low=low, high=high, n=9)) == text
+
+
+def test_an_interval_far_narrower_than_its_value_does_not_grow_without_end() -> None:
+    assert estimate(Estimate(value=25.0, low=24.999999, high=25.000001, n=9)) == ("25.000", "25.000 – 25.000")
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "$0.00"), (0.025, "$0.0250"), (1.5, "$1.50"), (1234.567, "$1,234.57")])
+def test_dollars(value: float, text: str) -> None:
+    assert usd(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.518, "0.52 s"), (59.4, "59 s"), (200, "3 min 20 s"), (3600, "1 h 0 min"), (7501, "2 h 5 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_column_of_memory_has_one_unit() -> None:
+    assert memory_unit([2**29, 2**20])[0] == "MiB"
+    assert memory_unit([2**29, 2**30])[0] == "GiB"
+    assert memory_unit([])[0] == "MiB"
+
+
+def test_counts_agree_with_their_noun() -> None:
+    assert (count(1, "step"), count(2000, "step"), count(2, "box", "boxes")) == ("1 step", "2,000 steps", "2 boxes")
