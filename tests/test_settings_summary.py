@@ -91,18 +91,15 @@ def test_only_samples_made_for_timing_are_timed_and_failures_are_counted() -> No
 def test_stages_add_up_to_the_mean_of_the_whole_and_the_rest_is_named() -> None:
     rows = table({"stage_encode_s": 0.1}, {"stage_encode_s": 0.3}, {"stage_encode_s": 0.2})
     (summary,) = summarise(rows, [SETTING], METRICS)
-    assert [(stage.name, pytest.approx(stage.mean_s), stage.n) for stage in summary.stages] == [
-        ("encode", 0.2, 3),
-        ("denoise", 0.4, 3),
-        ("unexplained", 0.01, 3),
-    ]
+    assert [(stage.name, stage.n) for stage in summary.stages] == [("encode", 3), ("denoise", 3), ("unexplained", 3)]
+    assert [stage.mean_s for stage in summary.stages] == pytest.approx([0.2, 0.4, 0.01])
 
 
 def test_a_stage_that_only_some_samples_had_counts_for_the_others_as_no_time() -> None:
     """A poll may see queue and inference apart, or only both together: the bars must not be longer than the whole."""
     rows = table({"stage_encode_s": 0.4, "end_to_end_s": 0.81}, {"stage_encode_s": None, "end_to_end_s": 0.41})
     (summary,) = summarise(rows, [SETTING], METRICS)
-    assert [(stage.name, stage.n) for stage in summary.stages][0] == ("encode", 1)
+    assert (summary.stages[0].name, summary.stages[0].n) == ("encode", 1)
     assert sum(stage.mean_s for stage in summary.stages) == pytest.approx((0.81 + 0.41) / 2)
 
 

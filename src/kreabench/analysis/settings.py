@@ -20,7 +20,7 @@ PERCENTILES = (0.90, 0.95, 0.99)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageMean:
-    """Where the time of a setting goes. A mean, as means alone add up: those of all stages are the mean of the whole."""
+    """Where the time of a setting goes. Means, as they alone add up: those of all stages are the mean of the whole."""
 
     name: str
     """Stage as the back end names it; `unexplained` is the residual."""

@@ -138,7 +138,8 @@ def _bars(summaries: Sequence[SettingSummary]) -> Figure | None:
         name="latency",
         title="Where the time goes",
         caption=caption,
-        alt=f"Bars of the mean seconds a request by stage, with the median of the whole, for {count(min(len(timed), MAX_BARS), 'setting')}.",
+        alt="Bars of the mean seconds a request by stage, with the median of the whole, for "
+        f"{count(min(len(timed), MAX_BARS), 'setting')}.",
         brand="",
         data=Bars(x_label="seconds a request", groups=tuple((name, tuple(bars)) for name, bars in groups.items())),
     )
