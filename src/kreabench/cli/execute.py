@@ -25,11 +25,7 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
         with ProgressObserver(out) as observer:
             outcome = pipeline.execute(run, observer=observer, report_path=report_path, retry_failed=retry_failed)
     except KeyboardInterrupt:
-        out.print(
-            f"interrupted; everything recorded so far is kept. Go on with: kreabench resume {run.path}",
-            markup=False,
-            soft_wrap=True,
-        )
+        say(out, f"interrupted; everything recorded so far is kept. Go on with: kreabench resume {run.path}")
         raise
     print_settings(out, run, pipeline.plan_of(run))
     _print_outcome(out, outcome)
@@ -51,5 +47,5 @@ def _print_outcome(out: Console, outcome: pipeline.Outcome) -> None:
             say(out, f"not scored: {problem}")
     if outcome.budget_message is not None:
         say(out, f"{outcome.budget_message}. Go on with: kreabench resume {outcome.run_path} --budget-usd MORE")
-    say(out, f"run     {outcome.run_path}")
-    say(out, f"report  {outcome.report_index}")
+    say(out, f"run: {outcome.run_path}")
+    say(out, f"report: {outcome.report_index}")

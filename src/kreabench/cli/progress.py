@@ -9,6 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from kreabench.cli.terminal import say
 from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord
 from kreabench.pipeline import Observer
 
@@ -99,5 +100,4 @@ class ProgressObserver(Observer):
         return True
 
     def _say(self, text: str) -> None:
-        # Failure messages may come from a service: printed as text, never as markup.
-        self._console.print(text, markup=False, highlight=False)
+        say(self._console, text)

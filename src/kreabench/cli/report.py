@@ -23,7 +23,7 @@ def report(run_path: Path, out: Path | None) -> None:
 
     run = RunDirectory.open(run_path)
     index = pipeline.rereport(run, out or Path("reports") / run.info.experiment.name)
-    click.echo(f"report  {index}")
+    click.echo(f"report: {index}")
 
 
 @click.command()

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.table import Table
 
 from kreabench.analysis.notices import notice
-from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
+from kreabench.analysis.settings import MetricSummary, SettingSummary, requested_by_setting, summarise
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.records import SampleRecord
-from kreabench.core.specs import MetricSpec, Plan
+from kreabench.core.specs import MetricSpec, Plan, Setting
 from kreabench.report.format import ABSENT, MIB, estimate, significant
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table, rebuild_table
@@ -19,57 +20,76 @@ from kreabench.scoring import ScoringSummary
 
 
 def print_settings(out: Console, run: RunDirectory, plan: Plan) -> None:
-    """One line a setting: what happened."""
+    """What happened, a table for each target and size and a line for each setting."""
     metrics = run.info.experiment.metrics
     summaries = summarise(read_table(run), plan.settings, metrics, requested=requested_by_setting(plan))
+    shown = summaries[:SHOWN_SETTINGS]
+    axes = _varying_axes(plan.settings)
+    groups: dict[str, list[SettingSummary]] = {}
+    for summary in shown:
+        setting = summary.setting
+        groups.setdefault(f"{setting.target}, {setting.width} × {setting.height} px", []).append(summary)
+    for heading, members in groups.items():
+        say(out, heading, "bold")
+        out.print(_settings_table(members, axes, metrics))
+    if len(summaries) > len(shown):
+        say(out, f"… {len(summaries) - len(shown)} more settings in the report")
+    if any(summary.is_reference for summary in shown):
+        say(out, "(ref) fidelity is measured against this setting; ∞ pictures identical to it; — not there")
+    if any(metric.untrained for summary in shown for metric in summary.metrics):
+        say(out, "† untrained metric: the value shows plumbing only")
+    print_skipped(out, plan.skipped)
+
+
+def _varying_axes(settings: Sequence[Setting]) -> tuple[str, ...]:
+    """Axes beside acceleration and steps in which the settings differ."""
+    names = ("guidance", "num_images", "output_format")
+    return tuple(name for name in names if len({getattr(setting, name) for setting in settings}) > 1)
+
+
+def _settings_table(members: Sequence[SettingSummary], axes: Sequence[str], metrics: Sequence[MetricSpec]) -> Table:
     table = make_table(
-        ("target", "l"),
         ("acceleration", "l"),
         ("steps", "r"),
-        ("size", "r"),
+        *((axis, "r") for axis in axes),
         ("ok", "r"),
         ("failed", "r"),
         ("median s", "r"),
         ("peak MiB", "r"),
         ("$/image", "r"),
-        *((_metric_head(spec, summaries), "r") for spec in metrics),
+        *((_metric_head(spec, members), "r") for spec in metrics),
     )
-    shown = summaries if len(summaries) <= SHOWN_SETTINGS else summaries[:SHOWN_SETTINGS]
-    for summary in shown:
-        table.add_row(*_summary_cells(summary))
-    out.print(table)
-    if len(summaries) > len(shown):
-        say(out, f"… {len(summaries) - len(shown)} more settings in the report")
-    print_skipped(out, plan.skipped)
+    for summary in members:
+        table.add_row(*_summary_cells(summary, axes))
+    return table
 
 
 def _metric_head(spec: MetricSpec, summaries: Sequence[SettingSummary]) -> str:
     untrained = any(metric.untrained for summary in summaries for metric in summary.metrics if metric.name == spec.name)
-    return f"{spec.name}*" if untrained else spec.name
+    return f"{spec.name}†" if untrained else spec.name
 
 
-def _summary_cells(summary: SettingSummary) -> list[str]:
-    setting = summary.setting
+def _summary_cells(summary: SettingSummary, axes: Sequence[str]) -> list[str]:
+    setting, peak = summary.setting, summary.memory
     requested = "" if summary.requested is None else f"/{summary.requested}"
-    peak = summary.memory
-    cells = [
-        setting.target,
-        f"{setting.acceleration}{' (reference)' if summary.is_reference else ''}",
+    return [
+        f"{setting.acceleration}{' (ref)' if summary.is_reference else ''}",
         str(setting.steps),
-        f"{setting.width}×{setting.height}",
+        *(str(getattr(setting, axis)) for axis in axes),
         f"{summary.ok}{requested}",
         str(summary.failed),
         ABSENT if summary.latency is None else estimate(summary.latency)[0],
         ABSENT if peak is None else f"{peak.max_bytes / MIB:,.0f}",
         ABSENT if summary.cost.usd_per_image is None else significant(summary.cost.usd_per_image),
+        *map(_metric_cell, summary.metrics),
     ]
-    for metric in summary.metrics:
-        if metric.mean is not None:
-            text = estimate(metric.mean)[0]
-            cells.append(f"{text} ({metric.infinite} ∞)" if metric.infinite else text)
-        else:
-            cells.append("∞" if metric.infinite else ABSENT)
-    return cells
+
+
+def _metric_cell(metric: MetricSummary) -> str:
+    if metric.mean is None:
+        return "∞" if metric.infinite else ABSENT
+    text = estimate(metric.mean)[0]
+    return f"{text} ({metric.infinite} ∞)" if metric.infinite else text
 
 
 def print_run(out: Console, run: RunDirectory, plan: Plan) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kreabench.core.specs import SkippedSetting
+from kreabench.report.text import visible
 
 SHOWN_SETTINGS = 40
 """More settings than this are not listed one by one unless asked for."""
@@ -23,15 +24,17 @@ def console() -> Console:
 
 
 def make_table(*columns: tuple[str, str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    """An empty table; each column is its head and `l` or `r` for the side its cells stand on."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     for name, side in columns:
-        table.add_column(name, justify="right" if side == "r" else "left", no_wrap=side == "r", overflow="fold")
+        table.add_column(name, justify="right" if side == "r" else "left", no_wrap=True)
     return table
 
 
 def say(out: Console, text: str, style: str | None = None) -> None:
-    # What is printed may hold prompts or a service's messages: text, never markup.
-    out.print(Text(text, style=style or ""), soft_wrap=True)
+    """Print lines of text that may hold prompts or a service's messages: no markup, no escape sequences."""
+    shown = "\n".join(visible(line) for line in text.split("\n"))
+    out.print(Text(shown, style=style or ""), soft_wrap=True)
 
 
 def print_skipped(out: Console, skipped: Sequence[SkippedSetting]) -> None:
