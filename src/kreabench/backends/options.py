@@ -56,7 +56,7 @@ class FalEmulatorOptions:
     model: str = "builtin:mini"
     """What the pipeline loads: a Hub id, a directory or `builtin:NAME`."""
     pipeline: dict[str, Any] = field(
-        default_factory=lambda: {"device": "cpu", "dtype": "float32", "max_sequence_length": 64, "torch_threads": 1}
+        default_factory=lambda: {"device": "cpu", "dtype": "float32", "max_sequence_length": 128, "torch_threads": 1}
     )
     """Options of the local back end."""
     accelerations: dict[str, dict[str, dict[str, Any]]] = field(
