@@ -38,7 +38,7 @@ def mini_target() -> Callable[..., Any]:
     from tests.support import make_target
 
     def make(*, options: dict[str, Any] | None = None, **changes: Any) -> Any:
-        base = {"device": "cpu", "dtype": "float32", "max_sequence_length": 64, "torch_threads": 1}
+        base = {"device": "cpu", "dtype": "float32", "max_sequence_length": 128, "torch_threads": 1}
         changes = {"name": "mini_local", "backend": "diffusers", "model": "builtin:mini"} | changes
         return make_target(options=base | (options or {}), **changes)
 
