@@ -186,7 +186,7 @@ def test_identity_says_what_was_loaded_and_names_no_path(mini_model: Path, mini_
     assert by_name["pipeline"] == "FluxPipeline"
     assert by_name["device"] == "cpu"
     assert by_name["dtype"] == "float32"
-    assert by_name["max_sequence_length"] == 64
+    assert by_name["max_sequence_length"] == 128
     assert by_name["parameters"]["transformer"] == 166_784
     assert by_name["features"] == {"fuse_qkv": {}}
     assert {"torch", "diffusers", "transformers"} <= set(by_name["versions"])
