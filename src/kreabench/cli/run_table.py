@@ -13,7 +13,7 @@ from kreabench.analysis.settings import MetricSummary, SettingSummary, requested
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.records import SampleRecord
 from kreabench.core.specs import MetricSpec, Plan, Setting
-from kreabench.report.format import ABSENT, MIB, estimate, significant
+from kreabench.report.format import ABSENT, MIB, significant
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table, rebuild_table
 from kreabench.scoring import ScoringSummary
@@ -78,7 +78,7 @@ def _summary_cells(summary: SettingSummary, axes: Sequence[str]) -> list[str]:
         *(str(getattr(setting, axis)) for axis in axes),
         f"{summary.ok}{requested}",
         str(summary.failed),
-        ABSENT if summary.latency is None else estimate(summary.latency)[0],
+        ABSENT if summary.latency is None else significant(summary.latency.value),
         ABSENT if peak is None else f"{peak.max_bytes / MIB:,.0f}",
         ABSENT if summary.cost.usd_per_image is None else significant(summary.cost.usd_per_image),
         *map(_metric_cell, summary.metrics),
@@ -88,7 +88,7 @@ def _summary_cells(summary: SettingSummary, axes: Sequence[str]) -> list[str]:
 def _metric_cell(metric: MetricSummary) -> str:
     if metric.mean is None:
         return "∞" if metric.infinite else ABSENT
-    text = estimate(metric.mean)[0]
+    text = significant(metric.mean.value)
     return f"{text} ({metric.infinite} ∞)" if metric.infinite else text
 
 
