@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint types format bench clean
+.PHONY: help demo test lint types format bench gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ bench: $(INSTALLED_DEV)  ## speed of the tool itself, as ratios within one run
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/run_directory.py
 	$(BIN)/python benchmarks/harness_cost.py
+
+gpu: $(INSTALLED)  ## FLUX.1 at full size with random weights on this GPU, in 25 minutes and without a network
+	$(BIN)/python benchmarks/gpu.py
 
 clean:  ## remove what the tools left behind, not the runs
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

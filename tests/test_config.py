@@ -29,7 +29,7 @@ def test_every_experiment_composes_and_plans(name: str) -> None:
 
 @pytest.mark.parametrize("name", group_options("target"))
 def test_every_target_takes_its_own_defaults(name: str) -> None:
-    plan = build_plan(load([f"target=[{name}]", "acceleration=[none]"]).experiment)
+    plan = build_plan(load([f"target=[{name}]", "acceleration=[none]", "prompts=drawn"]).experiment)
     assert len(plan.settings) == 1
     assert not plan.skipped
 

@@ -49,7 +49,7 @@ def test_the_same_request_is_the_same_picture_after_another_load(
 def test_stages_and_the_residual_sum_to_the_whole(mini_backend: DiffusersBackend) -> None:
     generation = generate(mini_backend, steps=5)
     timings = generation.timings
-    assert tuple(timings.stages_s) == STAGES
+    assert tuple(timings.stages_s) == tuple(stage for stage in STAGES if stage != "encode_image")
     assert all(seconds > 0 for seconds in timings.stages_s.values())
     assert timings.residual_s > 0
     assert sum(timings.stages_s.values()) + timings.residual_s == pytest.approx(timings.end_to_end_s)

@@ -128,6 +128,7 @@ def test_hashes_are_those_of_every_other_machine() -> None:
         ({"seeds": (0, 2)}, False),
         ({"warmup": 3}, False),
         ({"repeats": 2}, False),
+        ({"passes": 2}, False),
         ({"prompts": (*prompts(2), Prompt(id="p2", text="another picture"))}, False),
         ({"reference": ReferenceSpec(acceleration="none", steps=1)}, False),
     ],
@@ -229,3 +230,38 @@ def test_sizes_have_references_of_their_own() -> None:
     for setting in plan.settings:
         assert setting.reference_id is not None
         assert sizes[setting.reference_id] == sizes[setting.id]
+
+
+def test_passes_go_back_and_forth_between_models() -> None:
+    once = build_plan(experiment(accelerations=(NONE, FUSED)))
+    three = build_plan(experiment(accelerations=(NONE, FUSED), repeats=2, passes=3))
+    first, second = (group.id for group in once.groups)
+    assert [group.id for group in three.groups] == [
+        first,
+        second,
+        f"{second}-pass2",
+        f"{first}-pass2",
+        f"{first}-pass3",
+        f"{second}-pass3",
+    ]
+    assert [group.pass_number for group in three.groups] == [1, 1, 2, 2, 3, 3]
+    assert three.settings == once.settings
+    assert [{r.repeat for r in group.requests} for group in three.groups] == [
+        {0, 1},
+        {0, 1},
+        {2, 3},
+        {2, 3},
+        {4, 5},
+        {4, 5},
+    ]
+    ids = [request.id for group in three.groups for request in group.requests]
+    assert len(set(ids)) == len(ids) == 3 * 2 * 2 * 3 * 2
+    assert all(setting.load_key == group.id.split("-")[0] for group in three.groups for setting in group.settings)
+
+
+def test_passes_of_one_repeat_are_the_requests_of_as_many_repeats() -> None:
+    """So that a pass is compared with the reference of the same pass, and nothing is drawn under an old identity."""
+    passes, repeats = build_plan(experiment(passes=2)), build_plan(experiment(repeats=2))
+    ids = [{request.id for group in plan.groups for request in group.requests} for plan in (passes, repeats)]
+    assert ids[0] == ids[1]
+    assert passes.hash != repeats.hash

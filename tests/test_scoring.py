@@ -31,6 +31,7 @@ from tests.support import (
     make_request,
     make_sample,
     make_setting,
+    make_target,
     picture,
 )
 
@@ -550,10 +551,8 @@ def test_degenerate_pictures_are_kept_out_of_every_metric(tmp_path: Path, reads:
     assert counts(score(run, plan, BRIGHTNESS, PSNR)) == {"reused": 4}
 
 
-@pytest.mark.parametrize(("colour", "status"), [("black", "not_applicable"), (None, "ok")])
-def test_a_flagged_picture_is_kept_out_when_the_checker_blanked_it(
-    tmp_path: Path, colour: str | None, status: str
-) -> None:
+@pytest.mark.parametrize("colour", ["black", None])
+def test_a_flagged_picture_is_kept_out_blanked_or_not(tmp_path: Path, colour: str | None) -> None:
     setting = make_setting(width=64, height=64)
     plan = make_plan(group_of(setting, prompts=1))
     run = new_run(tmp_path / "run", make_plan(replace(plan.groups[0], requests=())))
@@ -563,8 +562,34 @@ def test_a_flagged_picture_is_kept_out_when_the_checker_blanked_it(
     score(run, plan)
 
     (record,) = scores(run).values()
-    assert record.status == status
-    assert ("safety checker" in record.reason) == (colour is not None)
+    assert record.status == "not_applicable"
+    assert "safety checker" in record.reason
+
+
+def test_a_flagged_reference_is_compared_with_nothing(tmp_path: Path) -> None:
+    plan = make_plan(group_of(prompts=1))
+    run = new_run(tmp_path / "run", plan)
+    (setting, request), *_ = [entry for entry in requests_of(plan) if entry[0].steps == 4]
+    deliver(run, setting, request, [picture(64, 64)], nsfw=True)
+
+    score(run, plan, PSNR)
+
+    reasons = {record.reason for record in scores(run, "psnr").values()}
+    assert reasons == {"the safety checker flagged the picture", "the safety checker flagged the reference"}
+
+
+def test_pictures_of_random_weights_are_scored_by_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(group_of(target=make_target(random_weights=True)))
+    run = new_run(tmp_path / "run", plan)
+    monkeypatch.setattr(Recorder, "open_fault", RuntimeError("made up"))
+
+    for again in (False, True):
+        summary = score(run, plan, BRIGHTNESS, PSNR, again=again)
+        assert counts(summary) == counts(summary, "psnr") == {"not_applicable": 4}
+        assert (summary.problems, summary.failed) == ((), 0)
+    assert Recorder.opened == 0
+    assert {record.reason for record in run.scores()} == {"random weights: their pictures mean nothing"}
+    assert counts(score(run, plan, BRIGHTNESS, PSNR)) == {"reused": 4}
 
 
 def test_each_picture_is_read_once_and_references_only_when_needed(tmp_path: Path, reads: list[str]) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kreabench.core.errors import RunDirectoryError
-from kreabench.core.records import HostedCall, SampleRecord, ScoreRecord
+from kreabench.core.records import DeviceState, HostedCall, Memory, SampleRecord, ScoreRecord, Work
 from kreabench.core.specs import MetricSpec, Plan
 from kreabench.rundir.directory import TABLE_FILE, RunDirectory
 from kreabench.rundir.table import read_table, rebuild_table
@@ -115,7 +115,10 @@ def test_everything_known_of_a_sample_is_in_its_row(tmp_path: Path) -> None:
     assert {name: value for name, value in row.items() if not pd.isna(value)} == expected
     assert set(row) - set(expected) == {
         *("error_type", "error_stage", "error_message", "peak_allocated_bytes", "peak_reserved_bytes"),
-        *("billable_units", "usd", "nsfw", "degenerate"),
+        *("billable_units", "usd", "nsfw", "degenerate", "safety_check_s", "strength"),
+        *("driver_process_bytes", "driver_device_bytes", "energy_j", "sm_clock_mhz", "sm_clock_min_mhz"),
+        *("temperature_c", "throttle_reasons", "foreign_processes"),
+        *("reference_tflop", "done_tflop", "floor_s", "share_of_floor", "flags"),
         *(
             f"score_{metric}{suffix}"
             for metric in ("clip", "psnr", "ssim")
@@ -338,3 +341,45 @@ def test_reading_a_table_that_is_not_there_or_damaged(tmp_path: Path) -> None:
     (run.path / TABLE_FILE).write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(RunDirectoryError, match=r"cannot read .*samples\.parquet"):
         read_table(run)
+
+
+def test_what_a_gpu_was_asked_and_flagged_is_in_its_row(tmp_path: Path) -> None:
+    plan = make_plan(make_group(prompts=2))
+    first, second = plan.groups[0].requests
+    run = make_run(tmp_path / "run")
+    state = DeviceState(
+        energy_j=2100.5,
+        sm_clock_mhz=1755.0,
+        sm_clock_min_mhz=1600.0,
+        temperature_c=61.0,
+        throttle_reasons=("power limit", "thermal slowdown"),
+        foreign_processes=0,
+        readings=40,
+    )
+    work = Work(
+        reference_tflop=2100.0, done_tflop=1050.0, stages_tflop={"denoise": 1039.5}, floor_s=1.3, share_of_floor=0.5
+    )
+    memory = Memory(
+        peak_rss_bytes=1,
+        peak_allocated_bytes=2,
+        peak_reserved_bytes=3,
+        stages_allocated_bytes={"denoise": 2},
+        stages_reserved_bytes={"denoise": 3},
+        driver_process_bytes=4,
+        driver_device_bytes=5,
+    )
+    with run.writer() as writer:
+        writer.append(make_sample(first, memory=memory, device=state, work=work, flags=("one", "two")))
+        writer.append(make_sample(second))
+    rebuild_table(run, plan)
+    frame = read_table(run)
+    row, bare = (dict(frame.iloc[number]) for number in (0, 1))
+    assert row["throttle_reasons"] == "power limit; thermal slowdown"
+    assert row["flags"] == "one; two"
+    assert row["stage_denoise_allocated_bytes"] == 2
+    assert row["stage_denoise_reserved_bytes"] == 3
+    assert (row["driver_process_bytes"], row["driver_device_bytes"]) == (4, 5)
+    assert (row["energy_j"], row["done_tflop"], row["share_of_floor"]) == (2100.5, 1050.0, 0.5)
+    assert not [name for name in frame.columns if name.startswith("stage_decode") and name.endswith("bytes")]
+    for name in ("energy_j", "flags", "throttle_reasons", "driver_device_bytes", "stage_denoise_allocated_bytes"):
+        assert pd.isna(bare[name])

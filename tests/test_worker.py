@@ -66,7 +66,12 @@ class ScriptedBackend:
     closed = 0
 
     def open(
-        self, target: TargetSpec, accelerations: Sequence[AccelerationSpec], settings: Sequence[Setting]
+        self,
+        target: TargetSpec,
+        accelerations: Sequence[AccelerationSpec],
+        settings: Sequence[Setting],
+        *,
+        inputs: Path | None = None,
     ) -> dict[str, Any]:
         return type(self).opening()
 

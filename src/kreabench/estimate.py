@@ -69,4 +69,4 @@ def expected_s(target: TargetSpec, setting: Setting) -> float | None:
     if guess is None:
         return None
     megapixels = setting.width * setting.height / PIXELS_PER_MEGAPIXEL
-    return setting.num_images * (guess.base_s + setting.steps * megapixels * guess.step_megapixel_s)
+    return setting.num_images * (guess.base_s + setting.steps_to_run * megapixels * guess.step_megapixel_s)

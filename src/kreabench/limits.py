@@ -20,6 +20,15 @@ def reject_guidance(target: TargetSpec, guidance: float) -> str | None:
     return _outside("guidance", guidance, target.limits.guidance, target)
 
 
+def reject_strength(target: TargetSpec, strength: float | None) -> str | None:
+    """Why this target cannot use that strength; None, where the task has none, is fine."""
+    if strength is None:
+        return None
+    if target.limits.strength is None:
+        return f"{target.name} takes no strength: its task is {target.task}, not image-to-image"
+    return _outside("strength", strength, target.limits.strength, target)
+
+
 def reject_size(target: TargetSpec, width: int, height: int) -> str | None:
     """Why this target cannot draw that many pixels."""
     limits = target.limits

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.records import ImageRecord, SampleRecord
 from kreabench.core.specs import Plan, Request, Setting
+
+RANDOM_WEIGHTS = "random weights: their pictures mean nothing"
+FLAGGED = "the safety checker flagged the picture"
 
 _Slot = tuple[str, str, int, int]
 """Setting id, prompt id, seed, repeat."""
@@ -24,12 +27,20 @@ class Picture:
     """The picture of the reference setting of the same prompt, seed, repeat and index, if it was delivered."""
     reference_obstacle: str
     """Why it cannot be compared with its reference; empty where it can."""
+    random_weights: bool = False
+    """Its target's weights are random: a score would say nothing."""
 
-    def obstacle(self, *, needs_reference: bool) -> str:
+    def obstacle(self, *, needs_reference: bool, needs_prompt: bool = False) -> str:
         """Why no metric of this kind applies to the picture; empty where it does."""
+        if self.random_weights:
+            return RANDOM_WEIGHTS
         if self.image.degenerate is not None:
             what = "the safety checker replaced the picture" if self.image.nsfw else "degenerate picture"
             return f"{what}: it is {_flat(self.image)}"
+        if self.image.nsfw:
+            return FLAGGED
+        if needs_prompt and not self.prompt:
+            return "the prompt has no words"
         return self.reference_obstacle if needs_reference else ""
 
 
@@ -46,12 +57,14 @@ def pictures_of(samples: Mapping[str, SampleRecord], plan: Plan) -> list[Picture
             f"{len(foreign)} samples are of another plan, request {min(foreign)} among them",
             remedy="Score the run with the kreabench that wrote it.",
         )
+    random = {setting.id for group in plan.groups for setting in group.settings if group.target.random_weights}
     by_slot = {_slot(requests[request_id]): sample for request_id, sample in samples.items()}
     found: list[tuple[tuple[object, ...], Picture]] = []
     for request_id, sample in samples.items():
         request = requests[request_id]
         setting = settings[request.setting_id]
         for picture in _pictures(request, sample, setting, by_slot):
+            picture = replace(picture, random_weights=setting.id in random)
             family = (request.prompt_id, request.seed, request.repeat, setting.reference_id or "")
             found.append(((*family, picture.image.index, request_id), picture))
     return [picture for _, picture in sorted(found, key=lambda entry: entry[0])]
@@ -94,7 +107,9 @@ def _reference(
     image = next((image for image in sample.images if image.index == index), None)
     if image is None:
         return None, f"the reference is missing: its request delivered no picture {index}"
-    return image, "" if image.degenerate is None else f"the reference is degenerate: it is {_flat(image)}"
+    if image.degenerate is not None:
+        return image, f"the reference is degenerate: it is {_flat(image)}"
+    return image, "the safety checker flagged the reference" if image.nsfw else ""
 
 
 def _flat(image: ImageRecord) -> str:

@@ -74,8 +74,16 @@ def check_environment(plan: Plan, group_ids: Sequence[str] | None = None) -> Non
         raise EnvironmentProblem(tuple(problems.values()))
 
 
-def start(path: Path, experiment: ExperimentSpec, config_yaml: str, environ: Mapping[str, str]) -> RunDirectory:
+def start(
+    path: Path,
+    experiment: ExperimentSpec,
+    config_yaml: str,
+    environ: Mapping[str, str],
+    input_files: Mapping[str, Path] | None = None,
+) -> RunDirectory:
     """A new run directory, or the one that is there when it holds the same plan.
+
+    `input_files`: SHA-256 of each input picture → its file, which is copied into a new directory.
 
     Raises RunDirectoryError, saying what differs, when it holds another plan.
     """
@@ -83,7 +91,7 @@ def start(path: Path, experiment: ExperimentSpec, config_yaml: str, environ: Map
     if not (path / "run.json").exists():
         check_environment(plan)
         info = collect(plan.hash, experiment, environ=environ, now=datetime.now(UTC))
-        return RunDirectory.create(path, info, config_yaml)
+        return RunDirectory.create(path, info, config_yaml, input_files)
     run = RunDirectory.open(path)
     if run.info.plan_hash != plan.hash:
         differences = "\n  ".join(describe_difference(run.info.experiment, experiment))
@@ -134,6 +142,7 @@ def _journal_skips(run: RunDirectory, writer: RunWriter, plan: Plan) -> None:
                 num_images=skip.num_images,
                 output_format=skip.output_format,
                 reason=skip.reason,
+                strength=skip.strength,
             )
         )
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
-from kreabench.backends.accelerations import FEATURES
+from kreabench.backends.accelerations.choose import chosen, missing
+from kreabench.backends.accelerations.features import features_of_phase
+from kreabench.backends.input_images import NORMALISATION
+from kreabench.backends.table import identity_options
 from kreabench.core.ids import stable_hash
 from kreabench.core.sizes import parse_size
 from kreabench.core.specs import (
@@ -30,6 +33,7 @@ from kreabench.limits import (
     reject_output_format,
     reject_size,
     reject_steps,
+    reject_strength,
 )
 
 T = TypeVar("T")
@@ -49,6 +53,7 @@ class Point:
     size: str
     num_images: int
     output_format: OutputFormat
+    strength: float | None = None
 
 
 def build_plan(experiment: ExperimentSpec) -> Plan:
@@ -61,7 +66,8 @@ def build_plan(experiment: ExperimentSpec) -> Plan:
         if is_excluded(point, experiment.axes.exclude):
             excluded += 1
             continue
-        reason = rejection(point)
+        point = replace(point, acceleration=chosen(point.acceleration, point.target, experiment.machine))
+        reason = rejection(point) or missing(point.acceleration.features, point.target, experiment.machine)
         if reason is not None:
             skipped.append(_skipped(point, reason))
             continue
@@ -71,27 +77,39 @@ def build_plan(experiment: ExperimentSpec) -> Plan:
         group[1][point.acceleration.name] = point.acceleration
         group[2].append(setting)
     references = _references(experiment, settings.values())
-    prompt_order = list(experiment.prompts)
-    load_groups = []
-    for load_key, (target, accelerations, members) in groups.items():
-        members = [replace(setting, reference_id=references[setting.id]) for setting in members]
-        load_groups.append(
-            LoadGroup(
-                id=load_key,
-                target=target,
-                accelerations=tuple(accelerations.values()),
-                settings=tuple(members),
-                requests=tuple(_requests(experiment, load_key, members, prompt_order)),
-                warmup=0 if target.hosted else experiment.warmup,
-            )
+    first = [
+        LoadGroup(
+            id=load_key,
+            target=target,
+            accelerations=tuple(accelerations.values()),
+            settings=tuple(replace(setting, reference_id=references[setting.id]) for setting in members),
+            requests=(),
+            warmup=0 if target.hosted else experiment.warmup,
         )
+        for load_key, (target, accelerations, members) in groups.items()
+    ]
+    load_groups = list(_passes(experiment, first))
     return Plan(
         hash=_plan_hash(load_groups),
         groups=tuple(load_groups),
         skipped=tuple(skipped),
         excluded=excluded,
-        settings=tuple(setting for group in load_groups for setting in group.settings),
+        settings=tuple(setting for group in first for setting in group.settings),
     )
+
+
+def _passes(experiment: ExperimentSpec, groups: Sequence[LoadGroup]) -> Iterator[LoadGroup]:
+    """Every load group once a pass, with its requests: A B, then B A, so that a steady drift hits all alike."""
+    for number in range(1, experiment.passes + 1):
+        repeats = range((number - 1) * experiment.repeats, number * experiment.repeats)
+        for group in groups if number % 2 else reversed(groups):
+            prompts = _prompts_of(group.target, experiment.prompts)
+            yield replace(
+                group,
+                id=group.id if number == 1 else f"{group.id}-pass{number}",
+                requests=tuple(_requests(experiment, group.id, group.settings, prompts, repeats)),
+                pass_number=number,
+            )
 
 
 def rejection(point: Point) -> str | None:
@@ -104,6 +122,7 @@ def rejection(point: Point) -> str | None:
         reject_size(target, width, height),
         reject_num_images(target, point.num_images),
         reject_output_format(target, point.output_format),
+        reject_strength(target, point.strength),
         reject_acceleration(target, point.acceleration),
     )
     return next((reason for reason in checks if reason is not None), None)
@@ -119,6 +138,7 @@ def is_excluded(point: Point, patterns: Iterable[Mapping[str, Any]]) -> bool:
         "size": parse_size(point.size),
         "num_images": point.num_images,
         "output_format": point.output_format,
+        "strength": point.strength,
     }
     return any(
         all(values[key] in _accepted(point.target, key, wanted) for key, wanted in pattern.items())
@@ -128,7 +148,7 @@ def is_excluded(point: Point, patterns: Iterable[Mapping[str, Any]]) -> bool:
 
 def _accepted(target: TargetSpec, key: str, wanted: Any) -> list[Any]:
     options = wanted if isinstance(wanted, list | tuple) else [wanted]
-    if key in {"steps", "guidance", "size"}:
+    if key in {"steps", "guidance", "size", "strength"}:
         options = [getattr(target.defaults, key) if option == "default" else option for option in options]
     return [parse_size(option) for option in options] if key == "size" else list(options)
 
@@ -144,8 +164,9 @@ def _points(experiment: ExperimentSpec) -> Iterator[Point]:
             _unique_sizes(defaults.size if value == "default" else value for value in axes.size),
             _unique(axes.num_images),
             _unique(axes.output_format),
+            _strengths(target, axes.strength),
         )
-        for acceleration, steps, guidance, size, num_images, output_format in product:
+        for acceleration, steps, guidance, size, num_images, output_format, strength in product:
             yield Point(
                 target=target,
                 acceleration=acceleration,
@@ -154,7 +175,15 @@ def _points(experiment: ExperimentSpec) -> Iterator[Point]:
                 size=size,
                 num_images=num_images,
                 output_format=output_format,
+                strength=strength,
             )
+
+
+def _strengths(target: TargetSpec, values: Iterable[float | str]) -> list[float | None]:
+    """One point without a strength where the task has none."""
+    if target.task != "image-to-image":
+        return [None]
+    return _unique(target.defaults.strength if value == "default" else float(value) for value in values)
 
 
 def _unique(values: Iterable[T]) -> list[T]:
@@ -174,12 +203,12 @@ def target_identity(target: TargetSpec) -> dict[str, Any]:
         "model": target.model,
         "revision": target.revision,
         "service": asdict(target.service) if target.service else None,
-        "options": target.options,
+        "options": identity_options(target.backend, target.options),
     }
 
 
 def _load_features(acceleration: AccelerationSpec) -> dict[str, dict[str, Any]]:
-    return {name: parameters for name, parameters in acceleration.features.items() if FEATURES[name].phase == "load"}
+    return features_of_phase(acceleration.features, "load")
 
 
 def _setting(point: Point) -> Setting:
@@ -205,6 +234,7 @@ def _setting(point: Point) -> Setting:
             "height": height,
             "num_images": point.num_images,
             "output_format": point.output_format,
+            **({} if point.strength is None else {"strength": point.strength}),
         }
     )
     return Setting(
@@ -220,6 +250,7 @@ def _setting(point: Point) -> Setting:
         output_format=point.output_format,
         load_key=load_key,
         reference_id=None,
+        strength=point.strength,
     )
 
 
@@ -233,6 +264,7 @@ def _skipped(point: Point, reason: str) -> SkippedSetting:
         num_images=point.num_images,
         output_format=point.output_format,
         reason=reason,
+        strength=point.strength,
     )
 
 
@@ -269,18 +301,30 @@ def _family(setting: Setting) -> tuple[Any, ...]:
         setting.height,
         setting.num_images,
         setting.output_format,
+        setting.strength,
     )
 
 
+def _prompts_of(target: TargetSpec, prompts: Sequence[Prompt]) -> list[Prompt]:
+    """As the target sees them: text-to-image draws from the text alone, whatever pictures stand beside it."""
+    if target.task != "text-to-image":
+        return list(prompts)
+    return [replace(prompt, images=()) if prompt.images else prompt for prompt in prompts]
+
+
 def _requests(
-    experiment: ExperimentSpec, load_key: str, settings: list[Setting], prompts: list[Prompt]
+    experiment: ExperimentSpec,
+    load_key: str,
+    settings: Sequence[Setting],
+    prompts: Sequence[Prompt],
+    repeats: Iterable[int],
 ) -> Iterator[Request]:
     """Interleaved by prompt: every setting draws a prompt before the next prompt begins, in a seeded random order.
 
     The order is a sort by hash, so it is the same on every Python version, and adding a setting or prompt moves no
     other one past its neighbours.
     """
-    for repeat in range(experiment.repeats):
+    for repeat in repeats:
         for prompt in sorted(prompts, key=lambda prompt: _order(experiment, load_key, repeat, prompt.id)):
             for seed in experiment.seeds:
                 within = sorted(
@@ -294,6 +338,7 @@ def _requests(
                         prompt=prompt.text,
                         seed=seed,
                         repeat=repeat,
+                        images=prompt.images,
                     )
 
 
@@ -302,7 +347,10 @@ def _order(experiment: ExperimentSpec, *parts: object) -> bytes:
 
 
 def _request_id(setting_id: str, prompt: Prompt, seed: int, repeat: int) -> str:
-    text = "\0".join((str(IDENTITY_VERSION), setting_id, prompt.id, prompt.text, str(seed), str(repeat)))
+    parts = [str(IDENTITY_VERSION), setting_id, prompt.id, prompt.text, str(seed), str(repeat)]
+    if prompt.images:
+        parts += [NORMALISATION, *(image.sha256 for image in prompt.images)]
+    text = "\0".join(parts)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -325,13 +373,17 @@ def describe_difference(old: ExperimentSpec, new: ExperimentSpec) -> tuple[str, 
         "setting", {s.id: s.label for s in old_plan.settings}, {s.id: s.label for s in new_plan.settings}
     )
     lines += _set_difference(
-        "prompt", {f"{p.id}\0{p.text}": p.id for p in old.prompts}, {f"{p.id}\0{p.text}": p.id for p in new.prompts}
+        "prompt", {_prompt_key(p): p.id for p in old.prompts}, {_prompt_key(p): p.id for p in new.prompts}
     )
-    for name in ("seeds", "repeats", "warmup", "order_seed", "reference"):
+    for name in ("seeds", "repeats", "passes", "warmup", "order_seed", "reference"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             lines.append(f"{name}: was {_plain(before)}, now {_plain(after)}")
     return tuple(lines) or ("the order of settings or prompts",)
+
+
+def _prompt_key(prompt: Prompt) -> str:
+    return "\0".join((prompt.id, prompt.text, *(image.sha256 for image in prompt.images)))
 
 
 def _plain(value: Any) -> str:

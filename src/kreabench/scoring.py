@@ -85,6 +85,10 @@ class _Opened:
     def needs_reference(self) -> bool:
         return METRICS[self.spec.kind].needs_reference
 
+    def obstacle(self, picture: Picture) -> str:
+        """Why the metric does not apply to `picture`; empty where it does."""
+        return picture.obstacle(needs_reference=self.needs_reference, needs_prompt=METRICS[self.spec.kind].needs_prompt)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Held:
@@ -126,7 +130,9 @@ def score_run(
         return ScoringSummary(metrics=tuple(MetricCounts(metric=spec.name) for spec in metrics), problems=())
     held = _held(run, {spec.name for spec in metrics})
     with ExitStack() as stack:
-        opened = [_open(spec, held, stack) for spec in metrics]
+        # A model need not be loaded, or be there at all, to say that it has nothing to look at.
+        applies = any(not picture.obstacle(needs_reference=False) for picture in pictures)
+        opened = [_open(spec, held, stack) if applies else _unopened(spec, held) for spec in metrics]
         tasks = [_Task(picture=picture, metrics=_missing(picture, opened, held, again=again)) for picture in pictures]
         tally = Counter((one.name, "reused") for one in opened for task in tasks if one.name not in task.metrics)
         total = sum(len(task.metrics) for task in tasks)
@@ -184,6 +190,11 @@ def _open(spec: MetricSpec, held: _Held, stack: ExitStack) -> _Opened:
             identity=stable_hash({"kind": spec.kind, "identity": identity}),
             untrained=bool(identity.get("untrained", False)),
         )
+    return _unopened(spec, held, problems)
+
+
+def _unopened(spec: MetricSpec, held: _Held, problems: tuple[Problem, ...] = ()) -> _Opened:
+    """A metric that scores nothing: it could not be opened, or has nothing to look at."""
     # What it was last run with, because failures under another identity would void the scores that are held.
     asked = stable_hash({"kind": spec.kind, "options": spec.options})
     return _Opened(spec=spec, metric=None, identity=held.last_identity.get(spec.name, asked), problems=problems)
@@ -199,7 +210,7 @@ def _missing(picture: Picture, opened: Sequence[_Opened], held: _Held, *, again:
     return frozenset(
         one.name
         for one in opened
-        if (again and one.metric is not None)
+        if (again and not one.problems)
         or not _applies(held.records.get((picture.request_id, picture.image.index, one.name)), picture, one)
     )
 
@@ -210,7 +221,7 @@ def _applies(record: ScoreRecord | None, picture: Picture, one: _Opened) -> bool
         return False
     if record.image_sha256 != picture.image.sha256 or record.reference_sha256 != _reference_sha256(picture, one):
         return False
-    obstacle = picture.obstacle(needs_reference=one.needs_reference)
+    obstacle = one.obstacle(picture)
     return not obstacle or record.reason == obstacle
 
 
@@ -265,10 +276,10 @@ class _Decoder:
 
 def _prepare(picture: Picture, one: _Opened, decoder: _Decoder) -> ScoreItem | Score:
     """What the metric is to look at, or the outcome where there is nothing to look at."""
-    if one.metric is None:
+    if one.metric is None and one.problems:
         reason = f"the metric could not be opened: {'; '.join(map(str, one.problems))}"
         return Score(status="failed", value=None, reason=reason)
-    obstacle = picture.obstacle(needs_reference=one.needs_reference)
+    obstacle = one.obstacle(picture)
     if obstacle:
         return Score(status="not_applicable", value=None, reason=obstacle)
     image = decoder.read(picture.image)

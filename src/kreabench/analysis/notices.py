@@ -21,4 +21,11 @@ def notice(targets: Iterable[TargetSpec]) -> str | None:
         )
         if applies
     ]
-    return f"{', '.join(said)}: numbers show the tool, not the model" if said else None
+    sentences = [f"{', '.join(said)}: numbers show the tool, not the model"] if said else []
+    names = ", ".join(dict.fromkeys(target.name for target in chosen if target.random_weights))
+    if names:
+        sentences.append(
+            f"random weights in {names}: times, memory and energy are those of the model's sizes, but not how often a "
+            "cache skips work; pictures mean nothing, so they have no scores"
+        )
+    return ". ".join(sentences) or None

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kreabench.analysis.device import DeviceSummary, summarise_device
 from kreabench.analysis.estimates import Estimate, latency_quantile, median, prompt_mean
 from kreabench.core.specs import MetricSpec, Plan, Setting
 
@@ -109,6 +110,8 @@ class SettingSummary:
     cost: CostSummary
     metrics: tuple[MetricSummary, ...]
     """In the order of the metrics asked for."""
+    device: DeviceSummary | None = None
+    """None where nothing but time and host memory was measured."""
 
     @property
     def is_reference(self) -> bool:
@@ -164,6 +167,7 @@ def _summarise_one(
         memory=_memory(delivered),
         cost=_cost(samples, delivered, images),
         metrics=tuple(_metric(images, spec) for spec in metrics),
+        device=summarise_device(delivered, timed),
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from kreabench.core.errors import Problem
-from kreabench.core.records import HostedCall, Memory, Timings
+from kreabench.core.records import DeviceState, HostedCall, Memory, Timings, Work
 from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
 
 
@@ -30,6 +31,11 @@ class Generation:
     memory: Memory | None
     steps_run: int | None
     hosted: HostedCall | None
+    device: DeviceState | None = None
+    work: Work | None = None
+    flags: tuple[str, ...] = ()
+    """As in the sample's record."""
+    safety_check_s: float | None = None
 
 
 class Backend(Protocol):
@@ -40,12 +46,20 @@ class Backend(Protocol):
         """What this machine lacks for the target (weights, key, device, package). Cheap; loads and sends nothing."""
 
     def open(
-        self, target: TargetSpec, accelerations: Sequence[AccelerationSpec], settings: Sequence[Setting]
+        self,
+        target: TargetSpec,
+        accelerations: Sequence[AccelerationSpec],
+        settings: Sequence[Setting],
+        *,
+        inputs: Path | None = None,
     ) -> dict[str, Any]:
         """Load, and return the identity: model, revision, device, dtype, versions (JSON values, no secret, no path).
 
         All `accelerations` belong to one load group: they differ only in what can be switched between calls.
-        Raises GenerationError (stage `load`).
+        `inputs` is the folder with the input pictures of the requests to come, each under its `file_name`; None
+        where there are none. A back end that calibrated its device adds `calibration`, the fields of
+        `records.Calibration`, which is no part of the identity: the worker takes it out. Raises GenerationError
+        (stage `load`).
         """
 
     def generate(self, setting: Setting, request: Request) -> Generation:

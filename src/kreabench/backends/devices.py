@@ -13,6 +13,9 @@ from kreabench.core.errors import GenerationError
 
 DEVICE_NAMES = "auto, cpu, cuda or cuda:N"
 
+Peaks = tuple[int | None, int | None]
+"""Allocated and reserved bytes; None where there is no allocator that counts."""
+
 
 class Device(Protocol):
     """What the stage clock and the memory record need of a device."""
@@ -21,6 +24,8 @@ class Device(Protocol):
     """As torch spells it."""
     model: str
     """Of the processor or GPU, for people and for comparing runs."""
+    uuid: str | None
+    """By which the driver knows a GPU; None for the processor."""
 
     def synchronize(self) -> None:
         """Wait until all work sent to the device is done."""
@@ -34,8 +39,11 @@ class Device(Protocol):
     def reset_peaks(self) -> None:
         """Begin a new peak."""
 
-    def peaks(self) -> tuple[int | None, int | None]:
+    def peaks(self) -> Peaks:
         """Peak allocated and reserved bytes of torch's allocator; None where there is no such allocator."""
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes that a new allocation could take now, and bytes in all."""
 
     def release(self) -> None:
         """Give unused memory back."""
@@ -45,6 +53,7 @@ class HostDevice:
     """The processor: work is done when the call returns, so the clock is enough."""
 
     name = "cpu"
+    uuid: str | None = None
 
     def __init__(self) -> None:
         self.model = _processor_model()
@@ -63,9 +72,16 @@ class HostDevice:
     def reset_peaks(self) -> None:
         """torch counts no peaks on the host."""
 
-    def peaks(self) -> tuple[int | None, int | None]:
+    def peaks(self) -> Peaks:
         """None, not 0: nobody looked."""
         return None, None
+
+    def memory(self) -> tuple[int, int]:
+        """Of the machine, without swap."""
+        import psutil
+
+        memory = psutil.virtual_memory()
+        return memory.available, memory.total
 
     def release(self) -> None:
         """The host's allocator frees by itself."""
@@ -79,6 +95,7 @@ class CudaDevice:
 
         self.name = f"cuda:{index}"
         self.model = torch.cuda.get_device_name(index)
+        self.uuid: str | None = str(torch.cuda.get_device_properties(index).uuid)
         self._cuda: Any = torch.cuda
 
     def synchronize(self) -> None:
@@ -99,9 +116,16 @@ class CudaDevice:
         """Peaks start at what is allocated now: the loaded weights."""
         self._cuda.reset_peak_memory_stats(self.name)
 
-    def peaks(self) -> tuple[int | None, int | None]:
-        """Allocated and reserved."""
-        return self._cuda.max_memory_allocated(self.name), self._cuda.max_memory_reserved(self.name)
+    def peaks(self) -> Peaks:
+        """Allocated and reserved, as `max_memory_allocated` and `max_memory_reserved` but in one quick look."""
+        stats = self._cuda.memory_stats_as_nested_dict(self.name)
+        return stats["allocated_bytes"]["all"]["peak"], stats["reserved_bytes"]["all"]["peak"]
+
+    def memory(self) -> tuple[int, int]:
+        """As the driver says, other processes counted; what torch keeps but does not use is free to it."""
+        free, total = self._cuda.mem_get_info(self.name)
+        kept = self._cuda.memory_reserved(self.name) - self._cuda.memory_allocated(self.name)
+        return free + kept, total
 
     def release(self) -> None:
         """Return cached blocks to the driver."""

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kreabench.backends.base import GeneratedImage, Generation
+from kreabench.backends.input_images import read_input
 from kreabench.backends.options import FakeOptions
 from kreabench.core.errors import GenerationError, Problem
 from kreabench.core.records import FAILURE_TYPES, Memory, Timings
@@ -74,6 +75,7 @@ class FakeBackend:
     def __init__(self) -> None:
         self._options = FakeOptions()
         self._faults: tuple[Fault, ...] = ()
+        self._inputs: Path | None = None
 
     @staticmethod
     def check(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> tuple[Problem, ...]:
@@ -90,13 +92,19 @@ class FakeBackend:
         return tuple(problems)
 
     def open(
-        self, target: TargetSpec, accelerations: Sequence[AccelerationSpec], settings: Sequence[Setting]
+        self,
+        target: TargetSpec,
+        accelerations: Sequence[AccelerationSpec],
+        settings: Sequence[Setting],
+        *,
+        inputs: Path | None = None,
     ) -> dict[str, Any]:
         """Take `load_s`, and go wrong where asked to. Raises GenerationError."""
         problems = self.check(target, accelerations)
         if problems:
             raise GenerationError("; ".join(map(str, problems)), type="load_failed", stage="load")
         self._options = FakeOptions(**target.options)
+        self._inputs = inputs
         self._faults = tuple(Fault(**fault) for fault in self._options.faults)
         time.sleep(self._options.load_s)
         fault = self._next_fault(load=True)
@@ -115,10 +123,13 @@ class FakeBackend:
         if fault is not None and fault.kind != "bad_image":
             _go_wrong(fault, stage="denoise")
         latency = self._options.latency_s
+        steps = setting.steps_to_run
         marks = [time.perf_counter()]
-        for seconds in (0.1 * latency, *[0.8 * latency / setting.steps] * setting.steps):
+        for seconds in (0.1 * latency, *[0.8 * latency / steps] * steps):
             time.sleep(seconds)
             marks.append(time.perf_counter())
+        for image in request.images:
+            read_input(self._inputs or Path(), image)
         pictures = [draw(setting, request, index) for index in range(setting.num_images)]
         time.sleep(0.1 * latency)
         ended = time.perf_counter()
@@ -132,7 +143,7 @@ class FakeBackend:
             ),
             timings=_timings(marks, ended),
             memory=Memory(peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
-            steps_run=setting.steps,
+            steps_run=steps,
             hosted=None,
         )
 
@@ -167,8 +178,9 @@ def draw(setting: Setting, request: Request, index: int) -> Image:
     """Picture `index` of a request: a pattern of prompt and seed, from which few steps stray further than many."""
     import PIL.Image
 
-    subject = _pattern(f"{request.prompt}\n{request.seed + index}", setting)
-    stray = _pattern(f"{setting.id}\n{request.prompt}\n{request.seed + index}", setting)
+    asked = "\n".join((request.prompt, *(image.sha256 for image in request.images), str(request.seed + index)))
+    subject = _pattern(asked, setting)
+    stray = _pattern(f"{setting.id}\n{asked}", setting)
     return PIL.Image.blend(subject, stray, 1.0 / (1.0 + setting.steps))
 
 

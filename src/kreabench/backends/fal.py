@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -52,7 +53,12 @@ class FalBackend:
         )
 
     def open(
-        self, target: TargetSpec, accelerations: Sequence[AccelerationSpec], settings: Sequence[Setting]
+        self,
+        target: TargetSpec,
+        accelerations: Sequence[AccelerationSpec],
+        settings: Sequence[Setting],
+        *,
+        inputs: Path | None = None,
     ) -> dict[str, Any]:
         """Make the client. No connection is opened: that is part of the first request, and the identity says so."""
         from kreabench.backends.fal_calls import FalCalls

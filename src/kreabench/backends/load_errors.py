@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from kreabench.backends.devices import Device
 from kreabench.backends.mini import is_builtin
 from kreabench.backends.model_files import download_remedy, is_hub_id
 from kreabench.core.errors import EnvironmentProblem, GenerationError
@@ -32,6 +33,15 @@ def out_of_memory(error: BaseException, stage: str) -> GenerationError:
     """The typed failure; fatal, because what a failed call still holds cannot be told from here."""
     text = str(error).partition("\n")[0] or type(error).__name__
     return GenerationError(text, type="out_of_memory", stage=stage, remedy=OUT_OF_MEMORY_REMEDY, fatal=True)
+
+
+def with_peak(error: GenerationError, device: Device | None) -> GenerationError:
+    """`error` itself, which says what was reached on the device where memory ran out."""
+    peak = device.peaks()[0] if device is not None and error.type == "out_of_memory" else None
+    if peak:
+        error.peak_allocated_bytes = peak
+        error.message += f" (torch had allocated {peak / 2**30:.2f} GiB at its peak)"
+    return error
 
 
 def load_failure(error: Exception, target: TargetSpec) -> GenerationError:

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kreabench.backends.accelerations import (
+from kreabench.backends.accelerations.apply import AppliedFeatures
+from kreabench.backends.accelerations.caches import Schedule
+from kreabench.backends.accelerations.checks import check_features
+from kreabench.backends.accelerations.features import (
     Features,
-    apply_load_features,
-    call_features,
-    check_features,
     features_of_phase,
+    is_offloaded,
 )
+from kreabench.backends.accelerations.lora_source import lora_problem
 from kreabench.backends.base import GeneratedImage, Generation
+from kreabench.backends.calibration import calibrate
 from kreabench.backends.devices import DEVICE_NAMES, Device, choose_device, is_device_name
 from kreabench.backends.encoding import encode_picture
-from kreabench.backends.load_errors import is_out_of_memory, load_failure, out_of_memory
-from kreabench.backends.memory import PeakRss
-from kreabench.backends.mini import is_builtin, resolve_model
-from kreabench.backends.mini_recipe import REVISION
-from kreabench.backends.model_files import is_hub_id, model_problem, pipeline_problem, weights_sha256
+from kreabench.backends.input_images import read_input
+from kreabench.backends.load_errors import is_out_of_memory, load_failure, out_of_memory, with_peak
+from kreabench.backends.loading import find_source, identity, load_pipeline, predict_memory
+from kreabench.backends.measuring import Measuring
+from kreabench.backends.memory_prediction import require
+from kreabench.backends.model_files import model_problem
 from kreabench.backends.options import DiffusersOptions
-from kreabench.backends.quiet import no_progress_bars
+from kreabench.backends.redux_model import load_prior, redux_option_problem
+from kreabench.backends.safety import SafetyChecker, open_safety_checker, safety_problems
 from kreabench.backends.staging import StageClock
+from kreabench.backends.tasks import Drawer, make_drawer
+from kreabench.backends.transformer_source import transformer_problem
+from kreabench.backends.work import BlockRuns
 from kreabench.core.errors import EnvironmentProblem, GenerationError, Problem
-from kreabench.core.records import Memory
 from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
 
-TASKS = ("text-to-image",)
 MAX_SEQUENCE_LENGTH = 512
 """The most T5 tokens that FLUX.1's pipelines take."""
 
@@ -40,11 +45,21 @@ MAX_SEQUENCE_LENGTH = 512
 class _Loaded:
     """What lasts from `open` to `close`."""
 
-    pipeline: Any
+    drawer: Drawer
     device: Device
+    measuring: Measuring
     options: DiffusersOptions
     features: Mapping[str, Features]
     """Acceleration name → all its features."""
+    applied: AppliedFeatures
+    inputs: Path
+    """Where input pictures lie."""
+    safety: SafetyChecker | None
+
+    @property
+    def pipeline(self) -> Any:
+        """What features act on."""
+        return self.drawer.pipeline
 
 
 class DiffusersBackend:
@@ -53,36 +68,78 @@ class DiffusersBackend:
     def __init__(self) -> None:
         self._loaded: _Loaded | None = None
         self._threads_before: int | None = None
-        self._rss = PeakRss()
+        self._called: set[str] = set()
+        """Settings that were drawn before; a first call may compile."""
 
     @staticmethod
     def check(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> tuple[Problem, ...]:
         """Model, options and features, as far as can be seen without torch and without the network."""
-        problems = [model_problem(target), *_option_problems(target)]
+        redux = redux_option_problem(target, DiffusersOptions(**target.options))
+        problems = [*_model_problems(target), *([redux] if redux else []), *_option_problems(target)]
+        problems += safety_problems(target)
         for acceleration in accelerations:
             problems += _feature_problems(acceleration)
-        return tuple(problem for problem in problems if problem is not None)
+        return tuple(problems)
 
     def open(
-        self, target: TargetSpec, accelerations: Sequence[AccelerationSpec], settings: Sequence[Setting]
+        self,
+        target: TargetSpec,
+        accelerations: Sequence[AccelerationSpec],
+        settings: Sequence[Setting],
+        *,
+        inputs: Path | None = None,
     ) -> dict[str, Any]:
         """Load onto the device, put the load features on, and return the identity. Raises GenerationError."""
+        device: Device | None = None
         try:
             options = DiffusersOptions(**target.options)
             load_features = _shared_load_features(accelerations)
             self._set_threads(options.torch_threads)
             device = choose_device(options.device)
-            folder = _fetch(target)
-            pipeline = _load_pipeline(folder, options, device)
-            apply_load_features(pipeline, load_features)
-            identity = _identity(target, folder, pipeline, options, device)
+            calibration = calibrate(device, options.dtype)
+            source = find_source(target, options)
+            predicted = predict_memory(source, options, target.task, settings)
+            if predicted is not None:
+                require(predicted, device.memory(), device.name, tuple(load_features))
+            on_host = is_offloaded(load_features)
+            pipeline = load_pipeline(target, source, options, device, on_host=on_host)
+            prior, redux = load_prior(target, options, pipeline, device) if target.task == "redux" else (None, None)
+            drawer = make_drawer(target.task, pipeline, prior)
+            pipeline = drawer.pipeline
+            applied = AppliedFeatures(pipeline, load_features)
+            applied.put_on(device.name)
+            loaded = identity(target, source, pipeline, options, device)
+            memory = None if predicted is None else predicted.identity()
+            safety = open_safety_checker(target)
         except GenerationError:
             raise
         except Exception as error:
-            raise load_failure(error, target) from error
+            raise with_peak(load_failure(error, target), device) from error
         features = {acceleration.name: acceleration.features for acceleration in accelerations}
-        self._loaded = _Loaded(pipeline=pipeline, device=device, options=options, features=features)
-        return {**identity, "features": load_features}
+        others = {} if prior is None else prior.components
+        parts = {**pipeline.components, **{name: part for name, part in others.items() if part is not None}}
+        self._loaded = _Loaded(
+            drawer=drawer,
+            device=device,
+            measuring=Measuring(device, options, calibration, parts),
+            options=options,
+            features=features,
+            applied=applied,
+            inputs=inputs or Path(),
+            safety=safety,
+        )
+        if safety is not None:
+            loaded["safety_checker"] = safety.identity
+        if redux is not None:
+            loaded["redux"] = redux
+        return {
+            **loaded,
+            "features": load_features,
+            "features_found": applied.account,
+            "left_out": {some.name: list(some.left_out) for some in accelerations if some.left_out},
+            "predicted_memory": memory,
+            "calibration": asdict(calibration),
+        }
 
     def generate(self, setting: Setting, request: Request) -> Generation:
         """Image k is drawn from seed + k on the CPU, so that it depends neither on its neighbours nor on the device.
@@ -94,28 +151,53 @@ class DiffusersBackend:
         pipeline, device = self._loaded.pipeline, self._loaded.device
         _check_size(setting, pipeline)
         clock = StageClock(device)
-        arguments = self._arguments(self._loaded, setting, request, clock)
+        pictures = [read_input(self._loaded.inputs, image) for image in request.images]
+        drawer = self._loaded.drawer
+        arguments = {
+            **self._arguments(self._loaded, setting, request, clock),
+            **drawer.inputs(setting, pictures),
+        }
+        features, measuring = self._loaded.features[setting.acceleration], self._loaded.measuring
+        schedule = Schedule(steps=setting.steps, steps_to_run=setting.steps_to_run)
         try:
-            with call_features(pipeline, self._loaded.features[setting.acceleration]), clock.watching(pipeline):
-                device.reset_peaks()
-                self._rss.reset()
-                pictures = clock.run(lambda: pipeline(**arguments)).images
-                memory = self._memory(device)
+            with (
+                self._loaded.applied.for_call(features, schedule) as call,
+                clock.watching(pipeline, drawer.encodes_image),
+                measuring.around_call(),
+            ):
+                drawn = clock.run(lambda: drawer.draw(arguments)).images
         except Exception as error:
             if is_out_of_memory(error):
-                raise out_of_memory(error, clock.stage) from error
+                raise with_peak(out_of_memory(error, clock.stage), device) from error
             raise
+        ran = call.forwards(clock.steps_run)
+        blocks = BlockRuns(
+            double=ran.double_blocks,
+            single=ran.single_blocks,
+            double_attentions=ran.double_attentions,
+            single_attentions=ran.single_attentions,
+        )
+        measured = measuring.result(setting, request, clock, features, blocks=blocks)
+        first = setting.id not in self._called
+        self._called.add(setting.id)
+        verdict = None if self._loaded.safety is None else self._loaded.safety.look(drawn)
         return Generation(
             images=tuple(
                 GeneratedImage(
-                    content=encode_picture(picture, setting.output_format), seed=request.seed + index, nsfw=None
+                    content=encode_picture(picture, setting.output_format),
+                    seed=request.seed + index,
+                    nsfw=None if verdict is None else verdict.flagged[index],
                 )
-                for index, picture in enumerate(pictures)
+                for index, picture in enumerate(drawn)
             ),
             timings=clock.timings(),
-            memory=memory,
+            memory=measured.memory,
             steps_run=clock.steps_run,
             hosted=None,
+            safety_check_s=None if verdict is None else verdict.seconds,
+            device=measured.device,
+            work=measured.work,
+            flags=(*measured.flags, *call.flags(clock.steps_run, first=first)),
         )
 
     def close(self) -> None:
@@ -123,6 +205,7 @@ class DiffusersBackend:
         loaded, self._loaded = self._loaded, None
         if loaded is not None:
             device = loaded.device
+            loaded.applied.close()
             del loaded
             gc.collect()  # pipelines hold reference cycles
             device.release()
@@ -138,10 +221,6 @@ class DiffusersBackend:
             if self._threads_before is None:
                 self._threads_before = torch.get_num_threads()
             torch.set_num_threads(count)
-
-    def _memory(self, device: Device) -> Memory:
-        allocated, reserved = device.peaks()
-        return Memory(peak_rss_bytes=self._rss.bytes(), peak_allocated_bytes=allocated, peak_reserved_bytes=reserved)
 
     @staticmethod
     def _arguments(loaded: _Loaded, setting: Setting, request: Request, clock: StageClock) -> dict[str, Any]:
@@ -165,14 +244,28 @@ class DiffusersBackend:
 
 def _feature_problems(acceleration: AccelerationSpec) -> list[Problem]:
     key, found = f"acceleration.{acceleration.name}.features", repr(acceleration.features)
-    return [Problem(key=key, found=found, expected=message) for message in check_features(acceleration.features)]
+    problems = [Problem(key=key, found=found, expected=message) for message in check_features(acceleration.features)]
+    if "lora" in acceleration.features and not problems:
+        lora = lora_problem(f"{key}.lora.path", acceleration.features["lora"])
+        problems += [] if lora is None else [lora]
+    return problems
+
+
+def _model_problems(target: TargetSpec) -> list[Problem]:
+    """Random weights come from no model, whatever is named."""
+    options, key = DiffusersOptions(**target.options), f"target.{target.name}.options.transformer"
+    if options.weights == "random":
+        expected = "null: with random weights there is nothing to replace"
+        return [Problem(key=key, found=options.transformer, expected=expected)] if options.transformer else []
+    problems = [model_problem(target)]
+    if options.transformer is not None:
+        problems.append(transformer_problem(key, options.transformer, options.transformer_revision))
+    return [problem for problem in problems if problem is not None]
 
 
 def _option_problems(target: TargetSpec) -> list[Problem]:
     options, key = DiffusersOptions(**target.options), f"target.{target.name}"
     problems = []
-    if target.task not in TASKS:
-        problems.append(Problem(key=f"{key}.task", found=target.task, expected=" or ".join(TASKS)))
     if not is_device_name(options.device):
         problems.append(Problem(key=f"{key}.options.device", found=repr(options.device), expected=DEVICE_NAMES))
     if not 1 <= options.max_sequence_length <= MAX_SEQUENCE_LENGTH:
@@ -195,70 +288,6 @@ def _shared_load_features(accelerations: Sequence[AccelerationSpec]) -> dict[str
         expected = "accelerations that differ only in features switched between calls"
         raise EnvironmentProblem([Problem(key="acceleration", found=names, expected=expected)])
     return each[0] if each else {}
-
-
-def _fetch(target: TargetSpec) -> Path:
-    """The folder that holds the whole pipeline: built, given, or in the Hub's cache (downloaded now if need be)."""
-    if not is_hub_id(target.model):
-        folder = Path(resolve_model(target.model)).expanduser()
-    else:
-        from diffusers import FluxPipeline
-
-        with no_progress_bars():
-            folder = Path(FluxPipeline.download(target.model, revision=target.revision, use_safetensors=True))
-    problem = pipeline_problem(f"target.{target.name}.model", target.model, folder, "")
-    if problem is not None:
-        raise EnvironmentProblem([problem])
-    return folder
-
-
-def _load_pipeline(folder: Path, options: DiffusersOptions, device: Device) -> Any:
-    """Only safetensors are read: other formats can carry code."""
-    import torch
-    from diffusers import FluxPipeline
-
-    with no_progress_bars():
-        pipeline = FluxPipeline.from_pretrained(
-            str(folder), dtype=getattr(torch, options.dtype), local_files_only=True, use_safetensors=True
-        )
-    pipeline.to(device.name)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def _identity(
-    target: TargetSpec, folder: Path, pipeline: Any, options: DiffusersOptions, device: Device
-) -> dict[str, Any]:
-    """What has to be equal for two runs to be of the same model on the same machine. No path, no name of a host."""
-    import torch
-
-    modules = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
-    return {
-        "model": target.model if is_builtin(target.model) or is_hub_id(target.model) else folder.resolve().name,
-        "revision": _revision(target, folder),
-        "weights_sha256": weights_sha256(folder),
-        "pipeline": type(pipeline).__name__,
-        "parameters": {
-            name: sum(parameter.numel() for parameter in module.parameters()) for name, module in modules.items()
-        },
-        "device": device.name,
-        "device_model": device.model,
-        "dtype": options.dtype,
-        "max_sequence_length": options.max_sequence_length,
-        "torch_threads": torch.get_num_threads(),
-        "versions": {
-            **{name: version(name) for name in ("torch", "diffusers", "transformers")},
-            "cuda": torch.version.cuda,
-        },
-    }
-
-
-def _revision(target: TargetSpec, folder: Path) -> str | None:
-    """The Hub's commit, the miniature's recipe, or None for a folder, which has only its `weights_sha256`."""
-    if is_builtin(target.model):
-        return REVISION
-    in_hub_cache = is_hub_id(target.model) and folder.parent.name == "snapshots"
-    return folder.name if in_hub_cache else None
 
 
 def _check_size(setting: Setting, pipeline: Any) -> None:

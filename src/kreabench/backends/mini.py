@@ -1,4 +1,6 @@
-"""`builtin:mini`: a tiny FLUX with random weights, built once, kept in the cache and loaded like any other model.
+"""`builtin:mini` and `builtin:mini-redux`: a tiny FLUX and what Redux adds to it, with random weights.
+
+Built once, kept in the cache and loaded like any other model.
 
 It takes the real code path of FLUX.1 through diffusers on any machine, offline. Its pictures say nothing about any
 real model, so targets that use it call themselves untrained.
@@ -12,19 +14,23 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from kreabench.backends import mini_recipe
+from kreabench.backends import mini_recipe, mini_redux_recipe
 from kreabench.core.cache import cache_folder
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import stable_hash
 from kreabench.core.registry import suggest
 
 PREFIX = "builtin:"
-MODELS = ("mini",)
+PIPELINES = ("mini",)
+"""Whole text-to-image pipelines: what a target may have as its model."""
+REDUX_MODELS = ("mini-redux",)
+"""What a target may have as its `options.redux_model`."""
 _FORMAT = 1
 _MANIFEST = "manifest.json"
 
@@ -34,11 +40,16 @@ def is_builtin(model: str) -> bool:
     return model.startswith(PREFIX)
 
 
-def builtin_problem(model: str) -> Problem | None:
+def builtin_problem(model: str, among: Sequence[str] = PIPELINES) -> Problem | None:
     """What is wrong with the name of a built-in `model`, if anything."""
-    if model.removeprefix(PREFIX) in MODELS:
+    if model.removeprefix(PREFIX) in among:
         return None
-    return Problem(key="model", found=repr(model), expected=suggest(model, (PREFIX + name for name in MODELS)))
+    return Problem(key="model", found=repr(model), expected=suggest(model, (PREFIX + name for name in among)))
+
+
+def builtin_revision(model: str) -> str:
+    """Identity of the weights of a built-in `model`."""
+    return str(_recipe(model.removeprefix(PREFIX)).REVISION)
 
 
 def resolve_model(model: str, *, environ: Mapping[str, str] | None = None) -> str:
@@ -48,25 +59,31 @@ def resolve_model(model: str, *, environ: Mapping[str, str] | None = None) -> st
     """
     if not is_builtin(model):
         return model
-    problem = builtin_problem(model)
+    problem = builtin_problem(model, (*PIPELINES, *REDUX_MODELS))
     if problem is not None:
         raise EnvironmentProblem([problem])
-    return str(mini_folder(cache_folder(os.environ if environ is None else environ)))
+    name, cache = model.removeprefix(PREFIX), cache_folder(os.environ if environ is None else environ)
+    return str(mini_folder(cache, name=name, build=_recipe(name).build))
 
 
-def mini_folder(cache: Path, *, build: Callable[[Path], None] = mini_recipe.build) -> Path:
+def _recipe(name: str) -> Any:
+    return mini_redux_recipe if name in REDUX_MODELS else mini_recipe
+
+
+def mini_folder(cache: Path, *, name: str = "mini", build: Callable[[Path], None] = mini_recipe.build) -> Path:
     """The miniature's folder under `cache`: whole, checked against its manifest, rebuilt if it was damaged.
 
     Safe with several builders at once. Raises EnvironmentProblem when `cache` cannot be written.
     """
-    folder = cache / f"mini-flux-{_digest()}"
+    recipe = _recipe(name)
+    folder = cache / f"{'mini-flux' if name == 'mini' else name}-{_digest(recipe.REVISION)}"
     try:
         if is_intact(folder):
             return folder
         cache.mkdir(parents=True, exist_ok=True)
         with _locked(cache / f"{folder.name}.lock"):
             if not is_intact(folder):  # another process may have built it while this one waited
-                _rebuild(folder, build)
+                _rebuild(folder, build, recipe.REVISION)
     except OSError as error:
         raise EnvironmentProblem(
             [
@@ -90,13 +107,13 @@ def is_intact(folder: Path) -> bool:
         return False
 
 
-def _digest() -> str:
+def _digest(revision: str) -> str:
     """Of the recipe and of the libraries that write its files: another version may write another format."""
     versions = [version(name) for name in ("diffusers", "transformers")]
-    return stable_hash([_FORMAT, mini_recipe.REVISION, versions])
+    return stable_hash([_FORMAT, revision, versions])
 
 
-def _rebuild(folder: Path, build: Callable[[Path], None]) -> None:
+def _rebuild(folder: Path, build: Callable[[Path], None], revision: str) -> None:
     """Build beside `folder` and swap it in. The caller holds the lock."""
     for stale in folder.parent.glob(f"{folder.name}.tmp-*"):  # of builders that were killed
         shutil.rmtree(stale)
@@ -106,7 +123,7 @@ def _rebuild(folder: Path, build: Callable[[Path], None]) -> None:
         fresh.mkdir()
         build(fresh)
         names = sorted(path.relative_to(fresh).as_posix() for path in fresh.rglob("*") if path.is_file())
-        manifest = {"recipe": mini_recipe.REVISION, "files": {name: _sha256(fresh / name) for name in names}}
+        manifest = {"recipe": revision, "files": {name: _sha256(fresh / name) for name in names}}
         (fresh / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         if folder.exists():
             folder.rename(scratch / "damaged")

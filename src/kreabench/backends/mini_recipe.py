@@ -12,11 +12,10 @@ from __future__ import annotations
 import hashlib
 import math
 from fnmatch import fnmatchcase
-from itertools import product
 from pathlib import Path
-from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
+from kreabench.backends.offline_tokenizers import clip_tokenizer, t5_tokenizer
 from kreabench.core.ids import stable_hash
 
 if TYPE_CHECKING:
@@ -89,7 +88,6 @@ RECIPE: dict[str, Any] = {
 REVISION = stable_hash(RECIPE)
 """Identity of the miniature's weights, as a commit is of a published model's."""
 
-_LETTER_PAIRS = tuple(product(ascii_lowercase, repeat=2))
 _MODELS = ("transformer", "vae", "text_encoder", "text_encoder_2")
 
 
@@ -101,29 +99,30 @@ def build(folder: Path) -> None:
 
     from kreabench.backends.quiet import no_progress_bars
 
-    clip_tokenizer, t5_tokenizer = _clip_tokenizer(), _t5_tokenizer()
+    clip, t5 = clip_tokenizer(), t5_tokenizer()
     clip_ids = {
-        "vocab_size": len(clip_tokenizer),
-        "bos_token_id": clip_tokenizer.bos_token_id,
-        "pad_token_id": clip_tokenizer.pad_token_id,
+        "vocab_size": len(clip),
+        "bos_token_id": clip.bos_token_id,
+        "pad_token_id": clip.pad_token_id,
     }
     with torch.random.fork_rng(devices=[]):  # constructors draw weights that are replaced below
         pipeline = FluxPipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(**RECIPE["scheduler"]),
             vae=AutoencoderKL(**RECIPE["vae"]),
             text_encoder=CLIPTextModel(CLIPTextConfig(**RECIPE["text_encoder"], **clip_ids)),
-            tokenizer=clip_tokenizer,
-            text_encoder_2=T5EncoderModel(T5Config(**RECIPE["text_encoder_2"], vocab_size=len(t5_tokenizer))),
-            tokenizer_2=t5_tokenizer,
+            tokenizer=clip,
+            text_encoder_2=T5EncoderModel(T5Config(**RECIPE["text_encoder_2"], vocab_size=len(t5))),
+            tokenizer_2=t5,
             transformer=FluxTransformer2DModel(**RECIPE["transformer"]),
         )
     for component in _MODELS:
-        _draw_weights(component, getattr(pipeline, component))
+        draw_weights(component, getattr(pipeline, component))
     with no_progress_bars():
         pipeline.save_pretrained(folder, safe_serialization=True)
 
 
-def _draw_weights(component: str, model: nn.Module) -> None:
+def draw_weights(component: str, model: nn.Module) -> None:
+    """Draw every weight of `model` anew; `component` is the beginning of their names."""
     import torch
     from torch import nn
 
@@ -154,36 +153,3 @@ def _values(path: str, shape: tuple[int, ...], *, lookup: bool) -> np.ndarray:
         binomial = np.outer([1, 2, 1], [1, 2, 1]) / 16
         return (rng.uniform(-bound, bound, (*shape[:2], 1, 1)) * binomial).astype(np.float32)
     return rng.uniform(-bound, bound, shape).astype(np.float32)
-
-
-def _clip_tokenizer() -> Any:
-    """CLIP's byte alphabet, and pairs of letters, so that a sentence fits. The end token, where CLIP pools, is last."""
-    from transformers import CLIPTokenizer
-
-    alphabet = _byte_alphabet()
-    merges = [(first, second + end) for end in ("", "</w>") for first, second in _LETTER_PAIRS]
-    pairs = [first + second for first, second in merges]
-    tokens = [*alphabet, *(character + "</w>" for character in alphabet), *pairs, "<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {token: index for index, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
-
-
-def _t5_tokenizer() -> Any:
-    """Printable ASCII, pairs of letters and beginnings of words; anything else is unknown to it (and left to CLIP).
-
-    The scores, log-probabilities in name only, make every longer token win over the shorter ones that spell it.
-    """
-    from transformers import T5Tokenizer
-
-    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    characters = [("▁", -4.0), *((chr(code), -4.0) for code in range(33, 127))]
-    beginnings = [("▁" + letter, -5.0) for letter in ascii_lowercase]
-    pairs = [token for pair in map("".join, _LETTER_PAIRS) for token in ((pair, -5.0), ("▁" + pair, -6.0))]
-    return T5Tokenizer(vocab=[*special, *characters, *beginnings, *pairs], extra_ids=0, model_max_length=512)
-
-
-def _byte_alphabet() -> list[str]:
-    """The 256 characters that stand for bytes in GPT-2's and CLIP's tokenizers (openai/gpt-2, encoder.py)."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(len(others))]

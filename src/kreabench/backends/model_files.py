@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kreabench.backends.mini import builtin_problem, is_builtin
+from kreabench.backends.mini import REDUX_MODELS, builtin_problem, is_builtin
 from kreabench.core.errors import Problem
 from kreabench.core.specs import TargetSpec
 
@@ -16,6 +17,27 @@ INDEX = "model_index.json"
 TRANSFORMER_CLASS = "FluxTransformer2DModel"
 MAX_HASHED_BYTES = 256 * 2**20
 """Weights up to this size are hashed at every load (about 0.2 s); larger ones are known by their Hub commit."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kind:
+    """How a kind of pipeline is told by its index."""
+
+    part: str
+    cls: str
+    """Class of that part."""
+    words: str
+    parts: frozenset[str] | None = None
+    """What is needed of it; None for all that the index lists."""
+
+
+_PIPELINE = _Kind(part="transformer", cls=TRANSFORMER_CLASS, words="a FLUX.1 pipeline")
+_REDUX = _Kind(
+    part="image_embedder",
+    cls="ReduxImageEncoder",
+    words="a Redux prior",
+    parts=frozenset({"image_encoder", "image_embedder", "feature_extractor"}),
+)
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 
@@ -32,7 +54,7 @@ def model_problem(target: TargetSpec) -> Problem | None:
         problem = builtin_problem(target.model)
         return None if problem is None else Problem(key=key, found=problem.found, expected=problem.expected)
     if is_hub_id(target.model):
-        return _hub_problem(key, target.model, target.revision)
+        return _hub_problem(key, target.model, target.revision, _PIPELINE)
     folder = Path(target.model).expanduser()
     if not folder.is_dir():
         return Problem(
@@ -45,6 +67,29 @@ def model_problem(target: TargetSpec) -> Problem | None:
 
 def pipeline_problem(key: str, model: str, folder: Path, remedy: str) -> Problem | None:
     """What `folder` lacks of a whole FLUX pipeline, judged by names alone; None where nothing is missing."""
+    return _folder_problem(key, model, folder, remedy, _PIPELINE)
+
+
+def redux_problem(key: str, model: str, revision: str | None) -> Problem | None:
+    """Why the Redux `model` cannot be loaded here, as far as can be seen without loading; None where it may."""
+    if is_builtin(model):
+        problem = builtin_problem(model, REDUX_MODELS)
+        return None if problem is None else Problem(key=key, found=problem.found, expected=problem.expected)
+    if is_hub_id(model):
+        return _hub_problem(key, model, revision, _REDUX)
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return redux_folder_problem(key, model, folder, "Download or save it anew.")
+    expected = f"a folder with a {INDEX}, an id of the Hugging Face Hub (owner/name) or builtin:mini-redux"
+    return Problem(key=key, found=f"{model}, which is not there", expected=expected)
+
+
+def redux_folder_problem(key: str, model: str, folder: Path, remedy: str) -> Problem | None:
+    """What `folder` lacks of a Redux prior, whose text encoders are not looked at: they are the pipeline's."""
+    return _folder_problem(key, model, folder, remedy, _REDUX)
+
+
+def _folder_problem(key: str, model: str, folder: Path, remedy: str, kind: _Kind) -> Problem | None:
     file = folder / INDEX
     if not file.is_file():
         return Problem(
@@ -57,18 +102,27 @@ def pipeline_problem(key: str, model: str, folder: Path, remedy: str) -> Problem
     if index is None:
         return Problem(key=key, found=f"a damaged {INDEX} in {model}", expected="a JSON object", remedy=remedy)
     parts = {name: value for name, value in index.items() if not name.startswith("_") and _is_part(value)}
-    transformer = parts.get("transformer", ["", "no transformer"])[1]
-    if transformer != TRANSFORMER_CLASS or not isinstance(index.get("_class_name"), str):
+    found = parts.get(kind.part, ["", f"no {kind.part}"])[1]
+    if found != kind.cls or not isinstance(index.get("_class_name"), str):
         return Problem(
             key=key,
-            found=f"{model}, a pipeline with {transformer}",
-            expected=f"a FLUX.1 pipeline of diffusers, whose transformer is {TRANSFORMER_CLASS}",
+            found=f"{model}, a pipeline with {found}",
+            expected=f"{kind.words} of diffusers, whose {kind.part} is {kind.cls}",
         )
-    missing = sorted(name for name in parts if not (folder / name).is_dir())
+    needed = parts if kind.parts is None else parts.keys() & kind.parts
+    missing = sorted(name for name in needed if not (folder / name).is_dir())
     if missing:
         found = f"{model} without {', '.join(missing)}"
         return Problem(key=key, found=found, expected=f"every part that its {INDEX} lists", remedy=remedy)
     return None
+
+
+def file_sha256(file: Path) -> str | None:
+    """Hash of one file's content; None where it exceeds MAX_HASHED_BYTES."""
+    if file.stat().st_size > MAX_HASHED_BYTES:
+        return None
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def weights_sha256(folder: Path) -> str | None:
@@ -93,7 +147,7 @@ def download_remedy(model: str, revision: str | None) -> str:
     )
 
 
-def _hub_problem(key: str, model: str, revision: str | None) -> Problem | None:
+def _hub_problem(key: str, model: str, revision: str | None, kind: _Kind) -> Problem | None:
     """Only what is decided without the network: an offline machine has just what its cache holds."""
     from huggingface_hub import constants, try_to_load_from_cache
 
@@ -109,7 +163,7 @@ def _hub_problem(key: str, model: str, revision: str | None) -> Problem | None:
             expected="a model that is on this machine, or access to the Hub",
             remedy=remedy,
         )
-    return pipeline_problem(key, model, Path(index).parent, remedy)
+    return _folder_problem(key, model, Path(index).parent, remedy, kind)
 
 
 def _read_index(file: Path) -> dict[str, Any] | None:

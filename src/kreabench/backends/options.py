@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+LATER = {"later": True}
+"""Marks an option that the first runs did not know: no part of a target's identity while at its default."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DiffusersOptions:
@@ -17,6 +20,22 @@ class DiffusersOptions:
     """Tokens of the T5 prompt; another length gives another picture."""
     torch_threads: int | None = None
     """Threads of torch on the host; None leaves torch's own choice."""
+    weights: Literal["pretrained", "random"] = field(default="pretrained", metadata=LATER)
+    """`random` draws every weight on the device and reads no model: speed, memory and energy without a download."""
+    geometry: Literal["flux", "mini"] = field(default="flux", metadata=LATER)
+    """Sizes of the parts with random weights: those of FLUX.1 [dev], or of the miniature."""
+    transformer: str | None = field(default=None, metadata=LATER)
+    """Another transformer in the model: a folder, a .safetensors file, a Hub id, or OWNER/NAME/FILE.safetensors."""
+    transformer_revision: str | None = field(default=None, metadata=LATER)
+    """Commit of that transformer's Hub repository."""
+    safety_checker: str | None = field(default=None, metadata=LATER)
+    """Image classifier with a label `nsfw` (Hub id or folder) that looks at every picture after the clock stopped."""
+    safety_threshold: float = field(default=0.85, metadata=LATER)
+    """Probability of `nsfw` from which a picture is flagged."""
+    redux_model: str | None = field(default=None, metadata=LATER)
+    """For task redux: the image encoder and its embedder, a Hub id, a directory or `builtin:mini-redux`."""
+    redux_revision: str | None = field(default=None, metadata=LATER)
+    """A commit of that Hub repository."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from kreabench.backends.devices import Device
+from kreabench.backends.devices import Device, Peaks
 from kreabench.core.records import Timings
 
-STAGES = ("encode_text", "prepare", "denoise", "decode", "postprocess")
-"""`prepare` is all before the loop but the text: checks of the input, noise, schedule; `denoise` is the loop, up to the
-decoder. What comes after `postprocess` (resetting caches, offloading) is the residual."""
+STAGES = ("encode_text", "encode_image", "prepare", "denoise", "decode", "postprocess")
+"""`encode_image`, the work of the VAE or of SigLIP on input pictures, is there only where there are some. `prepare` is
+all else before the loop: checks of the input, noise, schedule; `denoise` is the loop, up to the decoder. What comes
+after `postprocess` (resetting caches, offloading) is the residual."""
+
+_NEXT = {"encode_text": "prepare", "encode_image": "prepare", "decode": "postprocess", "postprocess": "postprocess"}
+"""Where the call is after a stage that is timed by itself."""
 
 
 class StageClock:
@@ -26,6 +30,7 @@ class StageClock:
         self._device = device
         self._now = now
         self._stages: dict[str, float] = {}
+        self._peaks: dict[str, Peaks] = {}
         self._marks: list[Any] = []
         self._border = 0.0
         self._end_to_end = 0.0
@@ -33,10 +38,16 @@ class StageClock:
         """Where the call is, or where it was when it ended."""
 
     @contextmanager
-    def watching(self, pipeline: Any) -> Iterator[None]:
-        """Wrap what marks the borders of stages; undone at the end, also after an exception."""
+    def watching(self, pipeline: Any, encodes_image: tuple[Any, str] | None = None) -> Iterator[None]:
+        """Wrap what marks the borders of stages; undone at the end, also after an exception.
+
+        `encodes_image`: owner and name of what encodes input pictures, before the loop.
+        """
         with ExitStack() as stack:
             _replace(stack, pipeline, "encode_prompt", lambda call: self._timed("encode_text", call, ends="prepare"))
+            if encodes_image is not None:
+                owner, name = encodes_image
+                _replace(stack, owner, name, lambda call: self._timed("encode_image", call, ends="prepare"))
             _replace(stack, pipeline, "progress_bar", self._beginning_denoise)
             _replace(stack, pipeline.vae, "decode", lambda call: self._timed("decode", call, ends="denoise"))
             _replace(stack, pipeline.image_processor, "postprocess", lambda call: self._timed("postprocess", call))
@@ -59,6 +70,10 @@ class StageClock:
         """Denoising steps that came to their end."""
         return max(0, len(self._marks) - 1)
 
+    def peaks(self) -> dict[str, Peaks]:
+        """Stage → peak allocated and reserved bytes in it; of a stage in several pieces the highest."""
+        return {stage: self._peaks[stage] for stage in STAGES if stage in self._peaks}
+
     def timings(self) -> Timings:
         """Seconds of the call that `run` saw."""
         return Timings(
@@ -77,7 +92,7 @@ class StageClock:
             result = call(*args, **kwargs)
             self._border = self._wait()
             self._add(stage, self._border - begin)
-            self.stage = STAGES[min(STAGES.index(stage) + 1, len(STAGES) - 1)]
+            self.stage = _NEXT[stage]
             return result
 
         return timed
@@ -102,10 +117,17 @@ class StageClock:
 
     def _add(self, stage: str, seconds: float) -> None:
         self._stages[stage] = self._stages.get(stage, 0.0) + seconds
+        before, now = self._peaks.get(stage, (None, None)), self._device.peaks()
+        self._peaks[stage] = (_higher(before[0], now[0]), _higher(before[1], now[1]))
+        self._device.reset_peaks()
 
     def _wait(self) -> float:
         self._device.synchronize()
         return self._now()
+
+
+def _higher(first: int | None, second: int | None) -> int | None:
+    return second if first is None else first if second is None else max(first, second)
 
 
 def _replace(stack: ExitStack, owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:

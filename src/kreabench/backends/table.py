@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from kreabench.backends.base import Backend
 from kreabench.backends.options import DiffusersOptions, FakeOptions, FalOptions
 from kreabench.core.registry import load_object
+from kreabench.core.specs import TaskKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +21,8 @@ class BackendRow:
     options: type[Any]
     hosted: bool
     summary: str
+    tasks: tuple[TaskKind, ...] = ("text-to-image",)
+    """What it can draw from."""
 
 
 BACKENDS: dict[str, BackendRow] = {
@@ -27,6 +31,7 @@ BACKENDS: dict[str, BackendRow] = {
         options=DiffusersOptions,
         hosted=False,
         summary="FLUX.1 pipelines on this machine, through diffusers",
+        tasks=("text-to-image", "image-to-image", "redux"),
     ),
     "fal": BackendRow(
         location="kreabench.backends.fal:FalBackend",
@@ -39,6 +44,7 @@ BACKENDS: dict[str, BackendRow] = {
         options=FakeOptions,
         hosted=False,
         summary="drawn patterns and faults on demand, no model: for testing the harness",
+        tasks=("text-to-image", "image-to-image", "redux"),
     ),
 }
 
@@ -47,3 +53,14 @@ def backend_class(name: str) -> type[Backend]:
     """The class of back end `name`. Imports its module, which imports nothing heavy."""
     cls: type[Backend] = load_object(BACKENDS[name].location)
     return cls
+
+
+def identity_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a target's `options` that are part of its identity.
+
+    An option marked `metadata={"later": True}` came after the first runs; while it is at its default it is left out,
+    so that the targets of those runs are still the same.
+    """
+    row = BACKENDS.get(name)
+    later = {item.name: item.default for item in fields(row.options) if item.metadata.get("later")} if row else {}
+    return {key: value for key, value in options.items() if key not in later or value != later[key]}

@@ -10,6 +10,9 @@ import click
 
 from kreabench.core.errors import ExitCode
 
+_WIDTH = 26
+"""Characters of the first column."""
+
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
@@ -25,9 +28,9 @@ def doctor(targets: tuple[str, ...], config_dir: Path | None) -> int:
     from kreabench.rundir.provenance import package_versions
 
     for name, version in package_versions().items():
-        click.echo(f"{name:<18} {version}")
+        click.echo(f"{name:<{_WIDTH}} {version}")
     for name, text in _device():
-        click.echo(f"{name:<18} {text}")
+        click.echo(f"{name:<{_WIDTH}} {text}")
     click.echo("")
     chosen = targets or tuple(group_options("target", config_dir))
     lacking = [_report_target(name, config_dir) for name in chosen]
@@ -56,12 +59,13 @@ def _report_target(name: str, config_dir: Path | None) -> bool:
     from kreabench.backends.table import backend_class
     from kreabench.config.resolve import load
 
-    composed = load([f"target=[{name}]", "acceleration=[none]", "metrics=[]"], config_dir)
+    # Prompts that suit every task: text-to-image looks at their words alone.
+    composed = load([f"target=[{name}]", "acceleration=[none]", "metrics=[]", "prompts=drawn"], config_dir)
     target = composed.experiment.targets[0]
     problems = backend_class(target.backend).check(target, composed.experiment.accelerations)
-    click.echo(f"{name:<18} {'ready' if not problems else 'not ready'}{_key_state(target.key_env)}")
+    click.echo(f"{name:<{_WIDTH}} {'ready' if not problems else 'not ready'}{_key_state(target.key_env)}")
     for problem in problems:
-        click.echo(f"{'':<18} {problem}")
+        click.echo(f"{'':<{_WIDTH}} {problem}")
     return bool(problems)
 
 

@@ -31,7 +31,7 @@ def _metrics(config_dir: Path | None) -> Rows:
 
 
 def _features(config_dir: Path | None) -> Rows:
-    from kreabench.backends.accelerations import FEATURES
+    from kreabench.backends.accelerations.features import FEATURES
 
     return [(name, row.summary) for name, row in FEATURES.items()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from kreabench.analysis.notices import notice
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
-from kreabench.core.specs import ExperimentSpec, Plan, Setting
+from kreabench.core.specs import ExperimentSpec, LoadGroup, Plan, Setting
 from kreabench.estimate import GroupEstimate, estimate_plan
 from kreabench.report.format import ABSENT, count, duration, usd
 
@@ -38,8 +39,11 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
     else:
         say(out, f"{len(plan.settings)} settings; list them with --all")
     print_skipped(out, plan.skipped)
+    for note in _left_out(plan):
+        say(out, note)
     if plan.excluded:
         say(out, f"{plan.excluded} settings left out by axes.exclude")
+    _print_inputs(out, experiment)
     images = sum(group.images for group in guess.groups)
     hours = "unknown time" if guess.hours is None else f"about {duration(guess.hours * 3600)}"
     priced = any(group.usd is not None for group in guess.groups)
@@ -48,7 +52,7 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
     parts = (
         f"{count(plan.request_count, 'request')} ({count(len(plan.settings), 'setting')} × "
         f"{count(len(experiment.prompts), 'prompt')} × {count(len(experiment.seeds), 'seed')} × "
-        f"{count(experiment.repeats, 'repeat')})",
+        f"{count(experiment.repeats, 'repeat')}{_passes(experiment)})",
         count(images, "image"),
         count(len(plan.groups), "model load"),
         f"{dollars}{limit}",
@@ -59,10 +63,35 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
     say(out, f"run {run_path} ({state}), plan {plan.hash}")
 
 
+def _print_inputs(out: Console, experiment: ExperimentSpec) -> None:
+    """Input pictures, and what is done to some of them before they are used."""
+    pictures = {image.sha256: image for prompt in experiment.prompts for image in prompt.images}
+    if not pictures or all(target.task == "text-to-image" for target in experiment.targets):
+        return
+    said = Counter(note for image in pictures.values() for note in image.notes)
+    notes = "".join(f"; {number} {note}" for note, number in said.most_common())
+    say(out, f"{count(len(pictures), 'input picture')}{notes}")
+
+
+def _passes(experiment: ExperimentSpec) -> str:
+    return f" × {experiment.passes} passes" if experiment.passes > 1 else ""
+
+
+def _left_out(plan: Plan) -> list[str]:
+    """What accelerations go without, each note once."""
+    notes = (
+        f"{acceleration.name}: {note}"
+        for group in plan.groups
+        for acceleration in group.accelerations
+        for note in acceleration.left_out
+    )
+    return list(dict.fromkeys(notes))
+
+
 def _group_cells(group: GroupEstimate) -> list[str]:
     names = ", ".join(acceleration.name for acceleration in group.group.accelerations)
     return [
-        f"{group.group.target.name}: {names}",
+        f"{group.group.target.name}: {names}{_pass(group.group)}",
         str(len(group.group.settings)),
         str(group.requests),
         str(group.warmup_calls),
@@ -72,13 +101,19 @@ def _group_cells(group: GroupEstimate) -> list[str]:
     ]
 
 
+def _pass(group: LoadGroup) -> str:
+    return f" (pass {group.pass_number})" if group.pass_number > 1 else ""
+
+
 def _settings_list(settings: Sequence[Setting]) -> Table:
+    strengths = any(setting.strength is not None for setting in settings)
     table = make_table(
         ("setting", "l"),
         ("target", "l"),
         ("acceleration", "l"),
         ("steps", "r"),
         ("guidance", "r"),
+        *([("strength", "r")] if strengths else []),
         ("size", "r"),
         ("images", "r"),
         ("format", "l"),
@@ -92,6 +127,7 @@ def _settings_list(settings: Sequence[Setting]) -> Table:
             setting.acceleration,
             str(setting.steps),
             f"{setting.guidance:g}",
+            *([ABSENT if setting.strength is None else f"{setting.strength:g}"] if strengths else []),
             f"{setting.width}×{setting.height}",
             str(setting.num_images),
             setting.output_format,

@@ -46,7 +46,9 @@ def run(overrides: tuple[str, ...], config_dir: Path | None, retry_failed: bool)
     from kreabench.config.resolve import load
 
     composed = load(overrides, config_dir)
-    directory = pipeline.start(composed.run_path, composed.experiment, composed.config_yaml, os.environ)
+    directory = pipeline.start(
+        composed.run_path, composed.experiment, composed.config_yaml, os.environ, composed.input_files
+    )
     return execute_and_print(directory, report_path=composed.report_path, retry_failed=retry_failed)
 
 

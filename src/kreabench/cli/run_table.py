@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from kreabench.analysis.drift import find_drifts
 from kreabench.analysis.notices import notice
 from kreabench.analysis.settings import MetricSummary, SettingSummary, requested_by_setting, summarise
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.records import SampleRecord
 from kreabench.core.specs import MetricSpec, Plan, Setting
 from kreabench.report.format import ABSENT, MIB, significant
+from kreabench.report.measurements import measuring_notices, repeatability_sentence
+from kreabench.report.repeats import repeats_of
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table, rebuild_table
 from kreabench.scoring import ScoringSummary
@@ -22,7 +25,8 @@ from kreabench.scoring import ScoringSummary
 def print_settings(out: Console, run: RunDirectory, plan: Plan) -> None:
     """What happened, a table for each target and size and a line for each setting."""
     metrics = run.info.experiment.metrics
-    summaries = summarise(read_table(run), plan.settings, metrics, requested=requested_by_setting(plan))
+    table = read_table(run)
+    summaries = summarise(table, plan.settings, metrics, requested=requested_by_setting(plan))
     shown = summaries[:SHOWN_SETTINGS]
     axes = _varying_axes(plan.settings)
     groups: dict[str, list[SettingSummary]] = {}
@@ -38,12 +42,17 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan) -> None:
         say(out, "(ref) fidelity is measured against this setting; ∞ pictures identical to it; — not there")
     if any(metric.untrained for summary in shown for metric in summary.metrics):
         say(out, "† untrained metric: the value shows plumbing only")
+    for found in measuring_notices(summaries, find_drifts(table)):
+        say(out, f"! {found.text}", "yellow")
+    sentence = repeatability_sentence(repeats_of(run, table))
+    if sentence:
+        say(out, sentence, "bold")
     print_skipped(out, plan.skipped)
 
 
 def _varying_axes(settings: Sequence[Setting]) -> tuple[str, ...]:
     """Axes beside acceleration and steps in which the settings differ."""
-    names = ("guidance", "num_images", "output_format")
+    names = ("guidance", "strength", "num_images", "output_format")
     return tuple(name for name in names if len({getattr(setting, name) for setting in settings}) > 1)
 
 
@@ -75,7 +84,7 @@ def _summary_cells(summary: SettingSummary, axes: Sequence[str]) -> list[str]:
     return [
         f"{setting.acceleration}{' (ref)' if summary.is_reference else ''}",
         str(setting.steps),
-        *(str(getattr(setting, axis)) for axis in axes),
+        *(ABSENT if getattr(setting, axis) is None else str(getattr(setting, axis)) for axis in axes),
         f"{summary.ok}{requested}",
         str(summary.failed),
         ABSENT if summary.latency is None else significant(summary.latency.value),

@@ -37,6 +37,7 @@ def _default(field: DataclassField[Any]) -> Any:
 
 Steps = Annotated[int, Field(ge=1, le=1000)]
 Guidance = Annotated[float, Field(ge=0.0, le=100.0)]
+Strength = Annotated[float, Field(gt=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
@@ -50,6 +51,7 @@ class LimitsConfig(Model):
     size_multiple: Annotated[int, Field(ge=1)]
     min_side_px: Annotated[int, Field(ge=1)]
     max_pixels: Annotated[int, Field(ge=1)]
+    strength: Annotated[list[Strength], Field(min_length=2, max_length=2)] | None = None
 
 
 class DefaultsConfig(Model):
@@ -58,6 +60,7 @@ class DefaultsConfig(Model):
     steps: Steps
     guidance: Guidance
     size: str
+    strength: Strength | None = None
 
 
 class ExpectedConfig(Model):
@@ -101,6 +104,7 @@ class AccelerationConfig(Model):
     description: str = ""
     hosted: str | None = None
     features: dict[str, dict[str, Any]] = {}
+    on_cuda: dict[Name, Annotated[list[dict[str, dict[str, Any]]], Field(min_length=1)]] = {}
 
 
 class ExcludeConfig(Model):
@@ -113,6 +117,7 @@ class ExcludeConfig(Model):
     size: str | list[str] | None = None
     num_images: int | list[int] | None = None
     output_format: OutputFormat | list[OutputFormat] | None = None
+    strength: float | str | list[float | str] | None = None
 
 
 class AxesConfig(Model):
@@ -123,6 +128,9 @@ class AxesConfig(Model):
     size: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
     num_images: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list), Field(min_length=1)]
     output_format: Annotated[list[OutputFormat], BeforeValidator(_as_list), Field(min_length=1)]
+    strength: Annotated[list[Strength | Literal["default"]], BeforeValidator(_as_list), Field(min_length=1)] = [
+        "default"
+    ]
     exclude: list[ExcludeConfig] = []
 
 
@@ -173,6 +181,7 @@ class RunConfig(Model):
     dir: Annotated[str, Field(min_length=1)]
     seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**32 - 1)]], BeforeValidator(_as_list), Field(min_length=1)]
     repeats: Annotated[int, Field(ge=1)]
+    passes: Annotated[int, Field(ge=1, le=100)] = 1
     warmup: Annotated[int, Field(ge=0, le=100)]
     order_seed: int
 

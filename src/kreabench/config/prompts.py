@@ -1,40 +1,73 @@
-"""Prompt files: JSONL, CSV or plain text. Never read through OmegaConf, so that nothing in them is interpolated."""
+"""Prompt files: JSONL, CSV or plain text. Never read through OmegaConf, so that nothing in them is interpolated.
+
+Input pictures are named beside a prompt (`image`) by their path from the prompt file's own folder, and lie in it or
+below: a prompt file from elsewhere cannot pull other files of this machine into a run.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kreabench.backends.input_images import MAX_BYTES, BadInputImage, describe_input
 from kreabench.config.model import PromptsConfig
 from kreabench.core.errors import ConfigError, Problem
-from kreabench.core.specs import Prompt
+from kreabench.core.specs import InputImage, Prompt
 
 MAX_PROMPT_CHARACTERS = 20_000
-_FIELDS = {"id", "prompt", "category", "look_for"}
+MAX_IMAGES_PER_PROMPT = 8
+_TEXTS = {"id", "prompt", "category", "look_for"}
+_FIELDS = _TEXTS | {"image"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Read:
+    """One line of a prompt file; its pictures have not been looked at."""
+
+    prompt: Prompt
+    where: str
+    images: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptSet:
+    """The chosen prompts, and where the files of their input pictures are now."""
+
+    prompts: tuple[Prompt, ...]
+    files: Mapping[str, Path]
+    """SHA-256 of an input picture → its file."""
 
 
 def load_prompts(config: PromptsConfig, roots: list[Path]) -> tuple[Prompt, ...]:
-    """The chosen prompts, in file order. Raises ConfigError naming file and line."""
+    """The chosen prompts alone; see `load_prompt_set`."""
+    return load_prompt_set(config, roots).prompts
+
+
+def load_prompt_set(config: PromptsConfig, roots: list[Path]) -> PromptSet:
+    """The chosen prompts, in file order, with their pictures checked. Raises ConfigError naming file and line."""
     path = _find(config.file, roots)
-    prompts = list(_read(path))
-    if not prompts:
+    lines = list(_read(path))
+    if not lines:
         raise _error(path.name, "no prompts", "at least one")
-    repeated = [id_ for id_, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
+    repeated = [id_ for id_, count in Counter(line.prompt.id for line in lines).items() if count > 1]
     if repeated:
         raise _error(path.name, f"the id {repeated[0]!r} more than once", "each id once")
     if config.ids is not None:
-        by_id = {prompt.id: prompt for prompt in prompts}
+        by_id = {line.prompt.id: line for line in lines}
         unknown = [id_ for id_ in config.ids if id_ not in by_id]
         if unknown:
             raise ConfigError(
                 [Problem(key="prompts.ids", found=repr(unknown[0]), expected=f"ids that {path.name} holds")]
             )
-        prompts = [by_id[id_] for id_ in dict.fromkeys(config.ids)]
-    return tuple(prompts[: config.limit])
+        lines = [by_id[id_] for id_ in dict.fromkeys(config.ids)]
+    files: dict[str, Path] = {}
+    prompts = tuple(replace(line.prompt, images=_images(path, line, files)) for line in lines[: config.limit])
+    return PromptSet(prompts=prompts, files=files)
 
 
 def _find(name: str, roots: list[Path]) -> Path:
@@ -56,7 +89,7 @@ def _error(where: str, found: str, expected: str, key: str | None = None) -> Con
     )
 
 
-def _read(path: Path) -> Iterator[Prompt]:
+def _read(path: Path) -> Iterator[_Read]:
     readers = {".jsonl": _jsonl, ".csv": _csv, ".txt": _text}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -68,7 +101,7 @@ def _read(path: Path) -> Iterator[Prompt]:
     except OSError as error:
         raise _error(path.name, f"unreadable ({error.strerror})", "a readable file") from error
     for number, fields in reader(path.name, content):
-        yield _prompt(path, number, fields)
+        yield _line(path, number, fields)
 
 
 def _jsonl(name: str, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -102,25 +135,74 @@ def _text(name: str, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, {"prompt": line.strip()}
 
 
-def _prompt(path: Path, number: int, fields: dict[str, Any]) -> Prompt:
+def _line(path: Path, number: int, fields: dict[str, Any]) -> _Read:
     where = f"{path.name} line {number}"
     unknown = sorted(fields.keys() - _FIELDS)
     if unknown and path.suffix != ".csv":
         raise _error(where, f"the field {unknown[0]!r}", f"fields {', '.join(sorted(_FIELDS))}")
-    for key in _FIELDS & fields.keys():
+    for key in _TEXTS & fields.keys():
         if not isinstance(fields[key], str):
             raise _error(where, f"{key} of type {type(fields[key]).__name__}", "text")
+    images = _image_names(where, fields.get("image", []))
     text = fields.get("prompt", "").strip()
-    if not text:
+    if not text and not images:  # redux needs no words
         raise _error(where, "an empty prompt", "a prompt")
     lone = next((character for character in text if "\ud800" <= character <= "\udfff"), None)
     if lone is not None:
         raise _error(where, f"half a character (U+{ord(lone):04X})", "whole Unicode characters")
     if len(text) > MAX_PROMPT_CHARACTERS:
         raise _error(where, f"{len(text)} characters", f"at most {MAX_PROMPT_CHARACTERS}")
-    return Prompt(
+    prompt = Prompt(
         id=fields.get("id") or f"{path.stem}-{number:04d}",
         text=text,
         category=fields.get("category"),
         look_for=fields.get("look_for"),
     )
+    return _Read(prompt=prompt, where=where, images=images)
+
+
+def _image_names(where: str, value: Any) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise _error(where, f"image {value!r}", "the path of a picture, or a list of paths")
+    if len(names) > MAX_IMAGES_PER_PROMPT:
+        raise _error(where, f"{len(names)} images", f"at most {MAX_IMAGES_PER_PROMPT}")
+    return tuple(names)
+
+
+def _images(path: Path, line: _Read, files: dict[str, Path]) -> tuple[InputImage, ...]:
+    """The pictures of one prompt, checked; adds their files to `files`."""
+    images = []
+    for name in line.images:
+        where = f"{line.where}, image {name!r}"
+        file = _image_file(path, where, name)
+        try:
+            image = describe_input(name, _content(file))
+        except BadInputImage as error:
+            raise _error(where, error.found, error.expected) from error
+        except OSError as error:
+            raise _error(where, f"unreadable ({error.strerror})", "a readable file") from error
+        files[image.sha256] = file
+        images.append(image)
+    return tuple(images)
+
+
+def _image_file(path: Path, where: str, name: str) -> Path:
+    folder = path.parent.resolve()
+    try:
+        file = (folder / name).resolve()
+        inside, there = file.is_relative_to(folder), file.is_file()
+    except (OSError, ValueError):  # ValueError: a null character in the name
+        inside = there = False
+    if Path(name).is_absolute() or (there and not inside):
+        expected = f"a path from the folder of {path.name} to a picture in it or below"
+        raise _error(where, "a file elsewhere", expected)
+    if not there or not inside:
+        raise _error(where, "no such file", f"a picture, by its path from {folder}")
+    return file
+
+
+def _content(file: Path) -> bytes:
+    """Never more than one byte above the limit, which is then refused by its size."""
+    with file.open("rb") as stream:
+        return stream.read(MAX_BYTES + 1)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from kreabench.backends.accelerations import check_features
+from kreabench.backends.accelerations.choose import combination_problems
+from kreabench.backends.accelerations.features import complete
+from kreabench.backends.machine import look
 from kreabench.backends.options import FalEmulatorOptions
 from kreabench.backends.table import BACKENDS
 from kreabench.config import compose
@@ -24,7 +26,8 @@ from kreabench.config.model import (
     options_model,
 )
 from kreabench.config.problems import problems_of, shown
-from kreabench.config.prompts import load_prompts
+from kreabench.config.prompts import PromptSet, load_prompt_set
+from kreabench.config.tasks import task_problems
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.registry import suggest
 from kreabench.core.sizes import parse_size
@@ -36,6 +39,7 @@ from kreabench.core.specs import (
     ExpectedTime,
     ExperimentSpec,
     Limits,
+    MachineSpec,
     MetricSpec,
     PriceSpec,
     Prompt,
@@ -50,6 +54,7 @@ from kreabench.limits import (
     reject_output_format,
     reject_size,
     reject_steps,
+    reject_strength,
 )
 from kreabench.metrics.table import METRICS
 
@@ -64,6 +69,8 @@ class Composed:
     run_path: Path
     report_path: Path
     config_yaml: str
+    input_files: Mapping[str, Path] = field(default_factory=dict)
+    """SHA-256 of each input picture → its file, to be copied into the run directory."""
 
 
 def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
@@ -71,12 +78,20 @@ def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
     values = compose.compose(overrides, config_dir)
     config = validate(values)
     roots = [Path.cwd(), *(root / "prompts" for root in compose.search_path(config_dir))]
-    experiment = resolve(config, lambda: load_prompts(config.prompts, roots))
+    files: dict[str, Path] = {}
+
+    def prompts() -> tuple[Prompt, ...]:
+        found: PromptSet = load_prompt_set(config.prompts, roots)
+        files.update(found.files)
+        return found.prompts
+
+    experiment = resolve(config, prompts, look())
     return Composed(
         experiment=experiment,
         run_path=Path(config.run.dir).expanduser() / config.name,
         report_path=Path(config.report.dir).expanduser() / config.name,
         config_yaml=compose.to_yaml(values),
+        input_files=files,
     )
 
 
@@ -125,7 +140,9 @@ class _Collector:
             return None
 
 
-def resolve(config: Config, prompts: Callable[[], tuple[Prompt, ...]]) -> ExperimentSpec:
+def resolve(
+    config: Config, prompts: Callable[[], tuple[Prompt, ...]], machine: MachineSpec | None = None
+) -> ExperimentSpec:
     """Frozen specs of the whole configuration. Raises ConfigError."""
     collect = _Collector()
     try:
@@ -141,6 +158,7 @@ def resolve(config: Config, prompts: Callable[[], tuple[Prompt, ...]]) -> Experi
     if collect.problems:
         raise ConfigError(collect.problems)
     _check_acceptance(collect, targets, accelerations, axes)
+    collect.problems.extend(task_problems(targets, loaded_prompts))
     if collect.problems:
         raise ConfigError(collect.problems)
     return ExperimentSpec(
@@ -158,6 +176,8 @@ def resolve(config: Config, prompts: Callable[[], tuple[Prompt, ...]]) -> Experi
         metrics=metrics,
         engine=EngineSpec(**config.engine.model_dump()),
         budget_usd=config.budget.usd,
+        passes=config.run.passes,
+        machine=machine,
     )
 
 
@@ -189,6 +209,7 @@ def _target(collect: _Collector, name: str, config: TargetConfig, pricing: Prici
             size_multiple=limits.size_multiple,
             min_side_px=limits.min_side_px,
             max_pixels=limits.max_pixels,
+            strength=None if limits.strength is None else (limits.strength[0], limits.strength[1]),
         ),
         accelerations=None if config.accelerations is None else tuple(config.accelerations),
         price=PriceSpec(**price.model_dump()) if price else None,
@@ -197,6 +218,7 @@ def _target(collect: _Collector, name: str, config: TargetConfig, pricing: Prici
         service=_service(collect, key, config.service) if config.service else None,
         key_env=config.key_env,
         options=options,
+        random_weights=options.get("weights") == "random",
     )
 
 
@@ -206,10 +228,19 @@ def _service(collect: _Collector, key: str, config: ServiceConfig) -> ServiceSpe
 
 
 def _acceleration(collect: _Collector, name: str, config: AccelerationConfig) -> AccelerationSpec:
-    for message in check_features(config.features):
-        collect.add(f"acceleration.{name}.features", shown(config.features), message)
+    key, found = f"acceleration.{name}.features", {**config.features, **config.on_cuda}
+    problems = combination_problems(config.features, config.on_cuda)
+    for message in problems:
+        collect.add(key, shown(found), message)
+    if problems:
+        return AccelerationSpec(name=name, description=config.description, hosted=config.hosted, features={})
+    on_cuda = {group: tuple(complete(some) for some in choice) for group, choice in config.on_cuda.items()}
     return AccelerationSpec(
-        name=name, description=config.description, hosted=config.hosted, features=dict(config.features)
+        name=name,
+        description=config.description,
+        hosted=config.hosted,
+        features=complete(config.features),
+        on_cuda=on_cuda,
     )
 
 
@@ -249,6 +280,7 @@ def _axes(collect: _Collector, config: Config, targets: Sequence[TargetSpec]) ->
         num_images=tuple(axes.num_images),
         output_format=tuple(axes.output_format),
         exclude=tuple(exclude),
+        strength=tuple(axes.strength),
     )
 
 
@@ -293,6 +325,8 @@ def _check_acceptance(
         check("axes.num_images", count, reject_num_images)
     for name in axes.output_format:
         check("axes.output_format", name, reject_output_format)
+    for strength in _numbers(axes.strength):
+        check("axes.strength", strength, reject_strength)
     for acceleration in accelerations:
         check("acceleration", acceleration, reject_acceleration, acceleration.name)
 

@@ -110,3 +110,5 @@ class GenerationError(KreabenchError):
         """Whether the same request may succeed later without any change; `resume` tries these again."""
         self.fatal = fatal
         """Whether the worker must be replaced before the next request (out of memory, device lost)."""
+        self.peak_allocated_bytes: int | None = None
+        """What was reached on the device before memory ran out, where a back end can say."""

@@ -43,6 +43,8 @@ class Failure:
     """Whether `resume` tries the request again without being asked to."""
     signal: int | None = None
     """Signal that ended the worker, if one did."""
+    peak_allocated_bytes: int | None = None
+    """Of torch's allocator on the device until memory ran out; None for other failures and without a device."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +73,63 @@ class Memory:
     peak_allocated_bytes: int | None = None
     """Of torch's allocator on the device; None without one."""
     peak_reserved_bytes: int | None = None
+    stages_allocated_bytes: dict[str, int] = field(default_factory=dict)
+    """Stage → its own peak of `peak_allocated_bytes`; empty without a device."""
+    stages_reserved_bytes: dict[str, int] = field(default_factory=dict)
+    driver_process_bytes: int | None = None
+    """Most that the GPU's driver was seen to hold for this process: torch's, the CUDA context and kernels."""
+    driver_device_bytes: int | None = None
+    """The same of the whole device, other processes included."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceState:
+    """What the GPU's driver said during one request. There is none on a processor, and nothing here is ever guessed."""
+
+    energy_j: float | None
+    """Of the whole device, from the driver's own counter; None where the device keeps none."""
+    sm_clock_mhz: float | None
+    """Median of the clock of the multiprocessors over the readings."""
+    sm_clock_min_mhz: float | None
+    temperature_c: float | None
+    """Highest of the readings."""
+    throttle_reasons: tuple[str, ...]
+    """Why the driver held the clock down at any reading, in its own words; idling is none."""
+    foreign_processes: int | None
+    """Other processes that were computing on the device; None where they cannot be told apart."""
+    readings: int
+    """How often the driver was asked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """How much arithmetic a request takes, counted from the model's sizes, and how fast this device could do it."""
+
+    reference_tflop: float
+    """Without any work skipped: of the reference's way of drawing the same request. 10¹² operations, two a multiplied
+    and added pair."""
+    done_tflop: float | None
+    """Really done; less than `reference_tflop` where a cache skipped blocks, None where nobody counted these."""
+    stages_tflop: dict[str, float]
+    """Stage → what was done in it; without a stage whose work nobody counted."""
+    floor_s: float | None
+    """Seconds for `done_tflop` at the calibrated rates, none overlapping; None without a calibration or a count."""
+    share_of_floor: float | None
+    """`floor_s` over the seconds measured, a share of 1: how much of what the device can do was used."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """What the loaded device can do at best: a short measurement at load, outside all timings."""
+
+    tflop_s: dict[str, float]
+    """Number format → 10¹² operations a second of a large matrix product, the best of several."""
+    copy_gb_s: float
+    """10⁹ bytes a second, read and written, of a large copy within the device's memory; the best of several."""
+    cache_bytes: int | None
+    """Of the device's last cache, which may spare reading as much; None where unknown."""
+    seconds: float
+    """What the calibration took; not part of `LoadRecord.load_s`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,6 +187,8 @@ class LoadRecord:
     load_s: float
     identity: dict[str, Any]
     """Back end's own account: model, revision, weights hash where cheap, device, dtype, package versions."""
+    calibration: Calibration | None = None
+    """None for back ends without a device of their own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,6 +201,8 @@ class WarmupRecord:
     started_utc: str
     timings: Timings
     cost: Cost
+    memory: Memory | None = None
+    device: DeviceState | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,6 +229,12 @@ class SampleRecord:
     cost: Cost
     images: tuple[ImageRecord, ...] = ()
     error: Failure | None = None
+    device: DeviceState | None = None
+    work: Work | None = None
+    flags: tuple[str, ...] = ()
+    """What makes the numbers doubtful, in words: a stage faster than its floor, a cache without effect, a neighbour."""
+    safety_check_s: float | None = None
+    """Seconds that the safety checker looked at the pictures, after `timings` ended; None where none looked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,6 +264,8 @@ class SkipRecord:
     num_images: int
     output_format: str
     reason: str
+    strength: float | None = None
+    """Of image-to-image."""
 
 
 Record = LoadRecord | WarmupRecord | SampleRecord | FailureRecord | SkipRecord

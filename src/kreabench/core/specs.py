@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 TaskKind = Literal["text-to-image", "image-to-image", "redux"]
 OutputFormat = Literal["png", "jpeg"]
+InputFormat = Literal["png", "jpeg", "webp"]
 
 PRESET_SIZES: dict[str, tuple[int, int]] = {
     "square_hd": (1024, 1024),
@@ -35,6 +36,8 @@ class Limits:
     """Width and height must be multiples of this many pixels."""
     min_side_px: int
     max_pixels: int
+    strength: tuple[float, float] | None = None
+    """For image-to-image: how far the input picture may be changed. None for tasks without it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +47,7 @@ class Defaults:
     steps: int
     guidance: float
     size: str
+    strength: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +113,8 @@ class TargetSpec:
     """Name of the environment variable that holds the key; the key itself is nowhere in a spec."""
     options: dict[str, Any]
     """The back end's own options, complete and validated against its options class."""
+    random_weights: bool = False
+    """Every weight is random but the sizes are the model's: times, memory and energy count, pictures do not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +126,33 @@ class AccelerationSpec:
     hosted: str | None
     """The level asked of a hosted endpoint; None where a hosted service has no such thing."""
     features: dict[str, dict[str, Any]]
-    """Feature name of `backends.accelerations` → its parameters, for local targets."""
+    """Feature name of `backends.accelerations.features` → its parameters, for local targets."""
+    on_cuda: dict[str, tuple[dict[str, dict[str, Any]], ...]] = field(default_factory=dict)
+    """What a target on a CUDA device gets besides: a name → features to choose from, the first that is to be had.
+    Empty once a plan has chosen."""
+    left_out: tuple[str, ...] = ()
+    """What of `on_cuda` a plan did not find to choose, in words."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gpu:
+    """A GPU as its driver describes it."""
+
+    name: str
+    capability: tuple[int, int] | None
+    """Of CUDA, such as (9, 0)."""
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineSpec:
+    """What the machine had on which an experiment was resolved: decides what can be planned."""
+
+    gpus: tuple[Gpu, ...]
+    packages: dict[str, str]
+    """Distribution → version, of those that some acceleration needs."""
+    compiler: bool
+    """Whether there is a C++ compiler."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +166,29 @@ class AxesSpec:
     output_format: tuple[OutputFormat, ...]
     exclude: tuple[dict[str, Any], ...] = ()
     """Partial settings to leave out; a value may be a list, meaning any of these."""
+    strength: tuple[float | str, ...] = ("default",)
+    """Of image-to-image targets alone; other targets have one point whatever stands here."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputImage:
+    """An input picture, as a prompt file names it. The run directory holds the file under `inputs/`."""
+
+    name: str
+    """As written in the prompt file: for people, never opened again."""
+    sha256: str
+    """Of the file's bytes, which are kept as they are."""
+    format: InputFormat
+    width: int
+    """In pixels, turned upright."""
+    height: int
+    notes: tuple[str, ...] = ()
+    """What is done to make it an RGB picture of 8 bits, where anything is; see `backends.input_images`."""
+
+    @property
+    def file_name(self) -> str:
+        """Where it lies in the run's `inputs/`."""
+        return f"{self.sha256}.{self.format}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +200,8 @@ class Prompt:
     category: str | None = None
     look_for: str | None = None
     """What a person should check in the picture."""
+    images: tuple[InputImage, ...] = ()
+    """What image-to-image (one) and redux (one or several) start from; other tasks do not see them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,6 +251,10 @@ class ExperimentSpec:
     metrics: tuple[MetricSpec, ...]
     engine: EngineSpec
     budget_usd: float | None
+    passes: int = 1
+    """How often every model is loaded anew and all its requests are drawn again; back and forth between models."""
+    machine: MachineSpec | None = None
+    """Where it was resolved: settings that it cannot do are skipped. Kept on resuming; None takes all to be there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,13 +276,27 @@ class Setting:
     """Settings with one load key share a loaded model."""
     reference_id: str | None
     """The setting that fidelity is measured against; its own id for the reference, None where none is planned."""
+    strength: float | None = None
+    """Of image-to-image: 1 keeps nothing of the input picture. Only about that share of the steps runs."""
+
+    @property
+    def steps_to_run(self) -> int:
+        """Denoising steps of one picture: image-to-image leaves out the first ones.
+
+        diffusers' own arithmetic (FluxImg2ImgPipeline.get_timesteps), which rounds strength × steps up, and by one more
+        where floating point puts the product just above a whole number.
+        """
+        if self.strength is None:
+            return self.steps
+        return self.steps - int(max(self.steps - min(self.steps * self.strength, self.steps), 0))
 
     @property
     def label(self) -> str:
         """For people; unique within a plan only together with `id`."""
         images = f" ×{self.num_images}" if self.num_images > 1 else ""
+        strength = "" if self.strength is None else f"strength {self.strength:g} "
         return (
-            f"{self.target} {self.acceleration} {self.steps} steps g{self.guidance:g} "
+            f"{self.target} {self.acceleration} {self.steps} steps g{self.guidance:g} {strength}"
             f"{self.width}×{self.height}{images} {self.output_format}"
         )
 
@@ -237,6 +312,8 @@ class Request:
     seed: int
     """Image k of the request is drawn with seed + k where the back end lets us choose."""
     repeat: int
+    images: tuple[InputImage, ...] = ()
+    """Input pictures, for tasks that have some."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,6 +328,7 @@ class SkippedSetting:
     num_images: int
     output_format: OutputFormat
     reason: str
+    strength: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -258,12 +336,14 @@ class LoadGroup:
     """Settings that share one loaded model, and their requests in the order of execution."""
 
     id: str
-    """The load key."""
+    """The load key; from the second pass on with the pass behind it."""
     target: TargetSpec
     accelerations: tuple[AccelerationSpec, ...]
     settings: tuple[Setting, ...]
     requests: tuple[Request, ...]
     warmup: int
+    pass_number: int = 1
+    """Requests of another pass are other repeats."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

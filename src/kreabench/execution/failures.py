@@ -39,6 +39,7 @@ def describe(error: Exception, *, stage: str, hidden: Sequence[str] = ()) -> tup
         message=message,
         remedy=clean(failure.remedy, hidden),
         transient=failure.transient,
+        peak_allocated_bytes=failure.peak_allocated_bytes,
     ), fatal
 
 
@@ -50,6 +51,7 @@ def _classify(error: Exception, stage: str) -> tuple[Failure, bool]:
             message=error.message,
             remedy=error.remedy,
             transient=error.transient,
+            peak_allocated_bytes=error.peak_allocated_bytes,
         )
         return failure, error.fatal or error.type == "out_of_memory"
     if isinstance(error, EnvironmentProblem):

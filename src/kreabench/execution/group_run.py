@@ -94,6 +94,7 @@ class GroupRun:
             started_utc=answer.started_utc,
             load_s=answer.load_s,
             identity=answer.identity,
+            calibration=answer.calibration,
         )
         yield from self._warm_up(worker)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kreabench.core.records import Failure, HostedCall, ImageRecord, Memory, Timings
+from kreabench.core.records import Calibration, DeviceState, Failure, HostedCall, ImageRecord, Memory, Timings, Work
 from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
 from kreabench.rundir import codec
 
@@ -57,6 +57,7 @@ class Opened:
     started_utc: str
     load_s: float
     identity: dict[str, Any]
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +70,10 @@ class Delivery:
     hosted: HostedCall | None
     images: tuple[ImageRecord, ...] = ()
     """As stored; empty for a warm-up."""
+    device: DeviceState | None = None
+    work: Work | None = None
+    flags: tuple[str, ...] = ()
+    safety_check_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,6 +58,10 @@ def delivered_sample(group: LoadGroup, request: Request, attempt: int, done: Don
             billable_units=_billable_units(delivery),
         ),
         images=delivery.images,
+        device=delivery.device,
+        work=delivery.work,
+        flags=delivery.flags,
+        safety_check_s=delivery.safety_check_s,
     )
 
 
@@ -82,6 +86,10 @@ def failed_sample(
         hosted=delivery.hosted if delivery else None,
         cost=cost,
         error=trouble.error,
+        device=delivery.device if delivery else None,
+        work=delivery.work if delivery else None,
+        flags=delivery.flags if delivery else (),
+        safety_check_s=delivery.safety_check_s if delivery else None,
     )
 
 
@@ -94,6 +102,8 @@ def warmup_record(group: LoadGroup, setting: Setting, done: Done) -> WarmupRecor
         started_utc=done.started_utc,
         timings=timings,
         cost=_unseen_cost(group.target, setting, timings.end_to_end_s, done.delivery),
+        memory=done.delivery.memory,
+        device=done.delivery.device,
     )
 
 

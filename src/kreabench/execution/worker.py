@@ -19,6 +19,7 @@ import msgspec
 from kreabench.backends.base import Backend, Generation
 from kreabench.backends.table import backend_class
 from kreabench.core.errors import GenerationError, KreabenchError
+from kreabench.core.records import Calibration
 from kreabench.core.specs import Setting
 from kreabench.execution.child import settle
 from kreabench.execution.clock import utc_now
@@ -37,7 +38,9 @@ from kreabench.execution.messages import (
     decode_order,
     encode_line,
 )
+from kreabench.rundir import codec
 from kreabench.rundir.images import store_image
+from kreabench.rundir.inputs import INPUTS_FOLDER
 
 _STAGES = {"open": "load", "warmup": "warmup", "generate": "generate"}
 """Order → the stage of an error that names none."""
@@ -87,10 +90,15 @@ class Worker:
         self._run_path = Path(order.run_path)
         try:
             self._backend = backend_class(order.target.backend)()
-            identity = self._backend.open(order.target, order.accelerations, order.settings)
+            inputs = self._run_path / INPUTS_FOLDER
+            identity = self._backend.open(order.target, order.accelerations, order.settings, inputs=inputs)
+            load_s = self._clock() - began
+            found = identity.pop("calibration", None)
+            calibration = None if found is None else codec.convert(found, Calibration)
         except Exception as error:
             return self._failed(error, "load", started_utc, began, None)
-        return Opened(started_utc=started_utc, load_s=self._clock() - began, identity=identity)
+        load_s -= 0.0 if calibration is None else calibration.seconds
+        return Opened(started_utc=started_utc, load_s=load_s, identity=identity, calibration=calibration)
 
     def _call(self, order: Warmup | Generate, started_utc: str, began: float) -> Answer:
         setting = self._settings[order.setting_id]
@@ -122,6 +130,10 @@ class Worker:
             memory=generation.memory,
             steps_run=generation.steps_run,
             hosted=generation.hosted,
+            device=generation.device,
+            work=generation.work,
+            flags=generation.flags,
+            safety_check_s=generation.safety_check_s,
         )
 
     def _failed(

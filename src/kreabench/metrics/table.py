@@ -24,6 +24,8 @@ class MetricRow:
     summary: str
     bias: str
     """What it is known to get wrong."""
+    needs_prompt: bool = False
+    """Whether it compares with the prompt's words, which redux may be without."""
 
 
 METRICS: dict[str, MetricRow] = {
@@ -36,6 +38,7 @@ METRICS: dict[str, MetricRow] = {
         needs_reference=False,
         summary="how well the picture fits its prompt (CLIP score)",
         bias="sees a bag of words and the centred square, reads 77 tokens, and punishes rich detail",
+        needs_prompt=True,
     ),
     "psnr": MetricRow(
         location="kreabench.metrics.fidelity:Psnr",

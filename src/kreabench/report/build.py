@@ -7,15 +7,26 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from kreabench.analysis.drift import find_drifts
 from kreabench.analysis.notices import notice
+from kreabench.analysis.repeatability import Repeatability
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
 from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
 from kreabench.core.specs import ExperimentSpec, Plan
 from kreabench.report import details
 from kreabench.report.charts import build_figures
-from kreabench.report.document import Document, Fact, Figure, Notice
+from kreabench.report.document import Document, Fact, Figure, Notice, Table
 from kreabench.report.format import ABSENT, count, duration, usd
+from kreabench.report.measurements import (
+    device_table,
+    first_calls_table,
+    measuring_notices,
+    repeatability_sentence,
+    repeatability_table,
+    work_table,
+)
 from kreabench.report.pictures import build_pictures
+from kreabench.report.repeats import repeats_of
 from kreabench.report.settings_table import settings_table
 from kreabench.report.text import message, visible
 from kreabench.rundir.directory import RunDirectory
@@ -35,6 +46,12 @@ METHOD = (
     "equally good picture.",
     "Dollars are those of delivered samples over their pictures: as billed by the service, from the price list over "
     "delivered pixels, or the device's price an hour over the seconds of the request. Idle time is not in them.",
+    "The floor of a request is its arithmetic at the rates of a large matrix product that the device reached at load, "
+    "or the reading of its weights where that takes longer, model by model. A stage of a GPU faster than its floor is "
+    "flagged as a measuring error. Caches are credited with the work they did, not with what they left out.",
+    "Drift is Kendall's rank correlation with time of each value against the median of its setting, within one load of "
+    "a model, corrected for the number of trends looked for (Benjamini and Yekutieli); reported from p < 0.01 and 1 % "
+    "(5 °C) up.",
     "A failed, missing or unscored picture is counted as such. It is never a zero, and never dropped unsaid.",
 )
 
@@ -60,12 +77,17 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     targets = {target.name: target for target in experiment.targets}
     brand = notice(experiment.targets) or ""
     figures = build_figures(summaries, brand)
+    repeats = repeats_of(run, table)
     info = run.info
     return Document(
         title=visible(experiment.name),
         description=message(experiment.description, 600),
         subtitle=f"Run of {info.created_utc[:16].replace('T', ' ')} UTC",
-        notices=_notices(experiment, plan, summaries),
+        notices=(
+            *_notices(experiment, plan, summaries),
+            *measuring_notices(summaries, find_drifts(table)),
+            *_repeat_notices(repeats),
+        ),
         facts=_facts(journal, experiment, plan, summaries),
         targets=details.targets_table(experiment.targets),
         settings=settings_table(summaries, targets),
@@ -80,7 +102,28 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         method=METHOD,
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
         summaries=summaries,
+        measurements=_measurements(plan, journal, summaries, repeats),
     )
+
+
+def _measurements(
+    plan: Plan,
+    journal: _Journal,
+    summaries: Sequence[SettingSummary],
+    repeats: Sequence[Repeatability],
+) -> tuple[tuple[str, Table], ...]:
+    tables = (
+        ("Work and floor", work_table(summaries, journal.loads)),
+        ("Device", device_table(summaries)),
+        ("First calls", first_calls_table(journal.warmups, journal.samples.values(), summaries)),
+        ("Repeatability", repeatability_table(repeats, plan.settings)),
+    )
+    return tuple((title, table) for title, table in tables if table is not None)
+
+
+def _repeat_notices(repeats: Sequence[Repeatability]) -> list[Notice]:
+    sentence = repeatability_sentence(repeats)
+    return [Notice(level="info", text=sentence)] if sentence else []
 
 
 def _read(run: RunDirectory) -> _Journal:
@@ -154,6 +197,7 @@ def _facts(
     left_out += [f"{plan.excluded} excluded"] if plan.excluded else []
     prompts, seeds, repeats = len(experiment.prompts), len(experiment.seeds), experiment.repeats
     asked = [count(prompts, "prompt"), count(seeds, "seed")] + ([count(repeats, "repeat")] if repeats > 1 else [])
+    asked += [f"{experiment.passes} passes"] if experiment.passes > 1 else []
     return (
         Fact(label="Settings", value=f"{len(plan.settings):,}", detail=", ".join(left_out) or "none skipped"),
         Fact(label="Samples", value=f"{ok:,} of {plan.request_count:,}", detail=" × ".join(asked)),

@@ -103,8 +103,9 @@ def _panels(summaries: Sequence[SettingSummary], size: Size, cost: Cost) -> tupl
 def _point(summary: SettingSummary, x: Estimate, y: Estimate) -> Point:
     setting = summary.setting
     others = (setting.target, setting.acceleration, f"{setting.guidance:g}", setting.num_images, setting.output_format)
+    strength = () if setting.strength is None else (f"strength {setting.strength:g}",)
     return Point(
-        series=" ".join(map(str, others)),
+        series=" ".join(map(str, (*others, *strength))),
         colour=setting.acceleration,
         marker=setting.target,
         label=f"{setting.label} {setting.id}",
@@ -158,6 +159,8 @@ def _bar_label(summary: SettingSummary, summaries: Sequence[SettingSummary]) -> 
     parts = [setting.acceleration, count(setting.steps, "step")]
     if len({s.setting.guidance for s in summaries}) > 1:
         parts.append(f"guidance {setting.guidance:g}")
+    if setting.strength is not None and len({s.setting.strength for s in summaries}) > 1:
+        parts.append(f"strength {setting.strength:g}")
     if len({s.setting.num_images for s in summaries}) > 1:
         parts.append(count(setting.num_images, "image"))
     if len({s.setting.output_format for s in summaries}) > 1:

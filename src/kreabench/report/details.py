@@ -22,11 +22,21 @@ def skipped_table(plan: Plan) -> Table | None:
     """Points of the matrix that a target cannot do."""
     if not plan.skipped:
         return None
+    strengths = any(s.strength is not None for s in plan.skipped)
+
+    def strength(value: float | None) -> tuple[str, ...]:
+        return ((ABSENT if value is None else f"{value:g}"),) if strengths else ()
+
     rows = tuple(
-        _row(s.target, s.acceleration, s.steps, f"{s.guidance:g}", s.size, s.num_images, s.output_format, s.reason)
+        _row(
+            *(s.target, s.acceleration, s.steps, f"{s.guidance:g}"),
+            *strength(s.strength),
+            *(s.size, s.num_images, s.output_format, s.reason),
+        )
         for s in plan.skipped
     )
-    columns = _columns("Target", "Acceleration", "Steps", "Guidance", "Size", "Images", "Format", prose=("Reason",))
+    names = ("Target", "Acceleration", "Steps", "Guidance", *(("Strength",) if strengths else ()))
+    columns = _columns(*names, "Size", "Images", "Format", prose=("Reason",))
     return Table(columns=columns, rows=rows, caption="Settings that were asked for and cannot be done.")
 
 

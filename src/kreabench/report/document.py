@@ -236,3 +236,5 @@ class Document:
     environment: Table
     summaries: tuple[SettingSummary, ...]
     """The numbers behind `settings`, for machine-readable renderers."""
+    measurements: tuple[tuple[str, Table], ...] = ()
+    """Heading and table of what was measured beside time and dollars; only what is there."""

@@ -23,6 +23,9 @@ def render_markdown(document: Document) -> str:
     )
     parts += ["## Settings", *_table(document.settings)]
     parts += ["### Skipped", *_table(document.skipped)] if document.skipped else []
+    parts += ["## Measurements"] if document.measurements else []
+    for title, table in document.measurements:
+        parts += [f"### {escape(title)}", *_table(table)]
     parts += ["## Figures", *([escape(document.figures_note)] if document.figures_note else [])]
     for figure in document.figures:
         parts += [f"### {escape(figure.title)}", _image(figure.alt, figure.name), escape(figure.caption)]

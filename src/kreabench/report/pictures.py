@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from kreabench.core.specs import ExperimentSpec, Plan, Setting
+from kreabench.core.specs import ExperimentSpec, Plan, Prompt, Setting
 from kreabench.report.document import Grid, GridColumn, GridRow, Picture, Pictures
 from kreabench.report.format import count, significant
 from kreabench.report.text import message, shorten, visible
@@ -23,6 +23,9 @@ PROMPT_CHARACTERS = 280
 
 UNTRAINED_MARK = "†"
 """After a score made with untrained weights."""
+
+INPUT = "input"
+"""Head of the column with input pictures."""
 
 Rows = Mapping[tuple[str, str], Mapping[str, Any]]
 """(setting id, prompt id) → the table's row of the picture to show."""
@@ -40,9 +43,11 @@ def build_pictures(run_path: Path, experiment: ExperimentSpec, plan: Plan, table
     grids: list[Grid] = []
     for members in _by_target_and_size(settings):
         columns = _columns(members)
+        before = (GridColumn(title=INPUT, detail="as given"),) if members[0].task != "text-to-image" else ()
         lines = []
         for prompt in prompts:
-            cells = tuple(
+            cells = tuple(_input(run_path, prompt) for _ in before)
+            cells += tuple(
                 _picture(run_path, rows.get((setting.id, prompt.id)), metrics, f"{_said(column)}, prompt {prompt.id}")
                 for setting, column in zip(members, columns, strict=True)
             )
@@ -51,7 +56,7 @@ def build_pictures(run_path: Path, experiment: ExperimentSpec, plan: Plan, table
         first = members[0]
         title = f"{first.target}, {first.width} × {first.height} px"
         name = f"pictures-{len(grids) + 1}"
-        grids.append(Grid(name=name, title=title, columns=columns, rows=tuple(lines)))
+        grids.append(Grid(name=name, title=title, columns=(*before, *columns), rows=tuple(lines)))
     return Pictures(
         caption=f"Seed {seed}" + (", first picture of each request" if _many(settings) else "") + ".",
         grids=tuple(grids),
@@ -76,11 +81,13 @@ def _many(settings: Sequence[Setting]) -> bool:
 
 def _columns(members: Sequence[Setting]) -> tuple[GridColumn, ...]:
     """Names what differs between the settings of a grid, and always acceleration and steps."""
-    names = ("guidance", "num_images", "output_format")
+    names = ("guidance", "strength", "num_images", "output_format")
     varied = {name for name in names if len({getattr(setting, name) for setting in members}) > 1}
     columns = []
     for setting in members:
-        parts = [count(setting.steps, "step")]
+        # First, as the sheets cut what is long.
+        parts = [f"strength {setting.strength:g}"] if "strength" in varied and setting.strength is not None else []
+        parts += [count(setting.steps, "step")]
         parts += [f"guidance {setting.guidance:g}"] if "guidance" in varied else []
         parts += [f"× {setting.num_images}"] if "num_images" in varied else []
         parts += [setting.output_format] if "output_format" in varied else []
@@ -111,6 +118,26 @@ def _picture(run_path: Path, row: Mapping[str, Any] | None, metrics: Sequence[st
         scores=tuple(_scores(row, metrics)),
         flag=", ".join(flags),
         alt=alt,
+        thumbnail=small.content,
+        size=small.size,
+    )
+
+
+def _input(run_path: Path, prompt: Prompt) -> Picture:
+    """What image-to-image or redux started from."""
+    if not prompt.images:
+        return Picture(state="missing", text="no input picture")
+    image, number = prompt.images[0], len(prompt.images)
+    try:
+        small = thumbnail(run_path, f"inputs/{image.file_name}")
+    except FileNotFoundError:
+        return Picture(state="missing", text="its file is not beside the run")
+    except ValueError as error:
+        return Picture(state="unreadable", text=str(error))
+    return Picture(
+        state="shown",
+        flag=f"first of {number}" if number > 1 else "",
+        alt=f"input picture of prompt {prompt.id}",
         thumbnail=small.content,
         size=small.size,
     )

@@ -10,6 +10,7 @@ from kreabench.core.specs import TargetSpec
 from kreabench.metrics.table import METRICS
 from kreabench.report.document import Cell, Column, Row, Table
 from kreabench.report.format import ABSENT, estimate, fixed, memory_unit, significant, usd
+from kreabench.report.measurements import DEVICE_COLUMNS, device_cells
 from kreabench.report.text import message
 
 BASES = {"billed": "billed", "price_list": "price list", "device_hour": "device hour"}
@@ -23,8 +24,11 @@ def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, Ta
     unit, unit_bytes = memory_unit(s.memory.max_bytes for s in summaries if s.memory)
     kinds: set[str] = {s.memory.kind for s in summaries if s.memory}
     extras = [
-        name for name in ("num_images", "output_format") if len({getattr(s.setting, name) for s in summaries}) > 1
+        name
+        for name in ("strength", "num_images", "output_format")
+        if len({getattr(s.setting, name) for s in summaries}) > 1
     ]
+    gpu = any(s.device is not None and s.device.sm_clock_mhz is not None for s in summaries)
     rows = []
     for summary in summaries:
         cells = [
@@ -33,6 +37,7 @@ def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, Ta
             Cell(text=f"{summary.failed:,}"),
             _latency(summary),
             _memory(summary, unit_bytes, len(kinds) > 1, targets[summary.setting.target].hosted),
+            *(device_cells(summary) if gpu else ()),
             _dollars(summary, targets[summary.setting.target]),
             *(_metric(metric, summary) for metric in summary.metrics),
         ]
@@ -49,6 +54,7 @@ def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, Ta
                 numeric=True,
             ),
             Column(title="Peak memory", unit=_memory_head(unit, kinds), note=_memory_note(kinds), numeric=True),
+            *(DEVICE_COLUMNS if gpu else ()),
             Column(title="Cost", unit="$ an image", note="Mean over delivered pictures, and its basis.", numeric=True),
             *_metric_columns(summaries),
         ),
@@ -59,7 +65,11 @@ def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, Ta
 
 
 def _setting_columns(extras: Sequence[str]) -> tuple[Column, ...]:
-    names = {"num_images": Column(title="Images", numeric=True), "output_format": Column(title="Format")}
+    names = {
+        "strength": Column(title="Strength", note="Image-to-image runs about that share of its steps.", numeric=True),
+        "num_images": Column(title="Images", numeric=True),
+        "output_format": Column(title="Format"),
+    }
     return (
         Column(title="Target"),
         Column(title="Acceleration"),
@@ -78,8 +88,12 @@ def _setting_cells(summary: SettingSummary, extras: Sequence[str]) -> tuple[Cell
         Cell(text=str(setting.steps)),
         Cell(text=f"{setting.guidance:g}"),
         Cell(text=f"{setting.width} × {setting.height}"),
-        *(Cell(text=str(getattr(setting, name))) for name in extras),
+        *(_extra(getattr(setting, name)) for name in extras),
     )
+
+
+def _extra(value: object) -> Cell:
+    return Cell(text=ABSENT, absent=True) if value is None else Cell(text=str(value))
 
 
 def _samples(summary: SettingSummary) -> Cell:
@@ -108,11 +122,10 @@ def _latency(summary: SettingSummary) -> Cell:
         return _absent(_no_sample(summary) or "no sample fit for timing")
     text, interval = estimate(summary.latency)
     n = summary.latency.n
-    return Cell(
-        text=text,
-        detail=interval or f"n = {n}, no interval",
-        remark=f"{n} of {summary.ok} timed" if interval and n != summary.ok else "",
-    )
+    flagged = sum(number for _, number in summary.device.flags) if summary.device is not None else 0
+    remarks = [f"{n} of {summary.ok} timed"] if interval and n != summary.ok else []
+    remarks += [f"{flagged} flagged"] if flagged else []
+    return Cell(text=text, detail=interval or f"n = {n}, no interval", remark=", ".join(remarks))
 
 
 def _memory_head(unit: str, kinds: set[str]) -> str:

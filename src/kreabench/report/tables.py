@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from kreabench.analysis.device import DeviceSummary
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import PERCENTILES, SettingSummary
 from kreabench.report.text import redact
@@ -58,6 +59,7 @@ def _settings_row(summary: SettingSummary) -> dict[str, Any]:
         "acceleration": setting.acceleration,
         "steps": setting.steps,
         "guidance": setting.guidance,
+        "strength": setting.strength,
         "width": setting.width,
         "height": setting.height,
         "num_images": setting.num_images,
@@ -83,6 +85,7 @@ def _settings_row(summary: SettingSummary) -> dict[str, Any]:
         "usd_failed": cost.usd_failed,
         "usd_basis": " ".join(cost.bases) or None,
     }
+    row |= _device(summary.device)
     for metric in summary.metrics:
         name = f"score_{metric.name}"
         row |= _estimate(f"{name}_mean", metric.mean)
@@ -96,6 +99,27 @@ def _settings_row(summary: SettingSummary) -> dict[str, Any]:
             f"{name}_untrained": metric.untrained,
         }
     return row
+
+
+def _device(device: DeviceSummary | None) -> dict[str, Any]:
+    """Empty where nothing was measured, so that runs without a device have no such columns."""
+    if device is None:
+        return {}
+    return {
+        "reference_tflop": device.reference_tflop,
+        "done_share": device.done_share,
+        "floor_s": device.floor_s,
+        **_estimate("share_of_floor", device.share_of_floor),
+        **_estimate("energy_per_image_j", device.energy_j),
+        "sm_clock_mhz": device.sm_clock_mhz,
+        "sm_clock_min_mhz": device.sm_clock_min_mhz,
+        "temperature_max_c": device.temperature_c,
+        "throttle_reasons": "; ".join(f"{reason} ({number})" for reason, number in device.throttle_reasons) or None,
+        "peak_reserved_bytes": device.reserved_bytes,
+        "driver_process_bytes": device.driver_process_bytes,
+        "driver_device_bytes": device.driver_device_bytes,
+        "flags": "; ".join(f"{text} ({number})" for text, number in device.flags) or None,
+    }
 
 
 def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | int | None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import PIL.Image
+import PIL.ImageOps
 
 THUMBNAIL_PX = 160
 """Longest side of a thumbnail."""
@@ -42,7 +43,7 @@ def thumbnail(run_path: Path, relative: str) -> Thumbnail:
                 if picture.width * picture.height > _MAX_PIXELS:
                     raise ValueError(f"it claims {picture.width} × {picture.height} pixels")
                 picture.draft("RGB", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
-                small = picture.convert("RGB")
+                small = PIL.ImageOps.exif_transpose(picture).convert("RGB")  # input pictures may lie on their side
     except ValueError:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything

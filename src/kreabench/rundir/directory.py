@@ -4,6 +4,7 @@ run.json          RunInfo; written last, so it is what makes a folder a run
 config.yaml       the composed configuration
 journal.jsonl     one record a line
 scores.jsonl      one score a line
+inputs/           see `rundir.inputs`
 images/           see `rundir.images`
 samples.parquet   see `rundir.table`
 driver.lock       pid of the process that may write
@@ -12,7 +13,7 @@ driver.lock       pid of the process that may write
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from kreabench.core.records import (
 from kreabench.core.specs import ExperimentSpec
 from kreabench.rundir import codec
 from kreabench.rundir.files import make_folders, storage_error, storage_remedy, write_file
+from kreabench.rundir.inputs import store_inputs
 from kreabench.rundir.journal import JournalWriter, read_lines
 from kreabench.rundir.lock import hold
 
@@ -85,8 +87,12 @@ class RunDirectory:
         self.info = info
 
     @classmethod
-    def create(cls, path: Path, info: RunInfo, config_yaml: str) -> RunDirectory:
+    def create(
+        cls, path: Path, info: RunInfo, config_yaml: str, input_files: Mapping[str, Path] | None = None
+    ) -> RunDirectory:
         """Make the run directory `path`, with its parents. Until run.json is there, last, it is not a run.
+
+        `input_files`: SHA-256 of each input picture of the experiment → its file, which is copied.
 
         Raises RunDirectoryError where a run, or what is left of one, is already there, or where the folder cannot be
         made; StorageError when the disk refuses a file.
@@ -104,6 +110,7 @@ class RunDirectory:
                     raise RunDirectoryError(
                         f"{path} already holds {name}", remedy="Choose another folder, or delete this one."
                     )
+            store_inputs(path, info.experiment, input_files or {})
             files = {CONFIG_FILE: config_yaml.encode(), RUN_FILE: _encode_info(info)}
             for name, content in files.items():
                 try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from kreabench.backends.base import GeneratedImage
 from kreabench.core.errors import GenerationError
 from kreabench.core.ids import slug
+from kreabench.core.picture_files import is_whole
 from kreabench.core.records import ImageRecord
 from kreabench.core.specs import Request, Setting
 from kreabench.rundir.files import make_folders, storage_remedy, write_file
@@ -23,7 +24,6 @@ _ACCEPTED = ("PNG", "JPEG", "WEBP")
 _FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp"}
 """Pillow's name → ours. MPO is a JPEG with further pictures behind it (a gain map, say)."""
 _SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
-_PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
 def store_image(run_path: Path, setting: Setting, request: Request, index: int, image: GeneratedImage) -> ImageRecord:
@@ -112,13 +112,7 @@ def _check_size(picture: Image, setting: Setting) -> None:
 
 def _check_end(content: bytes, format_: str) -> None:
     """Decoders forgive a missing end of the file; a cut download must not pass for the picture that was made."""
-    if format_ == "png":
-        whole = content.rfind(_PNG_END) >= 0
-    elif format_ == "jpeg":
-        whole = content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")  # end of image after the last scan's start
-    else:
-        whole = len(content) >= int.from_bytes(content[4:8], "little") + 8
-    if not whole:
+    if not is_whole(content, format_):
         raise _bad_image("the end of the file is missing", content)
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.records import (
     Cost,
+    DeviceState,
     Failure,
     HostedCall,
     ImageRecord,
@@ -21,6 +22,7 @@ from kreabench.core.records import (
     SampleRecord,
     ScoreRecord,
     Timings,
+    Work,
 )
 from kreabench.core.specs import Plan, Prompt, Request, Setting
 from kreabench.rundir.directory import TABLE_FILE, RunDirectory
@@ -46,6 +48,8 @@ class _Row:
     timings: Timings | None
     memory: Memory | None
     hosted: HostedCall | None
+    device: DeviceState | None
+    work: Work | None
     cost: Cost
     image: ImageRecord | None
 
@@ -59,6 +63,7 @@ _COLUMNS: tuple[tuple[str, str, str, Any], ...] = (
     ("acceleration", "setting", "acceleration", _TEXT),
     ("steps", "setting", "steps", _INT),
     ("guidance", "setting", "guidance", _FLOAT),
+    ("strength", "setting", "strength", _FLOAT),
     ("width", "setting", "width", _INT),
     ("height", "setting", "height", _INT),
     ("num_images", "setting", "num_images", _INT),
@@ -84,6 +89,19 @@ _COLUMNS: tuple[tuple[str, str, str, Any], ...] = (
     ("peak_rss_bytes", "memory", "peak_rss_bytes", _INT),
     ("peak_allocated_bytes", "memory", "peak_allocated_bytes", _INT),
     ("peak_reserved_bytes", "memory", "peak_reserved_bytes", _INT),
+    ("driver_process_bytes", "memory", "driver_process_bytes", _INT),
+    ("driver_device_bytes", "memory", "driver_device_bytes", _INT),
+    ("energy_j", "device", "energy_j", _FLOAT),
+    ("sm_clock_mhz", "device", "sm_clock_mhz", _FLOAT),
+    ("sm_clock_min_mhz", "device", "sm_clock_min_mhz", _FLOAT),
+    ("temperature_c", "device", "temperature_c", _FLOAT),
+    ("throttle_reasons", "device", "throttle_reasons", _TEXT),
+    ("foreign_processes", "device", "foreign_processes", _INT),
+    ("reference_tflop", "work", "reference_tflop", _FLOAT),
+    ("done_tflop", "work", "done_tflop", _FLOAT),
+    ("floor_s", "work", "floor_s", _FLOAT),
+    ("share_of_floor", "work", "share_of_floor", _FLOAT),
+    ("flags", "sample", "flags", _TEXT),
     ("service_request_id", "hosted", "service_request_id", _TEXT),
     ("service_attempts", "hosted", "attempts", _INT),
     ("polls", "hosted", "polls", _INT),
@@ -102,9 +120,13 @@ _COLUMNS: tuple[tuple[str, str, str, Any], ...] = (
     ("image_format", "image", "format", _TEXT),
     ("image_seed", "image", "seed", _UINT),
     ("nsfw", "image", "nsfw", _BOOL),
+    ("safety_check_s", "sample", "safety_check_s", _FLOAT),
     ("degenerate", "image", "degenerate", _TEXT),
 )
 """Column, part of `_Row`, field of that part, type. Stages follow `resolution_s`, scores come last."""
+
+_KINDS = ("allocated", "reserved")
+"""Peaks of each stage that was weighed, which follow `peak_reserved_bytes`."""
 
 _SCORE_COLUMNS: tuple[tuple[str, str, Any], ...] = (
     ("", "value", _FLOAT),
@@ -115,7 +137,7 @@ _SCORE_COLUMNS: tuple[tuple[str, str, Any], ...] = (
 )
 """What follows `score_<metric>`, field of ScoreRecord, type. All null where the image has no score yet."""
 
-_MAY_BE_NULL = frozenset({"reference_id", "steps_run", "usd"})
+_MAY_BE_NULL = frozenset({"reference_id", "flags", "strength", "safety_check_s", "steps_run", "usd"})
 _ALWAYS_THERE = frozenset({"request", "setting", "sample", "cost"})
 
 Scores = dict[str, list[ScoreRecord | None]]
@@ -134,7 +156,10 @@ def rebuild_table(run: RunDirectory, plan: Plan) -> Path:
     rows = _rows(run, plan)
     scores = _scores(run, rows)
     stages = list(dict.fromkeys(stage for row in rows if row.timings is not None for stage in row.timings.stages_s))
-    schema = _schema(stages, list(scores))
+    weighed = list(
+        dict.fromkeys(s for row in rows if row.memory is not None for s in row.memory.stages_allocated_bytes)
+    )
+    schema = _schema(stages, weighed, list(scores))
     path = run.path / TABLE_FILE
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # reports of one run may be made side by side
     try:
@@ -142,7 +167,8 @@ def rebuild_table(run: RunDirectory, plan: Plan) -> Path:
             with pq.ParquetWriter(file, schema, compression="zstd") as writer:
                 for start in range(0, len(rows), _BATCH_ROWS):
                     part = slice(start, start + _BATCH_ROWS)
-                    arrays = list(_arrays(rows[part], stages, {name: column[part] for name, column in scores.items()}))
+                    some = {name: column[part] for name, column in scores.items()}
+                    arrays = list(_arrays(rows[part], stages, weighed, some))
                     writer.write_batch(pa.record_batch(arrays, schema=schema))
             file.flush()
             os.fsync(file.fileno())
@@ -210,6 +236,8 @@ def _row(
         timings=sample.timings,
         memory=sample.memory,
         hosted=sample.hosted,
+        device=sample.device,
+        work=sample.work,
         cost=sample.cost,
         image=image,
     )
@@ -237,13 +265,15 @@ def _scores(run: RunDirectory, rows: Sequence[_Row]) -> Scores:
     return scores
 
 
-def _schema(stages: Sequence[str], metrics: Sequence[str]) -> Any:
+def _schema(stages: Sequence[str], weighed: Sequence[str], metrics: Sequence[str]) -> Any:
     fields = []
     for name, part, _, type_ in _COLUMNS:
         nullable = part not in _ALWAYS_THERE or name in _MAY_BE_NULL
         fields.append(pa.field(name, type_, nullable=nullable))
         if name == "resolution_s":
             fields += [pa.field(f"stage_{stage}_s", _FLOAT) for stage in stages]
+        if name == "peak_reserved_bytes":
+            fields += [pa.field(f"stage_{stage}_{kind}_bytes", _INT) for kind in _KINDS for stage in weighed]
     fields += [pa.field(f"score_{metric}{suffix}", type_) for metric in metrics for suffix, _, type_ in _SCORE_COLUMNS]
     names = [field.name for field in fields]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -255,17 +285,27 @@ def _schema(stages: Sequence[str], metrics: Sequence[str]) -> Any:
     return pa.schema(fields)
 
 
-def _arrays(rows: Sequence[_Row], stages: Sequence[str], scores: Scores) -> Iterator[Any]:
+def _arrays(rows: Sequence[_Row], stages: Sequence[str], weighed: Sequence[str], scores: Scores) -> Iterator[Any]:
     """The columns of `rows`, in the order of `_schema`."""
     for name, part, field, type_ in _COLUMNS:
         yield _array([getattr(row, part) for row in rows], field, type_)
         if name == "resolution_s":
             for stage in stages:
                 yield pa.array([row.timings and row.timings.stages_s.get(stage) for row in rows], _FLOAT)
+        if name == "peak_reserved_bytes":
+            for kind in _KINDS:
+                by_stage = [{} if row.memory is None else getattr(row.memory, f"stages_{kind}_bytes") for row in rows]
+                for stage in weighed:
+                    yield pa.array([peaks.get(stage) for peaks in by_stage], _INT)
     for column in scores.values():
         for _, field, type_ in _SCORE_COLUMNS:
             yield _array(column, field, type_)
 
 
 def _array(parts: Sequence[Any], field: str, type_: Any) -> Any:
-    return pa.array([None if part is None else getattr(part, field) for part in parts], type_)
+    return pa.array([None if part is None else _plain(getattr(part, field)) for part in parts], type_)
+
+
+def _plain(value: Any) -> Any:
+    """Several texts in one cell, set apart by semicolons; none is an empty cell."""
+    return ("; ".join(text.replace(";", ",") for text in value) or None) if isinstance(value, tuple) else value

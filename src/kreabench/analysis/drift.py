@@ -1,0 +1,98 @@
+"""Did the machine change while it was measured? A trend of latency, clock or temperature over a loaded model's time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+LEVEL = 0.01
+"""Least corrected significance of a trend that is reported."""
+MIN_SAMPLES = 10
+"""Fewer show no trend worth the name."""
+LEAST_CHANGE = {"latency": 0.01, "SM clock": 0.01, "temperature": 5.0}
+"""Least change from the first to the last sample that matters: shares of 1, and degrees Celsius."""
+
+_COLUMNS = {"latency": "end_to_end_s", "SM clock": "sm_clock_mhz", "temperature": "temperature_c"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drift:
+    """A trend over the samples of one load group."""
+
+    group_id: str
+    target: str
+    what: str
+    """`latency`, `SM clock` or `temperature`."""
+    change: float
+    """From the first to the last sample, by Theil and Sen's slope: a share of 1, degrees Celsius for `temperature`."""
+    p: float
+    """Corrected for all trends looked for in the run."""
+    n: int
+
+    @property
+    def text(self) -> str:
+        """One sentence."""
+        size = f"{self.change:+.0f} °C" if self.what == "temperature" else f"{self.change:+.1%}".replace("%", " %")
+        return f"{self.target}: the {self.what} drifted by {size} over {self.n} samples (p = {self.p:.2g})"
+
+
+def find_drifts(table: pd.DataFrame) -> tuple[Drift, ...]:
+    """Every trend that is both sure and large enough to matter.
+
+    Each value is first divided by (of temperature: reduced by) the median of its setting, as settings take turns.
+    Kendall's rank correlation with time is the Mann-Kendall test of a trend (Mann, Econometrica 13, 1945); its
+    p values are corrected for their number by Benjamini and Yekutieli (Annals of Statistics 29, 2001), which holds
+    however they depend on each other; the size is Theil and Sen's slope times the time between first and last.
+    """
+    samples = table.drop_duplicates("request_id")
+    timed = samples[(samples["status"] == "ok") & samples["timing_valid"].isin([True])]
+    found = list(_trends(timed))
+    if not found:
+        return ()
+    corrected = stats.false_discovery_control([drift.p for drift in found], method="by")
+    return tuple(
+        Drift(group_id=drift.group_id, target=drift.target, what=drift.what, change=drift.change, p=float(p), n=drift.n)
+        for drift, p in zip(found, corrected, strict=True)
+        if p < LEVEL and abs(drift.change) >= LEAST_CHANGE[drift.what]
+    )
+
+
+def _trends(timed: pd.DataFrame) -> Iterator[Drift]:
+    for group_id, rows in timed.groupby("group_id", sort=False):
+        seconds = pd.to_datetime(rows["started_utc"], utc=True, format="ISO8601").astype("int64").to_numpy() / 1e9
+        for what, column in _COLUMNS.items():
+            if column not in rows:
+                continue
+            values = _relative(rows, column, ratio=what != "temperature")
+            usable = np.isfinite(values)
+            if usable.sum() < MIN_SAMPLES or np.ptp(values[usable]) == 0 or np.ptp(seconds[usable]) == 0:
+                continue
+            yield _trend(str(group_id), str(rows["target"].iloc[0]), what, seconds[usable], values[usable])
+
+
+def _relative(rows: pd.DataFrame, column: str, *, ratio: bool) -> NDArray[np.float64]:
+    """Each value against the median of its setting in this group; NaN where it is alone or absent."""
+    values = pd.Series(
+        pd.to_numeric(rows[column]).to_numpy(dtype=float, na_value=np.nan), index=rows.index, dtype=float
+    )
+    by_setting = values.groupby(rows["setting_id"])
+    usual, count = by_setting.transform("median"), by_setting.transform("count")
+    against = (values / usual if ratio else values - usual).where(count > 1)
+    return np.asarray(against, dtype=float)
+
+
+def _trend(group_id: str, target: str, what: str, seconds: NDArray[np.float64], values: NDArray[np.float64]) -> Drift:
+    slope = float(stats.theilslopes(values, seconds)[0])
+    return Drift(
+        group_id=group_id,
+        target=target,
+        what=what,
+        change=slope * float(np.ptp(seconds)),
+        p=float(stats.kendalltau(seconds, values).pvalue),
+        n=int(values.size),
+    )
