@@ -125,6 +125,7 @@ def test_failed_samples_are_records_and_an_exit_code(call: Call, tmp_path: Path)
     code, out, _ = call("run", *SMALL, faults)
     assert code == ExitCode.FAILED_SAMPLES
     assert "2 of 4 samples delivered, 2 failed" in out
+    assert "failed 2: internal in generate" in out
     code, out, _ = call("show", "runs/trial")
     assert code == ExitCode.DONE
     assert "failed 2" in out
@@ -148,6 +149,39 @@ def test_scoring_is_a_stage_of_its_own(call: Call) -> None:
     assert "did you mean psnr?" in err
 
 
+def test_metrics_named_later_are_in_the_report(call: Call, tmp_path: Path) -> None:
+    call("run", *SMALL)
+    call("score", "runs/trial", "--metrics", "psnr")
+    code, out, _ = call("show", "runs/trial")
+    assert (code, "psnr" in out) == (ExitCode.DONE, True)
+    call("report", "runs/trial")
+    assert "psnr" in (tmp_path / "reports/trial/report.md").read_text(encoding="utf-8")
+    code, _, err = call("score", "runs/trial", "--metrics", ",")
+    assert (code, "--metrics" in err) == (ExitCode.USAGE, True)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_budget_that_would_hold_nobody_back_is_refused(call: Call, value: str) -> None:
+    call("run", *SMALL)
+    code, _, err = call("resume", "runs/trial", "--budget-usd", value)
+    assert (code, "--budget-usd" in err) == (ExitCode.USAGE, True)
+
+
+def test_what_was_tried_before_a_resume_is_no_timing(call: Call, tmp_path: Path) -> None:
+    """Both prompts of a setting fail once; the second of them would be a valid timing if it had not been tried."""
+    fault = "{kind: error, type: server_error, times: 4}"
+    options = f"target.fake_local.options={{faults: [{fault}], state_dir: {tmp_path}}}"
+    code, _, _ = call("run", *SMALL, options)
+    assert code == ExitCode.FAILED_SAMPLES
+    code, out, _ = call("resume", "runs/trial")
+    assert code == ExitCode.DONE
+    assert "are there already" not in out, "what failed for now is not done"
+    assert "4 of 4 samples, 0 failed" in out
+    found = samples(tmp_path / "runs/trial")
+    assert [(sample["attempt"], sample["status"]) for sample in found] == [(1, "failed")] * 4 + [(2, "ok")] * 4
+    assert not any(sample["timing_valid"] for sample in found)
+
+
 def test_the_report_can_be_written_elsewhere(call: Call, tmp_path: Path) -> None:
     call("run", *SMALL)
     (tmp_path / "mine").mkdir()
@@ -156,6 +190,18 @@ def test_the_report_can_be_written_elsewhere(call: Call, tmp_path: Path) -> None
     assert code == ExitCode.DONE
     assert "mine/index.html" in out
     assert (tmp_path / "mine/notes.txt").read_text(encoding="utf-8") == "keep"
+
+
+def test_looking_at_a_run_leaves_it_as_it_is(call: Call, tmp_path: Path) -> None:
+    """It may lie on a read-only disk, and another kreabench may be writing it."""
+    call("run", *SMALL)
+    run = tmp_path / "runs/trial"
+    (run / "samples.parquet").unlink()
+    before = {path: path.stat().st_mtime_ns for path in (run, *run.rglob("*"))}
+    for arguments in (("show", "runs/trial"), ("report", "runs/trial", "--out", "elsewhere")):
+        code, _, _ = call(*arguments)
+        assert code == ExitCode.DONE
+    assert {path: path.stat().st_mtime_ns for path in (run, *run.rglob("*"))} == before
 
 
 @pytest.mark.parametrize(
@@ -169,6 +215,8 @@ def test_the_report_can_be_written_elsewhere(call: Call, tmp_path: Path) -> None
         (("run", "-m", "axes.steps=4,8"), "axes.steps=[8,16,28]"),
         (("run", "target=[krea_fal]"), "FAL_KEY"),
         (("run", "target=[krea_local]", "target.krea_local.model=./weights"), "weights"),
+        (("run", "experiment=trial", "axes.exclude=[{target: fake_local}]"), "left out by axes.exclude"),
+        (("run", "experiment=trial", "target.fake_local.default.size=40x40"), "multiples of 16"),
         (("resume", "runs/nothing"), "runs/nothing"),
         (("show", "."), "run.json"),
         (("list", "nothing"), "targets"),

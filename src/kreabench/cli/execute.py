@@ -9,10 +9,11 @@ from rich.console import Console
 from kreabench import pipeline
 from kreabench.analysis.notices import notice
 from kreabench.cli.progress import ProgressObserver
-from kreabench.cli.run_table import print_settings
+from kreabench.cli.run_table import print_failures, print_settings
 from kreabench.cli.terminal import console, say
 from kreabench.report.format import usd
 from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.table import read_table
 
 
 def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: bool) -> int:
@@ -27,7 +28,8 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
     except KeyboardInterrupt:
         say(out, f"interrupted; everything recorded so far is kept. Go on with: kreabench resume {run.path}")
         raise
-    print_settings(out, run, pipeline.plan_of(run))
+    print_settings(out, run, pipeline.plan_of(run), read_table(run))
+    print_failures(out, [sample for sample in run.samples().values() if sample.status == "failed"])
     _print_outcome(out, outcome)
     if banner:
         say(out, f"! {banner}", "bold yellow")

@@ -24,7 +24,7 @@ from kreabench.config.model import (
     options_model,
 )
 from kreabench.config.problems import problems_of, shown
-from kreabench.config.prompts import load_prompts
+from kreabench.config.prompts import expanded, load_prompts
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.registry import suggest
 from kreabench.core.sizes import parse_size
@@ -70,14 +70,23 @@ def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
     """Compose, validate and resolve. Raises ConfigError with every problem found."""
     values = compose.compose(overrides, config_dir)
     config = validate(values)
+    _check_reference(config, config_dir)
     roots = [Path.cwd(), *(root / "prompts" for root in compose.search_path(config_dir))]
     experiment = resolve(config, lambda: load_prompts(config.prompts, roots))
     return Composed(
         experiment=experiment,
-        run_path=Path(config.run.dir).expanduser() / config.name,
-        report_path=Path(config.report.dir).expanduser() / config.name,
+        run_path=expanded("run.dir", config.run.dir) / config.name,
+        report_path=expanded("report.dir", config.report.dir) / config.name,
         config_yaml=compose.to_yaml(values),
     )
+
+
+def _check_reference(config: Config, config_dir: Path | None) -> None:
+    """A slip of the pen would leave every setting without a reference; one that is merely not chosen is a choice."""
+    name = config.reference.acceleration
+    known = {*config.acceleration, *compose.group_options("acceleration", config_dir)}
+    if name not in known:
+        raise ConfigError([Problem(key="reference.acceleration", found=repr(name), expected=suggest(name, known))])
 
 
 def load_metrics(names: Sequence[str], config_dir: Path | None = None) -> tuple[MetricSpec, ...]:

@@ -11,6 +11,7 @@ from kreabench.analysis.notices import notice
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
 from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
 from kreabench.core.specs import ExperimentSpec, Plan
+from kreabench.metrics.table import METRICS
 from kreabench.report import details
 from kreabench.report.charts import build_figures
 from kreabench.report.document import Document, Fact, Figure, Notice
@@ -22,19 +23,21 @@ from kreabench.rundir.directory import RunDirectory
 
 METHOD = (
     "Latency is the time from sending a request until its pictures are there, one value a request, on a monotonic "
-    "clock. Warm-ups, loads, first calls after a load and repeated attempts are never in it.",
+    "clock: of a local target until they are decoded in memory, of a hosted one until the last byte of the last file "
+    "is downloaded. Warm-ups, loads, first calls after a load and repeated attempts are never in it.",
     "The interval of a median latency is exact and free of assumptions on the distribution: two order statistics "
     "that enclose the median with at least 95 % (binomial). Percentiles are given only where their upper bound "
     "exists (p90 from 29 timings, p95 from 59, p99 from 299), in settings.csv; their ends are one-sided 95 % bounds.",
     "Within a load of the model the settings take turns, prompt by prompt, in a seeded random order, so that drift "
     "of the machine hits all alike.",
     "The unit of inference of a score is the prompt: a mean over prompts of each prompt's mean over its pictures, with "
-    "Student's 95 % interval over prompts. Intervals that overlap do not show that two settings are equal; settings "
-    "share prompts and seeds, so differences are better compared prompt by prompt.",
+    "Student's 95 % interval over prompts, cut where the metric's range ends. Intervals that overlap do not show that "
+    "two settings are equal; settings share prompts and seeds, so differences are better compared prompt by prompt.",
     "Fidelity compares with the reference setting's picture of the same prompt and seed. A low value can mean another, "
     "equally good picture.",
     "Dollars are those of delivered samples over their pictures: as billed by the service, from the price list over "
-    "delivered pixels, or the device's price an hour over the seconds of the request. Idle time is not in them.",
+    "delivered pixels, or the device's price an hour over the seconds of the requests fit for timing (of all, where "
+    "none is). Idle time is not in them.",
     "A failed, missing or unscored picture is counted as such. It is never a zero, and never dropped unsaid.",
 )
 
@@ -44,6 +47,8 @@ class _Journal:
     """The journal, sorted by what the report needs of it."""
 
     samples: dict[str, SampleRecord]
+    replaced: tuple[SampleRecord, ...]
+    """Final states that a resume has overtaken; what they cost was spent all the same."""
     failures: tuple[FailureRecord, ...]
     loads: tuple[LoadRecord, ...]
     warmups: tuple[WarmupRecord, ...]
@@ -56,7 +61,13 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     """
     experiment = run.info.experiment
     journal = _read(run)
-    summaries = summarise(table, plan.settings, experiment.metrics, requested=requested_by_setting(plan))
+    summaries = summarise(
+        table,
+        plan.settings,
+        experiment.metrics,
+        requested=requested_by_setting(plan),
+        bounds={kind: row.range for kind, row in METRICS.items()},
+    )
     targets = {target.name: target for target in experiment.targets}
     brand = notice(experiment.targets) or ""
     figures = build_figures(summaries, brand)
@@ -72,7 +83,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         skipped=details.skipped_table(plan),
         figures=figures,
         figures_note=_figures_note(figures, summaries),
-        pictures=build_pictures(run.path, experiment, plan, table),
+        pictures=build_pictures(run.path, experiment, plan, table, brand),
         failures=details.failures_table(journal.samples.values(), journal.failures, plan.settings),
         loads=details.loads_table(journal.loads),
         metrics=details.metrics_table(experiment.metrics),
@@ -80,16 +91,20 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         method=METHOD,
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
         summaries=summaries,
+        brand=brand,
     )
 
 
 def _read(run: RunDirectory) -> _Journal:
     samples: dict[str, SampleRecord] = {}
+    replaced: list[SampleRecord] = []
     failures: list[FailureRecord] = []
     loads: list[LoadRecord] = []
     warmups: list[WarmupRecord] = []
     for record in run.records():
         if isinstance(record, SampleRecord):
+            if record.request_id in samples:
+                replaced.append(samples[record.request_id])
             samples[record.request_id] = record
         elif isinstance(record, FailureRecord):
             failures.append(record)
@@ -97,7 +112,13 @@ def _read(run: RunDirectory) -> _Journal:
             loads.append(record)
         elif isinstance(record, WarmupRecord):
             warmups.append(record)
-    return _Journal(samples=samples, failures=tuple(failures), loads=tuple(loads), warmups=tuple(warmups))
+    return _Journal(
+        samples=samples,
+        replaced=tuple(replaced),
+        failures=tuple(failures),
+        loads=tuple(loads),
+        warmups=tuple(warmups),
+    )
 
 
 def _notices(experiment: ExperimentSpec, plan: Plan, summaries: Sequence[SettingSummary]) -> tuple[Notice, ...]:
@@ -159,7 +180,7 @@ def _facts(
         Fact(label="Samples", value=f"{ok:,} of {plan.request_count:,}", detail=" × ".join(asked)),
         Fact(label="Pictures", value=f"{images:,}", detail="delivered"),
         Fact(label="Failed", value=f"{failed:,}", detail=_attempts(journal)),
-        _spent(journal),
+        _spent(journal, plan),
         _time(journal),
     )
 
@@ -169,19 +190,30 @@ def _attempts(journal: _Journal) -> str:
     return f"samples, and {count(others, 'attempt')}" if others else "samples"
 
 
-def _spent(journal: _Journal) -> Fact:
-    """All dollars journalled, with what bought no picture said apart."""
-    delivered = [s.cost.usd for s in journal.samples.values() if s.status == "ok" and s.cost.usd is not None]
-    lost = [s.cost.usd for s in journal.samples.values() if s.status == "failed" and s.cost.usd is not None]
-    lost += [failure.cost.usd for failure in journal.failures if failure.cost.usd is not None]
+def _spent(journal: _Journal, plan: Plan) -> Fact:
+    """All dollars journalled, with what bought no picture said apart, and what may be on the bill besides."""
+    samples = (*journal.samples.values(), *journal.replaced)
+    delivered = [s.cost.usd for s in samples if s.status == "ok" and s.cost.usd is not None]
+    unsuccessful: tuple[SampleRecord | FailureRecord, ...] = (
+        *(s for s in samples if s.status == "failed"),
+        *journal.failures,
+    )
+    lost = [one.cost.usd for one in unsuccessful if one.cost.usd is not None]
     warmups = [warmup.cost.usd for warmup in journal.warmups if warmup.cost.usd is not None]
+    priced = {group.id for group in plan.groups if group.target.hosted and group.target.price is not None}
+    unknown = sum(one.group_id in priced and one.cost.usd is None and _was_sent(one) for one in unsuccessful)
+    doubt = f"{count(unknown, 'failed request')} may be billed besides" if unknown else ""
     everything = delivered + lost + warmups
     if not everything:
-        return Fact(label="Spent", value=ABSENT, detail="no price known")
+        return Fact(label="Spent", value=ABSENT, detail=doubt or "no price known")
     parts = [f"warm-ups {usd(sum(warmups))}"] if warmups else []
     parts += [f"failures {usd(sum(lost))}"] if lost else []
     detail = f"of it {', '.join(parts)}" if parts else "delivered samples"
-    return Fact(label="Spent", value=usd(sum(everything)), detail=detail)
+    return Fact(label="Spent", value=usd(sum(everything)), detail="; ".join(filter(None, (detail, doubt))))
+
+
+def _was_sent(failed: SampleRecord | FailureRecord) -> bool:
+    return failed.error is not None and failed.error.stage != "load" and failed.setting_id is not None
 
 
 def _time(journal: _Journal) -> Fact:
