@@ -120,6 +120,13 @@ def test_changes_that_the_plan_leaves_free_are_kept(call: Call, tmp_path: Path) 
     assert "psnr" in out
 
 
+def test_the_brand_of_what_is_drawn_cannot_be_taken_off(call: Call) -> None:
+    call("run", *SMALL)
+    code, out, _ = call("run", *SMALL, "target.fake_local.untrained=false", "budget.usd=3")
+    assert code == ExitCode.DONE
+    assert "untrained weights" in out
+
+
 def test_failed_samples_are_records_and_an_exit_code(call: Call, tmp_path: Path) -> None:
     faults = "target.fake_local.options.faults=[{prompt_contains: subway, kind: internal}]"
     code, out, _ = call("run", *SMALL, faults)
@@ -257,6 +264,13 @@ def test_what_cannot_be_done_is_said_in_the_plan(call: Call) -> None:
     assert "skipped 1: krea_fal takes steps from 1 to 50" in out
 
 
+def test_seeds_closer_than_the_images_of_a_request_are_warned_of(call: Call) -> None:
+    _, out, _ = call("plan", "experiment=trial", "axes.num_images=[1,4]", "run.seeds=[0,1]")
+    assert "run.seeds=[0,4]" in out
+    _, out, _ = call("plan", "experiment=trial", "axes.num_images=[4]", "run.seeds=[0,4]")
+    assert "twice" not in out
+
+
 def test_an_unwritable_place(call: Call, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     code, _, err = call("run", *SMALL, "run.dir=file")
@@ -285,7 +299,7 @@ def test_a_damaged_journal_names_its_line(call: Call, tmp_path: Path) -> None:
     assert "line 2" in err
 
 
-def start_slow_run(folder: Path, latency_s: float = 0.3) -> subprocess.Popen[str]:
+def start_slow_run(folder: Path, latency_s: float = 1.0) -> subprocess.Popen[str]:
     """A run that takes seconds, as a process of its own; returns when its first sample is journalled."""
     process = subprocess.Popen(
         [sys.executable, "-m", "kreabench", "run", *SMALL, f"target.fake_local.options.latency_s={latency_s}"],
@@ -295,7 +309,7 @@ def start_slow_run(folder: Path, latency_s: float = 0.3) -> subprocess.Popen[str
         text=True,
     )
     path = folder / "runs/trial/journal.jsonl"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         if path.exists() and samples(folder / "runs/trial"):
             return process
@@ -316,7 +330,7 @@ def test_an_interrupt_keeps_what_is_done_and_resume_finishes(
     process = start_slow_run(tmp_path)
     workers = descendants(process.pid)
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == ExitCode.INTERRUPTED
     assert "kreabench resume runs/trial" in out
     assert "Traceback" not in err

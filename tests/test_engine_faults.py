@@ -293,7 +293,8 @@ def hosted_group(state_dir: Path, *faults: dict[str, Any]) -> LoadGroup:
 @pytest.mark.parametrize(
     ("fault", "cost"),
     [
-        ({"kind": "error", "type": "rate_limited"}, Cost(usd=0.0, basis="price_list")),
+        ({"kind": "error", "type": "server_error"}, Cost(usd=0.0, basis="price_list")),
+        ({"kind": "error", "type": "rate_limited"}, Cost(usd=None, basis="none")),  # after it was submitted
         ({"kind": "error", "type": "content_policy"}, Cost(usd=None, basis="none")),
         ({"kind": "crash"}, Cost(usd=None, basis="none")),
         ({"kind": "bad_image"}, Cost(usd=1.0, basis="price_list")),

@@ -12,7 +12,7 @@ from pathlib import Path
 from kreabench.backends.table import backend_class
 from kreabench.core.errors import BudgetReached, ConfigError, EnvironmentProblem, ExitCode, Problem, RunDirectoryError
 from kreabench.core.records import Record, SkipRecord
-from kreabench.core.specs import ExperimentSpec, LoadGroup, MetricSpec, Plan, Request
+from kreabench.core.specs import ExperimentSpec, LoadGroup, MetricSpec, Plan, Request, TargetSpec
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine, GroupWork
 from kreabench.execution.local import LocalEngine
@@ -95,7 +95,21 @@ def start(path: Path, experiment: ExperimentSpec, config_yaml: str, environ: Map
             f"{path} holds another plan:\n  {differences}",
             remedy="Choose another name=…, or delete the folder if it is not needed any more.",
         )
-    return _with_asked(run, experiment)
+    return _with_asked(run, replace(experiment, targets=_branded(experiment.targets, run.info.experiment.targets)))
+
+
+def _branded(targets: Sequence[TargetSpec], before: Sequence[TargetSpec]) -> tuple[TargetSpec, ...]:
+    """`targets` as they are asked for now. What was drawn by untrained weights or an emulated service stays so."""
+    untrained = {target.name for target in before if target.untrained}
+    emulated = {target.name for target in before if target.emulated}
+    return tuple(
+        replace(
+            target,
+            untrained=target.untrained or target.name in untrained,
+            emulated=target.emulated or target.name in emulated,
+        )
+        for target in targets
+    )
 
 
 def _nothing_to_draw(plan: Plan) -> Problem:

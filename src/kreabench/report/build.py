@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from kreabench.analysis.notices import notice
+from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
 from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
 from kreabench.core.specs import ExperimentSpec, Plan
@@ -209,7 +209,8 @@ def _spent(journal: _Journal, plan: Plan) -> Fact:
     parts = [f"warm-ups {usd(sum(warmups))}"] if warmups else []
     parts += [f"failures {usd(sum(lost))}"] if lost else []
     detail = f"of it {', '.join(parts)}" if parts else "delivered samples"
-    return Fact(label="Spent", value=usd(sum(everything)), detail="; ".join(filter(None, (detail, doubt))))
+    unpaid = "nothing was paid: emulated" if nothing_was_paid(group.target for group in plan.groups) else ""
+    return Fact(label="Spent", value=usd(sum(everything)), detail="; ".join(filter(None, (detail, doubt, unpaid))))
 
 
 def _was_sent(failed: SampleRecord | FailureRecord) -> bool:
