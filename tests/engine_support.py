@@ -42,7 +42,8 @@ def start(
     *,
     spec: EngineSpec | None = None,
     pending: Sequence[Request] | None = None,
-    attempts: Mapping[str, int] | None = None,
+    deaths: Mapping[str, int] | None = None,
+    tries: Mapping[str, int] | None = None,
     admit: Admit = admit_all,
     environ: Mapping[str, str] = os.environ,
     now: Callable[[], str] | None = None,
@@ -50,7 +51,7 @@ def start(
     """The engine's iterator over one load group."""
     engine = LocalEngine(spec or engine_spec(), environ=environ, **({"now": now} if now else {}))
     requests = group.requests if pending is None else tuple(pending)
-    work = GroupWork(group=group, pending=requests, attempts=attempts or {})
+    work = GroupWork(group=group, pending=requests, deaths=deaths or {}, tries=tries or {})
     return engine.run([work], run_path, admit)
 
 

@@ -24,6 +24,8 @@ from tests.support import encode_image, make_acceleration, make_target, picture
 ENDPOINT = "fal-ai/flux/krea"
 KEY = "test-key-id:test-key-secret"
 PUBLIC_ADDRESS = "93.184.215.14"
+BACKUP_DOMAINS = {"fal.run": "falrun.com", "queue.fal.run": "queue.falrun.com"}
+"""As fal-client has them when it is imported."""
 
 
 @contextmanager
@@ -172,6 +174,7 @@ def open_backend(
     monkeypatch.setenv("FAL_KEY", KEY)
     monkeypatch.setattr(fal_client.client, "QUEUE_URL_FORMAT", "https://queue.fal.run/")
     monkeypatch.setattr(fal_client.client, "BackupDomainTransport", lambda: transport)
+    monkeypatch.setattr(fal_client.client, "_BACKUP_DOMAINS", dict(BACKUP_DOMAINS))
     monkeypatch.setattr(
         fal_calls, "Downloader", partial(Downloader, transport=transport, resolve=lambda _: [PUBLIC_ADDRESS])
     )

@@ -33,7 +33,8 @@ def main(run_path: Path) -> None:
             GroupWork(
                 group=group,
                 pending=tuple(request for request in group.requests if request.id not in state.samples),
-                attempts=state.attempts,
+                deaths=state.deaths,
+                tries=state.tries,
             )
             for group in make_groups()
         ]

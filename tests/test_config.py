@@ -170,3 +170,67 @@ def test_options_are_stored_complete() -> None:
     assert target.service.options["megapixel_pixels"] == 1_000_000
     assert target.price is not None
     assert target.price.usd_per_megapixel == 0.025
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("budget.usd=inf", "budget.usd"),
+        ("budget.usd=nan", "budget.usd"),
+        ("engine.sample_timeout_s=1e400", "engine.sample_timeout_s"),
+        ("pricing.device_usd_per_hour=inf", "pricing.device_usd_per_hour"),
+        ("target.fake_local.options.latency_s=nan", "target.fake_local.options.latency_s"),
+        ("target.fake_local.limits.guidance=[0,inf]", "target.fake_local.limits.guidance.1"),
+    ],
+)
+def test_every_number_is_finite(override: str, key: str) -> None:
+    """JSON has no infinity: run.json would say something else, or could not be read back."""
+    found = problems("experiment=trial", override)
+    assert found.keys() == {key}
+    assert "a finite number" in found[key]
+
+
+@pytest.mark.parametrize("pattern", ["steps: defualt", "steps: [2, '4']", "guidance: defualt"])
+def test_an_exclusion_that_could_never_match_is_an_error(pattern: str) -> None:
+    found = problems("experiment=trial", f"axes.exclude=[{{{pattern}}}]")
+    assert all(key.startswith("axes.exclude.0.") for key in found)
+
+
+def test_a_key_given_for_its_name_is_not_repeated() -> None:
+    found = problems("target=[krea_fal]", "target.krea_fal.key_env='abc:def-secret'")
+    assert "FAL_KEY" in found["target.krea_fal.key_env"]
+    assert "def-secret" not in found["target.krea_fal.key_env"]
+
+
+def test_options_of_something_that_takes_none() -> None:
+    found = problems("experiment=trial", "metrics.psnr.options={x: 1}")
+    assert "none to choose from" in found["metrics.psnr.options.x"]
+
+
+def test_a_reference_that_nobody_defines_is_a_slip_one_that_is_not_chosen_is_none() -> None:
+    found = problems("experiment=trial", "reference.acceleration=nome")
+    assert "did you mean none?" in found["reference.acceleration"]
+    assert load(["experiment=trial", "acceleration=[high]"]).experiment.reference.acceleration == "none"
+
+
+def test_the_nearest_size_is_one_that_can_be_drawn() -> None:
+    assert "nearest to 7x40: 16x32" in problems("experiment=trial", "axes.size=[7x40]")["axes.size"]
+
+
+@pytest.mark.parametrize("key", ["run.dir", "report.dir", "prompts.file"])
+def test_the_home_of_nobody(key: str) -> None:
+    assert "home folder" in problems("experiment=trial", f"{key}='~nobody-of-that-name/x'")[key]
+
+
+def test_a_folder_of_ones_own_with_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "it's, [mine]"
+    (folder / "axes").mkdir(parents=True)
+    (folder / "axes/own.yaml").write_text("# @package axes\ndefaults: [default]\nsteps: [7]\n", encoding="utf-8")
+    assert load(["experiment=trial", "axes=own", "axes.steps=[7]"], folder).experiment.axes.steps == (7,)
+
+
+def test_a_file_of_ones_own_that_is_no_yaml(tmp_path: Path) -> None:
+    (tmp_path / "axes").mkdir()
+    (tmp_path / "axes/own.yaml").write_text("steps: [", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"own\.yaml"):
+        load(["experiment=trial", "axes=own"], tmp_path)

@@ -101,17 +101,24 @@ def test_the_log_shows_where_a_worker_crashed(tmp_path: Path) -> None:
     assert "in generate" in log
 
 
+def test_time_limits_of_years(tmp_path: Path) -> None:
+    """A call of the operating system waits 24 days at most, and raises when asked for more."""
+    group = make_group(prompts=1, warmup=1)
+    years = dict.fromkeys(("sample_timeout_s", "warmup_timeout_s", "load_timeout_s"), 1e9)
+    assert kinds(run(group, tmp_path, spec=engine_spec(**years))) == ["load", "warmup", "sample"]
+
+
 def test_deaths_before_a_resume_count(tmp_path: Path) -> None:
     group = faulty_group(tmp_path, {"kind": "crash", "prompt_contains": " 1 red"})
-    records = run(group, tmp_path, attempts={group.requests[1].id: 1})
+    records = run(group, tmp_path, deaths={group.requests[1].id: 1}, tries={group.requests[1].id: 2})
     assert kinds(records) == ["load", "sample", "sample", "load", "sample"]
     failed = samples(records)[group.requests[1].id]
-    assert (failed.attempt, failed.status) == (2, "failed")
+    assert (failed.attempt, failed.status) == (3, "failed")
 
 
 def test_a_second_attempt_after_a_resume_is_no_timing(tmp_path: Path) -> None:
     group = make_group(prompts=2, warmup=1)
-    found = samples(run(group, tmp_path, attempts={group.requests[0].id: 1}))
+    found = samples(run(group, tmp_path, tries={group.requests[0].id: 1}))
     assert [(sample.attempt, sample.timing_valid) for sample in found.values()] == [(2, False), (1, True)]
 
 
@@ -286,7 +293,8 @@ def hosted_group(state_dir: Path, *faults: dict[str, Any]) -> LoadGroup:
 @pytest.mark.parametrize(
     ("fault", "cost"),
     [
-        ({"kind": "error", "type": "rate_limited"}, Cost(usd=0.0, basis="price_list")),
+        ({"kind": "error", "type": "server_error"}, Cost(usd=0.0, basis="price_list")),
+        ({"kind": "error", "type": "rate_limited"}, Cost(usd=None, basis="none")),  # after it was submitted
         ({"kind": "error", "type": "content_policy"}, Cost(usd=None, basis="none")),
         ({"kind": "crash"}, Cost(usd=None, basis="none")),
         ({"kind": "bad_image"}, Cost(usd=1.0, basis="price_list")),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fal_client.client
 import httpx
 import pytest
 from PIL import Image
@@ -280,7 +281,7 @@ def test_headers_of_one_request_are_not_those_of_the_next(monkeypatch: pytest.Mo
     assert (first.timings.first_call, second.timings.first_call) == (True, False)
 
 
-@pytest.mark.parametrize("units", ["nan", "inf", "much", ""])
+@pytest.mark.parametrize("units", ["nan", "inf", "much", "", "-1"])
 def test_units_that_are_no_number_are_absent(monkeypatch: pytest.MonkeyPatch, units: str) -> None:
     hosted = _generate(ScriptedFal(result=answer(200, result_body(), X_Fal_Billable_Units=units)), monkeypatch).hosted
     assert hosted is not None
@@ -293,6 +294,30 @@ def test_flags_and_seeds_go_to_their_pictures(monkeypatch: pytest.MonkeyPatch) -
     images = backend.generate(make_setting(num_images=3), make_request()).images
     assert [image.nsfw for image in images] == [False, True, False]
     assert [image.seed for image in images] == [99, None, None]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 10**30])
+def test_a_number_that_is_no_seed_is_absent(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """The table of samples has 64 bits for it: a paid run must not end without a report for such a number."""
+    generation = _generate(ScriptedFal(result=answer(200, result_body(seed=seed))), monkeypatch)
+    assert [image.seed for image in generation.images] == [None]
+
+
+def test_no_backup_host_is_asked_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client library would fail to connect for up to 5 s, ask another host, and nobody would see it in a stage."""
+    transport = fal_client.client.BackupDomainTransport
+    backend = open_backend(ScriptedFal(), monkeypatch)
+    asked = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        raise httpx.ConnectError("refused", request=request)
+
+    real = transport(transport=httpx.MockTransport(refuse))
+    with pytest.raises(httpx.ConnectError):
+        real.handle_request(httpx.Request("POST", "https://queue.fal.run/fal-ai/flux/krea"))
+    backend.close()
+    assert asked == ["queue.fal.run"]
 
 
 def test_without_a_safety_checker_nothing_is_said_about_safety(monkeypatch: pytest.MonkeyPatch) -> None:

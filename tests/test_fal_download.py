@@ -130,6 +130,8 @@ def test_other_addresses_are_refused_before_anything_is_sent(url: str, words: st
         "fe80::1%eth0",
         "fd00:ec2::254",
         "::ffff:169.254.169.254",
+        "64:ff9b::10.0.0.1",
+        "2002:7f00:1::",
     ],
 )
 def test_a_name_that_leads_inside_is_refused(address: str) -> None:

@@ -222,13 +222,27 @@ def test_run_and_queue_hosts_are_told_apart(client: fal_client.SyncClient) -> No
 
 
 @pytest.mark.parametrize(
-    ("content", "status"), [(b"{not json", 400), (b"\xff\xfe", 400), (b'"' + b"x" * 2_000_000, 413)]
+    ("content", "status"),
+    [
+        (b"{not json", 400),
+        (b"\xff\xfe", 400),
+        (b'{"prompt": "x", "guidance_scale": NaN}', 400),
+        (b"[" * 200_000, 400),
+        (b'"' + b"x" * 2_000_000, 413),
+    ],
 )
 def test_bodies_that_are_no_json_or_too_large_are_refused(
     client: fal_client.SyncClient, content: bytes, status: int
 ) -> None:
     response = client._client.post(f"{fal_client.client.QUEUE_URL_FORMAT}{ENDPOINT}", content=content)
     assert response.status_code == status
+    assert response.json()["detail"]
+
+
+def test_a_number_beyond_all_bounds_is_a_finding_like_any_other(client: fal_client.SyncClient) -> None:
+    content = b'{"prompt": "x", "guidance_scale": 1e999}'
+    response = client._client.post(f"{fal_client.client.RUN_URL_FORMAT}{ENDPOINT}", content=content)
+    assert (response.status_code, response.json()["detail"][0]["type"]) == (422, "finite_number")
 
 
 def test_what_is_not_emulated_says_so(client: fal_client.SyncClient) -> None:

@@ -111,6 +111,8 @@ OUTCOME_CASES = [
 
 WAY_CASES = [
     _status("status 401", answer(401, {"detail": "no"}), "HTTP 401"),
+    Case("result 401", answer(401, {"detail": "no"}), "network", "HTTP 401", at="result"),
+    Case("result 402", answer(402, {"detail": "no"}), "network", "HTTP 402", at="result"),
     _status("status unreadable", answer(200, {"status": "LOST"}), "Unknown status: LOST"),
     _status("status without position", answer(202, {"status": "IN_QUEUE"}), "queue_position"),
     _status("status lost", httpx.ReadError("reset"), "reset", calls=4),

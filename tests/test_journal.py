@@ -283,22 +283,32 @@ def test_scores_are_appended_all_or_none(run: RunDirectory, monkeypatch: pytest.
     assert list(run.scores()) == first
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
-def test_a_failed_or_interrupted_sync_takes_the_line_back(
-    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, error: BaseException
+@pytest.mark.parametrize(
+    ("call", "error", "kept"),
+    [
+        ("fsync", OSError(errno.EIO, "Input/output error"), ["first"]),
+        ("fsync", KeyboardInterrupt(), ["first", "second"]),
+        ("write", KeyboardInterrupt(), ["first"]),
+    ],
+    ids=["sync fails", "interrupt in the sync", "interrupt in the write"],
+)
+def test_of_a_line_that_was_not_finished_all_or_nothing_stays(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, call: str, error: BaseException, kept: list[str]
 ) -> None:
-    expected = StorageError if isinstance(error, OSError) else KeyboardInterrupt
+    """A whole line stays after an interrupt: readers have seen it, and its sample may have been paid for."""
+    write = os.write
 
-    def refuse(descriptor: int) -> None:
+    def refuse(descriptor: int, content: bytes = b"") -> int:
+        write(descriptor, content[: len(content) // 2])
         raise error
 
     with run.writer() as writer:
-        writer.append(make_sample(request_id="kept"))
-        monkeypatch.setattr(os, "fsync", refuse)
-        with pytest.raises(expected):
-            writer.append(make_sample(request_id="lost"))
+        writer.append(make_sample(request_id="first"))
+        monkeypatch.setattr(os, call, refuse)
+        with pytest.raises(StorageError if isinstance(error, OSError) else KeyboardInterrupt):
+            writer.append(make_sample(request_id="second"))
         monkeypatch.undo()
-    assert list(run.samples()) == ["kept"]
+    assert list(run.samples()) == kept
     assert (run.path / JOURNAL_FILE).read_bytes().endswith(b"\n")
 
 

@@ -36,6 +36,12 @@ def test_line_separators_inside_a_prompt_do_not_split_it(tmp_path: Path) -> None
     assert read(tmp_path, "a.jsonl", '{"prompt": "one\u2028two"}')[0].text == "one\u2028two"
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\x0c", "\x85", "\x1c"])
+def test_only_ends_of_lines_end_a_row(tmp_path: Path, separator: str) -> None:
+    (prompt,) = read(tmp_path, "a.csv", f"prompt\r\none{separator}two\r\n")
+    assert prompt.text == f"one{separator}two"
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_prompt(tmp_path: Path) -> None:
     assert read(tmp_path, "a.txt", b"\xef\xbb\xbfA cat")[0].text == "A cat"
 
@@ -52,6 +58,14 @@ def test_choosing(tmp_path: Path) -> None:
         ("a.jsonl", "", "no prompts"),
         ("a.jsonl", '{"prompt": "a"}\n{"prompt"', "line 2"),
         ("a.jsonl", "[1]", "a JSON object"),
+        ("a.jsonl", "[" * 100_000, "line 1"),
+        ("a.jsonl", f'{{"prompt": {"9" * 5000}}}', "line 1"),
+        ("a.jsonl", '{"prompt": "a", "prompt": "b"}', "'prompt' twice"),
+        ("a.jsonl", '{"id": "\\ud800", "prompt": "a"}', "U+D800"),
+        ("a.jsonl", '{"prompt": "a", "category": "\\udc00"}', "U+DC00"),
+        ("a.csv", "prompt,prompt\na,b\n", "the column 'prompt' more than once"),
+        ("a.csv", 'prompt\n"not closed\n', "no CSV"),
+        ("a.csv", f"prompt\n{'x' * 200_000}\n", "no CSV"),
         ("a.jsonl", '{"prompt": ""}', "an empty prompt"),
         ("a.jsonl", '{"text": "a"}', "'text'"),
         ("a.jsonl", '{"prompt": 3}', "prompt of type int"),

@@ -12,24 +12,28 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import PIL.Image
 import pytest
 
 from kreabench.core.errors import RunDirectoryError, StorageError
+from kreabench.core.records import Cost
 from kreabench.core.specs import SkippedSetting
 from kreabench.report.build import build_document
-from kreabench.report.document import Cell, Document, Scatter, Table
-from kreabench.report.drawing.style import DARK, LIGHT, drawable
+from kreabench.report.document import Cell, Document, Fact, Scatter, Table
+from kreabench.report.drawing.figures import draw
+from kreabench.report.drawing.sheet import draw_sheet
+from kreabench.report.drawing.style import DARK, LIGHT, STAGES, UNEXPLAINED, drawable, keys
 from kreabench.report.html_page import TEMPLATES, render_html
 from kreabench.report.markdown_page import escape, render_markdown
 from kreabench.report.tables import guard, samples_csv, settings_csv
 from kreabench.report.text import redact, shorten, visible
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory
-from kreabench.rundir.table import read_table
+from kreabench.rundir.table import read_table, rebuild_table
 from tests.report_runs import HOSTILE, KEY, PROMPTS, TWO_TARGETS, make_run
-from tests.support import make_target
+from tests.support import make_failure, make_target, make_timings
 
 SMALL: dict[str, Any] = {"accelerations": ("none", "high"), "steps": (2,), "sizes": ((128, 128),)}
 LOCAL: dict[str, Any] = SMALL | {"targets": TWO_TARGETS[:1], "steps": (2, 4)}
@@ -198,9 +202,17 @@ def test_csv_cells_are_no_formulas_and_rows_stay_whole(hostile: Hostile) -> None
         assert not [cell for cell in cells if cell.startswith("-") and not re.fullmatch(r"-[\d.e-]+", cell)]
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "＝1"])
 def test_formulas_get_an_apostrophe(text: str) -> None:
     assert guard(text) == f"'{text}"
+
+
+def test_a_carriage_return_begins_no_row(tmp_path: Path) -> None:
+    run, _ = make_run(tmp_path / "run", prompts=("a\r=1+1",), **LOCAL)
+    table = read_table(run)
+    # As most readers do, any line end counts outside of quotes.
+    parsed = list(csv.DictReader(io.StringIO(samples_csv(table), newline=None), strict=True))
+    assert [row["prompt"] for row in parsed] == ["a\n=1+1"] * len(table)
 
 
 def test_csv_numbers_are_unrounded_and_absent_ones_empty(tmp_path: Path) -> None:
@@ -219,6 +231,80 @@ def test_the_notice_stands_first_and_word_for_word(hostile: Hostile) -> None:
     assert (document.notices[0].level, document.notices[0].text) == ("warning", BANNER)
     assert BANNER in hostile.rendered["html"]
     assert BANNER in hostile.rendered["markdown"]
+
+
+def test_every_row_of_a_table_says_that_its_numbers_are_not_real(hostile: Hostile, tmp_path: Path) -> None:
+    for name in ("samples.csv", "settings.csv"):
+        rows = list(csv.DictReader(io.StringIO((hostile.report / name).read_text(encoding="utf-8"))))
+        assert rows
+        assert {row["notice"] for row in rows} == {BANNER}
+    real = document_of(tmp_path / "run", **LOCAL | {"targets": (make_target(name="krea_local", untrained=False),)})
+    assert "notice" not in settings_csv(real.summaries, real.brand)
+
+
+def test_a_sheet_of_pictures_that_is_passed_on_alone_is_branded(hostile: Hostile) -> None:
+    grid = hostile.document.pictures.grids[0]
+    assert grid.brand == BANNER
+    branded, bare = (
+        PIL.Image.open(io.BytesIO(draw_sheet(one))).convert("L") for one in (grid, replace(grid, brand=""))
+    )
+    foot = branded.crop((0, bare.height - 8, branded.width, branded.height))
+    assert branded.height > bare.height
+    assert np.asarray(foot).min() < 128, "something is written there"
+
+
+def test_spent_dollars_are_all_that_were_spent(tmp_path: Path) -> None:
+    """A request that failed, was billed and was drawn by a later resume has cost twice."""
+    run, plan = make_run(tmp_path / "run", **SMALL)
+    delivered = next(sample for sample in run.samples().values() if sample.hosted)
+    failed = replace(
+        delivered, status="failed", images=(), error=make_failure(type="storage", stage="store", transient=True)
+    )
+    unknown = replace(failed, cost=Cost(usd=None, basis="none"))
+    before = spent_of(build_document(run, plan, read_table(run)))
+    with run.writer() as writer:
+        for record in (failed, unknown, delivered):
+            writer.append(record)
+    after = spent_of(build_document(run, plan, read_table(run)))
+    assert "failures" not in before.detail
+    assert "failures $0.0250" in after.detail
+    assert "1 failed request may be billed besides" in after.detail
+    assert float(after.value.strip("$")) == pytest.approx(float(before.value.strip("$")) + 0.05, abs=0.005)
+
+
+def test_small_amounts_keep_three_digits(tmp_path: Path) -> None:
+    run, plan = make_run(tmp_path / "run", **SMALL)
+    sample = next(sample for sample in run.samples().values() if sample.hosted)
+    other = next(one for one in run.samples().values() if one.hosted and one.request_id != sample.request_id)
+    cheap = Cost(usd=0.00002, basis="price_list")
+    with run.writer() as writer:
+        writer.append(replace(sample, status="failed", images=(), cost=cheap, error=make_failure()))
+        writer.append(replace(other, timings=make_timings(resolution_s=0.0234567)))
+    rebuild_table(run, plan)
+    document = build_document(run, plan, read_table(run))
+    assert "Failed samples cost $0.0000200, which is not in the dollars an image." in document.settings.notes
+    (latency,) = (figure for figure in document.figures if figure.name == "latency")
+    assert "to within 0.0235 s" in latency.caption
+
+
+def spent_of(document: Document) -> Fact:
+    """The headline figure."""
+    return next(fact for fact in document.facts if fact.label == "Spent")
+
+
+def test_no_two_stages_of_a_figure_share_a_colour() -> None:
+    """A local and a hosted target beside each other: a reader tells stages apart by nothing else."""
+    hosted = ("submit", "queue", "inference", "queue_and_inference", "result", "download")
+    names = ("encode_text", "prepare", "denoise", "decode", "postprocess", *hosted)
+    colours = [*keys(names, STAGES).values(), UNEXPLAINED]
+    assert len(set(colours)) == len(colours)
+
+
+def test_a_crowded_scatter_stays_small_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    document = document_of(tmp_path / "run", **SMALL | {"steps": range(1, 101), "prompts": ("x",), "pictures": False})
+    figure = next(figure for figure in document.figures if figure.name == "cost-quality")
+    assert "Plots of more than 150 settings show neither numbers nor whiskers." in figure.caption
+    assert len(draw(figure, format="svg")) < 2_000_000
 
 
 def test_untrained_metrics_are_branded_where_their_numbers_are(hostile: Hostile) -> None:

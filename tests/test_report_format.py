@@ -34,6 +34,8 @@ def test_three_significant_digits_and_never_an_exponent(value: float, text: str)
         (0.00012, -0.21, 0.2, ("0.000", "-0.210 – 0.200")),
         (-0.0004, -0.5, 0.5, ("0.000", "-0.500 – 0.500")),
         (3.14159, None, None, ("3.14", None)),
+        (0.0440, 0.0430, 0.1380, ("0.0440", "0.0430 – 0.1380")),
+        (2.6, 0.0, 10.5, ("2.60", "0.00 – 10.50")),
     ],
 )
 def test_value_and_interval_have_the_same_decimals(

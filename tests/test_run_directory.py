@@ -78,14 +78,14 @@ def test_what_was_asked_comes_back_equal_in_value_and_in_hash(tmp_path: Path) ->
 def test_a_new_run_is_empty(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     state = run.state()
-    assert (state.samples, state.attempts, state.spent_usd) == ({}, {}, 0.0)
+    assert (state.samples, state.deaths, state.tries) == ({}, {}, {})
     assert (list(run.records()), list(run.scores()), run.loads()) == ([], [], [])
 
 
-def test_the_state_holds_final_samples_attempts_and_all_money_spent(tmp_path: Path) -> None:
+def test_the_state_holds_final_samples_and_how_often_each_was_tried(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
 
-    def failure(request_id: str | None, usd: float | None) -> FailureRecord:
+    def failure(request_id: str | None) -> FailureRecord:
         return FailureRecord(
             group_id="g",
             setting_id="s",
@@ -93,11 +93,11 @@ def test_the_state_holds_final_samples_attempts_and_all_money_spent(tmp_path: Pa
             attempt=1,
             started_utc=UTC,
             error=make_failure(),
-            cost=Cost(usd=usd, basis="billed"),
         )
 
     load = LoadRecord(group_id="g", target="t", started_utc=UTC, load_s=1.0, identity={"model": "m"})
-    final = make_sample(request_id="a", attempt=3, cost=Cost(usd=0.25, basis="billed"))
+    final = make_sample(request_id="a", attempt=4)
+    waited_in_vain = make_sample(request_id="c", error=make_failure(stage="load"))
     with run.writer() as writer:
         for record in (
             load,
@@ -106,21 +106,22 @@ def test_the_state_holds_final_samples_attempts_and_all_money_spent(tmp_path: Pa
                 setting_id="s",
                 started_utc=UTC,
                 timings=make_timings(),
-                cost=Cost(usd=0.5, basis="billed"),
+                cost=Cost(usd=None, basis="none"),
             ),
-            failure("a", 1.0),
-            failure("a", None),
-            failure(None, 2.0),
-            make_sample(request_id="a", error=make_failure(), cost=Cost(usd=4.0, basis="billed")),
+            failure("a"),
+            failure("a"),
+            failure(None),
+            make_sample(request_id="a", error=make_failure()),
             make_sample(request_id="b"),
+            waited_in_vain,
             final,
         ):
             writer.append(record)
     state = run.state()
-    assert list(state.samples) == ["a", "b"]
+    assert list(state.samples) == ["a", "b", "c"]
     assert state.samples["a"] == final
-    assert state.attempts == {"a": 2}
-    assert state.spent_usd == pytest.approx(7.75)
+    assert state.deaths == {"a": 2}
+    assert state.tries == {"a": 4, "b": 1}
     assert run.samples() == state.samples
     assert run.loads() == [load]
 

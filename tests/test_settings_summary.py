@@ -142,6 +142,31 @@ def test_dollars_an_image_come_from_delivered_pictures_and_failures_are_said_apa
     assert cost.bases == ("billed", "price_list")
 
 
+def test_dollars_of_device_seconds_leave_out_what_the_latency_leaves_out() -> None:
+    first = {"usd": 0.5, "usd_basis": "device_hour", "timing_valid": False}
+    timed = {"usd": 0.01, "usd_basis": "device_hour"}
+    (summary,) = summarise(table(first, timed, timed), [SETTING], METRICS)
+    assert summary.cost.usd_per_image == pytest.approx(0.01)
+    assert summary.cost.priced_images == 2
+    assert summary.cost.usd == pytest.approx(0.52), "what was spent is all of it"
+    (alone,) = summarise(table(first), [SETTING], METRICS)
+    assert alone.cost.usd_per_image == pytest.approx(0.5)
+    billed = {"usd": 0.05, "usd_basis": "billed", "timing_valid": False}
+    (hosted,) = summarise(table(billed, {**billed, "usd": 0.03, "timing_valid": True}), [SETTING], METRICS)
+    assert hosted.cost.usd_per_image == pytest.approx(0.04), "a service bills a first call like any other"
+
+
+def test_an_interval_of_a_mean_ends_where_the_metric_does() -> None:
+    rows = [{"score_clip": value, "prompt_id": f"prompt-{value}"} for value in (0.0, 1.0, 9.0)]
+    (free,) = summarise(table(*rows), [SETTING], METRICS)
+    (bounded,) = summarise(table(*rows), [SETTING], METRICS, bounds={"clip_score": (0.0, 12.0)})
+    assert free.metrics[0].mean is not None
+    assert bounded.metrics[0].mean is not None
+    assert free.metrics[0].mean.value == bounded.metrics[0].mean.value
+    assert free.metrics[0].mean.interval != (0.0, 12.0)
+    assert bounded.metrics[0].mean.interval == (0.0, 12.0)
+
+
 def test_no_price_is_no_dollars_not_zero_dollars() -> None:
     (summary,) = summarise(table({}), [SETTING], METRICS)
     assert (summary.cost.usd_per_image, summary.cost.usd, summary.cost.usd_failed) == (None, None, None)

@@ -16,7 +16,7 @@ from kreabench.core.errors import RunDirectoryError
 from kreabench.core.records import DeviceState, HostedCall, Memory, SampleRecord, ScoreRecord, Work
 from kreabench.core.specs import MetricSpec, Plan
 from kreabench.rundir.directory import TABLE_FILE, RunDirectory
-from kreabench.rundir.table import read_table, rebuild_table
+from kreabench.rundir.table import join_table, read_table, rebuild_table
 from tests.support import (
     ROOT,
     make_experiment,
@@ -44,7 +44,10 @@ def table(
         for sample in samples:
             writer.append(sample)
         writer.append_scores(scores)
+    joined = join_table(run, plan)
+    assert not (run.path / TABLE_FILE).exists(), "joining writes nothing"
     assert rebuild_table(run, plan) == run.path / TABLE_FILE
+    pd.testing.assert_frame_equal(joined, read_table(run))
     return read_table(run)
 
 

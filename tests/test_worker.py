@@ -247,6 +247,22 @@ def test_the_key_is_neither_in_a_failure_nor_in_the_log(
         assert "of-the-key" not in text
 
 
+def test_a_log_on_a_full_disk_does_not_hide_the_failure(
+    tmp_path: Path, backend: type[ScriptedBackend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = opened(tmp_path)
+    backend.generating = raising(GenerationError("no space left", type="storage", stage="store"))
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        answer = generate(worker)
+        monkeypatch.undo()
+        with pytest.raises(OSError, match="No space"):
+            full.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+    assert isinstance(answer, Failed)
+    assert answer.error.type == "storage"
+
+
 def test_secrets_are_what_the_named_variable_holds() -> None:
     assert secrets(None, {"FAL_KEY": KEY}) == ()
     assert secrets("FAL_KEY", {}) == ()

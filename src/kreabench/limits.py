@@ -33,7 +33,7 @@ def reject_size(target: TargetSpec, width: int, height: int) -> str | None:
     """Why this target cannot draw that many pixels."""
     limits = target.limits
     if width % limits.size_multiple or height % limits.size_multiple:
-        near = tuple(round(side / limits.size_multiple) * limits.size_multiple for side in (width, height))
+        near = tuple(max(1, round(side / limits.size_multiple)) * limits.size_multiple for side in (width, height))
         return (
             f"{target.name} takes sides that are multiples of {limits.size_multiple} px "
             f"(nearest to {width}x{height}: {near[0]}x{near[1]})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -9,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kreabench.backends.table import backend_class
-from kreabench.core.errors import BudgetReached, EnvironmentProblem, ExitCode, Problem, RunDirectoryError
+from kreabench.core.errors import BudgetReached, ConfigError, EnvironmentProblem, ExitCode, Problem, RunDirectoryError
 from kreabench.core.records import Record, SkipRecord
-from kreabench.core.specs import ExperimentSpec, LoadGroup, MetricSpec, Plan, Request
+from kreabench.core.specs import ExperimentSpec, LoadGroup, MetricSpec, Plan, Request, TargetSpec
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine, GroupWork
 from kreabench.execution.local import LocalEngine
@@ -19,7 +20,7 @@ from kreabench.plan import build_plan, describe_difference
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory, RunInfo, RunState, RunWriter
 from kreabench.rundir.provenance import collect
-from kreabench.rundir.table import rebuild_table
+from kreabench.rundir.table import join_table, rebuild_table
 from kreabench.scoring import ScoringSummary, score_run
 
 
@@ -27,7 +28,7 @@ class Observer:
     """Told what happens, so that somebody can draw it. Does nothing by itself."""
 
     def generating(self, total: int, done: int, failed: int) -> None:
-        """Generation begins: `done` of `total` requests were journalled before, `failed` of them as failed."""
+        """Generation begins: `done` of `total` requests are final, `failed` of them as failed; the rest is drawn."""
 
     def record(self, record: Record, spent_usd: float) -> None:
         """A record was journalled."""
@@ -85,9 +86,12 @@ def start(
 
     `input_files`: SHA-256 of each input picture → its file, which is copied into a new directory.
 
-    Raises RunDirectoryError, saying what differs, when it holds another plan.
+    Raises RunDirectoryError, saying what differs, when it holds another plan, and ConfigError for a plan without
+    requests.
     """
     plan = build_plan(experiment)
+    if not plan.request_count:
+        raise ConfigError([_nothing_to_draw(plan)])
     if not (path / "run.json").exists():
         check_environment(plan)
         info = collect(plan.hash, experiment, environ=environ, now=datetime.now(UTC))
@@ -99,7 +103,29 @@ def start(
             f"{path} holds another plan:\n  {differences}",
             remedy="Choose another name=…, or delete the folder if it is not needed any more.",
         )
-    return _with_asked(run, experiment)
+    return _with_asked(run, replace(experiment, targets=_branded(experiment.targets, run.info.experiment.targets)))
+
+
+def _branded(targets: Sequence[TargetSpec], before: Sequence[TargetSpec]) -> tuple[TargetSpec, ...]:
+    """`targets` as they are asked for now. What was drawn by untrained weights or an emulated service stays so."""
+    untrained = {target.name for target in before if target.untrained}
+    emulated = {target.name for target in before if target.emulated}
+    return tuple(
+        replace(
+            target,
+            untrained=target.untrained or target.name in untrained,
+            emulated=target.emulated or target.name in emulated,
+        )
+        for target in targets
+    )
+
+
+def _nothing_to_draw(plan: Plan) -> Problem:
+    """Why no setting is left; a run of nothing would end as if all were well."""
+    reasons = [f"{plan.excluded} settings left out by axes.exclude"] if plan.excluded else []
+    skipped = Counter(skip.reason for skip in plan.skipped)
+    reasons += [f"{number} that cannot be done: {reason}" for reason, number in skipped.most_common()]
+    return Problem(key="axes", found=f"nothing to draw ({'; '.join(reasons)})", expected="at least one setting")
 
 
 def reopen(path: Path, *, budget_usd: float | None = None) -> RunDirectory:
@@ -163,7 +189,8 @@ def pending_work(plan: Plan, state: RunState, *, retry_failed: bool) -> list[Gro
             group=group,
             pending=pending,
             # Asked to try again, a request that killed its workers gets a fresh start.
-            attempts={} if retry_failed else {key: count for key, count in state.attempts.items() if key in ids},
+            deaths={} if retry_failed else {key: count for key, count in state.deaths.items() if key in ids},
+            tries={key: count for key, count in state.tries.items() if key in ids},
         )
 
     return [group_work for group_work in map(work, plan.groups) if group_work.pending]
@@ -188,8 +215,10 @@ def execute(
         budget = Budget(run.info.experiment.budget_usd, plan)
         for record in run.records():
             budget.record(record)
-        failed = sum(sample.status == "failed" for sample in state.samples.values())
-        observer.generating(plan.request_count, len(state.samples), failed)
+        left = {request.id for item in work for request in item.pending}
+        final = [sample for sample in state.samples.values() if sample.request_id not in left]
+        failed = sum(sample.status == "failed" for sample in final)
+        observer.generating(plan.request_count, len(final), failed)
         budget_message = _generate(run, writer, work, budget, engine or _engine(run), observer.record)
         observer.stage("scoring")
         scoring = score_run(run, plan, metrics=run.info.experiment.metrics, writer=writer, progress=observer.scoring)
@@ -248,16 +277,18 @@ def _outcome(
 def rescore(
     run: RunDirectory, *, metrics: Sequence[MetricSpec], again: bool, progress: Callable[[int, int], None]
 ) -> ScoringSummary:
-    """Score an existing run and rebuild its table."""
+    """Score an existing run and rebuild its table. `metrics` become metrics of the run, so that reports show them."""
     plan = plan_of(run)
+    named = {spec.name: spec for spec in (*run.info.experiment.metrics, *metrics)}
+    run = _with_asked(run, replace(run.info.experiment, metrics=tuple(named.values())))
     with run.writer() as writer:
+        run.save_info()
         summary = score_run(run, plan, metrics=metrics, writer=writer, again=again, progress=progress)
         rebuild_table(run, plan)
     return summary
 
 
 def rereport(run: RunDirectory, out: Path) -> Path:
-    """Write the report of an existing run anew, whatever state it is in."""
+    """Write the report of an existing run anew, whatever state it is in; the run may lie on a read-only disk."""
     plan = plan_of(run)
-    rebuild_table(run, plan)
-    return write_report(run, plan, out)
+    return write_report(run, plan, out, join_table(run, plan))

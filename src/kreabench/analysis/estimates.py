@@ -17,6 +17,11 @@ MIN_MEDIAN_TIMINGS = 6
 """Least n for which two order statistics enclose the median with 95 %: 2 · 0.5⁶ = 0.031, 2 · 0.5⁵ = 0.063."""
 
 
+Bounds = tuple[float | None, float | None]
+"""Least and greatest possible value; None where there is none."""
+UNBOUNDED: Bounds = (None, None)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
     """A number and how sure it is, in the unit of what was estimated."""
@@ -72,11 +77,12 @@ def latency_quantile(values: ArrayLike, p: float) -> Estimate | None:
     return Estimate(value=float(np.quantile(x, p)), low=float(ends.low), high=float(ends.high), n=int(x.size))
 
 
-def prompt_mean(values: ArrayLike, prompts: Sequence[str]) -> Estimate | None:
+def prompt_mean(values: ArrayLike, prompts: Sequence[str], *, bounds: Bounds = UNBOUNDED) -> Estimate | None:
     """Mean over prompts of each prompt's mean, with Student's 95 % interval over prompts; None without a value.
 
     The prompt is the unit of inference, as pictures of one prompt resemble each other (arXiv 2411.00640): n counts
-    prompts, every prompt weighs the same, and below two prompts there is no interval.
+    prompts, every prompt weighs the same, and below two prompts there is no interval. The interval ends where `bounds`,
+    the range of possible values, ends: that costs no coverage.
     """
     x = np.asarray(values, dtype=float)
     if x.size != len(prompts):
@@ -89,7 +95,13 @@ def prompt_mean(values: ArrayLike, prompts: Sequence[str]) -> Estimate | None:
     if n < 2:
         return Estimate(value=mean, low=None, high=None, n=n)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * means.std(ddof=1) / math.sqrt(n))
-    return Estimate(value=mean, low=mean - half, high=mean + half, n=n)
+    least, greatest = bounds
+    return Estimate(
+        value=mean,
+        low=mean - half if least is None else max(mean - half, least),
+        high=mean + half if greatest is None else min(mean + half, greatest),
+        n=n,
+    )
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

@@ -29,3 +29,9 @@ def notice(targets: Iterable[TargetSpec]) -> str | None:
             "cache skips work; pictures mean nothing, so they have no scores"
         )
     return ". ".join(sentences) or None
+
+
+def nothing_was_paid(targets: Iterable[TargetSpec]) -> bool:
+    """Whether every hosted target is a loopback stand-in, so that its dollars are only what the real one would bill."""
+    hosted = [target for target in targets if target.hosted]
+    return bool(hosted) and all(target.emulated for target in hosted)

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kreabench.analysis.device import DeviceSummary, summarise_device
-from kreabench.analysis.estimates import Estimate, latency_quantile, median, prompt_mean
+from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, latency_quantile, median, prompt_mean
 from kreabench.core.specs import MetricSpec, Plan, Setting
 
 PERCENTILES = (0.90, 0.95, 0.99)
@@ -47,7 +47,8 @@ class CostSummary:
     """Dollars of a setting. Warm-ups belong to no sample and are not in here."""
 
     usd_per_image: float | None
-    """Dollars of the priced, delivered samples over their pictures; None when none has a price."""
+    """Dollars of the priced, delivered samples over their pictures; None when none has a price. Where dollars are
+    seconds of a device, of the samples fit for timing, as the latency beside it, if there are any."""
     priced_images: int
     """Pictures behind `usd_per_image`."""
     usd: float | None
@@ -125,16 +126,23 @@ def summarise(
     metrics: Sequence[MetricSpec],
     *,
     requested: Mapping[str, int] | None = None,
+    bounds: Mapping[str, Bounds] | None = None,
 ) -> tuple[SettingSummary, ...]:
     """One summary for each of `settings`, in order, also for those without a sample.
 
     `table` is the table of samples (`rundir.table`), one row a picture; `requested` maps setting ids to the number
-    of planned requests.
+    of planned requests, `bounds` kinds of metrics to the range of their values.
     """
     parts = {str(key): part for key, part in table.groupby("setting_id", sort=False)}
     empty = table.iloc[:0]
     return tuple(
-        _summarise_one(parts.get(setting.id, empty), setting, metrics, requested.get(setting.id) if requested else None)
+        _summarise_one(
+            parts.get(setting.id, empty),
+            setting,
+            metrics,
+            requested=requested.get(setting.id) if requested else None,
+            bounds=bounds or {},
+        )
         for setting in settings
     )
 
@@ -145,7 +153,12 @@ def requested_by_setting(plan: Plan) -> dict[str, int]:
 
 
 def _summarise_one(
-    rows: pd.DataFrame, setting: Setting, metrics: Sequence[MetricSpec], requested: int | None
+    rows: pd.DataFrame,
+    setting: Setting,
+    metrics: Sequence[MetricSpec],
+    *,
+    requested: int | None,
+    bounds: Mapping[str, Bounds],
 ) -> SettingSummary:
     samples = rows.drop_duplicates("request_id")
     delivered = samples[samples["status"] == "ok"]
@@ -166,7 +179,7 @@ def _summarise_one(
         stage_resolution_s=max(_numbers(timed, "resolution_s").tolist(), default=None),
         memory=_memory(delivered),
         cost=_cost(samples, delivered, images),
-        metrics=tuple(_metric(images, spec) for spec in metrics),
+        metrics=tuple(_metric(images, spec, bounds.get(spec.kind, UNBOUNDED)) for spec in metrics),
         device=summarise_device(delivered, timed),
     )
 
@@ -199,7 +212,7 @@ def _memory(delivered: pd.DataFrame) -> PeakMemory | None:
 
 
 def _cost(samples: pd.DataFrame, delivered: pd.DataFrame, images: pd.DataFrame) -> CostSummary:
-    priced = delivered[delivered["usd"].notna()]
+    priced = _priced(delivered)
     priced_images = int(images["request_id"].isin(priced["request_id"]).sum())
     everything, failures = _numbers(samples, "usd"), _numbers(samples[samples["status"] == "failed"], "usd")
     return CostSummary(
@@ -211,7 +224,15 @@ def _cost(samples: pd.DataFrame, delivered: pd.DataFrame, images: pd.DataFrame) 
     )
 
 
-def _metric(images: pd.DataFrame, spec: MetricSpec) -> MetricSummary:
+def _priced(delivered: pd.DataFrame) -> pd.DataFrame:
+    """Those that say what a picture costs: a first call on a device is paid by the second, but only once."""
+    priced = delivered[delivered["usd"].notna()]
+    timed = priced[priced["timing_valid"].isin([True])]
+    by_the_second = (priced["usd_basis"] == "device_hour").all()
+    return timed if by_the_second and len(timed) else priced
+
+
+def _metric(images: pd.DataFrame, spec: MetricSpec, bounds: Bounds) -> MetricSummary:
     column = f"score_{spec.name}"
     if column not in images.columns:
         images = images.assign(**{column: np.nan, f"{column}_status": None, f"{column}_reason": None})
@@ -224,7 +245,7 @@ def _metric(images: pd.DataFrame, spec: MetricSpec) -> MetricSummary:
     return MetricSummary(
         name=spec.name,
         kind=spec.kind,
-        mean=prompt_mean(value[finite], images.loc[finite, "prompt_id"].tolist()),
+        mean=prompt_mean(value[finite], images.loc[finite, "prompt_id"].tolist(), bounds=bounds),
         scored=int(finite.sum()),
         infinite=counts["infinite"],
         not_applicable=counts["not_applicable"],

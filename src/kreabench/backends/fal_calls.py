@@ -51,9 +51,7 @@ class FalCalls:
         """Reads repeated since `forget`."""
         self._start_timeout_s = options.start_timeout_s
         self._sleep = sleep
-        # One attempt a call: the library would POST again after a reset, and a second job would be billed.
-        fal_client.client.MAX_ATTEMPTS = 1
-        fal_client.client.QUEUE_POLL_TIMEOUT = httpx.Timeout(options.request_timeout_s)
+        _tame_the_library(options.request_timeout_s)
         rules = DownloadRules(
             hosts=options.download_hosts,
             loopback=emulated,
@@ -145,6 +143,15 @@ class FalCalls:
             raise self.failures.from_transport(error, stage) from None
         except (KeyError, TypeError, ValueError) as error:
             raise self.failures.not_understood(error, stage) from None
+
+
+def _tame_the_library(request_timeout_s: float) -> None:
+    """Settings that fal-client has for the whole process only."""
+    # One attempt a call: the library would POST again after a reset, and a second job would be billed.
+    fal_client.client.MAX_ATTEMPTS = 1
+    # And no backup host: up to 5 s of failing to connect would pass unseen for a part of a stage.
+    fal_client.client._BACKUP_DOMAINS = {}
+    fal_client.client.QUEUE_POLL_TIMEOUT = httpx.Timeout(request_timeout_s)
 
 
 class _PassingFault(Exception):

@@ -20,7 +20,11 @@ _CONTENT_TYPES = {"image/png", "image/jpeg", "image/webp", "application/octet-st
 
 _REFUSED = "The picture was not fetched. If the address is right, allow its host in options.download_hosts."
 
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""A translator stands behind it, and the IPv4 address at its end may be a private one (RFC 6052)."""
+
 Resolve = Callable[[str], Iterable[str]]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,9 +113,7 @@ class Downloader:
         return any(host == allowed or host.endswith(f".{allowed}") for allowed in self._rules.hosts)
 
     def _check_address(self, text: str, host: str) -> None:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
+        address = _innermost(ipaddress.ip_address(text.partition("%")[0]))
         if address.is_loopback and self._rules.loopback:
             return
         if not address.is_global or address.is_multicast:
@@ -160,6 +162,15 @@ def _check_headers(response: httpx.Response) -> None:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise _error(f"the picture came with content encoding {encoding[:30]!r}, unasked", type="bad_image")
+
+
+def _innermost(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one leads to, mapped or by way of a translator; any other as it is."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _goes_through_proxy(host: str) -> bool:

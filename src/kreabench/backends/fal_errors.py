@@ -50,11 +50,12 @@ class Answer:
         """Whether this answer says what became of the request: that it was refused, or that it failed.
 
         Answers to status reads never do (a failed request is COMPLETED, its error comes with the result), nor do
-        those of a gateway, nor a limit on the number of reads.
+        those of a gateway, nor a limit on the number of reads, nor a refusal to show the result to this key: the
+        request was accepted with it, so it may have been carried out.
         """
         if stage == "submit":
             return self.is_of_service or self.status_code < 500
-        return stage == "result" and self.is_of_service and self.status_code != 429
+        return stage == "result" and self.is_of_service and self.status_code not in {401, 402, 403, 429}
 
     @property
     def is_passing(self) -> bool:

@@ -33,6 +33,9 @@ from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError
 from kreabench.core.records import HostedCall, Timings
 
+_SEEDS = range(2**64)
+"""What the table of samples can hold; any other number is no seed that could be asked for again."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Picture:
@@ -123,7 +126,7 @@ class FalSession:
         """One request from submission to the last byte. Raises GenerationError.
 
         The first call of a session opens the connections and says so (`first_call`). A request is submitted once. When
-        anything stops the wait for it (an error, Ctrl-C), it is cancelled.
+        an exception stops the wait for it, it is cancelled; a killed worker (time limit, Ctrl-C of the run) cannot.
         """
         self._calls.forget()
         first_call, self._called = not self._called, True
@@ -245,7 +248,7 @@ def _images(contents: list[bytes], result: _Result, *, safety_checker: bool) -> 
         GeneratedImage(
             content=content,
             # The service tells one seed; how it derives those of further pictures is not documented.
-            seed=result.seed if index == 0 else None,
+            seed=result.seed if index == 0 and result.seed in _SEEDS else None,
             nsfw=flags[index] if known else None,
         )
         for index, content in enumerate(contents)
@@ -253,9 +256,9 @@ def _images(contents: list[bytes], result: _Result, *, safety_checker: bool) -> 
 
 
 def _number(value: Any) -> float | None:
-    """A finite number that may come as text; None where there is none."""
+    """An amount (seconds, billed units) that may come as text; None where there is none that can be true."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return number if math.isfinite(number) and number >= 0 else None

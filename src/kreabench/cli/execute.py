@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from kreabench import pipeline
-from kreabench.analysis.notices import notice
+from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.cli.progress import ProgressObserver
-from kreabench.cli.run_table import print_settings
+from kreabench.cli.run_table import print_failures, print_settings
 from kreabench.cli.terminal import console, say
+from kreabench.core.specs import TargetSpec
 from kreabench.report.format import usd
 from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.table import read_table
 
 
 def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: bool) -> int:
@@ -27,20 +30,22 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
     except KeyboardInterrupt:
         say(out, f"interrupted; everything recorded so far is kept. Go on with: kreabench resume {run.path}")
         raise
-    print_settings(out, run, pipeline.plan_of(run))
-    _print_outcome(out, outcome)
+    print_settings(out, run, pipeline.plan_of(run), read_table(run))
+    print_failures(out, [sample for sample in run.samples().values() if sample.status == "failed"])
+    _print_outcome(out, outcome, run.info.experiment.targets)
     if banner:
         say(out, f"! {banner}", "bold yellow")
     return int(outcome.exit_code)
 
 
-def _print_outcome(out: Console, outcome: pipeline.Outcome) -> None:
+def _print_outcome(out: Console, outcome: pipeline.Outcome, targets: Sequence[TargetSpec]) -> None:
     left = outcome.requests - outcome.delivered - outcome.failed
     parts = [f"{outcome.delivered} of {outcome.requests} samples delivered", f"{outcome.failed} failed"]
     if left:
         parts.append(f"{left} not done")
     if outcome.spent_usd:
-        parts.append(f"{usd(outcome.spent_usd)} of hosted requests")
+        kind = "emulated requests (nothing was paid)" if nothing_was_paid(targets) else "hosted requests"
+        parts.append(f"{usd(outcome.spent_usd)} of {kind}")
     say(out, ", ".join(parts))
     if outcome.scoring is not None:
         for problem in outcome.scoring.problems:

@@ -48,7 +48,7 @@ def _configured(group: str) -> Callable[[Path | None], Rows]:
 def _described(path: Path) -> str:
     """A group option's own words: its first `description`, else its first comment."""
     comments = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("description:"):
             return line.removeprefix("description:").strip().strip("\"'")
         if line.startswith("#") and "@package" not in line:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+import traceback
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 from kreabench import __version__
+from kreabench.cli.output import lasting_output
 from kreabench.core.errors import ExitCode, KreabenchError
 from kreabench.core.registry import load_object, suggest
 
@@ -69,28 +71,38 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _finish(code: int) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    sys.exit(code)
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise KreabenchError(
+            f"the current folder cannot be used: {error.strerror}", remedy="Change to one that exists (cd)."
+        ) from error
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command line and exit with the code that the design promises."""
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
-        result: Any = cli.main(args=arguments, prog_name="kreabench", standalone_mode=False)
-        _finish(int(result) if isinstance(result, int) else ExitCode.DONE)
+        _check_working_folder()
+        with lasting_output():
+            result: Any = cli.main(args=arguments, prog_name="kreabench", standalone_mode=False)
+        code = int(result) if isinstance(result, int) else ExitCode.DONE
     except KreabenchError as error:
         click.echo(f"kreabench: {error}", err=True)
-        _finish(error.exit_code)
+        code = error.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
+        # From here on there is nothing left to interrupt.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         click.echo("kreabench: interrupted", err=True)
-        _finish(ExitCode.INTERRUPTED)
+        code = ExitCode.INTERRUPTED
     except click.ClickException as error:
         error.show()
-        _finish(ExitCode.USAGE)
-    except BrokenPipeError:
-        # The reader of a pipe went away (`kreabench list targets | head -1`); nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.DONE)
+        code = ExitCode.USAGE
+    except Exception:
+        # Python would leave with 1, which says that a model got worse.
+        traceback.print_exc()
+        click.echo("kreabench: this is a bug in kreabench; please report it with the lines above", err=True)
+        code = ExitCode.USAGE
+    sys.exit(code)

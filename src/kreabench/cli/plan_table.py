@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from rich.console import Console
@@ -59,6 +60,7 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
         hours,
     )
     say(out, ", ".join(parts))
+    _print_close_seeds(out, experiment)
     state = "exists" if (run_path / "run.json").exists() else "new"
     say(out, f"run {run_path} ({state}), plan {plan.hash}")
 
@@ -134,3 +136,11 @@ def _settings_list(settings: Sequence[Setting]) -> Table:
             mark,
         )
     return table
+
+
+def _print_close_seeds(out: Console, experiment: ExperimentSpec) -> None:
+    """Image k of a request is drawn with seed + k, so seeds closer than that draw some pictures twice."""
+    most, seeds = max(experiment.axes.num_images), sorted(experiment.seeds)
+    if any(later - earlier < most for earlier, later in pairwise(seeds)):
+        spaced = ",".join(str(seeds[0] + number * most) for number in range(len(seeds)))
+        say(out, f"! some pictures are drawn twice: image k has seed + k; better run.seeds=[{spaced}]", "bold yellow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -16,6 +17,13 @@ CONFIG_DIR = click.option(
     help="A folder of your own groups (target/, acceleration/, experiment/, …), beside ours.",
 )
 PASS_ON = {"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
+
+
+def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Nothing is ever more than NaN: such a budget would hold nobody back."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"found {value}; expected a finite number of dollars")
+    return value
 
 
 @click.command(context_settings=PASS_ON)
@@ -75,7 +83,12 @@ def plan(overrides: tuple[str, ...], config_dir: Path | None, show_all: bool) ->
 
 @click.command()
 @click.argument("run_path", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--budget-usd", type=click.FloatRange(min=0), help="A new budget for hosted requests, in dollars.")
+@click.option(
+    "--budget-usd",
+    type=click.FloatRange(min=0),
+    callback=_finite,
+    help="A new budget for hosted requests, in dollars.",
+)
 @click.option("--retry-failed", is_flag=True, help="Try failed samples again, also those that would fail again.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [default: reports/<name>].")
 def resume(run_path: Path, budget_usd: float | None, retry_failed: bool, out: Path | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -18,14 +19,16 @@ from kreabench.report.format import ABSENT, MIB, significant
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
 from kreabench.report.repeats import repeats_of
 from kreabench.rundir.directory import RunDirectory
-from kreabench.rundir.table import read_table, rebuild_table
+from kreabench.rundir.table import join_table
 from kreabench.scoring import ScoringSummary
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-def print_settings(out: Console, run: RunDirectory, plan: Plan) -> None:
-    """What happened, a table for each target and size and a line for each setting."""
+
+def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame) -> None:
+    """What happened by the table of samples, a table for each target and size and a line for each setting."""
     metrics = run.info.experiment.metrics
-    table = read_table(run)
     summaries = summarise(table, plan.settings, metrics, requested=requested_by_setting(plan))
     shown = summaries[:SHOWN_SETTINGS]
     axes = _varying_axes(plan.settings)
@@ -107,8 +110,7 @@ def print_run(out: Console, run: RunDirectory, plan: Plan) -> None:
     banner = notice(experiment.targets)
     if banner:
         say(out, f"! {banner}", "bold yellow")
-    rebuild_table(run, plan)
-    print_settings(out, run, plan)
+    print_settings(out, run, plan, join_table(run, plan))
     samples = run.samples().values()
     delivered = sum(sample.status == "ok" for sample in samples)
     failed = [sample for sample in samples if sample.status == "failed"]

@@ -21,7 +21,8 @@ import click
 def score(run_path: Path, names: str | None, again: bool, config_dir: Path | None) -> int:
     """Score a run's pictures: only what is missing, unless --again.
 
-    RUN is a run directory such as runs/demo. Nothing is drawn anew.
+    RUN is a run directory such as runs/demo. Nothing is drawn anew. Metrics named here stay with the run: `show`,
+    `report` and later scorings have them too.
     """
     from kreabench import pipeline
     from kreabench.cli.progress import ProgressObserver
@@ -35,7 +36,10 @@ def score(run_path: Path, names: str | None, again: bool, config_dir: Path | Non
     if names is not None:
         from kreabench.config.resolve import load_metrics
 
-        metrics = load_metrics([name.strip() for name in names.split(",") if name.strip()], config_dir)
+        chosen = [name.strip() for name in names.split(",") if name.strip()]
+        if not chosen:
+            raise click.BadParameter(f"found {names!r}; expected names such as psnr,ssim", param_hint="--metrics")
+        metrics = load_metrics(chosen, config_dir)
     out = console()
     with ProgressObserver(out) as observer:
         summary = pipeline.rescore(run, metrics=metrics, again=again, progress=observer.scoring)

@@ -75,20 +75,26 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> dict[st
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     known_groups = groups(config_dir)
     prepared = [_prepared(override, known_groups) for override in overrides]
     _check_group_options(overrides, known_groups, config_dir)
     shipped, *own = search_path(config_dir)
-    prepared.append(f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in own)}]")
+    prepared.append(f"hydra.searchpath=[{','.join(_quoted(f'file://{folder}') for folder in own)}]")
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(shipped)):
             config = hydra_compose(config_name=CONFIG_NAME, overrides=prepared)
         _refuse_environment(OmegaConf.to_container(config, resolve=False))
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise ConfigError([_problem(error)]) from error
     return {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
+
+
+def _quoted(text: str) -> str:
+    """`text` as Hydra's grammar takes it, whatever it holds."""
+    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"
 
 
 def to_yaml(values: dict[str, Any]) -> str:

@@ -17,9 +17,9 @@ def _as_list(value: Any) -> Any:
 
 
 class Model(BaseModel):
-    """Strict: no number is read from a text, no truth from a number."""
+    """Strict: no number is read from a text, no truth from a number, and no number is NaN or infinite."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 def options_model(type_: type[Any]) -> type[BaseModel]:
@@ -112,8 +112,8 @@ class ExcludeConfig(Model):
 
     target: str | list[str] | None = None
     acceleration: str | list[str] | None = None
-    steps: int | str | list[int | str] | None = None
-    guidance: float | str | list[float | str] | None = None
+    steps: int | Literal["default"] | list[int | Literal["default"]] | None = None
+    guidance: float | Literal["default"] | list[float | Literal["default"]] | None = None
     size: str | list[str] | None = None
     num_images: int | list[int] | None = None
     output_format: OutputFormat | list[OutputFormat] | None = None

@@ -12,17 +12,21 @@ from kreabench.core.errors import Problem
 from kreabench.core.registry import suggest
 
 
-def problems_of(error: ValidationError, prefix: str, accepted: Sequence[str] = ()) -> list[Problem]:
-    """pydantic's findings in our words. The value of an unknown key is not repeated: it might be a secret."""
+def problems_of(error: ValidationError, prefix: str, accepted: Sequence[str] | None = None) -> list[Problem]:
+    """pydantic's findings in our words. Values of an unknown key and of `key_env` may be secrets: they are not said."""
     problems: dict[str, Problem] = {}
     for item in error.errors(include_url=False):
         parts = [str(part) for part in item["loc"] if not _is_union_tag(part)]
         key = ".".join([*([prefix] if prefix else []), *parts])
         if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-            names = accepted or _fields_at(item["loc"])
+            names = _fields_at(item["loc"]) if accepted is None else accepted
             problem = Problem(key=key, found="an unknown key", expected=suggest(parts[-1], names))
         elif item["type"] in {"missing", "missing_keyword_only_argument"}:
             problem = Problem(key=key, found="nothing", expected="a value")
+        elif parts[-1:] == ["key_env"]:  # people put the key itself there
+            problem = Problem(
+                key=key, found="no name of a variable", expected="the name of the variable that holds it, e.g. FAL_KEY"
+            )
         else:
             problem = Problem(key=key, found=shown(item["input"]), expected=_lower_first(item["msg"]))
         known = problems.get(key)

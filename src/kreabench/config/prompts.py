@@ -7,6 +7,7 @@ below: a prompt file from elsewhere cannot pull other files of this machine into
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -71,7 +72,8 @@ def load_prompt_set(config: PromptsConfig, roots: list[Path]) -> PromptSet:
 
 
 def _find(name: str, roots: list[Path]) -> Path:
-    candidates = [Path(name).expanduser()] if Path(name).expanduser().is_absolute() else [r / name for r in roots]
+    path = expanded("prompts.file", name)
+    candidates = [path] if path.is_absolute() else [root / path for root in roots]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
@@ -81,6 +83,14 @@ def _find(name: str, roots: list[Path]) -> Path:
         "a .jsonl, .csv or .txt file, relative to the current folder or to conf/prompts",
         key="prompts.file",
     )
+
+
+def expanded(key: str, path: str) -> Path:
+    """`path` with its `~`, the configured value of `key`. Raises ConfigError where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError([Problem(key=key, found=repr(path), expected="a user who has a home folder")]) from error
 
 
 def _error(where: str, found: str, expected: str, key: str | None = None) -> ConfigError:
@@ -109,24 +119,40 @@ def _jsonl(name: str, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            fields = json.loads(line)
-        except json.JSONDecodeError as error:
+            fields = json.loads(line, object_pairs_hook=_each_key_once)
+        except (ValueError, RecursionError) as error:  # JSONDecodeError, or nested or long beyond Python's limits
+            reason = getattr(error, "msg", error)
             raise _error(
-                f"{name} line {number}", f"no JSON ({error.msg})", 'e.g. {"id": "cat", "prompt": "A cat"}'
+                f"{name} line {number}", f"no JSON ({reason})", 'e.g. {"id": "cat", "prompt": "A cat"}'
             ) from error
         if not isinstance(fields, dict):
             raise _error(f"{name} line {number}", type(fields).__name__, "a JSON object")
         yield number, fields
 
 
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError for a key given twice, of which Python would drop the first."""
+    repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} twice in one object")
+    return dict(pairs)
+
+
 def _csv(name: str, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(content.splitlines(keepends=True))
+    # Not splitlines(): it also splits at form feeds and U+2028, which a prompt may hold.
+    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True)
     if "prompt" not in (reader.fieldnames or ()):
         raise _error(f"{name} line 1", f"columns {reader.fieldnames}", "a header with at least the column `prompt`")
-    for row in reader:
-        if None in row:
-            raise _error(f"{name} line {reader.line_num}", "more cells than columns", "quotes around commas")
-        yield reader.line_num, {key: value for key, value in row.items() if value not in (None, "")}
+    repeated = [column for column, count in Counter(reader.fieldnames or ()).items() if count > 1]
+    if repeated:
+        raise _error(f"{name} line 1", f"the column {repeated[0]!r} more than once", "each column once")
+    try:
+        for row in reader:
+            if None in row:
+                raise _error(f"{name} line {reader.line_num}", "more cells than columns", "quotes around commas")
+            yield reader.line_num, {key: value for key, value in row.items() if value not in (None, "")}
+    except csv.Error as error:
+        raise _error(f"{name} line {reader.line_num}", f"no CSV ({error})", "cells in closed double quotes") from error
 
 
 def _text(name: str, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -143,13 +169,13 @@ def _line(path: Path, number: int, fields: dict[str, Any]) -> _Read:
     for key in _TEXTS & fields.keys():
         if not isinstance(fields[key], str):
             raise _error(where, f"{key} of type {type(fields[key]).__name__}", "text")
+        lone = next((character for character in fields[key] if "\ud800" <= character <= "\udfff"), None)
+        if lone is not None:
+            raise _error(where, f"half a character (U+{ord(lone):04X}) in {key}", "whole Unicode characters")
     images = _image_names(where, fields.get("image", []))
     text = fields.get("prompt", "").strip()
     if not text and not images:  # redux needs no words
         raise _error(where, "an empty prompt", "a prompt")
-    lone = next((character for character in text if "\ud800" <= character <= "\udfff"), None)
-    if lone is not None:
-        raise _error(where, f"half a character (U+{ord(lone):04X})", "whole Unicode characters")
     if len(text) > MAX_PROMPT_CHARACTERS:
         raise _error(where, f"{len(text)} characters", f"at most {MAX_PROMPT_CHARACTERS}")
     prompt = Prompt(

@@ -26,7 +26,7 @@ from kreabench.config.model import (
     options_model,
 )
 from kreabench.config.problems import problems_of, shown
-from kreabench.config.prompts import PromptSet, load_prompt_set
+from kreabench.config.prompts import PromptSet, expanded, load_prompt_set
 from kreabench.config.tasks import task_problems
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.registry import suggest
@@ -77,6 +77,7 @@ def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
     """Compose, validate and resolve. Raises ConfigError with every problem found."""
     values = compose.compose(overrides, config_dir)
     config = validate(values)
+    _check_reference(config, config_dir)
     roots = [Path.cwd(), *(root / "prompts" for root in compose.search_path(config_dir))]
     files: dict[str, Path] = {}
 
@@ -88,11 +89,19 @@ def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
     experiment = resolve(config, prompts, look())
     return Composed(
         experiment=experiment,
-        run_path=Path(config.run.dir).expanduser() / config.name,
-        report_path=Path(config.report.dir).expanduser() / config.name,
+        run_path=expanded("run.dir", config.run.dir) / config.name,
+        report_path=expanded("report.dir", config.report.dir) / config.name,
         config_yaml=compose.to_yaml(values),
         input_files=files,
     )
+
+
+def _check_reference(config: Config, config_dir: Path | None) -> None:
+    """A slip of the pen would leave every setting without a reference; one that is merely not chosen is a choice."""
+    name = config.reference.acceleration
+    known = {*config.acceleration, *compose.group_options("acceleration", config_dir)}
+    if name not in known:
+        raise ConfigError([Problem(key="reference.acceleration", found=repr(name), expected=suggest(name, known))])
 
 
 def load_metrics(names: Sequence[str], config_dir: Path | None = None) -> tuple[MetricSpec, ...]:

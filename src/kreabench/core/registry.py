@@ -18,5 +18,7 @@ def suggest(name: str, valid: Iterable[str]) -> str:
     """`one of a, b, c`, with the nearest first when `name` looks like a slip of the pen."""
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=1)
-    listing = ", ".join(names) if names else "none are defined"
+    if not names:
+        return "none, as there are none to choose from"
+    listing = ", ".join(names)
     return f"one of {listing} (did you mean {near[0]}?)" if near else f"one of {listing}"

@@ -11,7 +11,7 @@ import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Never
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -266,7 +266,12 @@ async def _read_json(request: Request) -> Any:
         if len(content) > _MAX_BODY_BYTES:
             raise _Rejected(JSONResponse({"detail": "Request body is too large"}, status_code=413))
     try:
-        return json.loads(bytes(content))
-    except ValueError:  # also text that is not UTF-8
+        return json.loads(bytes(content), parse_constant=_no_constant)
+    except (ValueError, RecursionError):  # also text that is not UTF-8
         body = {"detail": "Request body is not JSON", "error_type": "bad_request"}
         raise _Rejected(JSONResponse(body, status_code=400)) from None
+
+
+def _no_constant(name: str) -> Never:
+    """Python reads NaN and Infinity, which JSON does not have and no answer could repeat."""
+    raise ValueError(f"{name} is not JSON")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from kreabench.backends.encoding import encode_picture
 from kreabench.backends.options import FalEmulatorOptions
 from kreabench.backends.table import backend_class
 from kreabench.core.errors import EnvironmentProblem, GenerationError, Problem
 from kreabench.core.ids import stable_hash
 from kreabench.core.specs import AccelerationSpec, Defaults, Limits, OutputFormat, Request, Setting, TargetSpec
 from kreabench.emulator.schema import LEVELS, Level
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _PATTERN_CELLS = 8
 _PATTERN_LEVELS: dict[Level, float] = {"none": 0.0, "regular": 2.0, "high": 6.0}
@@ -76,14 +73,7 @@ class PatternPainter:
         shift = _PATTERN_LEVELS[order.acceleration]
         cells += rng.choice([-shift, shift], cells.shape)
         low = fromarray(cells.astype(np.uint8))
-        return _encode(low.resize((order.width, order.height), Resampling.BICUBIC), order.output_format)
-
-
-def _encode(image: Image, output_format: OutputFormat) -> bytes:
-    buffer = io.BytesIO()
-    options = {"compress_level": 1} if output_format == "png" else {"quality": 95}
-    image.save(buffer, format=output_format.upper(), **options)
-    return buffer.getvalue()
+        return encode_picture(low.resize((order.width, order.height), Resampling.BICUBIC), order.output_format)
 
 
 class PipelinePainter:

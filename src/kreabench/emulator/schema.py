@@ -72,7 +72,8 @@ class KreaInput(_Model):
 
 def validation_body(error: ValidationError) -> dict[str, Any]:
     """fal's 422 body: `{"detail": [{loc, msg, type, url, ctx?, input?}]}`."""
-    findings = json.loads(error.json(include_url=False))
+    # A number too large for a double (1e999) comes back as Infinity, which no answer can hold.
+    findings = json.loads(error.json(include_url=False), parse_constant=lambda _: None)
     for finding in findings:
         finding["loc"] = ["body", *finding["loc"]]
         finding["url"] = _ERRORS_PAGE + finding["type"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -24,8 +23,8 @@ from kreabench.emulator.jobs import JobQueue
 from kreabench.emulator.painters import make_painter
 from kreabench.emulator.runner import Runner, truth_entry
 from kreabench.emulator.truth import TruthLog
+from kreabench.execution.child import die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _GRACE_S = 1
 
 
@@ -38,7 +37,8 @@ def serve(options: FalEmulatorOptions, *, port: int, parent_pid: int | None, out
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit_cleanly)
     if parent_pid is not None:
-        die_with_parent(parent_pid)
+        _check_parent(parent_pid)
+        die_with_parent(parent_pid, number=signal.SIGTERM)  # a clean end: its temporary folder goes too
     logging.basicConfig(stream=err, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     with (
         _bound_socket(port) as listener,
@@ -59,10 +59,8 @@ def _exit_cleanly(signum: int, frame: FrameType | None) -> NoReturn:
     sys.exit(0)
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel send SIGTERM when the parent's starting thread ends (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent_pid:  # it ended before the line above
+def _check_parent(parent_pid: int) -> None:
+    if os.getppid() != parent_pid:
         raise EnvironmentProblem(
             [Problem(key="--die-with-parent", found=f"parent {os.getppid()}", expected=f"parent {parent_pid}")]
         )

@@ -19,14 +19,14 @@ STACKS_SIGNAL = signal.SIGUSR1
 """Makes a worker write the stacks of all its threads to its log, whatever it is doing."""
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when its parent ends, and exit now if that has happened already.
+def die_with_parent(parent_pid: int, *, number: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel send `number` to this process when its parent ends, and exit now if that has happened already.
 
     `parent_pid` is what the parent calls itself: asking for it here would be too late. The tie is to the *thread*
     that started this process, so children are started from threads that live as long as they are needed.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+    if libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         error = ctypes.get_errno()
         raise OSError(error, f"prctl(PR_SET_PDEATHSIG): {os.strerror(error)}")
     if os.getppid() != parent_pid:

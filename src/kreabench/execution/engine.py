@@ -24,8 +24,10 @@ class GroupWork:
     group: LoadGroup
     pending: tuple[Request, ...]
     """In the order of the plan, less what the journal already holds."""
-    attempts: Mapping[str, int] = field(default_factory=dict)
-    """Request id → attempts already journalled as failures (worker deaths), from before a resume."""
+    deaths: Mapping[str, int] = field(default_factory=dict)
+    """Request id → workers that died with it in hand before a resume; see MAX_WORKER_DEATHS."""
+    tries: Mapping[str, int] = field(default_factory=dict)
+    """Request id → how often it was tried before a resume, whatever came of it: its next attempt is one more."""
 
 
 class Engine(Protocol):

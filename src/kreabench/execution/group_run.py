@@ -46,8 +46,10 @@ class GroupRun:
         self._around = around
         self._settings = {setting.id: setting for setting in work.group.settings}
         self._queue = deque(work.pending)
-        self._deaths = dict(work.attempts)
+        self._deaths = dict(work.deaths)
         """Request id → workers that died with it in hand."""
+        self._tries = dict(work.tries)
+        """Request id → attempts that have ended."""
         self._load_deaths = 0
         self._warmup_deaths: dict[str, int] = {}
         self._idle_deaths = 0
@@ -177,8 +179,9 @@ class GroupRun:
     def _died(self, request: Request, trouble: Trouble) -> Record:
         """Blame the request: it is tried once more, at once, in a fresh worker; then it has failed for good."""
         attempt = self._attempt(request)
-        self._deaths[request.id] = attempt
-        final = attempt >= MAX_WORKER_DEATHS
+        self._tries[request.id] = attempt
+        self._deaths[request.id] = self._deaths.get(request.id, 0) + 1
+        final = self._deaths[request.id] >= MAX_WORKER_DEATHS
         trouble = replace(trouble, error=replace(trouble.error, transient=not final))
         cost = failure_cost(self._group.target, self._settings[request.setting_id], trouble)
         if final:
@@ -213,7 +216,7 @@ class GroupRun:
             yield failed_sample(self._group, request, self._attempt(request), trouble)
 
     def _attempt(self, request: Request) -> int:
-        return self._deaths.get(request.id, 0) + 1
+        return self._tries.get(request.id, 0) + 1
 
     def _ask(self, worker: WorkerProcess, order: Order, stage: str) -> Opened | Done | Trouble:
         """Send an order and wait. A worker that died is let go of; one with a fatal failure is the caller's to drop."""

@@ -11,8 +11,10 @@ from kreabench.execution.messages import Delivery, Done, Failed
 from kreabench.execution.supervise import Death
 from kreabench.pricing import request_price_usd, sample_cost
 
-NEVER_BILLED = frozenset({"authentication", "rate_limited", "server_error"})
-"""Failures for which a hosted service has drawn nothing and bills nothing; any other may be on the bill."""
+REFUSED_AT_SUBMIT = frozenset({"authentication", "rate_limited"})
+NEVER_BILLED = frozenset({"server_error"})
+"""Failures for which a hosted service has drawn nothing and bills nothing; any other may be on the bill. A refusal
+counts only where it came before a job existed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +112,9 @@ def warmup_record(group: LoadGroup, setting: Setting, done: Done) -> WarmupRecor
 def failure_cost(target: TargetSpec, setting: Setting, trouble: Trouble) -> Cost:
     """What a call that failed has cost; None where a hosted service may or may not have billed it."""
     if target.hosted and trouble.delivery is None:
-        known_free = target.price is not None and trouble.error.type in NEVER_BILLED
+        error = trouble.error
+        refused = error.type in REFUSED_AT_SUBMIT and error.stage == "submit"
+        known_free = target.price is not None and (refused or error.type in NEVER_BILLED)
         return Cost(usd=0.0, basis="price_list") if known_free else NO_COST
     return _unseen_cost(target, setting, trouble.elapsed_s, trouble.delivery)
 

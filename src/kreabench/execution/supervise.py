@@ -21,6 +21,8 @@ from kreabench.execution.messages import Answer, Close, Order, decode_answer, en
 
 CLOSE_GRACE_S = 5.0
 """How long an idle worker may take to release its model and end before it is killed."""
+LONGEST_WAIT_S = 86_400.0
+"""Of one call of the operating system, whose own limit is 24 days; whoever waits longer asks again."""
 STACKS_GRACE_S = 0.2
 """How long a worker that hangs may take to write into its log where it hangs."""
 
@@ -135,7 +137,7 @@ class WorkerProcess:
         unsent = self._channel.flush()
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0)
         self._selector.modify(self._channel, events)
-        ready = {key.fd for key, _ in self._selector.select(seconds)}
+        ready = {key.fd for key, _ in self._selector.select(min(seconds, LONGEST_WAIT_S))}
         gone = self._pidfd in ready
         # Read after the look at the pidfd, so that an answer sent just before the end is not missed.
         connected = self._channel.receive()

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,7 +153,8 @@ class Worker:
         )
 
     def _log(self, text: str) -> None:
-        print(clean(text, self._hidden), file=sys.stderr, flush=True)  # noqa: T201 - stderr is the log
+        with suppress(OSError):  # a full disk is reported by the answer; dying of the log would hide it
+            print(clean(text, self._hidden), file=sys.stderr, flush=True)  # noqa: T201 - stderr is the log
 
 
 def _check_count(setting: Setting, generation: Generation) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kreabench.analysis.drift import find_drifts
-from kreabench.analysis.notices import notice
+from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.analysis.repeatability import Repeatability
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
 from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
 from kreabench.core.specs import ExperimentSpec, Plan
+from kreabench.metrics.table import METRICS
 from kreabench.report import details
 from kreabench.report.charts import build_figures
 from kreabench.report.document import Document, Fact, Figure, Notice, Table
@@ -33,19 +34,21 @@ from kreabench.rundir.directory import RunDirectory
 
 METHOD = (
     "Latency is the time from sending a request until its pictures are there, one value a request, on a monotonic "
-    "clock. Warm-ups, loads, first calls after a load and repeated attempts are never in it.",
+    "clock: of a local target until they are decoded in memory, of a hosted one until the last byte of the last file "
+    "is downloaded. Warm-ups, loads, first calls after a load and repeated attempts are never in it.",
     "The interval of a median latency is exact and free of assumptions on the distribution: two order statistics "
     "that enclose the median with at least 95 % (binomial). Percentiles are given only where their upper bound "
     "exists (p90 from 29 timings, p95 from 59, p99 from 299), in settings.csv; their ends are one-sided 95 % bounds.",
     "Within a load of the model the settings take turns, prompt by prompt, in a seeded random order, so that drift "
     "of the machine hits all alike.",
     "The unit of inference of a score is the prompt: a mean over prompts of each prompt's mean over its pictures, with "
-    "Student's 95 % interval over prompts. Intervals that overlap do not show that two settings are equal; settings "
-    "share prompts and seeds, so differences are better compared prompt by prompt.",
+    "Student's 95 % interval over prompts, cut where the metric's range ends. Intervals that overlap do not show that "
+    "two settings are equal; settings share prompts and seeds, so differences are better compared prompt by prompt.",
     "Fidelity compares with the reference setting's picture of the same prompt and seed. A low value can mean another, "
     "equally good picture.",
     "Dollars are those of delivered samples over their pictures: as billed by the service, from the price list over "
-    "delivered pixels, or the device's price an hour over the seconds of the request. Idle time is not in them.",
+    "delivered pixels, or the device's price an hour over the seconds of the requests fit for timing (of all, where "
+    "none is). Idle time is not in them.",
     "The floor of a request is its arithmetic at the rates of a large matrix product that the device reached at load, "
     "or the reading of its weights where that takes longer, model by model. A stage of a GPU faster than its floor is "
     "flagged as a measuring error. Caches are credited with the work they did, not with what they left out.",
@@ -61,6 +64,8 @@ class _Journal:
     """The journal, sorted by what the report needs of it."""
 
     samples: dict[str, SampleRecord]
+    replaced: tuple[SampleRecord, ...]
+    """Final states that a resume has overtaken; what they cost was spent all the same."""
     failures: tuple[FailureRecord, ...]
     loads: tuple[LoadRecord, ...]
     warmups: tuple[WarmupRecord, ...]
@@ -73,7 +78,13 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     """
     experiment = run.info.experiment
     journal = _read(run)
-    summaries = summarise(table, plan.settings, experiment.metrics, requested=requested_by_setting(plan))
+    summaries = summarise(
+        table,
+        plan.settings,
+        experiment.metrics,
+        requested=requested_by_setting(plan),
+        bounds={kind: row.range for kind, row in METRICS.items()},
+    )
     targets = {target.name: target for target in experiment.targets}
     brand = notice(experiment.targets) or ""
     figures = build_figures(summaries, brand)
@@ -94,7 +105,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         skipped=details.skipped_table(plan),
         figures=figures,
         figures_note=_figures_note(figures, summaries),
-        pictures=build_pictures(run.path, experiment, plan, table),
+        pictures=build_pictures(run.path, experiment, plan, table, brand),
         failures=details.failures_table(journal.samples.values(), journal.failures, plan.settings),
         loads=details.loads_table(journal.loads),
         metrics=details.metrics_table(experiment.metrics),
@@ -103,6 +114,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
         summaries=summaries,
         measurements=_measurements(plan, journal, summaries, repeats),
+        brand=brand,
     )
 
 
@@ -128,11 +140,14 @@ def _repeat_notices(repeats: Sequence[Repeatability]) -> list[Notice]:
 
 def _read(run: RunDirectory) -> _Journal:
     samples: dict[str, SampleRecord] = {}
+    replaced: list[SampleRecord] = []
     failures: list[FailureRecord] = []
     loads: list[LoadRecord] = []
     warmups: list[WarmupRecord] = []
     for record in run.records():
         if isinstance(record, SampleRecord):
+            if record.request_id in samples:
+                replaced.append(samples[record.request_id])
             samples[record.request_id] = record
         elif isinstance(record, FailureRecord):
             failures.append(record)
@@ -140,7 +155,13 @@ def _read(run: RunDirectory) -> _Journal:
             loads.append(record)
         elif isinstance(record, WarmupRecord):
             warmups.append(record)
-    return _Journal(samples=samples, failures=tuple(failures), loads=tuple(loads), warmups=tuple(warmups))
+    return _Journal(
+        samples=samples,
+        replaced=tuple(replaced),
+        failures=tuple(failures),
+        loads=tuple(loads),
+        warmups=tuple(warmups),
+    )
 
 
 def _notices(experiment: ExperimentSpec, plan: Plan, summaries: Sequence[SettingSummary]) -> tuple[Notice, ...]:
@@ -203,7 +224,7 @@ def _facts(
         Fact(label="Samples", value=f"{ok:,} of {plan.request_count:,}", detail=" × ".join(asked)),
         Fact(label="Pictures", value=f"{images:,}", detail="delivered"),
         Fact(label="Failed", value=f"{failed:,}", detail=_attempts(journal)),
-        _spent(journal),
+        _spent(journal, plan),
         _time(journal),
     )
 
@@ -213,19 +234,31 @@ def _attempts(journal: _Journal) -> str:
     return f"samples, and {count(others, 'attempt')}" if others else "samples"
 
 
-def _spent(journal: _Journal) -> Fact:
-    """All dollars journalled, with what bought no picture said apart."""
-    delivered = [s.cost.usd for s in journal.samples.values() if s.status == "ok" and s.cost.usd is not None]
-    lost = [s.cost.usd for s in journal.samples.values() if s.status == "failed" and s.cost.usd is not None]
-    lost += [failure.cost.usd for failure in journal.failures if failure.cost.usd is not None]
+def _spent(journal: _Journal, plan: Plan) -> Fact:
+    """All dollars journalled, with what bought no picture said apart, and what may be on the bill besides."""
+    samples = (*journal.samples.values(), *journal.replaced)
+    delivered = [s.cost.usd for s in samples if s.status == "ok" and s.cost.usd is not None]
+    unsuccessful: tuple[SampleRecord | FailureRecord, ...] = (
+        *(s for s in samples if s.status == "failed"),
+        *journal.failures,
+    )
+    lost = [one.cost.usd for one in unsuccessful if one.cost.usd is not None]
     warmups = [warmup.cost.usd for warmup in journal.warmups if warmup.cost.usd is not None]
+    priced = {group.id for group in plan.groups if group.target.hosted and group.target.price is not None}
+    unknown = sum(one.group_id in priced and one.cost.usd is None and _was_sent(one) for one in unsuccessful)
+    doubt = f"{count(unknown, 'failed request')} may be billed besides" if unknown else ""
     everything = delivered + lost + warmups
     if not everything:
-        return Fact(label="Spent", value=ABSENT, detail="no price known")
+        return Fact(label="Spent", value=ABSENT, detail=doubt or "no price known")
     parts = [f"warm-ups {usd(sum(warmups))}"] if warmups else []
     parts += [f"failures {usd(sum(lost))}"] if lost else []
     detail = f"of it {', '.join(parts)}" if parts else "delivered samples"
-    return Fact(label="Spent", value=usd(sum(everything)), detail=detail)
+    unpaid = "nothing was paid: emulated" if nothing_was_paid(group.target for group in plan.groups) else ""
+    return Fact(label="Spent", value=usd(sum(everything)), detail="; ".join(filter(None, (detail, doubt, unpaid))))
+
+
+def _was_sent(failed: SampleRecord | FailureRecord) -> bool:
+    return failed.error is not None and failed.error.stage != "load" and failed.setting_id is not None
 
 
 def _time(journal: _Journal) -> Fact:

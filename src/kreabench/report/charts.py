@@ -9,11 +9,14 @@ from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import MetricSummary, SettingSummary
 from kreabench.metrics.table import METRICS
 from kreabench.report.document import Bar, Bars, Figure, Panel, Point, Scatter
-from kreabench.report.format import count
+from kreabench.report.format import count, significant
 from kreabench.report.settings_table import UNTRAINED
 
 MAX_BARS = 60
 """More settings than this make a bar chart that nobody reads."""
+
+MAX_LABELLED = 150
+"""Points in a panel; with more, the scatter leaves out numbers and whiskers, which would only cover each other."""
 
 MAX_PANEL_ROWS = 6
 """Picture sizes in one scatter figure."""
@@ -61,6 +64,8 @@ def _scatter(summaries: Sequence[SettingSummary], name: str, title: str, x_label
             " Whiskers are 95 % intervals; a point without one has too few samples. Settings share their prompts, so a "
             "difference between two of them can be surer than their whiskers suggest."
         )
+    if any(len(panel.points) > MAX_LABELLED for row in rows for panel in row):
+        caption += f" Plots of more than {MAX_LABELLED} settings show neither numbers nor whiskers."
     if left_out:
         caption += f" {count(left_out, 'setting')} without both numbers cannot be drawn."
     if len(rows) > MAX_PANEL_ROWS:
@@ -132,7 +137,7 @@ def _bars(summaries: Sequence[SettingSummary]) -> Figure | None:
     )
     resolution = max((s.stage_resolution_s or 0.0 for s in timed), default=0.0)
     if resolution:
-        caption += f" Stages of a hosted request are seen by polling, to within {resolution:g} s."
+        caption += f" Stages of a hosted request are seen by polling, to within {significant(resolution)} s."
     if len(timed) > MAX_BARS:
         caption += f" The first {MAX_BARS} of {len(timed)} settings are drawn."
     return Figure(

@@ -121,7 +121,7 @@ class Bar:
 
     label: str
     stages: tuple[tuple[str, float], ...]
-    """Stage and median seconds, in order of occurrence."""
+    """Stage and mean seconds, in order of occurrence."""
     total: Estimate
     reference: bool
 
@@ -195,6 +195,8 @@ class Grid:
     title: str
     columns: tuple[GridColumn, ...]
     rows: tuple[GridRow, ...]
+    brand: str = ""
+    """Drawn into its sheet, which is passed on alone: what keeps the pictures from being a real model's; or empty."""
 
     @property
     def is_empty(self) -> bool:
@@ -236,5 +238,7 @@ class Document:
     environment: Table
     summaries: tuple[SettingSummary, ...]
     """The numbers behind `settings`, for machine-readable renderers."""
+    brand: str
+    """What keeps all numbers from being real, for renderings that are passed on alone; or empty."""
     measurements: tuple[tuple[str, Table], ...] = ()
     """Heading and table of what was measured beside time and dollars; only what is there."""

@@ -37,7 +37,9 @@ def fixed(value: float, places: int) -> str:
 def estimate(value: Estimate, digits: int = 3) -> tuple[str, str | None]:
     """The value, and its interval as `0.49 – 0.53` in as many decimals; None without an interval."""
     low, high = value.interval or (value.value, value.value)
-    places = decimals(max(abs(value.value), abs(low), abs(high)), digits)
+    largest = max(abs(value.value), abs(low), abs(high))
+    # As the value alone would be shown, unless it is nearly nothing beside its own interval.
+    places = decimals(value.value if abs(value.value) >= largest / 100 else largest, digits)
     if high > low:  # decimals enough to show the width, but no more than two beyond those of the value
         places = min(max(places, decimals(high - low, 1)), places + 2)
     interval = None if value.interval is None else f"{fixed(low, places)} – {fixed(high, places)}"

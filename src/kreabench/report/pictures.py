@@ -31,7 +31,9 @@ Rows = Mapping[tuple[str, str], Mapping[str, Any]]
 """(setting id, prompt id) → the table's row of the picture to show."""
 
 
-def build_pictures(run_path: Path, experiment: ExperimentSpec, plan: Plan, table: pd.DataFrame) -> Pictures:
+def build_pictures(
+    run_path: Path, experiment: ExperimentSpec, plan: Plan, table: pd.DataFrame, brand: str = ""
+) -> Pictures:
     """First seed, first repeat, first picture of every prompt and setting, as far as `MAX_THUMBNAILS` goes."""
     seed = experiment.seeds[0]
     chosen = table[(table["seed"] == seed) & (table["repeat"] == 0)]
@@ -56,7 +58,7 @@ def build_pictures(run_path: Path, experiment: ExperimentSpec, plan: Plan, table
         first = members[0]
         title = f"{first.target}, {first.width} × {first.height} px"
         name = f"pictures-{len(grids) + 1}"
-        grids.append(Grid(name=name, title=title, columns=(*before, *columns), rows=tuple(lines)))
+        grids.append(Grid(name=name, title=title, columns=(*before, *columns), rows=tuple(lines), brand=brand))
     return Pictures(
         caption=f"Seed {seed}" + (", first picture of each request" if _many(settings) else "") + ".",
         grids=tuple(grids),

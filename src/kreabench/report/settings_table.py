@@ -9,7 +9,7 @@ from kreabench.analysis.settings import MetricSummary, PeakMemory, SettingSummar
 from kreabench.core.specs import TargetSpec
 from kreabench.metrics.table import METRICS
 from kreabench.report.document import Cell, Column, Row, Table
-from kreabench.report.format import ABSENT, estimate, fixed, memory_unit, significant, usd
+from kreabench.report.format import ABSENT, estimate, memory_unit, significant, usd
 from kreabench.report.measurements import DEVICE_COLUMNS, device_cells
 from kreabench.report.text import message
 
@@ -223,7 +223,7 @@ def _notes(summaries: Sequence[SettingSummary], targets: Mapping[str, TargetSpec
         notes.append(f"{degenerate} delivered pictures are black or of one colour; quality metrics leave them out.")
     failed = sum(s.cost.usd_failed or 0.0 for s in summaries)
     if failed:
-        notes.append(f"Failed samples cost ${fixed(failed, 4)}, which is not in the dollars an image.")
+        notes.append(f"Failed samples cost {usd(failed)}, which is not in the dollars an image.")
     notes.extend(_reasons(summaries))
     return tuple(notes)
 

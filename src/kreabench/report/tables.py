@@ -11,7 +11,7 @@ import pandas as pd
 
 from kreabench.analysis.device import DeviceSummary
 from kreabench.analysis.estimates import Estimate
-from kreabench.analysis.settings import PERCENTILES, SettingSummary
+from kreabench.analysis.settings import PERCENTILES, MetricSummary, SettingSummary
 from kreabench.report.text import redact
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -19,13 +19,21 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def guard(text: str) -> str:
-    """`text` that no spreadsheet takes for a formula: an apostrophe goes before a dangerous first character."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """`text` that no spreadsheet takes for a formula: an apostrophe goes before a dangerous first character.
+
+    A carriage return becomes a line feed: the csv module writes it unquoted (until Python 3.13), and readers would end
+    the row there and begin the next with whatever follows.
+    """
+    guarded = f"'{text}" if text.startswith(_FORMULA) else text
+    return guarded.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def samples_csv(table: pd.DataFrame) -> str:
-    """The table of samples, one row a picture; absent values are empty. Text is guarded, errors are redacted."""
-    shown = table.copy()
+def samples_csv(table: pd.DataFrame, brand: str = "") -> str:
+    """The table of samples, one row a picture; absent values are empty. Text is guarded, errors are redacted.
+
+    A `brand` is repeated in every row: rows are copied out of a file without their report.
+    """
+    shown = table.assign(notice=brand) if brand else table.copy()
     for column in shown.columns:
         if pd.api.types.is_string_dtype(shown[column]) or shown[column].dtype == object:
             outside = column == "error_message" or str(column).endswith("_reason")
@@ -38,9 +46,9 @@ def samples_csv(table: pd.DataFrame) -> str:
     return text
 
 
-def settings_csv(summaries: Sequence[SettingSummary]) -> str:
-    """One row a setting; absent values are empty."""
-    rows = [_settings_row(summary) for summary in summaries]
+def settings_csv(summaries: Sequence[SettingSummary], brand: str = "") -> str:
+    """One row a setting; absent values are empty. `brand` as in `samples_csv`."""
+    rows = [_settings_row(summary) | ({"notice": brand} if brand else {}) for summary in summaries]
     buffer = io.StringIO()
     names = list(dict.fromkeys(name for row in rows for name in row)) or ["setting_id"]
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
@@ -87,17 +95,7 @@ def _settings_row(summary: SettingSummary) -> dict[str, Any]:
     }
     row |= _device(summary.device)
     for metric in summary.metrics:
-        name = f"score_{metric.name}"
-        row |= _estimate(f"{name}_mean", metric.mean)
-        row |= {
-            f"{name}_scored": metric.scored,
-            f"{name}_infinite": metric.infinite,
-            f"{name}_not_applicable": metric.not_applicable,
-            f"{name}_failed": metric.failed,
-            f"{name}_unscored": metric.unscored,
-            f"{name}_truncated": metric.truncated,
-            f"{name}_untrained": metric.untrained,
-        }
+        row |= _metric(metric)
     return row
 
 
@@ -120,6 +118,20 @@ def _device(device: DeviceSummary | None) -> dict[str, Any]:
         "driver_device_bytes": device.driver_device_bytes,
         "flags": "; ".join(f"{text} ({number})" for text, number in device.flags) or None,
     }
+
+
+def _metric(metric: MetricSummary) -> dict[str, Any]:
+    name = f"score_{metric.name}"
+    counts = {
+        f"{name}_scored": metric.scored,
+        f"{name}_infinite": metric.infinite,
+        f"{name}_not_applicable": metric.not_applicable,
+        f"{name}_failed": metric.failed,
+        f"{name}_unscored": metric.unscored,
+        f"{name}_truncated": metric.truncated,
+        f"{name}_untrained": metric.untrained,
+    }
+    return _estimate(f"{name}_mean", metric.mean) | counts
 
 
 def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | int | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kreabench.core.specs import Plan
 from kreabench.report.build import build_document
@@ -18,21 +19,24 @@ from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.files import storage_error
 from kreabench.rundir.table import read_table
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 INDEX = "index.html"
 
 
-def write_report(run: RunDirectory, plan: Plan, out: Path) -> Path:
+def write_report(run: RunDirectory, plan: Plan, out: Path, table: DataFrame | None = None) -> Path:
     """Write the report of `run` into the folder `out` and return the path of its index.html.
 
-    Reads the table of samples as it was last rebuilt (`rundir.table.rebuild_table`). Files of an earlier report are
-    replaced, others in `out` are left alone; index.html comes last.
+    `table` holds the run's samples; None: as they were last rebuilt (`rundir.table.rebuild_table`). Files of an
+    earlier report are replaced, others in `out` are left alone; index.html comes last.
 
     Raises RunDirectoryError where the run has no table or its journal is damaged, StorageError when `out` cannot be
     written.
     """
-    table = read_table(run)
+    table = read_table(run) if table is None else table
     document = build_document(run, plan, table)
-    files = {"samples.csv": samples_csv(table).encode(), **dict(render(document))}
+    files = {"samples.csv": samples_csv(table, document.brand).encode(), **dict(render(document))}
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as folder:
@@ -50,7 +54,7 @@ def write_report(run: RunDirectory, plan: Plan, out: Path) -> Path:
 
 def render(document: Document) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file that follows from the document alone, index.html last."""
-    yield "settings.csv", settings_csv(document.summaries).encode()
+    yield "settings.csv", settings_csv(document.summaries, document.brand).encode()
     for figure in document.figures:
         yield f"figures/{figure.name}.png", draw(figure, format="png")
     for grid in document.pictures.grids:

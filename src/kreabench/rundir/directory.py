@@ -28,7 +28,6 @@ from kreabench.core.records import (
     Record,
     SampleRecord,
     ScoreRecord,
-    WarmupRecord,
 )
 from kreabench.core.specs import ExperimentSpec
 from kreabench.rundir import codec
@@ -44,6 +43,9 @@ SCORES_FILE = "scores.jsonl"
 TABLE_FILE = "samples.parquet"
 IMAGES_FOLDER = "images"
 LOCK_FILE = "driver.lock"
+
+NEVER_TRIED_STAGES = frozenset({"load", "warmup"})
+"""Stages before the request's own call."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,10 +69,10 @@ class RunState:
 
     samples: dict[str, SampleRecord]
     """Request id → its final state so far."""
-    attempts: dict[str, int]
-    """Request id → attempts journalled as `failure` lines; requests without one are absent."""
-    spent_usd: float
-    """Dollars of everything journalled, warm-ups, failures and replaced samples among it."""
+    deaths: dict[str, int]
+    """Request id → workers that died with it in hand and left it to be tried again; absent without one."""
+    tries: dict[str, int]
+    """Request id → how often it was tried, whatever came of it; absent where it never was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,20 +168,18 @@ class RunDirectory:
         return iter(latest.values())
 
     def state(self) -> RunState:
-        """What is done, tried and spent."""
+        """What is done and what was tried."""
         samples: dict[str, SampleRecord] = {}
-        attempts: Counter[str] = Counter()
-        spent_usd = 0.0
+        deaths: Counter[str] = Counter()
+        tries: Counter[str] = Counter()
         for record in self.records():
             if isinstance(record, SampleRecord):
                 samples[record.request_id] = record
-            elif isinstance(record, FailureRecord):
-                if record.request_id is not None:
-                    attempts[record.request_id] += 1
-            elif not isinstance(record, WarmupRecord):
-                continue
-            spent_usd += record.cost.usd or 0.0
-        return RunState(samples=samples, attempts=dict(attempts), spent_usd=spent_usd)
+                tries[record.request_id] += _was_tried(record)
+            elif isinstance(record, FailureRecord) and record.request_id is not None:
+                deaths[record.request_id] += 1
+                tries[record.request_id] += 1
+        return RunState(samples=samples, deaths=dict(deaths), tries=dict(+tries))
 
     def save_info(self) -> None:
         """Write run.json anew when what is asked has changed in what the plan leaves free (engine, budget, metrics).
@@ -223,6 +223,11 @@ class RunWriter:
         lines = [_line(record, codec.decode_score) for record in records]
         if lines:
             self._scores.append(lines)
+
+
+def _was_tried(sample: SampleRecord) -> bool:
+    """Whether the request itself was ever sent: where loading or warming up fails, all that waited for it fail too."""
+    return sample.error is None or sample.error.stage not in NEVER_TRIED_STAGES
 
 
 def _line(record: Record | ScoreRecord, decode: Callable[[bytes], Record | ScoreRecord]) -> bytes:

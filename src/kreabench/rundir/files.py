@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -87,5 +88,6 @@ def write_file(path: Path, content: bytes) -> None:
             os.close(descriptor)
         publish(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong first is what the caller must hear
+            temporary.unlink(missing_ok=True)
         raise

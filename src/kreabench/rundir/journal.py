@@ -46,8 +46,9 @@ def read_lines(path: Path, decode: Callable[[bytes], T], *, remedy: str) -> Iter
 class JournalWriter:
     """The only writer of a journal; the caller holds the run's lock.
 
-    `append` returns once the lines are durable. When it raises, the file ends where it ended before, and the writer
-    takes nothing more: what a disk holds after a failed write is only known by reading it again.
+    `append` returns once the lines are durable. When it raises, the file ends where it ended before (after an
+    interrupt, perhaps behind the new lines: all of them or none), and the writer takes nothing more: what a disk holds
+    after a failed write is only known by reading it again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,15 +78,20 @@ class JournalWriter:
                 remedy="Check the disk, then repeat the command: it goes on where it stopped.",
             )
         end = os.fstat(self._descriptor).st_size
+        content = b"".join(line + b"\n" for line in lines)
         try:
-            write_all(self._descriptor, b"".join(line + b"\n" for line in lines))
+            write_all(self._descriptor, content)
             os.fsync(self._descriptor)
-        except BaseException as error:  # an interrupt may come between two writes of one line
+        except OSError as error:
             self._closed = True
             with contextlib.suppress(OSError):  # if this fails too, the next writer cuts
                 self._cut(end)
-            if isinstance(error, OSError):
-                raise storage_error(self._path, error) from error
+            raise storage_error(self._path, error) from error
+        except BaseException:  # an interrupt: what is whole stays, as it may have been paid for
+            self._closed = True
+            with contextlib.suppress(OSError):
+                whole = os.fstat(self._descriptor).st_size == end + len(content)
+                self._cut(end + len(content) if whole else end)
             raise
 
     def close(self) -> None:

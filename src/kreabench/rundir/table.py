@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -153,31 +154,32 @@ def rebuild_table(run: RunDirectory, plan: Plan) -> Path:
     Raises RunDirectoryError when the journals are damaged or do not belong to `plan`, StorageError when the disk
     refuses the file.
     """
-    rows = _rows(run, plan)
-    scores = _scores(run, rows)
-    stages = list(dict.fromkeys(stage for row in rows if row.timings is not None for stage in row.timings.stages_s))
-    weighed = list(
-        dict.fromkeys(s for row in rows if row.memory is not None for s in row.memory.stages_allocated_bytes)
-    )
-    schema = _schema(stages, weighed, list(scores))
+    schema, batches = _joined(run, plan)
     path = run.path / TABLE_FILE
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # reports of one run may be made side by side
     try:
         with temporary.open("wb") as file:
             with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-                for start in range(0, len(rows), _BATCH_ROWS):
-                    part = slice(start, start + _BATCH_ROWS)
-                    some = {name: column[part] for name, column in scores.items()}
-                    arrays = list(_arrays(rows[part], stages, weighed, some))
-                    writer.write_batch(pa.record_batch(arrays, schema=schema))
+                for batch in batches:
+                    writer.write_batch(batch)
             file.flush()
             os.fsync(file.fileno())
         publish(temporary, path)
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only disk there is none to remove, and no right to try
+            temporary.unlink(missing_ok=True)
     return path
+
+
+def join_table(run: RunDirectory, plan: Plan) -> DataFrame:
+    """What `read_table` would give after `rebuild_table`; writes nothing, so it works on a read-only disk.
+
+    Raises RunDirectoryError when the journals are damaged or do not belong to `plan`.
+    """
+    schema, batches = _joined(run, plan)
+    return _frame(pa.Table.from_batches(batches, schema))
 
 
 def read_table(run: RunDirectory) -> DataFrame:
@@ -186,8 +188,6 @@ def read_table(run: RunDirectory) -> DataFrame:
     Columns that are never null have numpy types. Integers and booleans that may be null have pandas' nullable types
     (`Int64`, `UInt64`, `boolean`), so that no seed or byte count turns into a rounded float; absent floats are NaN.
     """
-    import pandas as pd
-
     path = run.path / TABLE_FILE
     remedy = f"Rebuild it with `kreabench score {run.path}`."
     try:
@@ -196,12 +196,38 @@ def read_table(run: RunDirectory) -> DataFrame:
         raise RunDirectoryError(f"{path} does not exist", remedy=remedy) from error
     except (OSError, pa.ArrowException) as error:
         raise RunDirectoryError(f"cannot read {path}: {error}", remedy=remedy) from error
+    return _frame(table)
+
+
+def _frame(table: Any) -> DataFrame:
+    import pandas as pd
+
     nullable = {_INT: pd.Int64Dtype(), _UINT: pd.UInt64Dtype(), _BOOL: pd.BooleanDtype()}
     frame: DataFrame = table.to_pandas(types_mapper=nullable.get)
     plain = {_INT: "int64", _BOOL: "bool"}
     return frame.astype(
         {field.name: plain[field.type] for field in table.schema if not field.nullable and field.type in plain}
     )
+
+
+def _joined(run: RunDirectory, plan: Plan) -> tuple[Any, Iterator[Any]]:
+    """The table's schema and its record batches."""
+    rows = _rows(run, plan)
+    scores = _scores(run, rows)
+    stages = list(dict.fromkeys(stage for row in rows if row.timings is not None for stage in row.timings.stages_s))
+    weighed = list(
+        dict.fromkeys(s for row in rows if row.memory is not None for s in row.memory.stages_allocated_bytes)
+    )
+    schema = _schema(stages, weighed, list(scores))
+
+    def batches() -> Iterator[Any]:
+        for start in range(0, len(rows), _BATCH_ROWS):
+            part = slice(start, start + _BATCH_ROWS)
+            some = {name: column[part] for name, column in scores.items()}
+            arrays = list(_arrays(rows[part], stages, weighed, some))
+            yield pa.record_batch(arrays, schema=schema)
+
+    return schema, batches()
 
 
 def _rows(run: RunDirectory, plan: Plan) -> list[_Row]:

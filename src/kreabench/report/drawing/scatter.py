@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from kreabench.analysis.estimates import Estimate
+from kreabench.report.charts import MAX_LABELLED
 from kreabench.report.document import Panel, Point, Scatter
 from kreabench.report.drawing.style import LIGHT, MARKERS, SERIES, Layout, drawable, keys
 
@@ -58,7 +59,8 @@ def _panel(axes: Axes, panel: Panel, x_label: str, colours: Mapping[str, str], m
         series.setdefault(point.series, []).append(point)
     for points in series.values():
         points.sort(key=lambda point: point.steps)
-        _series(axes, points, colours[points[0].colour], markers[points[0].marker])
+        draw_series = _series if len(panel.points) <= MAX_LABELLED else _crowded_series
+        draw_series(axes, points, colours[points[0].colour], markers[points[0].marker])
     _scale(axes, [point.x.value for point in panel.points])
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
@@ -77,6 +79,17 @@ def _series(axes: Axes, points: Sequence[Point], colour: str, marker: str) -> No
         axes.annotate(
             str(point.steps), at, xytext=(5, 4), textcoords="offset points", fontsize=7, color=LIGHT.muted, zorder=4
         )
+
+
+def _crowded_series(axes: Axes, points: Sequence[Point], colour: str, marker: str) -> None:
+    """Lines and points alone, as pixels inside the drawing."""
+    x, y = [point.x.value for point in points], [point.y.value for point in points]
+    axes.plot(x, y, color=colour, alpha=0.3, zorder=2, rasterized=True)
+    axes.plot(x, y, linestyle="", marker=marker, markersize=4, color=colour, zorder=3, rasterized=True)
+    for point in points:
+        if point.reference:
+            at = (point.x.value, point.y.value)
+            axes.plot(*at, marker="o", markerfacecolor="none", markeredgecolor=LIGHT.ink, markersize=10, zorder=4)
 
 
 def _scale(axes: Axes, values: Sequence[float]) -> None:

@@ -20,7 +20,7 @@ MAX_ROWS, MAX_COLUMNS = 8, 12
 PICTURE_PX = 112
 """Longest side of a picture in a sheet: sheets are committed beside reports, and pictures of noise do not compress."""
 
-_GAP, _MARGIN, _HEAD, _SIDE, _LEAST_PX = 6, 16, 40, 150, 64
+_GAP, _MARGIN, _HEAD, _FOOT, _SIDE, _LEAST_PX = 6, 16, 40, 30, 150, 64
 
 
 def draw_sheet(grid: Grid) -> bytes:
@@ -28,7 +28,7 @@ def draw_sheet(grid: Grid) -> bytes:
     columns, rows = grid.columns[:MAX_COLUMNS], grid.rows[:MAX_ROWS]
     cell = _cell_size(grid)
     width = _MARGIN * 2 + _SIDE + len(columns) * (cell[0] + _GAP)
-    height = _MARGIN * 2 + _HEAD + len(rows) * (cell[1] + _GAP)
+    height = _MARGIN * 2 + _HEAD + len(rows) * (cell[1] + _GAP) + (_FOOT if grid.brand else 0)
     sheet = PIL.Image.new("RGB", (width, height), LIGHT.background)
     pen = PIL.ImageDraw.Draw(sheet)
     for number, column in enumerate(columns):
@@ -42,6 +42,9 @@ def draw_sheet(grid: Grid) -> bytes:
         _write_lines(pen, (_MARGIN, y + 20), row.prompt, _SIDE - 10, (cell[1] - 20) // 14)
         for number, picture in enumerate(row.cells[:MAX_COLUMNS]):
             _paste(sheet, pen, (_MARGIN + _SIDE + number * (cell[0] + _GAP), y), cell, picture)
+    if grid.brand:
+        # Lines as short as the narrowest sheet: a label longer than LABEL_CHARACTERS would be cut.
+        _write_lines(pen, (_MARGIN, height - _FOOT - _MARGIN // 2), grid.brand, _SIDE + PICTURE_PX, 2)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()

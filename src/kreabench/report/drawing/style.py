@@ -1,6 +1,6 @@
 """The look of every figure: colours, fonts, sizes.
 
-Colours: Paul Tol's bright and light schemes, distinguishable with the common kinds of colour blindness
+Colours: Paul Tol's bright, light and muted schemes, distinguishable with the common kinds of colour blindness
 (https://personal.sron.nl/~pault/).
 """
 
@@ -21,7 +21,12 @@ FONT = "DejaVu Sans"
 """matplotlib ships it, so figures look the same everywhere."""
 
 SERIES = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB")
-STAGES = ("#77AADD", "#EE8866", "#BBCC33", "#EEDD88", "#99DDFF", "#FFAABB", "#44BB99", "#AAAA00")
+STAGES = (
+    *("#77AADD", "#EE8866", "#BBCC33", "#EEDD88", "#99DDFF", "#FFAABB", "#44BB99", "#AAAA00"),
+    *("#332288", "#882255", "#117733", "#661100"),
+)
+"""Light, then four of the muted scheme: a local and a hosted target in one figure have eleven stages between them."""
+
 UNEXPLAINED = "#BBBBBB"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
