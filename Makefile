@@ -44,7 +44,7 @@ bench: $(INSTALLED_DEV)  ## speed of the tool itself, as ratios within one run
 	$(BIN)/python benchmarks/run_directory.py
 	$(BIN)/python benchmarks/harness_cost.py
 
-gpu: $(INSTALLED)  ## FLUX.1 at full size with random weights on this GPU, in 25 minutes and without a network
+gpu: $(INSTALLED)  ## FLUX.1 at full size with random weights on this GPU; no network
 	$(BIN)/python benchmarks/gpu.py
 
 clean:  ## remove what the tools left behind, not the runs

@@ -17,7 +17,8 @@ from kreabench.core.specs import AxesSpec, Defaults, ExperimentSpec
 from kreabench.metrics.table import METRICS
 from kreabench.pairing import Picture
 from kreabench.pipeline import Observer
-from kreabench.plan import build_plan, describe_difference
+from kreabench.plan import build_plan
+from kreabench.plan_difference import describe_difference
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.inputs import INPUTS_FOLDER
 from kreabench.rundir.table import read_table

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "kreabench"
 LAYERS = [
     {"core"},
     {"limits", "pricing", "rundir", "backends", "metrics", "analysis"},
-    {"plan", "estimate", "pairing"},
+    {"plan", "plan_difference", "estimate", "pairing"},
     {"config", "execution", "emulator", "scoring", "report"},
     {"pipeline"},
     {"cli"},

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kreabench.core.specs import AxesSpec, ExperimentSpec, Limits, Prompt, ReferenceSpec, TargetSpec
-from kreabench.plan import build_plan, describe_difference
+from kreabench.plan import build_plan
+from kreabench.plan_difference import describe_difference
 from tests.support import make_acceleration, make_experiment, make_target
 
 NONE = make_acceleration()

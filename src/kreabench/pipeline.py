@@ -16,7 +16,8 @@ from kreabench.core.specs import ExperimentSpec, LoadGroup, MetricSpec, Plan, Re
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine, GroupWork
 from kreabench.execution.local import LocalEngine
-from kreabench.plan import build_plan, describe_difference
+from kreabench.plan import build_plan
+from kreabench.plan_difference import describe_difference
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory, RunInfo, RunState, RunWriter
 from kreabench.rundir.provenance import collect
