@@ -26,7 +26,7 @@ import time
 import tomllib
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -131,9 +131,11 @@ def benchmark(arguments: argparse.Namespace) -> int:
 
     try:
         device_model = device_name(arguments.device)
+        name = f"{re.sub(r'[^a-z0-9]+', '-', device_model.lower()).strip('-')}-random-weights"
+        if (arguments.runs / name / "run.json").exists():
+            print(f"going on with {arguments.runs / name}: what it holds is not measured again; delete it for that")
         overhead = measure_overhead(arguments)
         print(f"overhead: {overhead.share:+.2%} of {overhead.bare_s:.3f} s (n = {overhead.n} each)", flush=True)
-        name = f"{re.sub(r'[^a-z0-9]+', '-', device_model.lower()).strip('-')}-random-weights"
         run_experiment(arguments, name)
         lines = read_lines(arguments.runs / name)
     except (KreabenchError, RuntimeError) as error:
@@ -197,21 +199,26 @@ def read_lines(run_path: Path) -> list[Line]:
         failures = [str(text) for text in rows["error_message"].dropna()]
         timed = rows[rows["timing_valid"].isin([True])]
         median = _median(timed, "end_to_end_s")
-        base = lines[0].median_s if lines else median
         peak = _median(timed, "peak_allocated_bytes")
         lines.append(
             Line(
                 acceleration=acceleration,
                 median_s=median,
                 n=len(timed),
-                speedup=base / median if base and median else None,
+                speedup=None,
                 share_of_floor=_median(timed, "share_of_floor"),
                 peak_allocated_gib=None if peak is None else peak / 2**30,
                 energy_j=_median(timed, "energy_j"),
                 note=skipped.get(acceleration) or (failures[0] if failures else ""),
             )
         )
-    return lines
+    return with_speedups(lines)
+
+
+def with_speedups(lines: Sequence[Line]) -> list[Line]:
+    """Over `none`, wherever it stands; without it there are none."""
+    base = next((line.median_s for line in lines if line.acceleration == "none"), None)
+    return [replace(line, speedup=base / line.median_s if base and line.median_s else None) for line in lines]
 
 
 def _median(rows: Any, column: str) -> float | None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -220,11 +221,11 @@ def lora_file(mini_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return make_lora(tmp_path_factory.mktemp("lora") / "lora.safetensors", width=32)
 
 
-def make_lora(file: Path, *, width: int, prefix: str = "transformer.transformer_blocks.0.attn") -> Path:
+def make_lora(file: Path, *, width: int, prefix: str = "transformer.transformer_blocks.0.attn", seed: int = 0) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     weights = {}
     for layer in ("to_q", "to_v", "to_out.0"):
         for side, shape in (("lora_A", (4, width)), ("lora_B", (width, 4))):
@@ -243,9 +244,11 @@ def test_a_lora_changes_the_picture_and_survives_fused_projections(
 ) -> None:
     lora = {"path": str(lora_file), "scale": 0.5}
     drawn = []
+    contents = set()
     for features in ({"lora": lora}, {"lora": lora, "fuse_qkv": {}}, {"lora": {**lora, "scale": 0.0}}):
         backend, identity = open_with(mini_target, features)
-        assert identity["features_found"]["lora"] == {"layers": 3}
+        assert identity["features_found"]["lora"]["layers"] == 3
+        contents.add(identity["features_found"]["lora"]["sha256"])
         assert str(lora_file.parent) not in json.dumps(identity["features_found"])
         assert not hasattr(pipeline_of(backend).transformer, "peft_config")
         drawn.append(pixels(draw(backend, "fast", steps=4)))
@@ -254,6 +257,31 @@ def test_a_lora_changes_the_picture_and_survives_fused_projections(
     assert (drawn[0] != plain).any()
     assert np.abs(drawn[0] - drawn[1]).max() <= 1
     assert np.abs(drawn[2] - plain).max() <= 1
+    assert len(contents) == 1
+
+
+def test_another_lora_of_the_same_name_is_another(mini_target: Callable[..., Any], tmp_path: Path) -> None:
+    found = []
+    for seed in (0, 1):
+        file = make_lora(tmp_path / "some.safetensors", width=32, seed=seed)
+        backend, identity = open_with(mini_target, {"lora": {"path": str(file)}})
+        backend.close()
+        found.append(identity["features_found"]["lora"]["sha256"])
+    assert found[0] != found[1]
+
+
+def test_forwards_are_known_of_a_transformer_that_packs_its_blocks(cached: DiffusersBackend) -> None:
+    """As Nunchaku's does: one module, which has no attention of its own to count."""
+    import torch
+
+    config = pipeline_of(cached).transformer.config
+    packed = SimpleNamespace(
+        config=config,
+        transformer_blocks=torch.nn.ModuleList([torch.nn.Identity()]),
+        single_transformer_blocks=torch.nn.ModuleList(),
+    )
+    assert all_forwards(packed, 3) == all_forwards(pipeline_of(cached).transformer, 3)
+    assert all_forwards(packed, 3).double_attentions == 3 * config.num_layers
 
 
 @pytest.mark.parametrize(

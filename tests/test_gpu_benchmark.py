@@ -88,6 +88,13 @@ def lines(gpu: ModuleType, **changes: Any) -> list[Any]:
     ]
 
 
+def test_speedups_are_over_none_wherever_it_stands(gpu: ModuleType) -> None:
+    none, *others = lines(gpu)
+    measured = [line.speedup for line in gpu.with_speedups([*others, none])]
+    assert measured == pytest.approx([1.3, 1.4, 2.6, 1.0])
+    assert [line.speedup for line in gpu.with_speedups(others)] == [None, None, None]
+
+
 @pytest.mark.parametrize(
     ("harness_s", "changes", "words"),
     [

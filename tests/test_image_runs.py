@@ -84,17 +84,24 @@ def test_a_run_needs_nothing_but_its_own_folder(compose: Callable[..., Composed]
     assert "input picture of prompt p0" in page
 
 
-def test_a_picture_lost_from_the_run_fails_its_request_alone(compose: Callable[..., Composed]) -> None:
-    composed = compose()
+@pytest.mark.parametrize("warmup", [0, 1])
+def test_a_picture_lost_from_the_run_fails_its_request_alone(compose: Callable[..., Composed], warmup: int) -> None:
+    composed = compose(f"run.warmup={warmup}")
     run = start(composed)
-    lost = composed.experiment.prompts[0].images[0]
+    # The one that the warm-up would use.
+    first = build_plan(composed.experiment).groups[0].requests[0]
+    (lost,) = first.images
     (run.path / INPUTS_FOLDER / lost.file_name).unlink()
     outcome = execute(run, composed)
     assert (outcome.delivered, outcome.failed) == (1, 1)
     (failed,) = (sample for sample in run.samples().values() if sample.error)
     assert failed.error is not None
-    assert (failed.prompt_id, failed.error.type, failed.error.stage) == ("p0", "invalid_request", "encode_image")
-    assert "0.png" in failed.error.message
+    assert (failed.prompt_id, failed.error.type, failed.error.stage) == (
+        first.prompt_id,
+        "invalid_request",
+        "encode_image",
+    )
+    assert lost.name in failed.error.message
 
 
 def test_another_picture_under_the_same_name_is_another_plan(compose: Callable[..., Composed], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from kreabench.backends.base import Generation
-from kreabench.backends.local_diffusers import DiffusersBackend
+from kreabench.backends.local_diffusers import DiffusersBackend, _without_paths
 from kreabench.backends.staging import STAGES
 from kreabench.core.errors import GenerationError
 from tests.support import make_acceleration, make_request, make_setting
@@ -218,7 +218,7 @@ def test_a_check_and_a_listing_import_nothing_heavy(mini_target: Callable[..., A
     code = """
 import sys
 from tests.support import make_acceleration, make_target
-from kreabench.backends.local_diffusers import DiffusersBackend
+from kreabench.backends.local_diffusers import DiffusersBackend, _without_paths
 target = make_target(backend="diffusers", model="builtin:mini", options={})
 assert DiffusersBackend.check(target, [make_acceleration(features={"fuse_qkv": {}})]) == ()
 print(sorted({"torch", "diffusers", "transformers", "numpy"} & set(sys.modules)))
@@ -226,3 +226,10 @@ print(sorted({"torch", "diffusers", "transformers", "numpy"} & set(sys.modules))
     root = Path(__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_record_names_no_folder_of_a_local_lora() -> None:
+    features = {"lora": {"path": "/home/somebody/turbo.safetensors", "scale": 1.0}, "fuse_qkv": {}}
+    assert _without_paths(features) == {"lora": {"path": "turbo.safetensors", "scale": 1.0}, "fuse_qkv": {}}
+    hub = {"lora": {"path": "alimama-creative/FLUX.1-Turbo-Alpha", "scale": 1.0}}
+    assert _without_paths(hub) == hub

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from kreabench.backends.memory_prediction import (
     activation_bytes,
     file_parameters,
     folder_parameters,
+    predict,
     require,
 )
 from kreabench.core.errors import GenerationError
@@ -114,7 +116,28 @@ def test_parameters_are_read_from_the_headers_of_the_files(mini_model: Path, tmp
         assert file_parameters(damaged) == 0
 
 
-PREDICTION = Prediction(weights={"transformer": 22 * GIB, "vae": GIB}, activations=2 * GIB)
+def test_variants_beside_the_weights_are_not_counted(mini_model: Path, tmp_path: Path) -> None:
+    part = Path(shutil.copytree(mini_model / "transformer", tmp_path / "transformer"))
+    (file,) = part.glob("*.safetensors")
+    for name in ("diffusion_pytorch_model.fp16.safetensors", "lora.safetensors"):
+        shutil.copy(file, part / name)
+    assert folder_parameters(tmp_path, ("transformer",)) == {"transformer": 166_784}
+    for name in ("diffusion_pytorch_model-00001-of-00002", "diffusion_pytorch_model-00002-of-00002"):
+        shutil.copy(file, part / f"{name}.safetensors")
+    assert folder_parameters(tmp_path, ("transformer",)) == {"transformer": 166_784}
+    file.unlink()
+    assert folder_parameters(tmp_path, ("transformer",)) == {"transformer": 2 * 166_784}
+
+
+def test_one_setting_that_is_too_large_does_not_refuse_those_that_fit() -> None:
+    small, large = make_setting(width=512, height=512), make_setting(width=2048, height=2048, num_images=4)
+    both = predict({"transformer": GIB}, FLUX, "bfloat16", 512, [large, small])
+    alone = predict({"transformer": GIB}, FLUX, "bfloat16", 512, [small])
+    assert both.activations > 8 * GIB > alone.activations == both.least_activations
+    require(both, (4 * GIB, 4 * GIB), "cuda:0", ())
+
+
+PREDICTION = Prediction(weights={"transformer": 22 * GIB, "vae": GIB}, activations=9 * GIB, least_activations=2 * GIB)
 
 
 def test_a_device_that_is_too_small_is_told_apart_from_one_that_is_taken() -> None:
@@ -163,5 +186,8 @@ def test_running_out_of_memory_says_what_was_reached() -> None:
     assert fatal
     assert failure.peak_allocated_bytes == 3 * GIB
     assert "3.00 GiB at its peak" in failure.message
+    memory = out_of_memory(torch.OutOfMemoryError("CUDA out of memory."), "decode")
+    earlier = {"denoise": (5 * GIB, 6 * GIB), "prepare": (None, None)}
+    assert with_peak(memory, Full(), earlier.values()).peak_allocated_bytes == 5 * GIB
     other = GenerationError("made up", type="load_failed", stage="load")
     assert with_peak(other, Full()).peak_allocated_bytes is None

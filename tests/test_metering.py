@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -57,6 +57,9 @@ class FakeLibrary:
         return 55
 
     def nvmlDeviceGetCurrentClocksEventReasons(self, handle: str) -> int:  # noqa: N802
+        return self.mask
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: str) -> int:  # noqa: N802
         return self.mask
 
     def nvmlDeviceGetMemoryInfo(self, handle: str) -> Any:  # noqa: N802
@@ -126,11 +129,18 @@ def test_a_slice_of_a_gpu_and_an_unknown_one() -> None:
     assert open_driver("b", FakeLibrary()) is None
 
 
+def test_an_older_driver_tells_its_reasons_by_their_older_name() -> None:
+    driver = open_driver("a", FakeLibrary(mask=0x4, refused=["nvmlDeviceGetCurrentClocksEventReasons"]))
+    assert driver is not None
+    assert driver.read().reasons == {"power limit"}
+
+
 def test_gpus_are_listed_without_torch() -> None:
     (gpu,) = gpus(FakeLibrary())
     assert (gpu.name, gpu.capability, gpu.total_bytes, gpu.driver) == ("NVIDIA Made Up", (9, 0), 80 * 2**30, "600.1")
     (silent,) = gpus(FakeLibrary(refused=["nvmlDeviceGetMemoryInfo", "nvmlDeviceGetCudaComputeCapability"]))
     assert (silent.capability, silent.total_bytes, silent.used_bytes) == (None, None, None)
+    assert gpus(FakeLibrary(refused=["nvmlDeviceGetHandleByIndex"])) == ()
 
 
 def test_without_the_package_there_is_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +277,20 @@ def test_calibration_of_this_processor() -> None:
     assert 1e-5 < found.tflop_s["float32"] < 100
     assert 0.01 < found.copy_gb_s < 10_000
     assert 0 < found.seconds < 30
+
+
+def test_calibration_leaves_no_peak_behind() -> None:
+    class Noting(HostDevice):
+        calls: ClassVar[list[str]] = []
+
+        def release(self) -> None:
+            self.calls.append("release")
+
+        def reset_peaks(self) -> None:
+            self.calls.append("reset")
+
+    calibrate(Noting(), "float32", Effort(side=128, copied_bytes=2**20, budget_s=0.0))
+    assert Noting.calls == ["release", "reset"]
 
 
 def test_the_size_of_the_last_cache(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -128,3 +130,14 @@ def test_the_full_geometry_is_built_on_the_device_without_a_second_copy() -> Non
     weights = sum(2 * parameter.numel() for model in parts.values() for parameter in model.parameters())
     assert weights <= torch.cuda.max_memory_allocated() < 1.02 * weights
     assert all(bool(parameter.isfinite().all()) for parameter in parts["transformer"].parameters())
+
+
+def test_tables_of_libraries_are_not_made_where_models_are_built() -> None:
+    """In a fresh process, where these models are what first imports the libraries: on meta tables have no values."""
+    code = (
+        "from kreabench.backends.random_weights import parameter_counts\n"
+        "parameter_counts('mini')\n"
+        "from diffusers.hooks.mag_cache import FLUX_MAG_RATIOS\n"
+        "assert FLUX_MAG_RATIOS.device.type == 'cpu', FLUX_MAG_RATIOS.device\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

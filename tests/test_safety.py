@@ -94,6 +94,7 @@ def test_none_is_asked_for_by_default(mini_target: MakeTarget) -> None:
     ("options", "key", "words"),
     [
         ({"safety_checker": "/no/such/folder"}, "safety_checker", "a folder with an image classifier"),
+        ({"safety_checker": "~no-such-user/x"}, "safety_checker", "a folder with an image classifier"),
         ({"safety_checker": "Falconsai/nsfw_image_detection"}, "safety_checker", "hf download Falconsai/nsfw"),
         ({"safety_threshold": 0.0}, "safety_threshold", "at most 1"),
         ({"safety_threshold": 1.5}, "safety_threshold", "found 1.5"),

@@ -124,7 +124,7 @@ def test_what_is_fetched_from_where(name: str, repository: str | None) -> None:
     assert hub_repository(name) == repository
 
 
-@pytest.mark.parametrize("name", ["/no/such/folder", "nothing.safetensors", "/", "pyproject.toml"])
+@pytest.mark.parametrize("name", ["/no/such/folder", "~no-such-user/x", "nothing.safetensors", "/", "pyproject.toml"])
 def test_a_name_that_is_nothing_is_told_before_loading(mini_target: MakeTarget, name: str) -> None:
     (problem,) = DiffusersBackend.check(mini_target(options={"transformer": name}), [])
     assert problem.key == KEY

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kreabench.backends.devices import Device
+from kreabench.backends.devices import Device, Peaks
 from kreabench.backends.mini import is_builtin
 from kreabench.backends.model_files import download_remedy, is_hub_id
 from kreabench.core.errors import EnvironmentProblem, GenerationError
@@ -35,9 +35,14 @@ def out_of_memory(error: BaseException, stage: str) -> GenerationError:
     return GenerationError(text, type="out_of_memory", stage=stage, remedy=OUT_OF_MEMORY_REMEDY, fatal=True)
 
 
-def with_peak(error: GenerationError, device: Device | None) -> GenerationError:
-    """`error` itself, which says what was reached on the device where memory ran out."""
-    peak = device.peaks()[0] if device is not None and error.type == "out_of_memory" else None
+def with_peak(error: GenerationError, device: Device | None, earlier: Iterable[Peaks] = ()) -> GenerationError:
+    """`error` itself, which says what was reached on the device where memory ran out.
+
+    `earlier`: peaks of the stages before, after each of which the device began a new one.
+    """
+    peak = None
+    if device is not None and error.type == "out_of_memory":
+        peak = max((found for found, _ in (*earlier, device.peaks()) if found is not None), default=None)
     if peak:
         error.peak_allocated_bytes = peak
         error.message += f" (torch had allocated {peak / 2**30:.2f} GiB at its peak)"

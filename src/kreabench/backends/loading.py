@@ -13,7 +13,13 @@ from kreabench.backends import random_weights
 from kreabench.backends.devices import Device
 from kreabench.backends.flux_geometry import GEOMETRIES, REDUX_MODELS, TEXT_TO_IMAGE_MODELS
 from kreabench.backends.load_errors import load_failure
-from kreabench.backends.memory_prediction import Prediction, file_parameters, folder_parameters, predict
+from kreabench.backends.memory_prediction import (
+    Prediction,
+    file_parameters,
+    folder_parameters,
+    part_parameters,
+    predict,
+)
 from kreabench.backends.mini import is_builtin, resolve_model
 from kreabench.backends.mini_recipe import REVISION
 from kreabench.backends.model_files import INDEX, is_hub_id, pipeline_problem, weights_sha256
@@ -21,6 +27,7 @@ from kreabench.backends.options import DiffusersOptions
 from kreabench.backends.quiet import no_progress_bars
 from kreabench.backends.transformer_source import TransformerSource, find_transformer, hub_repository, load_transformer
 from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.paths import at_home
 from kreabench.core.specs import Setting, TargetSpec, TaskKind
 
 
@@ -58,7 +65,7 @@ def fetch(target: TargetSpec, *, without_transformer: bool = False) -> Path:
     Without the transformer, its weights are not downloaded but its configuration is.
     """
     if not is_hub_id(target.model):
-        folder = Path(resolve_model(target.model)).expanduser()
+        folder = at_home(resolve_model(target.model))
     else:
         from diffusers import FluxPipeline
         from huggingface_hub import hf_hub_download
@@ -86,8 +93,7 @@ def predict_memory(
     parameters = folder_parameters(source.folder, _parts(source.folder))
     if source.transformer is not None:
         path = source.transformer.path
-        files = path.glob("*.safetensors") if path.is_dir() else (path,)
-        parameters["transformer"] = sum(map(file_parameters, files))
+        parameters["transformer"] = part_parameters(path) if path.is_dir() else file_parameters(path)
     try:
         configs = {name: _read_config(source, name) for name in ("transformer", "vae")}
         return predict(parameters, configs, options.dtype, options.max_sequence_length, settings)

@@ -134,7 +134,7 @@ class DiffusersBackend:
             loaded["redux"] = redux
         return {
             **loaded,
-            "features": load_features,
+            "features": _without_paths(load_features),
             "features_found": applied.account,
             "left_out": {some.name: list(some.left_out) for some in accelerations if some.left_out},
             "predicted_memory": memory,
@@ -168,7 +168,7 @@ class DiffusersBackend:
                 drawn = clock.run(lambda: drawer.draw(arguments)).images
         except Exception as error:
             if is_out_of_memory(error):
-                raise with_peak(out_of_memory(error, clock.stage), device) from error
+                raise with_peak(out_of_memory(error, clock.stage), device, clock.peaks().values()) from error
             raise
         ran = call.forwards(clock.steps_run)
         blocks = BlockRuns(
@@ -240,6 +240,18 @@ class DiffusersBackend:
             "callback_on_step_end": clock.step_ended,
             "callback_on_step_end_tensor_inputs": [],
         }
+
+
+def _without_paths(features: Features) -> dict[str, dict[str, Any]]:
+    """The features as they go into a record: of a local file only its name, as folders name people and machines."""
+    return {
+        name: {key: Path(value).name if _is_local(value) else value for key, value in parameters.items()}
+        for name, parameters in features.items()
+    }
+
+
+def _is_local(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("/", "~", "."))
 
 
 def _feature_problems(acceleration: AccelerationSpec) -> list[Problem]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from kreabench.core.specs import Setting
 ITEM_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 WEIGHTLESS = ("offload_", "fp8_", "int8_", "nunchaku")
 """Beginnings of the names of features with which not all weights are on the device at once, or not in full."""
+TILING = "vae_tiling"
 
 _GIB = 2**30
 _LATENT_PIXELS = 16
@@ -27,6 +29,10 @@ _LATENT_PIXELS = 16
 _BLOCK_TENSORS = 12
 """Activations, in units of the model's width, alive where a single block joins attention (1) and MLP (4): both, their
 join (5), the block's input and its normalised form (1 each)."""
+_MAX_HEADER_BYTES = 100_000_000
+"""Of a .safetensors file, as its own reader limits it."""
+_WEIGHTS = re.compile(r"(model|diffusion_pytorch_model)(-\d+-of-\d+)?\.safetensors")
+"""The files that are loaded; beside them may lie variants such as model.fp16.safetensors."""
 _DECODER_TENSORS = 3
 """Activations alive in the decoder's last up block: its input, that normalised, and that after the nonlinearity."""
 
@@ -39,10 +45,8 @@ class Prediction:
     """By part."""
     activations: int
     """The largest setting's, at its peak."""
-
-    @property
-    def total(self) -> int:
-        return sum(self.weights.values()) + self.activations
+    least_activations: int = 0
+    """The smallest setting's: with less, none of the settings can run."""
 
     def identity(self) -> dict[str, Any]:
         """For the load record, beside the peaks that are measured."""
@@ -58,12 +62,14 @@ def predict(
 ) -> Prediction:
     """`parameters` and `configs` by part of the pipeline; of the configs, those of transformer and vae are read."""
     item = ITEM_BYTES[dtype]
-    activations = (
+    activations = [
         activation_bytes(configs["transformer"], configs["vae"], item, max_sequence_length, setting)
         for setting in settings
-    )
+    ]
     return Prediction(
-        weights={name: count * item for name, count in parameters.items()}, activations=max(activations, default=0)
+        weights={name: count * item for name, count in parameters.items()},
+        activations=max(activations, default=0),
+        least_activations=min(activations, default=0),
     )
 
 
@@ -81,15 +87,21 @@ def activation_bytes(
 
 
 def require(prediction: Prediction, memory: tuple[int, int], device: str, features: Sequence[str]) -> None:
-    """Raises GenerationError where `memory`, free and total bytes of the device, is less than the least needed."""
+    """Raises GenerationError where `memory`, free and total bytes of the device, is less than the least needed.
+
+    Judged by the smallest setting, as those that fit have to run; a larger one that does not is recorded when it runs
+    out. With tiling the decoder, which holds the most, holds one tile, whatever the size.
+    """
     if any(feature.startswith(WEIGHTLESS) for feature in features):
         return
     free, total = memory
-    if prediction.total <= free:
+    activations = 0 if TILING in features else prediction.least_activations
+    least = sum(prediction.weights.values()) + activations
+    if least <= free:
         return
     parts = ", ".join(f"{name} {size / _GIB:.2f}" for name, size in prediction.weights.items())
-    need = f"at least {prediction.total / _GIB:.2f} GiB ({parts}, activations {prediction.activations / _GIB:.2f})"
-    if prediction.total > total:
+    need = f"at least {least / _GIB:.2f} GiB ({parts}, activations {activations / _GIB:.2f})"
+    if least > total:
         message = f"{device} has {total / _GIB:.2f} GiB of memory; these settings need {need}"
         remedy = "Choose a larger device, an offload_* or fp8_* acceleration, a smaller size or fewer images a request."
     else:
@@ -101,8 +113,20 @@ def require(prediction: Prediction, memory: tuple[int, int], device: str, featur
 def folder_parameters(folder: Path, parts: Iterable[str]) -> dict[str, int]:
     """Parameters of each part of a pipeline's folder, from the headers of its weights alone. Damage counts as nothing:
     whoever loads it says what is wrong with it."""
-    counts = {part: sum(map(file_parameters, (folder / part).glob("*.safetensors"))) for part in parts}
+    counts = {part: part_parameters(folder / part) for part in parts}
     return {part: count for part, count in counts.items() if count}
+
+
+def part_parameters(folder: Path) -> int:
+    """Parameters of the weights in `folder` that are loaded: one file, or all its pieces; the fewer where both are."""
+    whole = pieces = 0
+    for file in folder.glob("*.safetensors"):
+        match = _WEIGHTS.fullmatch(file.name)
+        if match and match[2]:
+            pieces += file_parameters(file)
+        elif match:
+            whole = file_parameters(file)
+    return min(whole, pieces) or whole or pieces
 
 
 def file_parameters(file: Path) -> int:
@@ -110,7 +134,9 @@ def file_parameters(file: Path) -> int:
     try:
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(min(length, file.stat().st_size)))
+            if length > _MAX_HEADER_BYTES:
+                return 0
+            header = json.loads(stream.read(length))
         return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
     except (struct.error, ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
         return 0

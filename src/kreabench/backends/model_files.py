@@ -11,6 +11,7 @@ from typing import Any
 
 from kreabench.backends.mini import REDUX_MODELS, builtin_problem, is_builtin
 from kreabench.core.errors import Problem
+from kreabench.core.paths import at_home
 from kreabench.core.specs import TargetSpec
 
 INDEX = "model_index.json"
@@ -55,7 +56,7 @@ def model_problem(target: TargetSpec) -> Problem | None:
         return None if problem is None else Problem(key=key, found=problem.found, expected=problem.expected)
     if is_hub_id(target.model):
         return _hub_problem(key, target.model, target.revision, _PIPELINE)
-    folder = Path(target.model).expanduser()
+    folder = at_home(target.model)
     if not folder.is_dir():
         return Problem(
             key=key,
@@ -77,7 +78,7 @@ def redux_problem(key: str, model: str, revision: str | None) -> Problem | None:
         return None if problem is None else Problem(key=key, found=problem.found, expected=problem.expected)
     if is_hub_id(model):
         return _hub_problem(key, model, revision, _REDUX)
-    folder = Path(model).expanduser()
+    folder = at_home(model)
     if folder.is_dir():
         return redux_folder_problem(key, model, folder, "Download or save it anew.")
     expected = f"a folder with a {INDEX}, an id of the Hugging Face Hub (owner/name) or builtin:mini-redux"

@@ -73,7 +73,9 @@ class GpuDriver:
         """Everything else."""
         clock = self._ask("nvmlDeviceGetClockInfo", self._nvml.NVML_CLOCK_SM)
         temperature = self._ask("nvmlDeviceGetTemperature", self._nvml.NVML_TEMPERATURE_GPU)
-        mask = self._ask("nvmlDeviceGetCurrentClocksEventReasons") or 0
+        mask = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
+        if mask is None:  # drivers before 535 know it by the older name alone
+            mask = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons") or 0
         memory = self._ask("nvmlDeviceGetMemoryInfo")
         own, foreign = self._processes()
         return Reading(
@@ -122,7 +124,8 @@ def gpus(nvml: Any = None) -> tuple[GpuInfo, ...]:
         return ()
     driver = _answer(nvml, nvml.nvmlSystemGetDriverVersion)
     count = _answer(nvml, nvml.nvmlDeviceGetCount) or 0
-    return tuple(_info(nvml, index, driver) for index in range(count))
+    listed = (_answer(nvml, lambda index=index: _info(nvml, index, driver)) for index in range(count))  # type: ignore[misc]
+    return tuple(info for info in listed if info is not None)  # one that fell off the bus answers nothing
 
 
 def _info(nvml: Any, index: int, driver: str | None) -> GpuInfo:

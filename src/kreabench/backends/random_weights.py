@@ -69,6 +69,7 @@ def parameter_counts(geometry: str, names: Sequence[str] = TEXT_TO_IMAGE_MODELS)
 @contextmanager
 def _building_on(device: str, dtype: torch.dtype) -> Iterator[None]:
     """Constructors allocate on `device` in `dtype`, and their own draws leave the global generators alone."""
+    import diffusers.hooks  # noqa: F401 - its tables for MagCache are tensors, which must not be made in here
     import torch
 
     before = torch.get_default_dtype()

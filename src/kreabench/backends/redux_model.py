@@ -15,6 +15,7 @@ from kreabench.backends.model_files import is_hub_id, redux_folder_problem, redu
 from kreabench.backends.options import DiffusersOptions
 from kreabench.backends.quiet import no_progress_bars
 from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.paths import at_home
 from kreabench.core.specs import TargetSpec
 
 SHARED_PARTS = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
@@ -99,7 +100,7 @@ def _random_prior(options: DiffusersOptions, pipeline: Any, device: Device) -> t
 def _fetch(target: TargetSpec, model: str, revision: str | None) -> Path:
     """The folder with the prior: built, given, or in the Hub's cache (downloaded now if need be)."""
     if not is_hub_id(model):
-        folder = Path(resolve_model(model)).expanduser()
+        folder = at_home(resolve_model(model))
     else:
         from diffusers import FluxPriorReduxPipeline
 

@@ -17,6 +17,7 @@ from kreabench.backends.model_files import download_remedy, file_sha256, is_hub_
 from kreabench.backends.options import DiffusersOptions
 from kreabench.backends.quiet import no_progress_bars
 from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.paths import at_home
 from kreabench.core.specs import TargetSpec
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def safety_problems(target: TargetSpec) -> list[Problem]:
     name = options.safety_checker
     if name is not None and is_hub_id(name):
         problems += _offline_problems(f"{key}.safety_checker", name)
-    elif name is not None and not (Path(name).expanduser() / _CONFIG).is_file():
+    elif name is not None and not (at_home(name) / _CONFIG).is_file():
         expected = "a Hub id or a folder with an image classifier of transformers"
         problems.append(Problem(key=f"{key}.safety_checker", found=name, expected=expected))
     return problems
@@ -107,7 +108,7 @@ def _classifier(folder: Path) -> Any:
 
 def _fetch(name: str) -> Path:
     if not is_hub_id(name):
-        return Path(name).expanduser()
+        return at_home(name)
     from huggingface_hub import snapshot_download
 
     with no_progress_bars():

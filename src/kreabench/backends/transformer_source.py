@@ -14,6 +14,7 @@ from typing import Any
 from kreabench.backends.model_files import download_remedy, file_sha256, is_hub_id
 from kreabench.backends.quiet import no_progress_bars
 from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.paths import at_home
 
 FORMS = (
     "a folder with a config.json as diffusers saves a transformer, a .safetensors file, or either in the Hub: "
@@ -43,7 +44,7 @@ class TransformerSource:
 
 def hub_repository(name: str) -> str | None:
     """The Hub's repository that `name` is to be fetched from; None for what is (or should be) on this machine."""
-    if Path(name).expanduser().exists():
+    if at_home(name).exists():
         return None
     match = _HUB_FILE.fullmatch(name)
     if match:
@@ -55,7 +56,7 @@ def transformer_problem(key: str, name: str, revision: str | None) -> Problem | 
     """Why it cannot be loaded, as far as can be seen without loading and without the network."""
     repository = hub_repository(name)
     if repository is None:
-        return None if _local(Path(name).expanduser()) else Problem(key=key, found=name, expected=FORMS)
+        return None if _local(at_home(name)) else Problem(key=key, found=name, expected=FORMS)
     from huggingface_hub import constants, try_to_load_from_cache
 
     match = _HUB_FILE.fullmatch(name)
@@ -73,7 +74,7 @@ def transformer_problem(key: str, name: str, revision: str | None) -> Problem | 
 def find_transformer(key: str, name: str, revision: str | None) -> TransformerSource:
     """It is on this machine afterwards. Raises EnvironmentProblem, and the Hub's errors where it cannot be fetched."""
     if hub_repository(name) is None:
-        path = _local(Path(name).expanduser())
+        path = _local(at_home(name))
         if path is None:
             raise EnvironmentProblem([Problem(key=key, found=name, expected=FORMS)])
         return TransformerSource(name=Path(name).name, path=path, revision=None)

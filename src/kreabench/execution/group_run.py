@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,21 +117,28 @@ class GroupRun:
     def _warm_up(self, worker: WorkerProcess) -> Iterator[Record]:
         """Warm up every setting that still has requests; ends early when the worker has to be replaced."""
         for setting in self._group.settings:
-            request = next((request for request in self._queue if request.setting_id == setting.id), None)
-            if request is None:
-                continue
-            for _ in range(self._group.warmup):
-                self._around.admit(self._group, None)
-                answer = self._ask(worker, Warmup(setting_id=setting.id, request=request), "warmup")
-                if isinstance(answer, Trouble):
-                    yield from self._warmup_failed(setting, answer)
+            for request in [request for request in self._queue if request.setting_id == setting.id]:
+                if not (yield from self._warm_up_with(worker, setting, request)):
                     break
-                assert isinstance(answer, Done)  # noqa: S101 - the only other answer to `Warmup`
-                yield warmup_record(self._group, setting, answer)
-            else:
-                self._warmup_deaths.pop(setting.id, None)
             if self._worker is None:
                 return
+
+    def _warm_up_with(self, worker: WorkerProcess, setting: Setting, request: Request) -> Generator[Record, None, bool]:
+        """Returns whether another request has to do, as this one's own input picture cannot be used."""
+        for _ in range(self._group.warmup):
+            self._around.admit(self._group, None)
+            answer = self._ask(worker, Warmup(setting_id=setting.id, request=request), "warmup")
+            if isinstance(answer, Trouble) and _is_of_picture(answer):
+                self._queue.remove(request)
+                yield failed_sample(self._group, request, self._attempt(request), answer)
+                return True
+            if isinstance(answer, Trouble):
+                yield from self._warmup_failed(setting, answer)
+                return False
+            assert isinstance(answer, Done)  # noqa: S101 - the only other answer to `Warmup`
+            yield warmup_record(self._group, setting, answer)
+        self._warmup_deaths.pop(setting.id, None)
+        return False
 
     def _warmup_failed(self, setting: Setting, trouble: Trouble) -> Iterator[Record]:
         deaths = self._warmup_deaths.get(setting.id, 0) + trouble.died
@@ -239,3 +246,9 @@ class GroupRun:
         if self._worker is not None:
             worker, self._worker = self._worker, None
             worker.stop()
+
+
+def _is_of_picture(trouble: Trouble) -> bool:
+    """The request's input picture is gone or damaged: its failure, not that of the setting it was to warm up."""
+    error = trouble.error
+    return not trouble.died and error.stage == "encode_image" and error.type in {"invalid_request", "bad_image"}

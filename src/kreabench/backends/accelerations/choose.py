@@ -27,6 +27,8 @@ _ATTENTION_NEEDS: dict[str, Needs] = {
     "sage_hub": Needs(cuda=True, capability=(8, 0), packages={"kernels": "0.12"}),
 }
 """Least versions are diffusers' own (`models/attention_dispatch.py`); torch's own kinds need nothing more."""
+_ANY_DTYPE = frozenset({"native", "_native_efficient", "_native_math"})
+"""Attention back ends that take float32 on a GPU; the others have kernels of half precision alone."""
 _NEED_TIMESTEP = frozenset({"pab", "fastercache"})
 _REQUIRES_BFLOAT16 = "fp8_dynamic with one scale a row multiplies bfloat16 only; set its scale to tensor"
 _NUMBERS = re.compile(r"\d+")
@@ -92,7 +94,7 @@ def missing(features: Features, target: TargetSpec, machine: MachineSpec | None)
             lacking = None if machine is None else _lacking(needs, target, machine, kind)
             if lacking is not None:
                 return f"{name} needs {lacking}"
-        if reason := _dtype_reason(name, features[name], target):
+        if reason := _dtype_reason(name, features[name], target, kind):
             return reason
     return None
 
@@ -111,7 +113,10 @@ def _task_reason(name: str, target: TargetSpec) -> str | None:
     return None
 
 
-def _dtype_reason(name: str, values: Mapping[str, Any], target: TargetSpec) -> str | None:
+def _dtype_reason(name: str, values: Mapping[str, Any], target: TargetSpec, kind: str) -> str | None:
+    if name == "attention" and kind == "cuda" and values["backend"] not in _ANY_DTYPE:
+        full = target.options.get("dtype") == "float32"
+        return f"attention {values['backend']} has kernels for bfloat16 and float16 alone" if full else None
     by_row = name == "fp8_dynamic" and values.get("scale", "row") == "row"
     return _REQUIRES_BFLOAT16 if by_row and target.options.get("dtype") != "bfloat16" else None
 

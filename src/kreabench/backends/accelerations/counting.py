@@ -44,8 +44,9 @@ def parts(transformer: Any) -> dict[str, list[Any]]:
 
 
 def all_forwards(transformer: Any, steps: int) -> Forwards:
-    """What runs where nothing is skipped."""
-    return Forwards.of(Counter({kind: steps * len(modules) for kind, modules in parts(transformer).items()}))
+    """What runs where nothing is skipped: by the configuration, as Nunchaku packs all blocks into one module."""
+    double, single = steps * transformer.config.num_layers, steps * transformer.config.num_single_layers
+    return Forwards(double_blocks=double, single_blocks=single, double_attentions=double, single_attentions=single)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def fuse_lora(
         if not getattr(transformer, "peft_config", None):
             raise ValueError("none of its weights belongs to this transformer")
         layers = sum(hasattr(module, "lora_A") for module in transformer.modules())
+        sha256 = _lora_sha256(transformer)
         pipeline.fuse_lora(lora_scale=scale, safe_fusing=True)
         pipeline.unload_lora_weights()
         if _parameter_count(transformer) != parameters:
@@ -43,7 +45,19 @@ def fuse_lora(
             stage="load",
             remedy="Choose a LoRA made for FLUX.1 [dev], as .safetensors; `weight_name` says which file of several.",
         ) from error
-    return {"layers": layers}
+    return {"layers": layers, "sha256": sha256}
+
+
+def _lora_sha256(transformer: Any) -> str:
+    """Of the LoRA's own weights as they were loaded: neither a path nor a Hub id says which they are."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, parameter in sorted(transformer.named_parameters()):
+        if "lora_" in name:
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def fuse_qkv(pipeline: Any) -> dict[str, Any]:

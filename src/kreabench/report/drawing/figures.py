@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any, Literal
 
 from kreabench.report.document import Figure, Scatter
@@ -20,5 +21,8 @@ def draw(figure: Figure, *, format: Literal["png", "svg"], layout: Layout = WIDE
         canvas = draw_scatter(data, layout) if isinstance(data, Scatter) else draw_bars(data, layout)
         if figure.brand:
             canvas.supxlabel(figure.brand, x=0.01, ha="left", fontsize=7.5, color=LIGHT.muted, wrap=True)
-        canvas.savefig(buffer, format=format, metadata=undated)
+        with warnings.catch_warnings():
+            # Long labels can leave an axis no room: the figure is then drawn without the layout, which is legible enough.
+            warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
+            canvas.savefig(buffer, format=format, metadata=undated)
     return buffer.getvalue()
