@@ -218,7 +218,7 @@ def test_a_check_and_a_listing_import_nothing_heavy(mini_target: Callable[..., A
     code = """
 import sys
 from tests.support import make_acceleration, make_target
-from kreabench.backends.local_diffusers import DiffusersBackend, _without_paths
+from kreabench.backends.local_diffusers import DiffusersBackend
 target = make_target(backend="diffusers", model="builtin:mini", options={})
 assert DiffusersBackend.check(target, [make_acceleration(features={"fuse_qkv": {}})]) == ()
 print(sorted({"torch", "diffusers", "transformers", "numpy"} & set(sys.modules)))

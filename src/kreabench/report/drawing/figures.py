@@ -22,7 +22,7 @@ def draw(figure: Figure, *, format: Literal["png", "svg"], layout: Layout = WIDE
         if figure.brand:
             canvas.supxlabel(figure.brand, x=0.01, ha="left", fontsize=7.5, color=LIGHT.muted, wrap=True)
         with warnings.catch_warnings():
-            # Long labels can leave an axis no room: the figure is then drawn without the layout, which is legible enough.
+            # Long labels can leave an axis no room: then the figure is drawn without the layout, which can be read too.
             warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
             canvas.savefig(buffer, format=format, metadata=undated)
     return buffer.getvalue()
