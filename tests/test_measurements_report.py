@@ -25,7 +25,7 @@ from kreabench.core.records import (
 )
 from kreabench.core.specs import LoadGroup, Plan, Request
 from kreabench.report.build import build_document
-from kreabench.report.measurements import repeatability_sentence
+from kreabench.report.measurements import first_calls_table, repeatability_sentence
 from kreabench.report.write import render, write_report
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table, rebuild_table
@@ -130,6 +130,16 @@ def test_a_run_on_a_gpu_shows_work_device_and_first_calls(tmp_path: Path) -> Non
     assert b"### Work and floor" in files["report.md"]
     header, values = files["settings.csv"].decode().splitlines()[:2]
     assert dict(zip(header.split(","), values.split(","), strict=False))["energy_per_image_j"] == "2100.0"
+
+
+def test_a_first_call_that_was_faster_is_not_shown_as_no_difference(tmp_path: Path) -> None:
+    run, plan = gpu_run(tmp_path / "run", measured)
+    summaries = summarise(read_table(run), plan.settings, [])
+    (warmup, *_) = [record for record in run.records() if isinstance(record, WarmupRecord)]
+    quick = replace(warmup, timings=replace(warmup.timings, end_to_end_s=0.3))
+    table = first_calls_table([quick], [], summaries)
+    assert table is not None
+    assert [cell.text for cell in table.rows[0].cells[4:]] == ["0.300", "0.500", "-0.200", "1"]
 
 
 def test_a_run_without_a_gpu_shows_none_of_it(tmp_path: Path) -> None:

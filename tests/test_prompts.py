@@ -8,7 +8,7 @@ import pytest
 
 from kreabench.config.compose import conf_dir
 from kreabench.config.model import PromptsConfig
-from kreabench.config.prompts import MAX_PROMPT_CHARACTERS, load_prompts
+from kreabench.config.prompts import MAX_PROMPT_CHARACTERS, load_prompt_set
 from kreabench.core.errors import ConfigError
 from kreabench.core.specs import Prompt
 
@@ -16,7 +16,7 @@ from kreabench.core.specs import Prompt
 def read(folder: Path, name: str, content: str | bytes, **options: object) -> tuple[Prompt, ...]:
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return load_prompts(PromptsConfig.model_validate({"file": name, **options}), [folder])
+    return load_prompt_set(PromptsConfig.model_validate({"file": name, **options}), [folder]).prompts
 
 
 def test_jsonl_csv_and_text_mean_the_same(tmp_path: Path) -> None:
@@ -88,5 +88,5 @@ def test_refused_by_file_and_line(tmp_path: Path, name: str, content: str | byte
 
 @pytest.mark.parametrize("file", sorted((conf_dir() / "prompts").glob("*.jsonl")), ids=lambda file: file.name)
 def test_shipped_prompts_read_and_say_what_to_look_for(file: Path) -> None:
-    prompts = load_prompts(PromptsConfig(file=file.name), [file.parent])
+    prompts = load_prompt_set(PromptsConfig(file=file.name), [file.parent]).prompts
     assert all(prompt.category and prompt.look_for for prompt in prompts)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from kreabench.cli.terminal import say
-from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord
+from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord, WarmupRecord
 from kreabench.pipeline import Observer
 
 LINE_EVERY_S = 5.0
@@ -61,9 +61,12 @@ class ProgressObserver(Observer):
     def record(self, record: Record, spent_usd: float) -> None:
         self._spent_usd = spent_usd
         if isinstance(record, LoadRecord):
+            self._started_s += record.load_s  # loading says nothing about how long a sample takes
             self._say(f"loaded {record.target} in {record.load_s:.1f} s")
         elif isinstance(record, FailureRecord):
             self._say(f"{record.error.type} in {record.error.stage}: {record.error.message}")
+        elif isinstance(record, WarmupRecord):
+            self._started_s += record.timings.end_to_end_s
         elif isinstance(record, SampleRecord):
             self._done += 1
             self._failed += record.status == "failed"

@@ -44,11 +44,6 @@ class PromptSet:
     """SHA-256 of an input picture → its file."""
 
 
-def load_prompts(config: PromptsConfig, roots: list[Path]) -> tuple[Prompt, ...]:
-    """The chosen prompts alone; see `load_prompt_set`."""
-    return load_prompt_set(config, roots).prompts
-
-
 def load_prompt_set(config: PromptsConfig, roots: list[Path]) -> PromptSet:
     """The chosen prompts, in file order, with their pictures checked. Raises ConfigError naming file and line."""
     path = _find(config.file, roots)

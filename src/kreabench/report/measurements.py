@@ -157,7 +157,7 @@ def first_calls_table(
         if summary.setting.id in longest and summary.latency is not None:
             seconds, number = longest[summary.setting.id]
             steady = summary.latency.value
-            cells = (_number(seconds), _number(steady), _number(max(0.0, seconds - steady)), Cell(text=str(number)))
+            cells = (_number(seconds), _number(steady), _number(seconds - steady), Cell(text=str(number)))
             rows.append(Row(cells=(*_label(summary.setting), *cells), mark=_mark(summary)))
     if not rows:
         return None
@@ -166,12 +166,18 @@ def first_calls_table(
             *_label_columns(),
             Column(title="First call", unit="s", note="The longest, where a model was loaded often.", numeric=True),
             Column(title="Steady", unit="median s", numeric=True),
-            Column(title="Difference", unit="s", note="Compiling, where the setting compiles.", numeric=True),
+            Column(
+                title="Difference",
+                unit="s",
+                note="Compiling, where the setting compiles. Below zero: the first call was no slower.",
+                numeric=True,
+            ),
             Column(title="First calls", numeric=True),
         ),
         rows=tuple(rows),
-        caption="The first call of a setting after each load of the model is no timing. What it took beyond a steady "
-        "one is the price of compiling, of choosing kernels and of first allocations.",
+        caption="The first call of a setting after each load of the model, or of a hosted service after connecting, is "
+        "no timing. What it took beyond a steady one is the price of compiling, of choosing kernels and of first "
+        "allocations.",
     )
 
 
