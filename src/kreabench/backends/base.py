@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +38,19 @@ class Generation:
     safety_check_s: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ticket:
+    """How one call of a hosted back end is tied to the driver."""
+
+    intended_s: float
+    """When the request was meant to start, on `time.perf_counter` of the worker: `end_to_end_s` counts from here, so
+    that waiting inside the client is seen (stage `client`)."""
+    submitted: Callable[[str], None]
+    """To be told the service's id of the request, as soon as it is known. Returns at once."""
+    earlier_id: str | None = None
+    """The service's id of a request that an earlier session submitted: fetch its result, submit nothing."""
+
+
 class Backend(Protocol):
     """Made with no arguments, in the worker process (`check` also in the driver, so it imports nothing heavy)."""
 
@@ -67,3 +80,31 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release everything. Called once, also after a failed open."""
+
+
+class HostedBackend(Protocol):
+    """As `Backend`, for a service that is asked over the network: several requests may be in flight at once."""
+
+    @staticmethod
+    def check(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> tuple[Problem, ...]:
+        """As of `Backend`."""
+
+    def open(
+        self,
+        target: TargetSpec,
+        accelerations: Sequence[AccelerationSpec],
+        settings: Sequence[Setting],
+        *,
+        concurrency: int,
+        inputs: Path | None = None,
+    ) -> dict[str, Any]:
+        """As of `Backend`; up to `concurrency` calls will be in flight at once."""
+
+    def generate(self, setting: Setting, request: Request, ticket: Ticket) -> Generation:
+        """Draw the pictures of one request. Called from several threads at once. Raises GenerationError."""
+
+    def close(self) -> None:
+        """Release everything. May be called while calls are in flight: what is still queued at the service is
+        cancelled (its call raises GenerationError, type `cancelled`), what it is working on is left to be fetched
+        later (`cancelled` with `fetch_again`), and the calls end soon. Called once, also after a failed open.
+        """

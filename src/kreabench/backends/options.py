@@ -42,13 +42,18 @@ class DiffusersOptions:
 class FalOptions:
     """The fal API through fal-client."""
 
+    observe: Literal["auto", "status_events", "polling"] = field(default="auto", metadata=LATER)
+    """How queue and inference are told apart: by the service's status events, by asking every `poll_interval_s`, or
+    by events where they work and by asking where they do not."""
     poll_interval_s: float = 0.02
-    """How often the status is asked; the resolution of queue and inference times."""
+    """How often the status of one request is asked, where it is asked; less often while many are in flight."""
     start_timeout_s: float = 300.0
     """How long the service may keep a request in its queue."""
     request_timeout_s: float = 60.0
     """Of one HTTP call."""
-    enable_safety_checker: bool = True
+    input_images: Literal["upload", "data_uri", "url"] = field(default="upload", metadata=LATER)
+    """How a picture reaches the service: uploaded to its storage before each request, within the request's body, or
+    by the https address in the prompt file."""
     download_hosts: tuple[str, ...] = ("fal.media", "storage.googleapis.com")
     """Hosts (and their subdomains) from which pictures are fetched; https only."""
     max_download_bytes: int = 64_000_000

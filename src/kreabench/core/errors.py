@@ -99,7 +99,15 @@ class GenerationError(KreabenchError):
     """One request failed inside a back end. Raised by back ends, caught by the worker, recorded as a `Failure`."""
 
     def __init__(
-        self, message: str, *, type: str, stage: str, remedy: str = "", transient: bool = False, fatal: bool = False
+        self,
+        message: str,
+        *,
+        type: str,
+        stage: str,
+        remedy: str = "",
+        transient: bool = False,
+        fatal: bool = False,
+        fetch_again: bool = False,
     ) -> None:
         super().__init__(message, remedy=remedy)
         self.type = type
@@ -110,5 +118,9 @@ class GenerationError(KreabenchError):
         """Whether the same request may succeed later without any change; `resume` tries these again."""
         self.fatal = fatal
         """Whether the worker must be replaced before the next request (out of memory, device lost)."""
+        self.fetch_again = fetch_again
+        """As in `records.Failure`."""
+        self.retry_after_s: float | None = None
+        """Of `rate_limited`: what the service asked us to wait, where it said so."""
         self.peak_allocated_bytes: int | None = None
         """What was reached on the device before memory ran out, where a back end can say."""

@@ -1,7 +1,8 @@
 """What happened: one frozen record a line of the journal. Absent is None, never 0.
 
-Kinds: `load`, `warmup`, `sample` (the final state of a request), `failure` (a load, warm-up or attempt that failed
-but does not end its request), `skip`. A later `sample` line of the same request replaces the earlier one.
+Kinds: `load`, `warmup`, `submission` (a hosted request is about to be sent, then: has been accepted), `sample` (the
+final state of a request), `failure` (a load, warm-up or attempt that failed but does not end its request), `skip`. A
+later `sample` line of the same request replaces the earlier one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ FAILURE_TYPES = (
     "network",
     "bad_image",
     "wrong_size",
+    "truncated",
+    "expired",
+    "cancelled",
     "storage",
     "internal",
 )
@@ -45,6 +49,8 @@ class Failure:
     """Signal that ended the worker, if one did."""
     peak_allocated_bytes: int | None = None
     """Of torch's allocator on the device until memory ran out; None for other failures and without a device."""
+    fetch_again: bool = False
+    """The hosted service may hold, or still make, the result: `resume` asks for that and sends nothing new."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +67,7 @@ class Timings:
     first_call: bool = False
     """First call of this setting after a load, or of a hosted service after connecting: never a timing."""
     resolution_s: float | None = None
-    """How coarsely the stages of a hosted request could be seen (the polling interval); None for local."""
+    """How coarsely the edges of queue and inference of a hosted request could be seen; None for local."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,15 +143,35 @@ class HostedCall:
     """What a hosted service said about one request."""
 
     service_request_id: str
+    """Empty where the service names none."""
     attempts: int
     """1, and one more for each read (status, result, picture) that a fault of the connection made us repeat; such a
     sample is no timing. The request itself is never sent twice."""
     polls: int
+    """Status answers read: by asking, or as events."""
     queue_s: float | None
     inference_s: float | None
     """As the service reports it, on its own clock."""
     runner: str | None
     billable_units: float | None
+    observed_by: Literal["status_events", "polling", "response"] = "polling"
+    """How the edges of queue and inference were seen; `response`: by one call that answers with the result."""
+    model_s: float | None = None
+    """The model's own time, `timings.inference` of the result, on the service's clock."""
+    timings_s: dict[str, float] = field(default_factory=dict)
+    """All of the result's `timings`, as they came."""
+    first_on_runner: bool | None = None
+    """First request of this session that the runner served; None where the service names no runner."""
+    rerouted: bool = False
+    """It went back into the queue, or to another runner or endpoint: never a timing."""
+    recovered: bool = False
+    """Submitted by an earlier session, only fetched by this one: never a timing."""
+    in_flight: int | None = None
+    """Requests of this session that were under way when it ended, itself included."""
+    running: int | None = None
+    """Those of them that the service was working on when this one's work ended: what the account's limit allows."""
+    prompt: str | None = None
+    """The prompt that the service says it used, where that is not the one it was given."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +180,8 @@ class Cost:
 
     usd: float | None
     basis: Literal["billed", "price_list", "device_hour", "none"]
+    list_usd: float | None = None
+    """By the price list, where `basis` is `billed`: a difference is reported."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,6 +231,24 @@ class WarmupRecord:
     cost: Cost
     memory: Memory | None = None
     device: DeviceState | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubmissionRecord:
+    """A hosted request: on disk before it is sent, and again as soon as the service has named it.
+
+    Without a later `sample` or `failure` of the request its price counts as spent. Where the service named it, a
+    resume fetches its result; where it did not, nobody knows whether it was carried out, and it is not sent again.
+    """
+
+    kind: Literal["submission"] = "submission"
+    request_id: str
+    setting_id: str
+    group_id: str
+    attempt: int
+    at_utc: str
+    service_request_id: str | None = None
+    """None before it is sent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -258,17 +304,18 @@ class SkipRecord:
     kind: Literal["skip"] = "skip"
     target: str
     acceleration: str
-    steps: int
-    guidance: float
+    steps: int | None
+    guidance: float | None
     size: str
     num_images: int
     output_format: str
     reason: str
     strength: float | None = None
     """Of image-to-image."""
+    concurrency: int = 1
 
 
-Record = LoadRecord | WarmupRecord | SampleRecord | FailureRecord | SkipRecord
+Record = LoadRecord | WarmupRecord | SubmissionRecord | SampleRecord | FailureRecord | SkipRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,8 +28,10 @@ PRESET_SIZES: dict[str, tuple[int, int]] = {
 class Limits:
     """What a target accepts; both ends of a range are allowed values."""
 
-    steps: tuple[int, int]
-    guidance: tuple[float, float]
+    steps: tuple[int, int] | None
+    """None where a hosted endpoint has no such parameter."""
+    guidance: tuple[float, float] | None
+    """None as for `steps`."""
     num_images: tuple[int, int]
     output_formats: tuple[OutputFormat, ...]
     size_multiple: int
@@ -44,17 +46,49 @@ class Limits:
 class Defaults:
     """What the word `default` in an axis means for this target."""
 
-    steps: int
-    guidance: float
+    steps: int | None
+    """None where a hosted endpoint has no such parameter."""
+    guidance: float | None
+    """None as for `steps`."""
     size: str
     strength: float | None = None
 
 
+InputType = Literal["string", "integer", "number", "boolean", "image_size", "image_url", "image_urls"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputField:
+    """One input of a hosted endpoint, as its API page documents it: data, checked before anything is sent."""
+
+    type: InputType
+    required: bool = False
+    default: Any = None
+    """What the service takes where nothing is sent; None where the page names nothing."""
+    minimum: float | None = None
+    """Of an integer or a number; both ends are allowed values."""
+    maximum: float | None = None
+    values: tuple[str, ...] | None = None
+    """What a string may be; of an image size the names of the presets. None: any."""
+    multiple_px: int | None = None
+    """Of an image size: width and height are multiples of this."""
+    min_side_px: int | None = None
+    """Of an image size."""
+    max_pixels: int | None = None
+    """Of an image size."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriceSpec:
-    """Price of a hosted endpoint: data, with where and when it was read."""
+    """Price of a hosted endpoint: data, with where and when it was read.
 
-    usd_per_megapixel: float
+    Either by the megapixel (`usd_first_megapixel` for the first of each image, `usd_further_megapixel` for each one
+    after it; equal where every megapixel costs the same), or `usd_per_image` whatever its size.
+    """
+
+    usd_first_megapixel: float | None
+    usd_further_megapixel: float | None
+    usd_per_image: float | None
     megapixel_pixels: int
     """Pixels in a billed megapixel: 1_000_000 or 1_048_576."""
     round_up: bool
@@ -113,6 +147,10 @@ class TargetSpec:
     """Name of the environment variable that holds the key; the key itself is nowhere in a spec."""
     options: dict[str, Any]
     """The back end's own options, complete and validated against its options class."""
+    inputs: dict[str, InputField] = field(default_factory=dict)
+    """Of a hosted endpoint: every input it takes → what it accepts. Limits and defaults follow from it; no identity."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Values for `inputs` that are no axis, sent with every request; part of the target's identity."""
     random_weights: bool = False
     """Every weight is random but the sizes are the model's: times, memory and energy count, pictures do not."""
 
@@ -182,6 +220,8 @@ class InputImage:
     width: int
     """In pixels, turned upright."""
     height: int
+    url: str | None = None
+    """Where it was fetched from, of a picture that a prompt file names by its https address."""
     notes: tuple[str, ...] = ()
     """What is done to make it an RGB picture of 8 bits, where anything is; see `backends.input_images`."""
 
@@ -253,6 +293,8 @@ class ExperimentSpec:
     budget_usd: float | None
     passes: int = 1
     """How often every model is loaded anew and all its requests are drawn again; back and forth between models."""
+    concurrency: tuple[int, ...] = (1,)
+    """Requests in flight at once at hosted targets; of several, each is a setting of its own."""
     machine: MachineSpec | None = None
     """Where it was resolved: settings that it cannot do are skipped. Kept on resuming; None takes all to be there."""
 
@@ -266,8 +308,10 @@ class Setting:
     target: str
     task: TaskKind
     acceleration: str
-    steps: int
-    guidance: float
+    steps: int | None
+    """None where the endpoint has no such parameter."""
+    guidance: float | None
+    """None as for `steps`."""
     width: int
     height: int
     num_images: int
@@ -278,15 +322,17 @@ class Setting:
     """The setting that fidelity is measured against; its own id for the reference, None where none is planned."""
     strength: float | None = None
     """Of image-to-image: 1 keeps nothing of the input picture. Only about that share of the steps runs."""
+    concurrency: int = 1
+    """Requests in flight at once; more than 1 only at hosted targets."""
 
     @property
-    def steps_to_run(self) -> int:
+    def steps_to_run(self) -> int | None:
         """Denoising steps of one picture: image-to-image leaves out the first ones.
 
         diffusers' own arithmetic (FluxImg2ImgPipeline.get_timesteps), which rounds strength × steps up, and by one more
         where floating point puts the product just above a whole number.
         """
-        if self.strength is None:
+        if self.strength is None or self.steps is None:
             return self.steps
         return self.steps - int(max(self.steps - min(self.steps * self.strength, self.steps), 0))
 
@@ -294,10 +340,13 @@ class Setting:
     def label(self) -> str:
         """For people; unique within a plan only together with `id`."""
         images = f" ×{self.num_images}" if self.num_images > 1 else ""
+        steps = "" if self.steps is None else f"{self.steps} steps "
+        guidance = "" if self.guidance is None else f"g{self.guidance:g} "
         strength = "" if self.strength is None else f"strength {self.strength:g} "
+        concurrency = f" {self.concurrency} in flight" if self.concurrency > 1 else ""
         return (
-            f"{self.target} {self.acceleration} {self.steps} steps g{self.guidance:g} {strength}"
-            f"{self.width}×{self.height}{images} {self.output_format}"
+            f"{self.target} {self.acceleration} {steps}{guidance}{strength}"
+            f"{self.width}×{self.height}{images} {self.output_format}{concurrency}"
         )
 
 
@@ -322,13 +371,14 @@ class SkippedSetting:
 
     target: str
     acceleration: str
-    steps: int
-    guidance: float
+    steps: int | None
+    guidance: float | None
     size: str
     num_images: int
     output_format: OutputFormat
     reason: str
     strength: float | None = None
+    concurrency: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -344,6 +394,8 @@ class LoadGroup:
     warmup: int
     pass_number: int = 1
     """Requests of another pass are other repeats."""
+    concurrency: int = 1
+    """Of all its settings: how many of its requests are in flight at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

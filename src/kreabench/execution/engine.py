@@ -28,10 +28,16 @@ class GroupWork:
     """Request id → workers that died with it in hand before a resume; see MAX_WORKER_DEATHS."""
     tries: Mapping[str, int] = field(default_factory=dict)
     """Request id → how often it was tried before a resume, whatever came of it: its next attempt is one more."""
+    submitted: Mapping[str, str | None] = field(default_factory=dict)
+    """Request id → the service's id of what an earlier session submitted and never settled: to be fetched, not sent
+    again. None: it may have been sent, and nobody knows its id."""
 
 
 class Engine(Protocol):
-    """Executes load groups. The caller journals each record before it asks for the next one."""
+    """Executes load groups. The caller journals each batch, with one fsync, before it asks for the next one."""
 
-    def run(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Generator[Record, None, None]:
-        """Yield every record as it happens. Closing the iterator, or any exception, stops all workers first."""
+    def run(
+        self, work: Sequence[GroupWork], run_path: Path, admit: Admit
+    ) -> Generator[tuple[Record, ...], None, None]:
+        """Yield every record as it happens, those that came together as one batch. Closing the iterator, or any
+        exception, stops all workers first."""

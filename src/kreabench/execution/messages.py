@@ -1,6 +1,7 @@
 """What the driver and a worker say to each other: one JSON object a line, told apart by `kind`.
 
-The driver sends an order and waits for its one answer; there is never more than one order under way.
+The driver sends an order and waits for its answer. Only orders to `generate` at a hosted target may overlap: up to
+`Open.concurrency` of them, whose answers come in any order and name their request.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class Open:
     accelerations: tuple[AccelerationSpec, ...]
     settings: tuple[Setting, ...]
     run_path: str
+    concurrency: int = 1
+    """Orders to `generate` that may be under way at once; more than 1 only at hosted targets."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,16 +38,19 @@ class Warmup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generate:
-    """Draw and store the pictures of one request. Answered by `Done` or `Failed`."""
+    """Draw and store the pictures of one request. Answered by `Done` or `Failed`, at a hosted target by `Submitted`
+    before that."""
 
     kind: Literal["generate"] = "generate"
     setting_id: str
     request: Request
+    earlier_id: str | None = None
+    """The service's id of what an earlier session submitted: fetch that, submit nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Close:
-    """Release everything and end. Not answered."""
+    """Release everything and end. Not answered; orders under way are cut short and answered first."""
 
     kind: Literal["close"] = "close"
 
@@ -77,12 +83,23 @@ class Delivery:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Submitted:
+    """A hosted service has accepted a request; not the last answer to its order."""
+
+    kind: Literal["submitted"] = "submitted"
+    request_id: str
+    service_request_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
     """The order was carried out."""
 
     kind: Literal["done"] = "done"
     started_utc: str
     delivery: Delivery
+    request_id: str | None = None
+    """Whose order it answers, where several may be under way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,10 +114,14 @@ class Failed:
     """Whether the worker must be replaced before the next order."""
     delivery: Delivery | None = None
     """Set where the back end had delivered and something went wrong afterwards."""
+    request_id: str | None = None
+    """Whose order it answers, where several may be under way."""
+    retry_after_s: float | None = None
+    """Of `rate_limited`: what the service asked us to wait."""
 
 
 Order = Open | Warmup | Generate | Close
-Answer = Opened | Done | Failed
+Answer = Opened | Submitted | Done | Failed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +130,7 @@ class _Kind:
 
 
 _ORDERS: dict[str, type[Order]] = {"open": Open, "warmup": Warmup, "generate": Generate, "close": Close}
-_ANSWERS: dict[str, type[Answer]] = {"opened": Opened, "done": Done, "failed": Failed}
+_ANSWERS: dict[str, type[Answer]] = {"opened": Opened, "submitted": Submitted, "done": Done, "failed": Failed}
 
 
 def encode_line(message: Order | Answer) -> bytes:

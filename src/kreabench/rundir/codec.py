@@ -14,6 +14,7 @@ from kreabench.core.records import (
     SampleRecord,
     ScoreRecord,
     SkipRecord,
+    SubmissionRecord,
     WarmupRecord,
 )
 
@@ -29,6 +30,7 @@ _KIND = msgspec.json.Decoder(_Kind)
 _RECORDS: dict[str, msgspec.json.Decoder[Any]] = {
     "load": msgspec.json.Decoder(LoadRecord),
     "warmup": msgspec.json.Decoder(WarmupRecord),
+    "submission": msgspec.json.Decoder(SubmissionRecord),
     "sample": msgspec.json.Decoder(SampleRecord),
     "failure": msgspec.json.Decoder(FailureRecord),
     "skip": msgspec.json.Decoder(SkipRecord),
