@@ -36,8 +36,6 @@ class GroupWork:
 class Engine(Protocol):
     """Executes load groups. The caller journals each batch, with one fsync, before it asks for the next one."""
 
-    def run(
-        self, work: Sequence[GroupWork], run_path: Path, admit: Admit
-    ) -> Generator[tuple[Record, ...], None, None]:
+    def run(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Generator[tuple[Record, ...], None, None]:
         """Yield every record as it happens, those that came together as one batch. Closing the iterator, or any
         exception, stops all workers first."""
