@@ -1,0 +1,171 @@
+"""Runs of the hosted path against the loopback fal, for the benchmarks beside this file: worker, journal, budget.
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from kreabench.config.resolve import load
+from kreabench.core.records import FailureRecord, Record, SampleRecord, SubmissionRecord
+from kreabench.execution.budget import Budget
+from kreabench.execution.local import LocalEngine
+from kreabench.pipeline import pending_work, start
+from kreabench.plan import build_plan
+
+SAMPLE_CPU_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostedRun:
+    """What one run left behind."""
+
+    samples: tuple[SampleRecord, ...]
+    failures: tuple[FailureRecord, ...]
+    truth: dict[str, dict[str, Any]]
+    """The service's id of a request → its line in the emulator's truth log."""
+    wall_s: float
+    """From the first submission to the last sample."""
+    client_cpu_s: float
+    """Processor time of driver and worker between these two, the emulator left out."""
+    spent_usd: float
+
+
+def hosted_run(
+    folder: Path, *, requests: int, concurrency: int, service: dict[str, Any], options: dict[str, Any] | None = None
+) -> HostedRun:
+    """`requests` requests of the loopback endpoint through the whole engine, into `folder`."""
+    truth_log = folder / "truth.jsonl"
+    service = {"images": "patterns", "seed": 1, "truth_log": str(truth_log), **service}
+    experiment = load(
+        [
+            "target=[mini_fal]",
+            *(f"target.mini_fal.options.{name}={value}" for name, value in (options or {}).items()),
+            *(f"++target.mini_fal.service.options.{name}={_value(value)}" for name, value in service.items()),
+            "axes.size=[256x256]",
+            "axes.output_format=[jpeg]",
+            "prompts=drawn",
+            "prompts.limit=1",
+            "metrics=[]",
+            f"run.seeds={list(range(requests))}",
+            f"run.concurrency={concurrency}",
+            "name=hosted",
+        ]
+    ).experiment
+    plan = build_plan(experiment)
+    run = start(folder / "run", experiment, "", os.environ)
+    budget = Budget(None, plan)
+    work = pending_work(plan, run.state(), retry_failed=False)
+    records: list[Record] = []
+    began = ended = 0.0
+    with (
+        run.writer() as writer,
+        _ProcessorTime() as processor,
+        closing(LocalEngine(experiment.engine).run(work, run.path, budget.admit)) as batches,
+    ):
+        for batch in batches:
+            if not began and any(isinstance(record, SubmissionRecord) for record in batch):
+                began = time.monotonic()
+                processor.begin()
+            writer.append_all(batch)
+            for record in batch:
+                budget.record(record)
+            records += batch
+            if any(isinstance(record, SampleRecord) for record in batch):
+                ended = time.monotonic()
+        processor.end()
+    return HostedRun(
+        samples=tuple(record for record in records if isinstance(record, SampleRecord)),
+        failures=tuple(record for record in records if isinstance(record, FailureRecord)),
+        truth={entry["request_id"]: entry for entry in read_truth(truth_log)},
+        wall_s=ended - began,
+        client_cpu_s=processor.seconds,
+        spent_usd=budget.spent_usd,
+    )
+
+
+def _value(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) else json.dumps(value)
+
+
+def read_truth(path: Path) -> list[dict[str, Any]]:
+    """Every line of a truth log."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+class _ProcessorTime:
+    """Processor seconds of this process and of the workers below it, read while they live."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._own = psutil.Process()
+        self._workers: dict[int, float] = {}
+        self._before: dict[int, float] = {}
+        self._own_before = 0.0
+        self._running = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> _ProcessorTime:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.set()
+        self._thread.join()
+
+    def begin(self) -> None:
+        """What was used before does not count."""
+        self._read()
+        self._before = dict(self._workers)
+        self._own_before = _seconds(self._own)
+
+    def end(self) -> None:
+        """Everything since `begin`, up to the last reading of each worker."""
+        used = sum(seconds - self._before.get(pid, 0.0) for pid, seconds in self._workers.items())
+        self.seconds = used + _seconds(self._own) - self._own_before
+
+    def _watch(self) -> None:
+        while not self._running.wait(SAMPLE_CPU_EVERY_S):
+            self._read()
+
+    def _read(self) -> None:
+        for child in self._own.children(recursive=True):
+            try:
+                if "kreabench.execution.worker" in child.cmdline():
+                    self._workers[child.pid] = _seconds(child)
+            except psutil.Error:
+                continue
+
+
+def _seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+@contextmanager
+def pointed_at(environment: dict[str, str]) -> Iterator[None]:
+    """The environment by which the fal client finds the emulator, for a process that has not imported it yet."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` of `values` do not pass (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
