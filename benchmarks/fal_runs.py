@@ -1,4 +1,4 @@
-"""Runs of the hosted path against the loopback fal, for the benchmarks beside this file: worker, journal, budget.
+"""Runs of the hosted path against the loopback fal, for the benchmarks beside this file: worker, journal, budget."""
 
 from __future__ import annotations
 
