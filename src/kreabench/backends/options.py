@@ -101,3 +101,25 @@ class FalEmulatorOptions:
     """Seeds the seeds of requests that bring none; None takes new ones each time."""
     truth_log: str | None = None
     """File for what really happened, one JSON line a request; None writes none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HfInferenceOptions:
+    """Providers of inference through huggingface_hub's `InferenceClient.text_to_image`."""
+
+    provider: str = "hf-inference"
+    """As huggingface_hub names it: fal-ai, replicate, together …"""
+    routed: bool = True
+    """With a token of Hugging Face, which hands the request on and bills it; false: with a key of the provider's own,
+    sent to it directly."""
+    bill_to: str | None = None
+    """Organisation at Hugging Face that pays; only with `routed`."""
+    base_url: str | None = None
+    """Asked in place of a provider: an Inference Endpoint of one's own, or what answers as one does."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Input → what the provider calls it, where the library does not translate."""
+    request_timeout_s: float = 180.0
+    """Of the call that answers with the picture, waiting included, and once more of the picture's download."""
+    download_hosts: tuple[str, ...] = ("fal.media", "storage.googleapis.com", "replicate.delivery")
+    """Hosts (and their subdomains) from which pictures are fetched, where the answer names an address; https only."""
+    max_download_bytes: int = 64_000_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from kreabench.backends.base import Backend
-from kreabench.backends.options import DiffusersOptions, FakeOptions, FalOptions
+from kreabench.backends.options import DiffusersOptions, FakeOptions, FalOptions, HfInferenceOptions
 from kreabench.core.registry import load_object
 from kreabench.core.specs import TaskKind
 
@@ -38,6 +38,12 @@ BACKENDS: dict[str, BackendRow] = {
         options=FalOptions,
         hosted=True,
         summary="the fal API, through fal-client's queue",
+    ),
+    "hf_inference": BackendRow(
+        location="kreabench.backends.hf_inference:HfInferenceBackend",
+        options=HfInferenceOptions,
+        hosted=True,
+        summary="other providers, through huggingface_hub's InferenceClient",
     ),
     "fake": BackendRow(
         location="kreabench.backends.fake:FakeBackend",

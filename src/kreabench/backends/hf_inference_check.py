@@ -1,0 +1,185 @@
+"""What a target of the `hf_inference` back end lacks, found without sending anything."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from kreabench.backends.options import HfInferenceOptions
+from kreabench.core.errors import Problem
+from kreabench.core.specs import AccelerationSpec, TargetSpec
+
+_DEFAULT_KEY_VARIABLE = "HF_TOKEN"
+_TOKEN_PREFIX = "hf_"  # noqa: S105 - how the library tells a token of Hugging Face from a provider's key
+_OWN_ENDPOINT = "hf-inference"
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_KEY = re.compile(r"[\x21-\x7e]+")
+_ON = {"1", "ON", "YES", "TRUE"}
+
+
+def key_variable(target: TargetSpec) -> str:
+    """Name of the environment variable that holds the key."""
+    return target.key_env or _DEFAULT_KEY_VARIABLE
+
+
+def is_usable_key(key: str) -> bool:
+    """Whether a header can hold it. One with a line end would be quoted, escaped, in an error of the client."""
+    return _KEY.fullmatch(key) is not None
+
+
+def check_target(
+    target: TargetSpec,
+    options: HfInferenceOptions,
+    accelerations: Sequence[AccelerationSpec],
+    environ: Mapping[str, str],
+) -> tuple[Problem, ...]:
+    """All problems; no value of the key is in any."""
+    key = f"target.{target.name}"
+    return (
+        *_check_provider(key, options),
+        *_check_address(key, target, options),
+        *_check_options(key, options),
+        *_check_inputs(key, target),
+        *_check_levels(target, accelerations),
+        *_check_environment(target, options, environ),
+    )
+
+
+def text_to_image_providers() -> tuple[str, ...]:
+    """As the installed huggingface_hub knows them. Imports a part of it (0.3 s), no torch."""
+    from huggingface_hub.inference._providers import PROVIDERS
+
+    return tuple(name for name, tasks in PROVIDERS.items() if "text-to-image" in tasks)
+
+
+def _check_provider(key: str, options: HfInferenceOptions) -> Iterator[Problem]:
+    known = text_to_image_providers()
+    if options.provider not in known:
+        yield Problem(
+            key=f"{key}.options.provider",
+            found=repr(options.provider),
+            expected=f"one of {', '.join(known)}: the providers of text-to-image that huggingface_hub knows",
+        )
+    if options.bill_to is not None and not options.routed:
+        yield Problem(
+            key=f"{key}.options.bill_to",
+            found=repr(options.bill_to),
+            expected="nothing, as a provider's own key (routed: false) is billed by the provider",
+        )
+
+
+def _check_address(key: str, target: TargetSpec, options: HfInferenceOptions) -> Iterator[Problem]:
+    url = options.base_url
+    if url is not None and options.provider != _OWN_ENDPOINT:
+        expected = f"{_OWN_ENDPOINT}, as the library asks base_url in place of any provider"
+        yield Problem(key=f"{key}.options.provider", found=options.provider, expected=expected)
+    host = _host(url) if url is not None else ""
+    loopback = _is_loopback(host)
+    if url is not None and not _is_address(url, loopback=loopback):
+        # Nothing of the address is shown: it may hold a password.
+        expected = "an https address without user name, password, query or fragment (http on this machine only)"
+        yield Problem(key=f"{key}.options.base_url", found="something else", expected=expected)
+    if loopback != target.emulated:
+        expected = (
+            "a loopback address, as the target is emulated"
+            if target.emulated
+            else f"another host, as target {target.name} is not marked `emulated`"
+        )
+        yield Problem(key=f"{key}.options.base_url", found=host or "none", expected=expected)
+
+
+def _check_options(key: str, options: HfInferenceOptions) -> Iterator[Problem]:
+    wanted = (
+        ("request_timeout_s", options.request_timeout_s, options.request_timeout_s > 0, "more than 0 seconds"),
+        ("max_download_bytes", options.max_download_bytes, options.max_download_bytes > 0, "at least 1 byte"),
+        (
+            "download_hosts",
+            list(options.download_hosts),
+            all(_HOST_NAME.fullmatch(host) for host in options.download_hosts),
+            "bare host names in lower case, without scheme, port or path",
+        ),
+    )
+    for name, found, fine, expected in wanted:
+        if not fine:
+            yield Problem(key=f"{key}.options.{name}", found=str(found), expected=expected)
+
+
+def _check_inputs(key: str, target: TargetSpec) -> Iterator[Problem]:
+    if target.task != "text-to-image":
+        yield Problem(key=f"{key}.task", found=target.task, expected="text-to-image")
+    if "prompt" not in target.inputs:
+        yield Problem(key=f"{key}.inputs", found="no prompt", expected="the inputs of the endpoint, prompt among them")
+    if "num_images" in target.inputs and target.inputs["num_images"].maximum != 1:
+        expected = "a maximum of 1, or no such input: a call of text_to_image gives one picture"
+        yield Problem(key=f"{key}.inputs.num_images", found="more than one picture", expected=expected)
+
+
+def _check_levels(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> Iterator[Problem]:
+    accepted = target.accelerations or ("none",)
+    for acceleration in accelerations:
+        if acceleration.hosted not in accepted:
+            yield Problem(
+                key=f"acceleration.{acceleration.name}.hosted",
+                found=str(acceleration.hosted),
+                expected=f"one of {', '.join(accepted)} for target {target.name}",
+            )
+
+
+def _check_environment(
+    target: TargetSpec, options: HfInferenceOptions, environ: Mapping[str, str]
+) -> Iterator[Problem]:
+    key_env = key_variable(target)
+    key = environ.get(key_env, "")
+    if not key:
+        yield Problem(
+            key=key_env,
+            found="not set",
+            expected=f"the key of the service, for target {target.name}",
+            remedy=f"export {key_env}=… in the shell that starts kreabench; it is written nowhere.",
+        )
+    elif not is_usable_key(key):
+        expected = "a key of printable characters without spaces"
+        yield Problem(key=key_env, found="a value that no header can hold", expected=expected)
+    elif key.startswith(_TOKEN_PREFIX) != options.routed and options.base_url is None:
+        # The library goes by the key alone; the report would name the wrong way, and the wrong account would pay.
+        yield Problem(
+            key=f"target.{target.name}.options.routed",
+            found=str(options.routed).lower(),
+            expected=f"{str(not options.routed).lower()}, going by the key in {key_env}: tokens of Hugging Face begin "
+            f"with {_TOKEN_PREFIX}, a provider's keys do not",
+        )
+    if environ.get("HF_HUB_OFFLINE", "").upper() in _ON:
+        yield Problem(
+            key="HF_HUB_OFFLINE",
+            found="set",
+            expected="not set, as the library then sends nothing at all",
+            remedy=f"Unset it, or leave out target {target.name}.",
+        )
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_address(url: str, *, loopback: bool) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    schemes = {"https", "http"} if loopback else {"https"}
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    return parts.scheme in schemes and bool(parts.hostname) and plain
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
