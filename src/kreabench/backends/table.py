@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from kreabench.backends.base import Backend
-from kreabench.backends.options import DiffusersOptions, FakeOptions, FalOptions
+from kreabench.backends.base import Backend, HostedBackend
+from kreabench.backends.options import DiffusersOptions, FakeHostedOptions, FakeOptions, FalOptions
 from kreabench.core.registry import load_object
 from kreabench.core.specs import TaskKind
 
@@ -46,12 +46,24 @@ BACKENDS: dict[str, BackendRow] = {
         summary="drawn patterns and faults on demand, no model: for testing the harness",
         tasks=("text-to-image", "image-to-image", "redux"),
     ),
+    "fake_hosted": BackendRow(
+        location="kreabench.backends.fake_hosted:FakeHostedBackend",
+        options=FakeHostedOptions,
+        hosted=True,
+        summary="a service kept in a file, with faults on demand, no network: for testing the harness",
+    ),
 }
 
 
 def backend_class(name: str) -> type[Backend]:
     """The class of back end `name`. Imports its module, which imports nothing heavy."""
     cls: type[Backend] = load_object(BACKENDS[name].location)
+    return cls
+
+
+def hosted_backend_class(name: str) -> type[HostedBackend]:
+    """As `backend_class`, for a row that is `hosted`."""
+    cls: type[HostedBackend] = load_object(BACKENDS[name].location)
     return cls
 
 
