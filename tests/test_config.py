@@ -169,7 +169,7 @@ def test_options_are_stored_complete() -> None:
     assert target.service is not None
     assert target.service.options["megapixel_pixels"] == 1_000_000
     assert target.price is not None
-    assert target.price.usd_per_megapixel == 0.025
+    assert target.price.usd_first_megapixel == target.price.usd_further_megapixel == 0.025
 
 
 @pytest.mark.parametrize(

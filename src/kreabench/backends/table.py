@@ -23,6 +23,8 @@ class BackendRow:
     summary: str
     tasks: tuple[TaskKind, ...] = ("text-to-image",)
     """What it can draw from."""
+    needs_inputs: bool = False
+    """Whether a target has to say which inputs its endpoint takes: nothing else would be sent."""
 
 
 BACKENDS: dict[str, BackendRow] = {
@@ -38,6 +40,8 @@ BACKENDS: dict[str, BackendRow] = {
         options=FalOptions,
         hosted=True,
         summary="the fal API, through fal-client's queue",
+        tasks=("text-to-image", "image-to-image", "redux"),
+        needs_inputs=True,
     ),
     "fake": BackendRow(
         location="kreabench.backends.fake:FakeBackend",

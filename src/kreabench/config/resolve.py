@@ -15,7 +15,7 @@ from kreabench.backends.accelerations.features import complete
 from kreabench.backends.machine import look
 from kreabench.backends.options import FalEmulatorOptions
 from kreabench.backends.table import BACKENDS
-from kreabench.config import compose
+from kreabench.config import compose, endpoints
 from kreabench.config.model import (
     AccelerationConfig,
     Config,
@@ -34,11 +34,9 @@ from kreabench.core.sizes import parse_size
 from kreabench.core.specs import (
     AccelerationSpec,
     AxesSpec,
-    Defaults,
     EngineSpec,
     ExpectedTime,
     ExperimentSpec,
-    Limits,
     MachineSpec,
     MetricSpec,
     PriceSpec,
@@ -57,6 +55,7 @@ from kreabench.limits import (
     reject_strength,
 )
 from kreabench.metrics.table import METRICS
+from kreabench.pricing import price_key
 
 V = TypeVar("V")
 
@@ -186,6 +185,7 @@ def resolve(
         engine=EngineSpec(**config.engine.model_dump()),
         budget_usd=config.budget.usd,
         passes=config.run.passes,
+        concurrency=tuple(dict.fromkeys(config.run.concurrency)),
         machine=machine,
     )
 
@@ -196,10 +196,18 @@ def _target(collect: _Collector, name: str, config: TargetConfig, pricing: Prici
     if row is None:
         collect.add(f"{key}.backend", repr(config.backend), suggest(config.backend, BACKENDS))
     options = collect.options(f"{key}.options", row.options, config.options) if row else {}
-    collect.size(f"{key}.default.size", config.default.size)
     hosted = row.hosted if row else False
-    price = pricing.endpoints.get(config.model) if hosted else None
-    limits = config.limits
+    if row is not None and row.needs_inputs and not config.inputs:
+        collect.add(f"{key}.inputs", "nothing", "every input of the endpoint, as in conf/target/krea_fal.yaml")
+    elif row is not None and not hosted and (config.inputs or config.parameters):
+        wrong = "inputs" if config.inputs else "parameters"
+        collect.add(f"{key}.{wrong}", "some", f"nothing: {config.backend} is no hosted service")
+    inputs = endpoints.inputs_of(key, config, collect.problems.append)
+    endpoints.check_parameters(key, inputs, config.parameters, collect.problems.append)
+    defaults = endpoints.defaults_of(key, config, inputs, collect.problems.append)
+    limits = endpoints.limits_of(key, config, inputs, collect.problems.append)
+    if defaults is not None:
+        collect.size(f"{key}.default.size", defaults.size)
     return TargetSpec(
         name=name,
         backend=config.backend,
@@ -209,25 +217,34 @@ def _target(collect: _Collector, name: str, config: TargetConfig, pricing: Prici
         hosted=hosted,
         untrained=config.untrained,
         emulated=config.emulated,
-        defaults=Defaults(**config.default.model_dump()),
-        limits=Limits(
-            steps=(limits.steps[0], limits.steps[1]),
-            guidance=(limits.guidance[0], limits.guidance[1]),
-            num_images=(limits.num_images[0], limits.num_images[1]),
-            output_formats=tuple(limits.output_formats),
-            size_multiple=limits.size_multiple,
-            min_side_px=limits.min_side_px,
-            max_pixels=limits.max_pixels,
-            strength=None if limits.strength is None else (limits.strength[0], limits.strength[1]),
-        ),
-        accelerations=None if config.accelerations is None else tuple(config.accelerations),
-        price=PriceSpec(**price.model_dump()) if price else None,
+        defaults=defaults or endpoints.empty_defaults(),
+        limits=limits or endpoints.empty_limits(),
+        accelerations=endpoints.accelerations_of(key, config, inputs, collect.problems.append),
+        price=_price(pricing, price_key(config.model, options)) if hosted else None,
         usd_per_hour=None if hosted else pricing.device_usd_per_hour,
         expected=ExpectedTime(**config.expected.model_dump()) if config.expected else None,
         service=_service(collect, key, config.service) if config.service else None,
         key_env=config.key_env,
         options=options,
+        inputs=inputs,
+        parameters=dict(config.parameters),
         random_weights=options.get("weights") == "random",
+    )
+
+
+def _price(pricing: PricingConfig, key: str) -> PriceSpec | None:
+    listed = pricing.endpoints.get(key)
+    if listed is None:
+        return None
+    by_megapixel = listed.usd_per_megapixel
+    return PriceSpec(
+        usd_first_megapixel=listed.usd_first_megapixel if by_megapixel is None else by_megapixel,
+        usd_further_megapixel=listed.usd_further_megapixel if by_megapixel is None else by_megapixel,
+        usd_per_image=listed.usd_per_image,
+        megapixel_pixels=listed.megapixel_pixels or pricing.megapixel_pixels,
+        round_up=listed.round_up,
+        source=listed.source,
+        date=listed.date,
     )
 
 
@@ -303,7 +320,7 @@ def _check_budget(collect: _Collector, config: Config, targets: Sequence[TargetS
     for target in targets:
         if target.hosted and target.price is None:
             collect.add(
-                f"pricing.endpoints.{target.model}",
+                f"pricing.endpoints.{price_key(target.model, target.options)}",
                 "nothing",
                 f"a price, as budget.usd cannot be kept without one for target {target.name}",
                 "Add the endpoint to conf/pricing/, or leave out budget.usd",
