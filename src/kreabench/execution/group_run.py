@@ -1,4 +1,4 @@
-"""One load group of a local target, from the first load to the last request: who is blamed for a failure, and what happens next."""
+"""One load group of a local target: who is blamed for a failure, and what happens next."""
 
 from __future__ import annotations
 
@@ -242,7 +242,10 @@ class GroupRun:
         if isinstance(answer, Death):
             self._worker = None
             return self._trouble_of_death(answer, stage, started_utc)
-        return trouble_of_failed(answer) if isinstance(answer, Failed) else answer
+        if isinstance(answer, Failed):
+            return trouble_of_failed(answer)
+        assert isinstance(answer, Opened | Done)  # noqa: S101 - the others are about hosted requests
+        return answer
 
     def _trouble_of_death(self, death: Death, stage: str, started_utc: str) -> Trouble:
         key = {"load": "load_timeout_s", "warmup": "warmup_timeout_s", "generate": "sample_timeout_s"}[stage]

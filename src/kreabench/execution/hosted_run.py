@@ -224,8 +224,11 @@ class HostedGroupRun:
         )
         if blocked:
             return 0
-        in_hand = MAX_IN_HAND * self._group.concurrency - len(flights)
-        return min(self._throttle.free(self._requests.in_flight()), in_hand, len(self._requests.queue))
+        concurrency = self._group.concurrency
+        # Where requests are timed one by one, storing the last picture does not run beside the next request.
+        most = concurrency if concurrency == 1 else MAX_IN_HAND * concurrency
+        free = self._throttle.free(self._requests.in_flight())
+        return min(free, most - len(flights), len(self._requests.queue))
 
     def _take(self, worker: WorkerProcess) -> list[Record]:
         """Wait for what comes next and take everything that has come."""

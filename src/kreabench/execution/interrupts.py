@@ -1,4 +1,4 @@
-"""Ctrl-C while requests are in flight: the first one asks to come to an end in good order, the second one interrupts."""
+"""Ctrl-C while requests are in flight: the first asks to come to an end in good order, the second interrupts."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from kreabench.core.records import Cost, Failure, SampleRecord, WarmupRecord
 from kreabench.core.specs import LoadGroup, Request, Setting, TargetSpec
 from kreabench.execution.messages import Delivery, Done, Failed
 from kreabench.execution.supervise import Death
-from kreabench.pricing import request_price_usd, sample_cost
+from kreabench.pricing import request_price_usd, sample_cost, units_usd
 
 BEFORE_SUBMISSION = frozenset({"check", "client", "upload", "connect"})
 """Stages of a hosted request in which nothing has been asked for yet."""
@@ -132,11 +132,14 @@ def _is_free(error: Failure) -> bool:
 
 def _unseen_cost(target: TargetSpec, setting: Setting, elapsed_s: float, delivery: Delivery | None) -> Cost:
     """The cost of a call whose pictures were drawn but are not there to be counted, or of a local one that failed."""
-    units = _billable_units(delivery)
-    if not target.hosted or units is not None:
-        return sample_cost(target, end_to_end_s=elapsed_s, images=(), billable_units=units)
-    price = request_price_usd(target, setting)
-    return NO_COST if price is None else Cost(usd=price, basis="price_list")
+    if not target.hosted:
+        return sample_cost(target, end_to_end_s=elapsed_s, images=(), billable_units=None)
+    price, units = request_price_usd(target, setting), _billable_units(delivery)
+    if price is None or target.price is None:
+        return NO_COST
+    if units is None:
+        return Cost(usd=price, basis="price_list")
+    return Cost(usd=units_usd(target.price, units, setting.num_images), basis="billed", list_usd=price)
 
 
 def trouble_of_failed(answer: Failed) -> Trouble:
