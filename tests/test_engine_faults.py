@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kreabench.core.records import Failure, Record, SampleRecord
+from kreabench.core.records import Cost, Failure, Record, SampleRecord
 from kreabench.core.specs import EngineSpec, LoadGroup
 from tests.engine_support import (
     engine_spec,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,16 @@ def test_what_cannot_be_opened_keeps_what_was_submitted(tmp_path: Path) -> None:
     ]
 
 
+def collect(
+    batches: Iterator[tuple[Record, ...]], got: list[Record], tell: Callable[[Record], object] = lambda record: None
+) -> None:
+    """Like extend, but keeps what came before an error."""
+    for batch in batches:
+        got.extend(batch)
+        for record in batch:
+            tell(record)
+
+
 class Counted:
     """A budget that sees what the pipeline shows it."""
 
@@ -206,10 +217,7 @@ class Counted:
     def run(self, group: LoadGroup, path: Path) -> list[Record]:
         got: list[Record] = []
         with pytest.raises(BudgetReached):
-            for batch in start_batches(group, path, admit=self.admit):
-                for record in batch:
-                    got.append(record)
-                    self.budget.record(record)
+            collect(start_batches(group, path, admit=self.admit), got, self.budget.record)
         return got
 
     def admit(self, group: LoadGroup, request: Request | None) -> None:
@@ -231,8 +239,7 @@ def test_a_disk_that_refuses_pictures_ends_the_run_and_keeps_what_was_paid_for(t
     group = hosted_group(tmp_path, prompts=12, concurrency=4, inference_s=0.2)
     got: list[Record] = []
     with pytest.raises(StorageError, match="images"):
-        for batch in start_batches(group, tmp_path):
-            got.extend(batch)
+        collect(start_batches(group, tmp_path), got)
     assert 4 <= len(samples(got)) < 12
     for sample in samples(got).values():
         assert sample.error is not None
