@@ -11,6 +11,7 @@ from kreabench.execution.engine import MAX_WORKER_DEATHS
 from kreabench.execution.flights import Flight, Requests
 from kreabench.execution.messages import Answer, Done, Failed, Opened, Received, Submitted
 from kreabench.execution.outcomes import (
+    MAYBE_BILLED,
     Trouble,
     delivered_sample,
     failed_sample,
@@ -136,7 +137,7 @@ class HostedAnswers:
             if error.fetch_again:
                 return []  # stays as the journal has it: submitted
             return [self._failure(flight, trouble)]
-        if error.type == "rate_limited" and error.stage == "submit" and not flight.fetching:
+        if error.type == "rate_limited" and flight.service_id is None:
             self._throttle.refused(flight.sent_s, answer.retry_after_s)
             refusals = self._requests.refusals.get(flight.request.id, 0) + 1
             self._requests.refusals[flight.request.id] = refusals
@@ -148,11 +149,14 @@ class HostedAnswers:
     def _believed(self, flight: Flight, trouble: Trouble) -> Trouble:
         """Only what the service has a name for can be fetched again; a picture that the disk refused always is."""
         error = trouble.error
-        named = flight.service_id is not None
-        fetch_again = named and (error.fetch_again or error.type == "storage")
-        if error.fetch_again and not named:
-            error = replace(error, transient=False)  # sent again, it could be paid twice
-        return replace(trouble, error=replace(error, fetch_again=fetch_again))
+        if flight.service_id is not None:
+            fetch_again = error.fetch_again or error.type == "storage"
+            return replace(trouble, error=replace(error, fetch_again=fetch_again))
+        if error.fetch_again or (error.type == "storage" and trouble.delivery is not None):
+            # Bought, or perhaps bought, and out of reach: sent again by itself, it would be paid twice.
+            type_ = "network" if error.type == "cancelled" else error.type
+            error = replace(error, type=type_, transient=False, fetch_again=False, remedy=MAYBE_BILLED)
+        return replace(trouble, error=error)
 
     def _failure(self, flight: Flight, trouble: Trouble) -> FailureRecord:
         """An attempt ended, or was only interrupted (`fetch_again`), and its request is not final."""

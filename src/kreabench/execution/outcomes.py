@@ -13,10 +13,10 @@ from kreabench.pricing import request_price_usd, sample_cost, units_usd
 
 BEFORE_SUBMISSION = frozenset({"check", "client", "upload", "connect"})
 """Stages of a hosted request in which nothing has been asked for yet."""
-REFUSED_AT_SUBMIT = frozenset({"authentication", "rate_limited"})
-NEVER_BILLED = frozenset({"server_error", "cancelled"})
-"""Failures for which a hosted service has drawn nothing and bills nothing; any other may be on the bill. A refusal
-counts only where it came before a job existed."""
+SUBMISSION = frozenset({"submit", "call"})
+"""Stages in which it is."""
+REFUSED = frozenset({"authentication", "rate_limited"})
+"""Failures of the submission that make no job."""
 MAYBE_BILLED = "It may have been carried out and billed, so it is not sent again unless --retry-failed asks for it."
 
 
@@ -123,11 +123,13 @@ def failure_cost(target: TargetSpec, setting: Setting, trouble: Trouble) -> Cost
 
 
 def _is_free(error: Failure) -> bool:
-    """Whether a hosted request surely made no work for the service; at its submission only what can do no harm twice is
-    called transient."""
-    if error.stage in BEFORE_SUBMISSION or error.type in NEVER_BILLED:
-        return True
-    return error.stage == "submit" and (error.type in REFUSED_AT_SUBMIT or error.transient)
+    """Whether a hosted request that failed is surely not on the bill.
+
+    Back ends call nothing transient that may be: a transient failure is sent again without being asked for. So are
+    the fal API's own failures (5xx, time-outs before the start), what was cancelled in its queue, and refusals.
+    """
+    refused = error.type in REFUSED and error.stage in SUBMISSION
+    return error.transient or refused or error.stage in BEFORE_SUBMISSION
 
 
 def _unseen_cost(target: TargetSpec, setting: Setting, elapsed_s: float, delivery: Delivery | None) -> Cost:
