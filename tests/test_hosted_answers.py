@@ -144,6 +144,16 @@ def test_what_is_cut_short_is_open_or_free(fetch_again: bool) -> None:
         assert (record.cost, record.attempt) == (FREE, 1)
 
 
+def test_what_was_cancelled_behind_our_back_is_sent_anew() -> None:
+    rig = Rig("job-1")
+    rig.requests.flights[FIRST.id].fetching = True
+    (record,) = rig.fail(type="cancelled", stage="result", transient=True)
+    assert isinstance(record, FailureRecord)
+    assert record.cost == FREE
+    assert rig.requests.queue[0] == FIRST
+    assert (rig.requests.known, rig.requests.attempt(FIRST)) == ({}, 2)
+
+
 @pytest.mark.parametrize("stage", ["submit", "upload", "call"])
 def test_a_refusal_goes_back_to_the_head_of_the_queue(stage: str) -> None:
     rig = Rig(None, None)

@@ -191,8 +191,10 @@ class FakeHostedBackend:
     def _found(self, job_id: str) -> Job:
         assert self._service is not None  # noqa: S101 - the worker opens before it asks for anything
         job = self._service.find(job_id)
-        if job is None or job.cancelled:
+        if job is None:
             raise _failure("expired", "result")
+        if job.cancelled:
+            raise _failure("cancelled", "result", transient=True)
         return job
 
     def _wait_until(self, job: Job, when_s: float) -> None:

@@ -133,18 +133,31 @@ class HostedAnswers:
         self.worn = self.worn or trouble.fatal
         if error.type == "storage":
             self.storage = self.storage or error
-        if error.type == "cancelled" and self.closing:
-            if error.fetch_again:
-                return []  # stays as the journal has it: submitted
+        if error.type == "cancelled" and error.fetch_again and self.closing:
+            return []  # stays as the journal has it: submitted
+        if self._is_to_follow(flight, error, answer.retry_after_s):
             return [self._failure(flight, trouble)]
-        if error.type == "rate_limited" and flight.service_id is None:
-            self._throttle.refused(flight.sent_s, answer.retry_after_s)
-            refusals = self._requests.refusals.get(flight.request.id, 0) + 1
-            self._requests.refusals[flight.request.id] = refusals
-            if refusals < MAX_TRIES:
-                self._requests.put_back([flight.request])
-                return [self._failure(flight, trouble)]
         return [self._failed_sample(flight, trouble)]
+
+    def _is_to_follow(self, flight: Flight, error: Failure, retry_after_s: float | None) -> bool:
+        """Whether another attempt follows, in this session or in the next one; in this one it is put back for that."""
+        request = flight.request
+        if error.type == "cancelled" and self.closing:
+            return True
+        if error.type == "cancelled" and flight.fetching and not error.fetch_again:
+            # A worker that outlived its driver for a moment cancelled it: it was never drawn, so it is sent anew.
+            self._requests.known.pop(request.id, None)
+            self._requests.put_back([request])
+            return True
+        if error.type != "rate_limited" or flight.service_id is not None:
+            return False
+        self._throttle.refused(flight.sent_s, retry_after_s)
+        refusals = self._requests.refusals.get(request.id, 0) + 1
+        self._requests.refusals[request.id] = refusals
+        if refusals >= MAX_TRIES:
+            return False
+        self._requests.put_back([request])
+        return True
 
     def _believed(self, flight: Flight, trouble: Trouble) -> Trouble:
         """Only what the service has a name for can be fetched again; a picture that the disk refused always is."""
