@@ -78,7 +78,9 @@ TWO_TARGETS = (
         emulated=True,
         accelerations=("none", "regular", "high"),
         price=PriceSpec(
-            usd_per_megapixel=0.025,
+            usd_first_megapixel=0.025,
+            usd_further_megapixel=0.025,
+            usd_per_image=None,
             megapixel_pixels=1_000_000,
             round_up=True,
             source="https://fal.ai/models/fal-ai/flux/krea",
@@ -93,7 +95,7 @@ def make_run(
     *,
     targets: Sequence[TargetSpec] = TWO_TARGETS,
     accelerations: Sequence[str] = ("none", "regular", "high"),
-    steps: Sequence[int] = (2, 4, 8),
+    steps: Sequence[int | None] = (2, 4, 8),
     sizes: Sequence[tuple[int, int]] = ((128, 128), (192, 128)),
     prompts: Sequence[str] = PROMPTS,
     seeds: Sequence[int] = (0, 1),
@@ -145,7 +147,7 @@ def _group(
     target: TargetSpec,
     experiment: ExperimentSpec,
     accelerations: Sequence[str],
-    steps: Sequence[int],
+    steps: Sequence[int | None],
     sizes: Sequence[tuple[int, int]],
 ) -> LoadGroup:
     settings: list[Setting] = []
@@ -155,7 +157,11 @@ def _group(
             for name in accelerations
             for count in steps
         ]
-        reference = next(s for s in family if s.acceleration == accelerations[0] and s.steps == max(steps))
+        reference = next(
+            s
+            for s in family
+            if s.acceleration == accelerations[0] and s.steps == max(steps, key=lambda count: count or 0)
+        )
         settings += [replace(setting, reference_id=reference.id) for setting in family]
     requests = tuple(
         make_request(setting, prompt_id=prompt.id, prompt=prompt.text, seed=seed)
@@ -242,7 +248,7 @@ def _delivered(path: Path, group: LoadGroup, setting: Setting, request: Request,
     random = np.random.default_rng(int(request.id[:8], 16))
     megapixels = setting.width * setting.height / 1e6
     step = 1.6 * megapixels * SPEED.get(setting.acceleration, 1.0) * float(random.lognormal(0, 0.05))
-    stages = {"encode": 0.012, "denoise": setting.steps * step, "decode": 0.9 * megapixels}
+    stages = {"encode": 0.012, "denoise": (setting.steps or 4) * step, "decode": 0.9 * megapixels}
     if group.target.hosted:
         stages = {
             "submit": 0.011,
@@ -309,7 +315,7 @@ def _drawing(setting: Setting, request: Request) -> Any:
 
     base = picture(setting.width, setting.height, seed=hash_of(request.prompt_id, request.seed))
     noise = picture(setting.width, setting.height, seed=hash_of(setting.id, request.prompt_id))
-    return Image.blend(base, noise, 0.45 / setting.steps)
+    return Image.blend(base, noise, 0.45 / (setting.steps or 4))
 
 
 def hash_of(*parts: object) -> int:
@@ -324,9 +330,9 @@ def _scores(run: RunDirectory, plan: Plan, metrics: Sequence[MetricSpec]) -> lis
         setting = settings[sample.setting_id]
         random = np.random.default_rng(hash_of(sample.prompt_id, sample.seed, sample.setting_id))
         prompt = hash_of(sample.prompt_id) % 40 / 10
-        loss = (
-            0 if setting.acceleration == "none" else 1.5 if setting.acceleration == "regular" else 4
-        ) + 6 / setting.steps
+        loss = (0 if setting.acceleration == "none" else 1.5 if setting.acceleration == "regular" else 4) + 6 / (
+            setting.steps or 4
+        )
         values = {
             "clip_score": 24 + prompt - 0.3 * loss + 0.4 * float(random.normal()),
             "psnr": 34 - 2.2 * loss + 0.8 * float(random.normal()),

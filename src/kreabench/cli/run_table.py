@@ -15,7 +15,7 @@ from kreabench.analysis.settings import MetricSummary, SettingSummary, requested
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.records import SampleRecord
 from kreabench.core.specs import MetricSpec, Plan, Setting
-from kreabench.report.format import ABSENT, MIB, significant
+from kreabench.report.format import ABSENT, MIB, general, significant
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
 from kreabench.report.repeats import repeats_of
 from kreabench.rundir.directory import RunDirectory
@@ -55,7 +55,7 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
 
 def _varying_axes(settings: Sequence[Setting]) -> tuple[str, ...]:
     """Axes beside acceleration and steps in which the settings differ."""
-    names = ("guidance", "strength", "num_images", "output_format")
+    names = ("guidance", "strength", "num_images", "output_format", "concurrency")
     return tuple(name for name in names if len({getattr(setting, name) for setting in settings}) > 1)
 
 
@@ -86,7 +86,7 @@ def _summary_cells(summary: SettingSummary, axes: Sequence[str]) -> list[str]:
     requested = "" if summary.requested is None else f"/{summary.requested}"
     return [
         f"{setting.acceleration}{' (ref)' if summary.is_reference else ''}",
-        str(setting.steps),
+        general(setting.steps),
         *(ABSENT if getattr(setting, axis) is None else str(getattr(setting, axis)) for axis in axes),
         f"{summary.ok}{requested}",
         str(summary.failed),
