@@ -95,7 +95,7 @@ def make_run(
     *,
     targets: Sequence[TargetSpec] = TWO_TARGETS,
     accelerations: Sequence[str] = ("none", "regular", "high"),
-    steps: Sequence[int | None] = (2, 4, 8),
+    steps: Sequence[int] = (2, 4, 8),
     sizes: Sequence[tuple[int, int]] = ((128, 128), (192, 128)),
     prompts: Sequence[str] = PROMPTS,
     seeds: Sequence[int] = (0, 1),
@@ -104,6 +104,7 @@ def make_run(
     scores: bool = True,
     pictures: bool = True,
     skipped: Sequence[SkippedSetting] = (),
+    concurrency: Sequence[int] = (1,),
     records: Sequence[Record] = (),
     **changes: Any,
 ) -> tuple[RunDirectory, Plan]:
@@ -121,7 +122,7 @@ def make_run(
         seeds=tuple(seeds),
         **changes,
     )
-    groups = tuple(_group(target, experiment, accelerations, steps, sizes) for target in targets)
+    groups = tuple(_group(target, experiment, accelerations, steps, sizes, concurrency) for target in targets)
     plan = Plan(
         hash="0123456789abcdef",
         groups=groups,
@@ -147,22 +148,29 @@ def _group(
     target: TargetSpec,
     experiment: ExperimentSpec,
     accelerations: Sequence[str],
-    steps: Sequence[int | None],
+    steps: Sequence[int],
     sizes: Sequence[tuple[int, int]],
+    concurrency: Sequence[int],
 ) -> LoadGroup:
     settings: list[Setting] = []
     for width, height in sizes:
         family = [
-            make_setting(target=target.name, acceleration=name, steps=count, width=width, height=height)
+            make_setting(
+                target=target.name,
+                acceleration=name,
+                steps=count if target.limits.steps else None,
+                guidance=4.5 if target.limits.guidance else None,
+                width=width,
+                height=height,
+                concurrency=number,
+            )
             for name in accelerations
-            for count in steps
+            for count in (steps if target.limits.steps else steps[:1])
+            for number in (concurrency if target.hosted else (1,))
         ]
-        reference = next(
-            s
-            for s in family
-            if s.acceleration == accelerations[0] and s.steps == max(steps, key=lambda count: count or 0)
-        )
-        settings += [replace(setting, reference_id=reference.id) for setting in family]
+        most = max(steps) if target.limits.steps else None
+        references = {s.concurrency: s.id for s in family if s.acceleration == accelerations[0] and s.steps == most}
+        settings += [replace(setting, reference_id=references[setting.concurrency]) for setting in family]
     requests = tuple(
         make_request(setting, prompt_id=prompt.id, prompt=prompt.text, seed=seed)
         for prompt in experiment.prompts

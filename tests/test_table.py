@@ -136,7 +136,7 @@ def test_everything_known_of_a_sample_is_in_its_row(tmp_path: Path) -> None:
     assert {name: value for name, value in row.items() if not pd.isna(value)} == expected
     assert set(row) - set(expected) == {
         *("error_type", "error_stage", "error_message", "peak_allocated_bytes", "peak_reserved_bytes"),
-        *("billable_units", "usd", "nsfw", "degenerate", "safety_check_s", "strength"),
+        *("nsfw", "degenerate", "safety_check_s", "strength"),
         *("driver_process_bytes", "driver_device_bytes", "energy_j", "sm_clock_mhz", "sm_clock_min_mhz"),
         *("temperature_c", "throttle_reasons", "foreign_processes"),
         *("reference_tflop", "done_tflop", "floor_s", "share_of_floor", "flags"),

@@ -10,11 +10,9 @@ from kreabench.core.specs import TargetSpec
 from kreabench.metrics.table import METRICS
 from kreabench.report.document import Cell, Column, Row, Table
 from kreabench.report.format import ABSENT, estimate, memory_unit, significant, usd
+from kreabench.report.hosted import BASES
 from kreabench.report.measurements import DEVICE_COLUMNS, axis_cell, device_cells
 from kreabench.report.text import message
-
-BASES = {"billed": "billed", "price_list": "price list", "device_hour": "device hour"}
-"""Words for `Cost.basis`."""
 
 UNTRAINED = "untrained weights"
 
