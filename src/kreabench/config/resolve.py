@@ -68,8 +68,8 @@ class Composed:
     run_path: Path
     report_path: Path
     config_yaml: str
-    input_files: Mapping[str, Path] = field(default_factory=dict)
-    """SHA-256 of each input picture → its file, to be copied into the run directory."""
+    input_files: Mapping[str, Path | bytes] = field(default_factory=dict)
+    """SHA-256 of each input picture → its file or content, to be copied into the run directory."""
 
 
 def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
@@ -78,7 +78,7 @@ def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
     config = validate(values)
     _check_reference(config, config_dir)
     roots = [Path.cwd(), *(root / "prompts" for root in compose.search_path(config_dir))]
-    files: dict[str, Path] = {}
+    files: dict[str, Path | bytes] = {}
 
     def prompts() -> tuple[Prompt, ...]:
         found: PromptSet = load_prompt_set(config.prompts, roots)

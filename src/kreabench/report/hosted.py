@@ -57,7 +57,8 @@ def money_notices(money: MoneySummary) -> list[Notice]:
         return []
     text = (
         f"Billed is not what the price list says: {off.requests:,} of {count(off.billed, 'billed request')} differ, by "
-        f"{_signed(off.usd)} together; {_worst(off)}. Correct the price list before a budget relies on it."
+        f"{_signed(off.usd)} together; {_worst(off)}. Correct the pricing (what a megapixel is, or the price) before a "
+        "budget relies on it."
     )
     return [Notice(level="warning", text=text)]
 
