@@ -194,7 +194,7 @@ def test_default_and_the_same_value_are_one_setting() -> None:
     assert len(plan.settings) == 1
 
 
-def references(plan_of: ExperimentSpec) -> dict[tuple[str, int], tuple[str, int] | None]:
+def references(plan_of: ExperimentSpec) -> dict[tuple[str, int | None], tuple[str, int | None] | None]:
     plan = build_plan(plan_of)
     names = {setting.id: (setting.acceleration, setting.steps) for setting in plan.settings}
     return {
