@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from kreabench.core.records import Cost, ImageRecord
-from kreabench.core.specs import PriceSpec, Setting, TargetSpec
+from kreabench.core.specs import Plan, PriceSpec, Setting, TargetSpec
 
 
 def price_key(model: str, options: Mapping[str, Any]) -> str:
@@ -48,6 +48,17 @@ def request_price_usd(target: TargetSpec, setting: Setting) -> float | None:
     if target.price is None:
         return None
     return images_usd(target.price, [(setting.width, setting.height)] * setting.num_images)
+
+
+def list_prices(plan: Plan) -> dict[str, float]:
+    """Setting id → what one of its requests costs by the price list; hosted settings with a price alone."""
+    prices = {
+        setting.id: request_price_usd(group.target, setting)
+        for group in plan.groups
+        if group.target.hosted
+        for setting in group.settings
+    }
+    return {setting_id: price for setting_id, price in prices.items() if price is not None}
 
 
 def sample_cost(

@@ -189,14 +189,16 @@ class _Limits:
         parts = {"size_multiple": "multiple_px", "min_side_px": "min_side_px", "max_pixels": "max_pixels"}
         found: dict[str, int] = {}
         for name, part in parts.items():
-            given, own = getattr(self._given, name), getattr(field, part) if field is not None else None
-            if given is None and own is None:
-                self._wrong(name, "nothing", "a value" + (", as no input has one" if self._inputs else ""))
-            elif given is not None and own is not None and _is_wider(name, given, own):
+            given: int | None = getattr(self._given, name)
+            own: int | None = None if field is None else getattr(field, part)
+            if given is not None and own is not None and _is_wider(name, given, own):
                 kind = {"size_multiple": "a multiple of", "min_side_px": "at least", "max_pixels": "at most"}[name]
                 self._wrong(name, str(given), f"{kind} {own}, as the input image_size takes no more")
+            value = own if given is None else given
+            if value is None:
+                self._wrong(name, "nothing", "a value" + (", as no input has one" if self._inputs else ""))
             else:
-                found[name] = int(own if given is None else given)
+                found[name] = value
         return found if len(found) == len(parts) else None
 
     def _wrong(self, name: str, found: str, expected: str) -> None:
