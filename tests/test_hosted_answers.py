@@ -11,7 +11,7 @@ from kreabench.core.records import Cost, FailureRecord, Record, SampleRecord, Su
 from kreabench.execution.engine import GroupWork
 from kreabench.execution.flights import Flight, Requests
 from kreabench.execution.hosted_answers import HostedAnswers
-from kreabench.execution.messages import Delivery, Done, Failed, Received, Submitted
+from kreabench.execution.messages import Answer, Delivery, Done, Failed, Received, Submitted
 from kreabench.execution.outcomes import Trouble
 from kreabench.execution.throttle import Throttle
 from tests.hosted_support import USD, hosted_group
@@ -76,7 +76,7 @@ def test_a_delivery_settles_its_request() -> None:
 
 def test_answers_about_nothing_are_not_heard() -> None:
     rig = Rig("job-1")
-    strange = [
+    strange: list[Answer] = [
         Done(started_utc=UTC, delivery=DELIVERY, request_id="another"),
         Done(started_utc=UTC, delivery=DELIVERY),
         Received(request_id="another"),

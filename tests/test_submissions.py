@@ -92,6 +92,18 @@ def test_what_is_open(
     assert state.deaths.get(REQUEST.id, 0) == deaths
 
 
+def test_what_came_together_is_on_the_disk_with_one_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path / "run")
+    synced: list[int] = []
+    with run.writer() as writer:
+        monkeypatch.setattr("os.fsync", synced.append)
+        writer.append(submitted(None), submitted("job-1"), sample())
+        writer.append()
+        monkeypatch.undo()
+    assert len(synced) == 1
+    assert [record.kind for record in run.records()] == ["submission", "submission", "sample"]
+
+
 def state(samples: dict[str, SampleRecord], open_: dict[str, str | None]) -> RunState:
     return RunState(samples=samples, deaths={}, tries={}, submitted=open_)
 

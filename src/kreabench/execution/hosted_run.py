@@ -18,7 +18,8 @@ from kreabench.execution.flights import Flight, Requests
 from kreabench.execution.group_run import Surroundings
 from kreabench.execution.hosted_answers import HostedAnswers
 from kreabench.execution.interrupts import Interrupt, interruptible
-from kreabench.execution.messages import Close, Failed, Generate, Open, Opened
+from kreabench.execution.messages import Close, Generate, Open, Opened
+from kreabench.execution.opening import first_answer
 from kreabench.execution.outcomes import Trouble, failed_sample, trouble_of_death, trouble_of_failed
 from kreabench.execution.supervise import Death, WorkerProcess
 from kreabench.execution.throttle import Throttle
@@ -103,9 +104,9 @@ class HostedGroupRun:
             run_path=str(self._around.run_path),
             concurrency=group.concurrency,
         )
-        started_utc, began = self._around.now(), self._clock()
+        started_utc = self._around.now()
         worker.send(order)
-        answer = self._first_answer(worker, interrupt, began)
+        answer = first_answer(worker, interrupt, self._around.spec.load_timeout_s, self._clock)
         if answer is None:
             worker.kill()
             self._worker = None
@@ -127,23 +128,6 @@ class HostedGroupRun:
             trouble = trouble_of_failed(answer)
         self._drop_worker()
         return self._open_failed(trouble)
-
-    def _first_answer(
-        self, worker: WorkerProcess, interrupt: Interrupt, began: float
-    ) -> Opened | Failed | Death | None:
-        """None when the end was asked for meanwhile."""
-        limit_s = self._around.spec.load_timeout_s
-        while not interrupt.requested:
-            left_s = began + limit_s - self._clock()
-            answers, gone = worker.receive(left_s)
-            for answer in answers:
-                if isinstance(answer, Opened | Failed):
-                    return answer
-            if gone:
-                return worker.bury(self._clock() - began)
-            if left_s <= 0:
-                return worker.time_out(self._clock() - began, limit_s)
-        return None
 
     def _open_failed(self, trouble: Trouble) -> list[Record]:
         self._load_deaths += trouble.died
