@@ -13,6 +13,7 @@ from kreabench.core.errors import BudgetReached, StorageError
 from kreabench.core.records import Cost, Record, SubmissionRecord
 from kreabench.core.specs import LoadGroup, Request
 from kreabench.execution.budget import Budget
+from kreabench.execution.hosted_answers import THROTTLED
 from tests.engine_support import engine_spec, failures, kinds, loads, run, samples, start_batches, worker_pids
 from tests.hosted_support import USD, billed_usd, hosted_group, jobs, journal_usd, most_at_once, submissions
 from tests.support import make_plan
@@ -98,6 +99,8 @@ def test_a_service_that_refuses_some_gets_fewer_at_a_time(tmp_path: Path, monkey
     for sample in samples(records).values():
         assert (sample.attempt > 1) == (sample.request_id in again)
         assert not (sample.timing_valid and sample.attempt > 1)
+    flags = {sample.flags for sample in samples(records).values()}
+    assert (THROTTLED,) in flags
     assert journal_usd(records) == billed_usd(tmp_path)
 
 
@@ -167,6 +170,18 @@ def test_a_call_that_hangs_is_ended_at_its_deadline_and_the_others_go_on(tmp_pat
     assert "engine.sample_timeout_s" in error.remedy
     assert [found[request.id].status for request in group.requests] == ["ok", "failed", "ok", "ok", "ok", "ok"]
     assert failures(records) == []
+    assert all(len(taken) == 1 for taken in jobs(tmp_path).values())
+
+
+def test_a_worker_is_not_ended_while_something_in_time_has_no_name_yet(tmp_path: Path) -> None:
+    """At 1.5 s the first request is late; the third is being submitted from 0.9 s to 1.8 s."""
+    hang = {"kind": "hang", "prompt_contains": " 0 red", "times": 1}
+    group = hosted_group(tmp_path, hang, prompts=3, concurrency=2, submit_s=0.9)
+    found = samples(run(group, tmp_path, spec=engine_spec(sample_timeout_s=1.5)))
+    assert [found[request.id].status for request in group.requests] == ["failed", "ok", "ok"]
+    error = found[group.requests[0].id].error
+    assert error is not None
+    assert error.type == "timeout"
     assert all(len(taken) == 1 for taken in jobs(tmp_path).values())
 
 

@@ -186,6 +186,7 @@ class FakeHostedBackend:
             raise _failure("network", "submit")
         if kind == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(self._options.submit_s)
         return replace(job, id=job_id)
 
     def _found(self, job_id: str) -> Job:

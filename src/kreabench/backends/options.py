@@ -75,6 +75,8 @@ class FakeOptions:
 class FakeHostedOptions:
     """A hosted service without a network, for tests of everything around it."""
 
+    submit_s: float = 0.0
+    """The service takes this long to name each request that it has taken."""
     queue_s: float = 0.0
     """Each request waits this long."""
     inference_s: float = 0.01

@@ -24,6 +24,8 @@ class Flight:
     """What the service calls it; None until the worker has said so."""
     fetching: bool
     """An earlier worker submitted it."""
+    throttled: bool = False
+    """It was sent while the service allowed fewer in flight than were asked for."""
     received: bool = False
     """All that the service had to send is here; its place is free."""
 

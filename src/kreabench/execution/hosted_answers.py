@@ -21,6 +21,9 @@ from kreabench.execution.outcomes import (
 )
 from kreabench.execution.throttle import MAX_TRIES, Throttle
 
+THROTTLED = "fewer in flight than asked for, as the service refused more"
+"""Flag of such a sample, which is no timing: its times are those of another concurrency."""
+
 
 class HostedAnswers:
     """Ends flights and writes down how. Whether anything more is sent is decided elsewhere."""
@@ -125,7 +128,10 @@ class HostedAnswers:
 
     def _delivered(self, flight: Flight, answer: Done) -> list[Record]:
         self._requests.known.pop(flight.request.id, None)
-        return [delivered_sample(self._group, flight.request, flight.attempt, answer)]
+        sample = delivered_sample(self._group, flight.request, flight.attempt, answer)
+        if flight.throttled:
+            sample = replace(sample, timing_valid=False, flags=(*sample.flags, THROTTLED))
+        return [sample]
 
     def _failed(self, flight: Flight, answer: Failed) -> list[Record]:
         trouble = self._believed(flight, trouble_of_failed(answer))

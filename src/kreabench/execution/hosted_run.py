@@ -26,8 +26,6 @@ from kreabench.execution.throttle import Throttle
 
 Batch = tuple[Record, ...]
 
-NAMING_GRACE_S = 5.0
-"""How long a worker whose time is up may live on, to say what the service calls what it has only just submitted."""
 CLOSING_LIMIT_S = 10.0
 """How long a worker may take to cut short what is in flight after an interrupt."""
 MAX_IN_HAND = 2
@@ -161,6 +159,7 @@ class HostedGroupRun:
         yield from _whole([self._answers.submission(flight) for flight in flights if not flight.fetching])
         for flight in flights:
             flight.sent_s, flight.started_utc = self._clock(), self._around.now()
+            flight.throttled = self._throttle.limit < self._group.concurrency
             self._requests.flights[flight.request.id] = flight
             request = flight.request
             worker.send(Generate(setting_id=request.setting_id, request=request, earlier_id=flight.service_id))
@@ -229,10 +228,8 @@ class HostedGroupRun:
 
     def _patience(self) -> float:
         """Seconds until there is something to do even if nothing comes."""
-        now = self._clock()
-        waits = [self._deadline(flight) - now for flight in self._requests.flights.values()]
-        if waits and min(waits) <= 0:  # late already, and others are still to be named
-            waits = [min(waits) + NAMING_GRACE_S]
+        flights = self._requests.flights.values()
+        waits = [self._deadline(flight) - self._clock() for flight in flights if not self._is_late(flight)]
         if self._requests.queue and self._throttle.pause_s() > 0:
             waits.append(self._throttle.pause_s())
         return max(0.0, min(waits, default=LONG_S))
@@ -244,13 +241,10 @@ class HostedGroupRun:
         return self._clock() >= self._deadline(flight)
 
     def _must_end(self) -> bool:
-        """Whether some order is late and no other one would be lost by ending the worker now."""
-        flights = self._requests.flights.values()
-        late = [flight for flight in flights if self._is_late(flight)]
-        unnamed = any(flight.service_id is None for flight in flights if not self._is_late(flight))
-        if not late:
-            return False
-        return not unnamed or self._clock() >= min(map(self._deadline, late)) + NAMING_GRACE_S
+        """Whether some order is late, and none is in time that would be lost with the worker for want of a name."""
+        late = [self._is_late(flight) for flight in self._requests.flights.values()]
+        unnamed = [flight.service_id is None for flight in self._requests.flights.values()]
+        return any(late) and not any(lost and not over for lost, over in zip(unnamed, late, strict=True))
 
     def _timed_out(self, worker: WorkerProcess) -> list[Record]:
         limit_s = self._around.spec.sample_timeout_s
