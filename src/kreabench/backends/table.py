@@ -37,11 +37,11 @@ BACKENDS: dict[str, BackendRow] = {
     ),
     "fal": BackendRow(
         location="kreabench.backends.fal:FalBackend",
+        needs_inputs=True,
         options=FalOptions,
         hosted=True,
         summary="the fal API, through fal-client's queue",
         tasks=("text-to-image", "image-to-image", "redux"),
-        needs_inputs=True,
     ),
     "fake": BackendRow(
         location="kreabench.backends.fake:FakeBackend",
