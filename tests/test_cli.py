@@ -280,6 +280,9 @@ def test_an_axis_that_an_endpoint_lacks_is_said_in_the_plan(call: Call) -> None:
     code, out, _ = call("plan", "target=[krea_fal,flux2_pro_fal]", "axes.steps=[8]")
     assert code == ExitCode.DONE
     assert "skipped 1: flux2_pro_fal has no steps" in out
+    _, out, _ = call("plan", "target=[krea_fal_redux,krea_fal_image_to_image]", "prompts=drawn")
+    assert "krea_fal_redux takes no prompt: the words beside the pictures are not sent" in out
+    assert "krea_fal_image_to_image takes no prompt" not in out
 
 
 def test_what_cannot_be_done_is_said_in_the_plan(call: Call) -> None:

@@ -220,6 +220,16 @@ def test_a_narrower_limit_and_another_default_are_fine() -> None:
     assert (spec.limits.steps, spec.defaults.steps) == ((4, 30), 8)
 
 
+def test_a_service_may_say_jpg() -> None:
+    spec = target(
+        "target=[krea_fal]",
+        "target.krea_fal.inputs.output_format.values=[webp,jpg]",
+        "target.krea_fal.inputs.output_format.default=jpg",
+        "axes.output_format=[jpeg]",
+    )
+    assert spec.limits.output_formats == ("jpeg",)
+
+
 def test_local_targets_keep_their_rules() -> None:
     found = problems("target=[krea_local]", "~target.krea_local.limits.steps", "~target.krea_local.default.guidance")
     assert found.keys() == {"target.krea_local.limits.steps", "target.krea_local.default.guidance"}

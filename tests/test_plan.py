@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, product
 from typing import Any
 
@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kreabench.core.specs import AxesSpec, Defaults, ExperimentSpec, Limits, Prompt, ReferenceSpec, TargetSpec
+from kreabench.backends import table
+from kreabench.backends.options import LATER
+from kreabench.core.specs import (
+    AxesSpec,
+    Defaults,
+    ExperimentSpec,
+    Limits,
+    Prompt,
+    ReferenceSpec,
+    ServiceSpec,
+    TargetSpec,
+)
 from kreabench.plan import build_plan
 from kreabench.plan_difference import describe_difference
 from tests.support import make_acceleration, make_experiment, make_target
@@ -330,3 +341,19 @@ def test_the_reference_of_an_endpoint_without_steps(steps: Any) -> None:
 def test_parameters_are_part_of_the_target() -> None:
     plain, other = (build_plan(experiment(targets=(hosted(**changes),))) for changes in ({}, {"parameters": {"a": 1}}))
     assert plain.settings[0].id != other.settings[0].id
+
+
+def test_an_option_that_came_later_changes_no_earlier_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        images: str = "pipeline"
+        names: tuple[str, ...] = field(default=(), metadata=LATER)
+        shares: dict[str, float] = field(default_factory=dict, metadata=LATER)
+
+    monkeypatch.setattr(table, "FalEmulatorOptions", Options)
+
+    def identity(**options: Any) -> dict[str, Any]:
+        return table.service_identity(ServiceSpec(kind="fal-emulator", options=options))
+
+    assert identity(images="patterns", names=[], shares={}) == identity(images="patterns")
+    assert identity(images="patterns", names=["a"])["options"] == {"images": "patterns", "names": ["a"]}

@@ -26,7 +26,6 @@ from tests.support import (
     make_target,
 )
 
-
 Scheme = dict[str, Any]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from kreabench.backends.accelerations.choose import chosen, missing
 from kreabench.backends.accelerations.features import features_of_phase
 from kreabench.backends.input_images import NORMALISATION
-from kreabench.backends.table import identity_options
+from kreabench.backends.table import identity_options, service_identity
 from kreabench.core.ids import stable_hash
 from kreabench.core.sizes import parse_size
 from kreabench.core.specs import (
@@ -208,7 +208,7 @@ def target_identity(target: TargetSpec) -> dict[str, Any]:
         "task": target.task,
         "model": target.model,
         "revision": target.revision,
-        "service": asdict(target.service) if target.service else None,
+        "service": service_identity(target.service) if target.service else None,
         "options": identity_options(target.backend, target.options),
         **({"parameters": target.parameters} if target.parameters else {}),
     }

@@ -42,7 +42,7 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
     else:
         say(out, f"{len(plan.settings)} settings; list them with --all")
     print_skipped(out, plan.skipped)
-    for note in _left_out(plan):
+    for note in (*_left_out(plan), *_not_sent(experiment)):
         say(out, note)
     if plan.excluded:
         say(out, f"{plan.excluded} settings left out by axes.exclude")
@@ -122,6 +122,14 @@ def _left_out(plan: Plan) -> list[str]:
         for note in acceleration.left_out
     )
     return list(dict.fromkeys(notes))
+
+
+def _not_sent(experiment: ExperimentSpec) -> list[str]:
+    """What prompts bring and an endpoint does not take."""
+    if not any(prompt.text for prompt in experiment.prompts):
+        return []
+    wordless = [target.name for target in experiment.targets if target.inputs and "prompt" not in target.inputs]
+    return [f"{name} takes no prompt: the words beside the pictures are not sent" for name in wordless]
 
 
 def _group_cells(group: GroupEstimate, *, in_flight: bool) -> list[str]:

@@ -46,6 +46,9 @@ _PARTS_OF: dict[str, tuple[InputType, ...]] = {
 
 _FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
 
+_SPELLINGS: dict[OutputFormat, set[str]] = {"png": {"png"}, "jpeg": {"jpeg", "jpg"}}
+"""Format → what services call it."""
+
 
 def inputs_of(key: str, config: TargetConfig, report: Report) -> dict[str, InputField]:
     """The endpoint's inputs, each consistent in itself and with the target's task; empty for a local target."""
@@ -177,7 +180,7 @@ class _Limits:
             self._wrong("output_formats", "nothing", "a value")
         field = self._inputs.get("output_format")
         values = field.values if field is not None else None
-        offered = _FORMATS if values is None else tuple(name for name in _FORMATS if name in values)
+        offered = _FORMATS if values is None else tuple(name for name in _FORMATS if _SPELLINGS[name] & {*values})
         wrong = [name for name in given or () if name not in offered]
         if wrong:
             self._wrong("output_formats", ", ".join(wrong), f"of {', '.join(offered)}, as the endpoint has no other")

@@ -37,9 +37,10 @@ from kreabench.report.text import message, visible
 from kreabench.rundir.directory import RunDirectory
 
 METHOD = (
-    "Latency is the time from sending a request until its pictures are there, one value a request, on a monotonic "
-    "clock: of a local target until they are decoded in memory, of a hosted one until the last byte of the last file "
-    "is downloaded. Warm-ups, loads, first calls after a load and repeated attempts are never in it.",
+    "Latency is the time from the start of a request until its pictures are there, one value a request, on a monotonic "
+    "clock: of a local target until they are decoded in memory, of a hosted one from when it was meant to be sent "
+    "until the last byte of the last file is downloaded. Warm-ups, loads, first calls after a load, and requests that "
+    "were repeated, rerouted or fetched by a later session are never in it.",
     "The interval of a median latency is exact and free of assumptions on the distribution: two order statistics "
     "that enclose the median with at least 95 % (binomial). Percentiles are given only where their upper bound "
     "exists (p90 from 29 timings, p95 from 59, p99 from 299), in settings.csv; their ends are one-sided 95 % bounds.",
