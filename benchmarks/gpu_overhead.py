@@ -87,9 +87,10 @@ def harness_block(arguments: argparse.Namespace, folder: Path) -> list[float]:
     seconds, last = [], 0.0
     with (
         run.writer() as writer,
-        closing(engine.run(pending_work(plan, run.state(), retry_failed=False), run.path, budget.admit)) as records,
+        closing(engine.run(pending_work(plan, run.state(), retry_failed=False), run.path, budget.admit)) as batches,
     ):
-        for record in records:
+        for batch in batches:
+            (record,) = batch  # local targets are asked for one picture at a time
             writer.append(record)
             error = getattr(record, "error", None)
             if error is not None:

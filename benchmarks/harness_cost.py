@@ -57,13 +57,13 @@ class Harness:
         work = pending_work(plan, run.state(), retry_failed=False)
         engine = LocalEngine(run.info.experiment.engine)
         self._writer = writer
-        self._records: Generator[Record, None, None] = engine.run(work, run.path, budget.admit)
+        self._batches: Generator[tuple[Record, ...], None, None] = engine.run(work, run.path, budget.admit)
         for _ in range(1 + WARMUP):  # the load, and the plan's own warm-up calls
             self.draw()
 
     def draw(self) -> SampleRecord | None:
         """The next record, journalled; the sample if it is one. Raises RuntimeError for a failure."""
-        record = next(self._records)
+        (record,) = next(self._batches)  # a local target is asked for one picture at a time
         if getattr(record, "error", None) is not None:
             raise RuntimeError(f"the harness failed: {record}")
         self._writer.append(record)
@@ -71,7 +71,7 @@ class Harness:
 
     def close(self) -> None:
         """Stop the worker."""
-        self._records.close()
+        self._batches.close()
 
 
 class BareProcess:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,7 +37,14 @@ def faulty_target(state_dir: Path, *faults: dict[str, Any], **changes: Any) -> T
     return make_target(options=options, **changes)
 
 
-def start(
+def start(group: LoadGroup, run_path: Path, **options: Any) -> Generator[Record, None, None]:
+    """The engine's records of one load group, one by one."""
+    with closing(start_batches(group, run_path, **options)) as batches:
+        for batch in batches:
+            yield from batch
+
+
+def start_batches(
     group: LoadGroup,
     run_path: Path,
     *,
@@ -44,14 +52,15 @@ def start(
     pending: Sequence[Request] | None = None,
     deaths: Mapping[str, int] | None = None,
     tries: Mapping[str, int] | None = None,
+    submitted: Mapping[str, str | None] | None = None,
     admit: Admit = admit_all,
     environ: Mapping[str, str] = os.environ,
     now: Callable[[], str] | None = None,
-) -> Generator[Record, None, None]:
+) -> Generator[tuple[Record, ...], None, None]:
     """The engine's iterator over one load group."""
     engine = LocalEngine(spec or engine_spec(), environ=environ, **({"now": now} if now else {}))
     requests = group.requests if pending is None else tuple(pending)
-    work = GroupWork(group=group, pending=requests, deaths=deaths or {}, tries=tries or {})
+    work = GroupWork(group=group, pending=requests, deaths=deaths or {}, tries=tries or {}, submitted=submitted or {})
     return engine.run([work], run_path, admit)
 
 

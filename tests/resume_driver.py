@@ -38,9 +38,9 @@ def main(run_path: Path) -> None:
             )
             for group in make_groups()
         ]
-        with closing(LocalEngine(engine_spec()).run(work, run_path, admit_all)) as records:
-            for record in records:
-                writer.append(record)
+        with closing(LocalEngine(engine_spec()).run(work, run_path, admit_all)) as batches:
+            for batch in batches:
+                writer.append(*batch)
 
 
 if __name__ == "__main__":

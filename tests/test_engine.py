@@ -211,7 +211,8 @@ def test_groups_run_one_after_the_other(tmp_path: Path) -> None:
     work = [GroupWork(group=group, pending=group.requests) for group in groups]
     seen = [
         (record.kind, record.group_id, len(worker_pids()))  # type: ignore[union-attr]
-        for record in engine.run(work, tmp_path, lambda *_: None)
+        for batch in engine.run(work, tmp_path, lambda *_: None)
+        for record in batch
     ]
     one, two = (group.id for group in groups)
     assert seen == [("load", one, 1), ("sample", one, 1), ("load", two, 1), ("sample", two, 1)]
@@ -244,7 +245,8 @@ def test_a_service_that_does_not_come_up_fails_its_group_alone(tmp_path: Path, m
     served = make_group(target=make_target(name="served", service=ServiceSpec(kind="fal-emulator", options={})))
     plain = make_group()
     work = [GroupWork(group=group, pending=group.requests) for group in (served, plain)]
-    records = list(local.LocalEngine(engine_spec()).run(work, tmp_path, lambda *_: None))
+    batches = local.LocalEngine(engine_spec()).run(work, tmp_path, lambda *_: None)
+    records = [record for batch in batches for record in batch]
     assert kinds(records) == ["failure", "sample", "sample", "load", "sample", "sample"]
     assert failures(records)[0].error.type == "load_failed"
     assert "port in use" in failures(records)[0].error.message

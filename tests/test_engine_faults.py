@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kreabench.core.records import Cost, Failure, Record, SampleRecord
-from kreabench.core.specs import EngineSpec, LoadGroup, PriceSpec
+from kreabench.core.specs import EngineSpec, LoadGroup
 from tests.engine_support import (
     engine_spec,
     failures,
@@ -280,28 +280,3 @@ def test_two_deaths_in_a_warm_up_fail_its_setting_for_good(tmp_path: Path) -> No
             assert (sample.error.type, sample.error.stage, sample.error.transient) == ("crashed", "warmup", False)
     assert len(loads(records)) == 3
     assert [warmup.setting_id for warmup in warmups(records)] == [FAST.id] * 3
-
-
-def hosted_group(state_dir: Path, *faults: dict[str, Any]) -> LoadGroup:
-    price = PriceSpec(
-        usd_per_megapixel=1.0, megapixel_pixels=1_000_000, round_up=True, source="a test", date="2026-01-02"
-    )
-    target = faulty_target(state_dir, *faults, hosted=True, price=price)
-    return make_group(target=target, prompts=1)
-
-
-@pytest.mark.parametrize(
-    ("fault", "cost"),
-    [
-        ({"kind": "error", "type": "server_error"}, Cost(usd=0.0, basis="price_list")),
-        ({"kind": "error", "type": "rate_limited"}, Cost(usd=None, basis="none")),  # after it was submitted
-        ({"kind": "error", "type": "content_policy"}, Cost(usd=None, basis="none")),
-        ({"kind": "crash"}, Cost(usd=None, basis="none")),
-        ({"kind": "bad_image"}, Cost(usd=1.0, basis="price_list")),
-    ],
-    ids=lambda value: value.get("type", value["kind"]) if isinstance(value, dict) else "",
-)
-def test_a_failed_hosted_sample_costs_what_is_known_of_it(tmp_path: Path, fault: dict[str, Any], cost: Cost) -> None:
-    (sample,) = samples(run(hosted_group(tmp_path, fault), tmp_path)).values()
-    assert sample.status == "failed"
-    assert sample.cost == cost

@@ -149,34 +149,31 @@ def test_the_first_call_that_succeeds_is_the_first_call(tmp_path: Path, backend:
     assert (first.delivery.timings.first_call, second.delivery.timings.first_call) == (True, False)
 
 
-@pytest.mark.parametrize(("hosted", "second_is_first"), [(False, True), (True, False)])
-def test_a_hosted_service_has_one_first_call_a_local_model_one_a_setting(
-    tmp_path: Path, backend: type[ScriptedBackend], hosted: bool, second_is_first: bool
-) -> None:
+def test_a_local_model_has_a_first_call_of_each_setting(tmp_path: Path, backend: type[ScriptedBackend]) -> None:
     settings = (SETTING, make_setting(steps=9))
     worker = Worker()
-    worker.answer(replace(open_order(tmp_path, hosted=hosted), settings=settings))
-    answers = [
-        decode_answer(worker.answer(Generate(setting_id=setting.id, request=make_request(setting))))
-        for setting in settings
-    ]
-    assert all(isinstance(answer, Done) for answer in answers)
+    worker.answer(replace(open_order(tmp_path), settings=settings))
+    orders = [Generate(setting_id=setting.id, request=make_request(setting)) for setting in (*settings, SETTING)]
+    answers = [decode_answer(worker.answer(order)) for order in orders]
     firsts = [answer.delivery.timings.first_call for answer in answers if isinstance(answer, Done)]
-    assert firsts == [True, second_is_first]
+    assert firsts == [True, True, False]
 
 
-@pytest.mark.parametrize(("attempts", "valid"), [(1, True), (2, False)])
-def test_a_hosted_call_that_had_to_be_repeated_is_no_timing(attempts: int, valid: bool) -> None:
+@pytest.mark.parametrize(
+    ("changes", "valid"),
+    [({}, True), ({"attempts": 2}, False), ({"recovered": True}, False), ({"rerouted": True}, False)],
+)
+def test_a_hosted_call_that_was_disturbed_is_no_timing(changes: dict[str, Any], valid: bool) -> None:
     hosted = HostedCall(
         service_request_id="r",
-        attempts=attempts,
+        attempts=1,
         polls=3,
         queue_s=0.1,
         inference_s=0.2,
         runner=None,
         billable_units=None,
     )
-    delivery = Delivery(timings=make_timings(), memory=None, steps_run=None, hosted=hosted)
+    delivery = Delivery(timings=make_timings(), memory=None, steps_run=None, hosted=replace(hosted, **changes))
     done = Done(started_utc="2026-01-02T03:04:05.678Z", delivery=delivery)
     assert delivered_sample(make_group(), REQUEST, 1, done).timing_valid is valid
     assert not delivered_sample(make_group(), REQUEST, 2, done).timing_valid

@@ -20,6 +20,7 @@ from kreabench.plan import build_plan
 from kreabench.plan_difference import describe_difference
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory, RunInfo, RunState, RunWriter
+from kreabench.rundir.inputs import Sources
 from kreabench.rundir.provenance import collect
 from kreabench.rundir.table import join_table, rebuild_table
 from kreabench.scoring import ScoringSummary, score_run
@@ -81,11 +82,11 @@ def start(
     experiment: ExperimentSpec,
     config_yaml: str,
     environ: Mapping[str, str],
-    input_files: Mapping[str, Path] | None = None,
+    input_files: Sources | None = None,
 ) -> RunDirectory:
     """A new run directory, or the one that is there when it holds the same plan.
 
-    `input_files`: SHA-256 of each input picture → its file, which is copied into a new directory.
+    `input_files`: where each input picture is now, to be copied into a new directory.
 
     Raises RunDirectoryError, saying what differs, when it holds another plan, and ConfigError for a plan without
     requests.
@@ -170,6 +171,7 @@ def _journal_skips(run: RunDirectory, writer: RunWriter, plan: Plan) -> None:
                 output_format=skip.output_format,
                 reason=skip.reason,
                 strength=skip.strength,
+                concurrency=skip.concurrency,
             )
         )
 
@@ -181,7 +183,8 @@ def pending_work(plan: Plan, state: RunState, *, retry_failed: bool) -> list[Gro
         sample = state.samples.get(request.id)
         if sample is None:
             return True
-        return sample.error is not None and (sample.error.transient or retry_failed)
+        error = sample.error
+        return error is not None and (error.transient or error.fetch_again or retry_failed)
 
     def work(group: LoadGroup) -> GroupWork:
         pending = tuple(request for request in group.requests if is_left(request))
@@ -192,6 +195,10 @@ def pending_work(plan: Plan, state: RunState, *, retry_failed: bool) -> list[Gro
             # Asked to try again, a request that killed its workers gets a fresh start.
             deaths={} if retry_failed else {key: count for key, count in state.deaths.items() if key in ids},
             tries={key: count for key, count in state.tries.items() if key in ids},
+            # A service that the run itself started took its jobs with it: those are drawn again.
+            submitted={key: service_id for key, service_id in state.submitted.items() if key in ids}
+            if group.target.service is None
+            else {},
         )
 
     return [group_work for group_work in map(work, plan.groups) if group_work.pending]
@@ -241,14 +248,15 @@ def _generate(
     engine: Engine,
     tell: Callable[[Record, float], None],
 ) -> str | None:
-    """Journal each record as it comes. Returns the message of a spent budget."""
+    """Journal the records as they come. Returns the message of a spent budget."""
     # Closed also when journalling fails or Ctrl-C comes: no worker and no service outlives the loop.
-    with closing(engine.run(work, run.path, budget.admit)) as records:
+    with closing(engine.run(work, run.path, budget.admit)) as batches:
         try:
-            for record in records:
-                writer.append(record)
-                budget.record(record)
-                tell(record, budget.spent_usd)
+            for batch in batches:
+                writer.append(*batch)
+                for record in batch:
+                    budget.record(record)
+                    tell(record, budget.spent_usd)
         except BudgetReached as reached:
             return reached.message
     return None

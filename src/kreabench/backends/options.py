@@ -72,6 +72,24 @@ class FakeOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FakeHostedOptions:
+    """A hosted service without a network, for tests of everything around it."""
+
+    submit_s: float = 0.0
+    """The service takes this long to name each request that it has taken."""
+    queue_s: float = 0.0
+    """Each request waits this long."""
+    inference_s: float = 0.01
+    """Each request is worked on for this long."""
+    max_running: int | None = None
+    """Requests that the service takes at once; it refuses more. None: any number."""
+    faults: tuple[dict[str, Any], ...] = ()
+    """See `backends.fake_hosted`: what goes wrong for which prompts."""
+    state_dir: str | None = None
+    """Existing folder where the service keeps its jobs, also when the worker dies; None forgets them with it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FalEmulatorOptions:
     """The loopback fal: what `target.<name>.service.options` accepts, and `kreabench fal-emulator` as arguments."""
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
-from kreabench.backends.base import Backend
-from kreabench.backends.options import DiffusersOptions, FakeOptions, FalOptions, HfInferenceOptions
+from kreabench.backends.base import Backend, HostedBackend
+from kreabench.backends.options import (
+    DiffusersOptions,
+    FakeHostedOptions,
+    FakeOptions,
+    FalEmulatorOptions,
+    FalOptions,
+    HfInferenceOptions,
+)
 from kreabench.core.registry import load_object
-from kreabench.core.specs import TaskKind
+from kreabench.core.specs import ServiceSpec, TaskKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +30,8 @@ class BackendRow:
     summary: str
     tasks: tuple[TaskKind, ...] = ("text-to-image",)
     """What it can draw from."""
+    needs_inputs: bool = False
+    """Whether a target has to say which inputs its endpoint takes: nothing else would be sent."""
 
 
 BACKENDS: dict[str, BackendRow] = {
@@ -35,9 +44,11 @@ BACKENDS: dict[str, BackendRow] = {
     ),
     "fal": BackendRow(
         location="kreabench.backends.fal:FalBackend",
+        needs_inputs=True,
         options=FalOptions,
         hosted=True,
         summary="the fal API, through fal-client's queue",
+        tasks=("text-to-image", "image-to-image", "redux"),
     ),
     "hf_inference": BackendRow(
         location="kreabench.backends.hf_inference:HfInferenceBackend",
@@ -52,12 +63,24 @@ BACKENDS: dict[str, BackendRow] = {
         summary="drawn patterns and faults on demand, no model: for testing the harness",
         tasks=("text-to-image", "image-to-image", "redux"),
     ),
+    "fake_hosted": BackendRow(
+        location="kreabench.backends.fake_hosted:FakeHostedBackend",
+        options=FakeHostedOptions,
+        hosted=True,
+        summary="a service kept in a file, with faults on demand, no network: for testing the harness",
+    ),
 }
 
 
 def backend_class(name: str) -> type[Backend]:
     """The class of back end `name`. Imports its module, which imports nothing heavy."""
     cls: type[Backend] = load_object(BACKENDS[name].location)
+    return cls
+
+
+def hosted_backend_class(name: str) -> type[HostedBackend]:
+    """As `backend_class`, for a row that is `hosted`."""
+    cls: type[HostedBackend] = load_object(BACKENDS[name].location)
     return cls
 
 
@@ -68,5 +91,20 @@ def identity_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     so that the targets of those runs are still the same.
     """
     row = BACKENDS.get(name)
-    later = {item.name: item.default for item in fields(row.options) if item.metadata.get("later")} if row else {}
+    return dict(options) if row is None else _without_later(row.options, options)
+
+
+def service_identity(service: ServiceSpec) -> dict[str, Any]:
+    """What makes two services the same; options that came later as in `identity_options`."""
+    return {"kind": service.kind, "options": _without_later(FalEmulatorOptions, service.options)}
+
+
+def _without_later(type_: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    later = {item.name: _default(item) for item in fields(type_) if item.metadata.get("later")}
     return {key: value for key, value in options.items() if key not in later or value != later[key]}
+
+
+def _default(item: Field[Any]) -> Any:
+    """As JSON has it, for that is how options are stored."""
+    value = item.default if item.default_factory is MISSING else item.default_factory()
+    return list(value) if isinstance(value, tuple) else value

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from kreabench.cli.terminal import say
-from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord, WarmupRecord
+from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord, SubmissionRecord, WarmupRecord
 from kreabench.pipeline import Observer
 
 LINE_EVERY_S = 5.0
@@ -27,6 +27,8 @@ class ProgressObserver(Observer):
         self._started_s = clock()
         self._done_before = 0
         self._spent_usd = 0.0
+        self._in_flight: set[str] = set()
+        """Hosted requests that were sent and have not ended."""
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
@@ -63,11 +65,16 @@ class ProgressObserver(Observer):
         if isinstance(record, LoadRecord):
             self._started_s += record.load_s  # loading says nothing about how long a sample takes
             self._say(f"loaded {record.target} in {record.load_s:.1f} s")
+        elif isinstance(record, SubmissionRecord):
+            self._in_flight.add(record.request_id)
+            self._draw_bar()
         elif isinstance(record, FailureRecord):
+            self._in_flight.discard(record.request_id or "")
             self._say(f"{record.error.type} in {record.error.stage}: {record.error.message}")
         elif isinstance(record, WarmupRecord):
             self._started_s += record.timings.end_to_end_s
         elif isinstance(record, SampleRecord):
+            self._in_flight.discard(record.request_id)
             self._done += 1
             self._failed += record.status == "failed"
             self._draw()
@@ -82,11 +89,19 @@ class ProgressObserver(Observer):
             self._say(f"scored {done} of {total}")
 
     def _draw(self) -> None:
-        note = f"{self._failed} failed  ${self._spent_usd:.3f}"
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=self._done, note=note)
-        elif self._done == self._total or self._line_is_due():
-            self._say(f"{self._done} of {self._total} samples, {note}{self._time_left()}")
+        if not self._draw_bar() and (self._done == self._total or self._line_is_due()):
+            self._say(f"{self._done} of {self._total} samples, {self._note()}{self._time_left()}")
+
+    def _draw_bar(self) -> bool:
+        """Whether there is a bar."""
+        if self._progress is None or self._task is None:
+            return False
+        self._progress.update(self._task, completed=self._done, note=self._note())
+        return True
+
+    def _note(self) -> str:
+        in_flight = f"  {len(self._in_flight)} in flight" if self._in_flight else ""
+        return f"{self._failed} failed  ${self._spent_usd:.3f}{in_flight}"
 
     def _time_left(self) -> str:
         fresh = self._done - self._done_before

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from kreabench.core.errors import BudgetReached
-from kreabench.core.records import FailureRecord, Record, SampleRecord
+from kreabench.core.records import FailureRecord, Record, SampleRecord, SubmissionRecord
 from kreabench.core.specs import LoadGroup, Plan, Request
 from kreabench.pricing import request_price_usd
 
@@ -12,9 +14,11 @@ ROUNDING_USD = 1e-9
 
 
 class Budget:
-    """Dollars of hosted requests: spent, under way, and the limit (None: no limit).
+    """Dollars of hosted requests: spent, reserved, and the limit (None: no limit).
 
-    A hosted request that failed without a known cost counts at its list price: the service may have billed it.
+    From before a request is sent until it is settled its list price is reserved, over a crash and a resume too: the
+    journal's submissions say so. One that failed without a known cost counts at its list price: the service may have
+    billed it.
     """
 
     def __init__(self, limit_usd: float | None, plan: Plan) -> None:
@@ -26,28 +30,43 @@ class Budget:
             if group.target.hosted
             for setting in group.settings
         }
-        self._under_way: dict[str, float] = {}
+        self._reserved: dict[str, float] = {}
+
+    @property
+    def reserved_usd(self) -> float:
+        """The list prices of requests that may have been sent and are not settled."""
+        return math.fsum(self._reserved.values())
 
     def admit(self, group: LoadGroup, request: Request | None) -> None:
         """Reserve the price of `request`. Raises BudgetReached when that could pass the limit."""
         if request is None or request.setting_id not in self._price:
             return
         price = self._price[request.setting_id]
-        total = self.spent_usd + sum(self._under_way.values()) + price
-        if self.limit_usd is not None and total > self.limit_usd + ROUNDING_USD:
+        # An earlier session's submission of the same request, to a service that died with it, gives way to this one.
+        reserved = self.reserved_usd - self._reserved.get(request.id, 0.0)
+        if self.limit_usd is not None and self.spent_usd + reserved + price > self.limit_usd + ROUNDING_USD:
+            under_way = f", ${reserved:.4f} reserved for requests under way" if reserved > ROUNDING_USD else ""
             raise BudgetReached(
-                f"stopped at the budget: ${self.spent_usd:.4f} spent, the next request costs ${price:.4f}, "
+                f"stopped at the budget: ${self.spent_usd:.4f} spent{under_way}, the next request costs ${price:.4f}, "
                 f"budget.usd is {self.limit_usd:g}"
             )
-        self._under_way[request.id] = price
+        self._reserved[request.id] = price
 
     def record(self, record: Record) -> None:
-        """Count what a journalled record cost."""
-        if not isinstance(record, SampleRecord | FailureRecord) or record.setting_id not in self._price:
+        """Count what a journalled record says about money."""
+        if not isinstance(record, SubmissionRecord | SampleRecord | FailureRecord):
             return
+        if record.setting_id not in self._price:
+            return
+        price = self._price[record.setting_id]
+        if isinstance(record, SubmissionRecord):
+            self._reserved[record.request_id] = price
+            return
+        if record.error is not None and record.error.fetch_again:
+            return  # stays reserved until it is fetched
         if record.request_id is not None:
-            self._under_way.pop(record.request_id, None)
+            self._reserved.pop(record.request_id, None)
         if record.cost.usd is not None:
             self.spent_usd += record.cost.usd
         elif isinstance(record, FailureRecord) or record.error is None or record.error.stage != "load":
-            self.spent_usd += self._price[record.setting_id]
+            self.spent_usd += price

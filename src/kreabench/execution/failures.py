@@ -40,6 +40,7 @@ def describe(error: Exception, *, stage: str, hidden: Sequence[str] = ()) -> tup
         remedy=clean(failure.remedy, hidden),
         transient=failure.transient,
         peak_allocated_bytes=failure.peak_allocated_bytes,
+        fetch_again=failure.fetch_again,
     ), fatal
 
 
@@ -52,6 +53,7 @@ def _classify(error: Exception, stage: str) -> tuple[Failure, bool]:
             remedy=error.remedy,
             transient=error.transient,
             peak_allocated_bytes=error.peak_allocated_bytes,
+            fetch_again=error.fetch_again,
         )
         return failure, error.fatal or error.type == "out_of_memory"
     if isinstance(error, EnvironmentProblem):

@@ -1,9 +1,10 @@
-"""One load group, from the first load to the last request: who is blamed for a failure, and what happens next."""
+"""One load group of a local target: who is blamed for a failure, and what happens next."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Surroundings:
 
 
 class GroupRun:
-    """Runs one load group with one worker at a time. `records` may be called once."""
+    """Runs one load group with one worker and one request at a time. `batches` may be called once."""
 
     def __init__(self, work: GroupWork, around: Surroundings) -> None:
         self._group = work.group
@@ -56,8 +57,20 @@ class GroupRun:
         """Workers found dead while idle since the last answer to a request."""
         self._worker: WorkerProcess | None = None
 
-    def records(self) -> Iterator[Record]:
+    def batches(self) -> Iterator[tuple[Record, ...]]:
         """Every record as it happens, before anything that takes time. However this ends, the worker is stopped."""
+        # Closed also when the caller throws something in: a traceback that somebody keeps would keep the worker alive.
+        with closing(self._records()) as records:
+            for record in records:
+                yield (record,)
+
+    def give_up(self, error: Failure) -> Iterator[tuple[Record, ...]]:
+        """Nothing can be loaded: say so, and fail every request that is left so that a later resume tries it again."""
+        trouble = Trouble(error=error, started_utc=self._around.now(), elapsed_s=0.0, died=False)
+        for record in self._load_failed(trouble):
+            yield (record,)
+
+    def _records(self) -> Generator[Record, None, None]:
         try:
             while self._queue:
                 if self._worker is None:
@@ -68,11 +81,6 @@ class GroupRun:
                     yield from self._found_dead(self._worker)
         finally:
             self._drop_worker()
-
-    def give_up(self, error: Failure) -> Iterator[Record]:
-        """Nothing can be loaded: say so, and fail every request that is left so that a later resume tries it again."""
-        trouble = Trouble(error=error, started_utc=self._around.now(), elapsed_s=0.0, died=False)
-        yield from self._load_failed(trouble)
 
     def _load(self) -> Iterator[Record]:
         group = self._group
@@ -234,7 +242,10 @@ class GroupRun:
         if isinstance(answer, Death):
             self._worker = None
             return self._trouble_of_death(answer, stage, started_utc)
-        return trouble_of_failed(answer) if isinstance(answer, Failed) else answer
+        if isinstance(answer, Failed):
+            return trouble_of_failed(answer)
+        assert isinstance(answer, Opened | Done)  # noqa: S101 - the others are about hosted requests
+        return answer
 
     def _trouble_of_death(self, death: Death, stage: str, started_utc: str) -> Trouble:
         key = {"load": "load_timeout_s", "warmup": "warmup_timeout_s", "generate": "sample_timeout_s"}[stage]

@@ -13,6 +13,7 @@ from kreabench.core.specs import EngineSpec
 from kreabench.execution.clock import utc_now
 from kreabench.execution.engine import Admit, GroupWork
 from kreabench.execution.group_run import GroupRun, Surroundings
+from kreabench.execution.hosted_run import HostedGroupRun
 from kreabench.execution.services import start_service
 from kreabench.execution.supervise import WorkerProcess
 
@@ -20,7 +21,9 @@ LOGS_FOLDER = "logs"
 
 
 class LocalEngine:
-    """Runs load groups one after the other, one request at a time. See `execution.engine.Engine`.
+    """Runs load groups one after the other: local ones one request at a time, hosted ones several at once.
+
+    See `execution.engine.Engine`.
 
     Workers die with the thread that iterates, so iterate in a thread that lives as long as the run.
     """
@@ -33,7 +36,7 @@ class LocalEngine:
         self._environ = environ
         self._now = now
 
-    def run(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Generator[Record, None, None]:
+    def run(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Generator[tuple[Record, ...], None, None]:
         """Yield every record as it happens. Closing the iterator, or any exception, stops workers and services first.
 
         Raises what `admit` raises, StorageError once the disk refuses pictures or logs, and EnvironmentProblem where
@@ -44,7 +47,7 @@ class LocalEngine:
             if group_work.pending:
                 yield from self._run_group(group_work, run_path, admit)
 
-    def _run_group(self, work: GroupWork, run_path: Path, admit: Admit) -> Iterator[Record]:
+    def _run_group(self, work: GroupWork, run_path: Path, admit: Admit) -> Iterator[tuple[Record, ...]]:
         group = work.group
         environ = dict(self._environ)
         log_name = f"{LOGS_FOLDER}/worker-{group.id}.log"
@@ -53,7 +56,8 @@ class LocalEngine:
             label = f"{self._now()} {group.target.name}"
             return WorkerProcess(log_path=run_path / log_name, environ=environ, label=label)
 
-        run = GroupRun(
+        kind = HostedGroupRun if group.target.hosted else GroupRun
+        run = kind(
             work,
             Surroundings(
                 spec=self._spec, run_path=run_path, admit=admit, launch=launch, log_name=log_name, now=self._now
@@ -68,7 +72,7 @@ class LocalEngine:
                     # The other groups do not need this service.
                     yield from run.give_up(_service_failure(problem))
                     return
-            yield from run.records()
+            yield from run.batches()
 
 
 def _service_failure(problem: EnvironmentProblem) -> Failure:

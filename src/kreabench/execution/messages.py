@@ -1,7 +1,7 @@
 """What the driver and a worker say to each other: one JSON object a line, told apart by `kind`.
 
 The driver sends an order and waits for its answer. Only orders to `generate` at a hosted target may overlap: up to
-`Open.concurrency` of them, whose answers come in any order and name their request.
+`Open.concurrency` of them before `Received`, whose answers come in any order and name their request.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Warmup:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generate:
     """Draw and store the pictures of one request. Answered by `Done` or `Failed`, at a hosted target by `Submitted`
-    before that."""
+    and `Received` before that."""
 
     kind: Literal["generate"] = "generate"
     setting_id: str
@@ -92,6 +92,15 @@ class Submitted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    """All that a hosted service had to send for a request is here; it is now checked and stored. Not the last answer
+    to its order, but another order may take its place."""
+
+    kind: Literal["received"] = "received"
+    request_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
     """The order was carried out."""
 
@@ -121,7 +130,7 @@ class Failed:
 
 
 Order = Open | Warmup | Generate | Close
-Answer = Opened | Submitted | Done | Failed
+Answer = Opened | Submitted | Received | Done | Failed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +139,13 @@ class _Kind:
 
 
 _ORDERS: dict[str, type[Order]] = {"open": Open, "warmup": Warmup, "generate": Generate, "close": Close}
-_ANSWERS: dict[str, type[Answer]] = {"opened": Opened, "submitted": Submitted, "done": Done, "failed": Failed}
+_ANSWERS: dict[str, type[Answer]] = {
+    "opened": Opened,
+    "submitted": Submitted,
+    "received": Received,
+    "done": Done,
+    "failed": Failed,
+}
 
 
 def encode_line(message: Order | Answer) -> bytes:

@@ -9,12 +9,15 @@ from kreabench.core.records import Cost, Failure, SampleRecord, WarmupRecord
 from kreabench.core.specs import LoadGroup, Request, Setting, TargetSpec
 from kreabench.execution.messages import Delivery, Done, Failed
 from kreabench.execution.supervise import Death
-from kreabench.pricing import request_price_usd, sample_cost
+from kreabench.pricing import request_price_usd, sample_cost, units_usd
 
-REFUSED_AT_SUBMIT = frozenset({"authentication", "rate_limited"})
-NEVER_BILLED = frozenset({"server_error"})
-"""Failures for which a hosted service has drawn nothing and bills nothing; any other may be on the bill. A refusal
-counts only where it came before a job existed."""
+BEFORE_SUBMISSION = frozenset({"check", "client", "upload", "connect"})
+"""Stages of a hosted request in which nothing has been asked for yet."""
+SUBMISSION = frozenset({"submit", "call"})
+"""Stages in which it is."""
+REFUSED = frozenset({"authentication", "rate_limited"})
+"""Failures of the submission that make no job."""
+MAYBE_BILLED = "It may have been carried out and billed, so it is not sent again unless --retry-failed asks for it."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +53,7 @@ def delivered_sample(group: LoadGroup, request: Request, attempt: int, done: Don
         started_utc=done.started_utc,
         steps_run=delivery.steps_run,
         timings=delivery.timings,
-        timing_valid=attempt == 1 and not delivery.timings.first_call and _asked_once(delivery),
+        timing_valid=attempt == 1 and not delivery.timings.first_call and _is_undisturbed(delivery),
         memory=delivery.memory,
         hosted=delivery.hosted,
         cost=sample_cost(
@@ -111,21 +114,34 @@ def warmup_record(group: LoadGroup, setting: Setting, done: Done) -> WarmupRecor
 
 def failure_cost(target: TargetSpec, setting: Setting, trouble: Trouble) -> Cost:
     """What a call that failed has cost; None where a hosted service may or may not have billed it."""
+    if target.hosted and trouble.error.fetch_again:
+        return NO_COST  # counted once it is fetched; until then it is reserved
     if target.hosted and trouble.delivery is None:
-        error = trouble.error
-        refused = error.type in REFUSED_AT_SUBMIT and error.stage == "submit"
-        known_free = target.price is not None and (refused or error.type in NEVER_BILLED)
+        known_free = target.price is not None and _is_free(trouble.error)
         return Cost(usd=0.0, basis="price_list") if known_free else NO_COST
     return _unseen_cost(target, setting, trouble.elapsed_s, trouble.delivery)
 
 
+def _is_free(error: Failure) -> bool:
+    """Whether a hosted request that failed is surely not on the bill.
+
+    Back ends call nothing transient that may be: a transient failure is sent again without being asked for. So are
+    the fal API's own failures (5xx, time-outs before the start), what was cancelled in its queue, and refusals.
+    """
+    refused = error.type in REFUSED and error.stage in SUBMISSION
+    return error.transient or refused or error.stage in BEFORE_SUBMISSION
+
+
 def _unseen_cost(target: TargetSpec, setting: Setting, elapsed_s: float, delivery: Delivery | None) -> Cost:
     """The cost of a call whose pictures were drawn but are not there to be counted, or of a local one that failed."""
-    units = _billable_units(delivery)
-    if not target.hosted or units is not None:
-        return sample_cost(target, end_to_end_s=elapsed_s, images=(), billable_units=units)
-    price = request_price_usd(target, setting)
-    return NO_COST if price is None else Cost(usd=price, basis="price_list")
+    if not target.hosted:
+        return sample_cost(target, end_to_end_s=elapsed_s, images=(), billable_units=None)
+    price, units = request_price_usd(target, setting), _billable_units(delivery)
+    if price is None or target.price is None:
+        return NO_COST
+    if units is None:
+        return Cost(usd=price, basis="price_list")
+    return Cost(usd=units_usd(target.price, units, setting.num_images), basis="billed", list_usd=price)
 
 
 def trouble_of_failed(answer: Failed) -> Trouble:
@@ -163,6 +179,12 @@ def trouble_of_death(death: Death, *, stage: str, limit_key: str, log_name: str,
     return Trouble(error=error, started_utc=started_utc, elapsed_s=death.elapsed_s, died=True)
 
 
+def lost_submission(started_utc: str, *, reason: str, type_: str = "network") -> Trouble:
+    """A hosted request that may have reached the service, which nobody can ask about it: its id is unknown."""
+    error = Failure(type=type_, stage="submit", message=reason, remedy=MAYBE_BILLED, transient=False)
+    return Trouble(error=error, started_utc=started_utc, elapsed_s=0.0, died=False)
+
+
 def _billable_units(delivery: Delivery | None) -> float | None:
     return delivery.hosted.billable_units if delivery and delivery.hosted else None
 
@@ -174,6 +196,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _asked_once(delivery: Delivery) -> bool:
-    """Whether no call of a hosted request had to be repeated; what was repeated measures the fault."""
-    return delivery.hosted is None or delivery.hosted.attempts == 1
+def _is_undisturbed(delivery: Delivery) -> bool:
+    """Whether nothing of a hosted request was repeated, fetched later or moved; such times measure the fault."""
+    hosted = delivery.hosted
+    return hosted is None or (hosted.attempts == 1 and not hosted.recovered and not hosted.rerouted)

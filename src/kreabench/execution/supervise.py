@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from kreabench.core.errors import EnvironmentProblem, Problem, StorageError
 from kreabench.execution.channel import LineChannel
@@ -38,6 +39,12 @@ class Death:
     signal: int | None
     """The signal that ended it; None after an exit or a time limit."""
     exit_code: int | None
+
+
+class HasFileno(Protocol):
+    """What a selector can wait for."""
+
+    def fileno(self) -> int: ...
 
 
 class WorkerProcess:
@@ -88,7 +95,24 @@ class WorkerProcess:
             if gone:
                 return self.bury(time.monotonic() - began)
             if remaining <= 0:
-                return self._time_out(began, limit_s)
+                return self.time_out(time.monotonic() - began, limit_s)
+
+    def send(self, order: Order) -> None:
+        """Hand over an order without waiting for anything; answers come by `receive`."""
+        self._channel.send(encode_line(order))
+
+    def receive(self, limit_s: float) -> tuple[list[Answer], bool]:
+        """Wait for something to happen, at most `limit_s`: the answers that have come, in order, and whether it ended.
+
+        Comes back early, with nothing, when what `watch` was given becomes readable.
+        """
+        gone = self._wait(max(limit_s, 0.0))
+        answers = [decode_answer(line) for line in iter(self._channel.take_line, None)]
+        return answers, gone
+
+    def watch(self, other: HasFileno) -> None:
+        """Have `receive` also wake up by `other`."""
+        self._selector.register(other, selectors.EVENT_READ)
 
     def bury(self, elapsed_s: float = 0.0) -> Death:
         """How a worker ended that is known to have ended, or to have hung up; ends what is left of it."""
@@ -101,6 +125,14 @@ class WorkerProcess:
             signal=-code if code < 0 else None,
             exit_code=code if code >= 0 else None,
         )
+
+    def time_out(self, elapsed_s: float, limit_s: float) -> Death:
+        """End a worker that passed a time limit; it writes into its log first where it hangs."""
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, STACKS_SIGNAL)
+        self._ended_within(STACKS_GRACE_S)
+        self.kill()
+        return Death(elapsed_s=elapsed_s, limit_s=limit_s, signal=None, exit_code=None)
 
     def stop(self) -> None:
         """End it and all its children: politely when it is idle, at once when it has an order in hand."""
@@ -124,13 +156,6 @@ class WorkerProcess:
         self._selector.close()
         self._channel.close()
         os.close(self._pidfd)
-
-    def _time_out(self, began: float, limit_s: float) -> Death:
-        with suppress(ProcessLookupError):
-            os.kill(self._process.pid, STACKS_SIGNAL)
-        self._ended_within(STACKS_GRACE_S)
-        self.kill()
-        return Death(elapsed_s=time.monotonic() - began, limit_s=limit_s, signal=None, exit_code=None)
 
     def _wait(self, seconds: float) -> bool:
         """Wait for something to happen; whether the process is gone or has hung up. All that it sent is taken in."""

@@ -13,9 +13,9 @@ driver.lock       pid of the process that may write
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -28,11 +28,12 @@ from kreabench.core.records import (
     Record,
     SampleRecord,
     ScoreRecord,
+    SubmissionRecord,
 )
 from kreabench.core.specs import ExperimentSpec
 from kreabench.rundir import codec
 from kreabench.rundir.files import make_folders, storage_error, storage_remedy, write_file
-from kreabench.rundir.inputs import store_inputs
+from kreabench.rundir.inputs import Sources, store_inputs
 from kreabench.rundir.journal import JournalWriter, read_lines
 from kreabench.rundir.lock import hold
 
@@ -46,6 +47,8 @@ LOCK_FILE = "driver.lock"
 
 NEVER_TRIED_STAGES = frozenset({"load", "warmup"})
 """Stages before the request's own call."""
+DEATHS = frozenset({"crashed", "timeout"})
+"""Types of a failed attempt that a worker did not survive."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +75,11 @@ class RunState:
     deaths: dict[str, int]
     """Request id → workers that died with it in hand and left it to be tried again; absent without one."""
     tries: dict[str, int]
-    """Request id → how often it was tried, whatever came of it; absent where it never was."""
+    """Request id → how often it was tried, whatever came of it; absent where it never was. What may still be fetched
+    is a try that has not ended."""
+    submitted: dict[str, str | None] = field(default_factory=dict)
+    """Request id → what a hosted service calls the request that was sent to it and is not settled; None where only the
+    intention to send it is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,12 +96,10 @@ class RunDirectory:
         self.info = info
 
     @classmethod
-    def create(
-        cls, path: Path, info: RunInfo, config_yaml: str, input_files: Mapping[str, Path] | None = None
-    ) -> RunDirectory:
+    def create(cls, path: Path, info: RunInfo, config_yaml: str, input_files: Sources | None = None) -> RunDirectory:
         """Make the run directory `path`, with its parents. Until run.json is there, last, it is not a run.
 
-        `input_files`: SHA-256 of each input picture of the experiment → its file, which is copied.
+        `input_files`: where each input picture of the experiment is now, to be copied.
 
         Raises RunDirectoryError where a run, or what is left of one, is already there, or where the folder cannot be
         made; StorageError when the disk refuses a file.
@@ -172,14 +177,19 @@ class RunDirectory:
         samples: dict[str, SampleRecord] = {}
         deaths: Counter[str] = Counter()
         tries: Counter[str] = Counter()
+        submitted: dict[str, str | None] = {}
         for record in self.records():
-            if isinstance(record, SampleRecord):
+            if isinstance(record, SubmissionRecord):
+                submitted[record.request_id] = record.service_request_id
+            elif isinstance(record, SampleRecord):
                 samples[record.request_id] = record
                 tries[record.request_id] += _was_tried(record)
+                _settle(submitted, record.request_id, record)
             elif isinstance(record, FailureRecord) and record.request_id is not None:
-                deaths[record.request_id] += 1
-                tries[record.request_id] += 1
-        return RunState(samples=samples, deaths=dict(deaths), tries=dict(+tries))
+                deaths[record.request_id] += record.error.type in DEATHS
+                tries[record.request_id] += not record.error.fetch_again
+                _settle(submitted, record.request_id, record)
+        return RunState(samples=samples, deaths=dict(+deaths), tries=dict(+tries), submitted=submitted)
 
     def save_info(self) -> None:
         """Write run.json anew when what is asked has changed in what the plan leaves free (engine, budget, metrics).
@@ -214,9 +224,13 @@ class RunWriter:
         self._journal = journal
         self._scores = scores
 
-    def append(self, record: Record) -> None:
-        """Journal `record`; durable on return. Raises StorageError; ValueError for what would read back differently."""
-        self._journal.append([_line(record, codec.decode_record)])
+    def append(self, *records: Record) -> None:
+        """Journal `records`, all or none, with one fsync; durable on return.
+
+        Raises StorageError; ValueError for what would read back differently.
+        """
+        if records:
+            self._journal.append([_line(record, codec.decode_record) for record in records])
 
     def append_scores(self, records: Iterable[ScoreRecord]) -> None:
         """Journal `records`, all or none, with one fsync. Raises as `append` does."""
@@ -226,8 +240,17 @@ class RunWriter:
 
 
 def _was_tried(sample: SampleRecord) -> bool:
-    """Whether the request itself was ever sent: where loading or warming up fails, all that waited for it fail too."""
-    return sample.error is None or sample.error.stage not in NEVER_TRIED_STAGES
+    """Whether a try of the request has ended: where loading or warming up fails, all that waited for it fail too."""
+    error = sample.error
+    return error is None or not (error.stage in NEVER_TRIED_STAGES or error.fetch_again)
+
+
+def _settle(submitted: dict[str, str | None], request_id: str, record: SampleRecord | FailureRecord) -> None:
+    """Strike the request off what is open at a service, unless `record` says that it can be fetched again."""
+    if record.error is None or not record.error.fetch_again:
+        submitted.pop(request_id, None)
+    elif isinstance(record, SampleRecord) and record.hosted is not None and record.hosted.service_request_id:
+        submitted[request_id] = record.hosted.service_request_id
 
 
 def _line(record: Record | ScoreRecord, decode: Callable[[bytes], Record | ScoreRecord]) -> bytes:

@@ -1,0 +1,54 @@
+"""Hosted targets through the whole pipeline: a plan, a budget, an end, a resume, a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kreabench import pipeline
+from kreabench.core.errors import ExitCode
+from kreabench.core.specs import ExperimentSpec
+from kreabench.pipeline import Observer, Outcome
+from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.table import read_table
+from tests.hosted_support import USD, billed_usd, hosted_target, jobs, most_at_once
+from tests.support import make_experiment, make_prompt
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> ExperimentSpec:
+    """Ten prompts at two degrees of concurrency, without metrics."""
+    state_dir = tmp_path / "service"
+    state_dir.mkdir()
+    target = replace(hosted_target(state_dir, inference_s=0.05), accelerations=("none",))
+    return make_experiment(
+        targets=(target,), prompts=tuple(map(make_prompt, range(10))), metrics=(), concurrency=(1, 4)
+    )
+
+
+def execute(run: RunDirectory, tmp_path: Path) -> Outcome:
+    return pipeline.execute(run, observer=Observer(), report_path=tmp_path / "report")
+
+
+def test_each_concurrency_is_a_setting_of_its_own(tmp_path: Path, experiment: ExperimentSpec) -> None:
+    run = pipeline.start(tmp_path / "run", experiment, "", {})
+    outcome = execute(run, tmp_path)
+    assert (outcome.delivered, outcome.failed, outcome.exit_code) == (20, 0, ExitCode.DONE)
+    assert outcome.spent_usd == billed_usd(tmp_path / "service") == 20 * USD
+    assert most_at_once(tmp_path / "service") == 4
+    assert len(read_table(run)) == 20
+
+
+def test_a_spent_budget_ends_with_its_own_code_and_goes_on_when_it_is_raised(
+    tmp_path: Path, experiment: ExperimentSpec
+) -> None:
+    run = pipeline.start(tmp_path / "run", replace(experiment, budget_usd=13.2 * USD), "", {})
+    outcome = execute(run, tmp_path)
+    assert (outcome.delivered, outcome.exit_code) == (13, ExitCode.BUDGET)
+    assert billed_usd(tmp_path / "service") == 13 * USD
+    outcome = execute(pipeline.reopen(tmp_path / "run", budget_usd=20 * USD), tmp_path)
+    assert (outcome.delivered, outcome.exit_code) == (20, ExitCode.DONE)
+    assert billed_usd(tmp_path / "service") == outcome.spent_usd == 20 * USD
+    assert all(len(taken) == 1 for taken in jobs(tmp_path / "service").values())
