@@ -38,6 +38,7 @@ BACKENDS: dict[str, BackendRow] = {
         options=FalOptions,
         hosted=True,
         summary="the fal API, through fal-client's queue",
+        tasks=("text-to-image", "image-to-image", "redux"),
     ),
     "fake": BackendRow(
         location="kreabench.backends.fake:FakeBackend",
