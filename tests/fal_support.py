@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.fal import FalBackend
 from kreabench.backends.fal_download import Downloader
 from kreabench.backends.fal_wire import Network
-from kreabench.core.specs import AccelerationSpec, InputField, Request, ServiceSpec, Setting, TargetSpec
+from kreabench.backends.input_images import describe_input
+from kreabench.core.specs import AccelerationSpec, InputField, InputImage, Request, ServiceSpec, Setting, TargetSpec
 from kreabench.execution.services import start_service
 from tests.support import ROOT, encode_image, make_acceleration, make_request, make_setting, make_target, picture
 
@@ -87,6 +88,23 @@ def emulated_target(**changes: Any) -> TargetSpec:
 def levels(*names: str) -> tuple[AccelerationSpec, ...]:
     """Accelerations of those names, asking for the level of the same name."""
     return tuple(make_acceleration(name=name, hosted=name) for name in names)
+
+
+def image_to_image() -> dict[str, Any]:
+    """Changes that make `fal_target` one of image-to-image."""
+    return {
+        "task": "image-to-image",
+        "model": f"{ENDPOINT}/image-to-image",
+        "inputs": endpoint_inputs("krea_fal_image_to_image"),
+    }
+
+
+def stored_input(folder: Path, *, width: int = 200, height: int = 100, url: str | None = None) -> InputImage:
+    """A picture in the run's folder of input pictures."""
+    content = encode_image(picture(width=width, height=height))
+    image = replace(describe_input("in.png", content), url=url)
+    (folder / image.file_name).write_bytes(content)
+    return image
 
 
 Reply = httpx.Response | Exception
@@ -263,8 +281,9 @@ class _ScriptedToken(fal_client.client.CDNTokenManager):  # type: ignore[misc]
         request = httpx.Request("POST", self._url, headers=self._headers, extensions={"trace": lambda *_: None})
         response = self._script(request)
         response.request = request
+        response.read()
         response.raise_for_status()
-        data = json.loads(response.read())
+        data = response.json()
         expires = datetime.fromisoformat(data["expires_at"])
         return fal_client.client.CDNToken(data["token"], data["token_type"], data["base_url"], expires)
 
