@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import math
+import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import fal_client
 import fal_client.client
 import httpx
+from fal_client.auth import AuthCredentials
 from fal_client.client import CDNTokenManager, FalClientHTTPError, Status, SyncRequestHandle
 
 from kreabench.backends.fal_download import Downloader, DownloadRules, PictureRefused
@@ -19,9 +21,6 @@ from kreabench.backends.fal_failures import DOWNLOAD, RESULT, SUBMIT, UPLOAD
 from kreabench.backends.fal_wire import Network, Wire
 from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError
-
-PER_CLIENT = 40
-"""Requests in flight above which calls begin to wait within one client."""
 
 _HEADERS = {
     # A request that the service tries again, or hands to another endpoint, is no measurement of this one.
@@ -37,8 +36,20 @@ _CONNECT_TIMEOUT_S = 10.0
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slot:
+    """What one request after another uses, each with the connections of the one before it.
+
+    A client for many requests at once would open connections in the middle of a run, whenever more of them than before
+    happened to read at the same time; above about 40 they would wait within it.
+    """
+
+    client: fal_client.SyncClient
+    downloader: Downloader
+
+
 class FalClients:
-    """The clients of one session, and what is common to all its calls."""
+    """The clients of one session, one for each request in flight, and what is common to all its calls."""
 
     def __init__(
         self,
@@ -62,9 +73,17 @@ class FalClients:
         self.pause = pause
         self.clock = clock
         _tame_the_library(self.timeout, emulated=emulated)
+        # Within a function, so that no account of this object's fields shows the key.
+        self._make = lambda: fal_client.SyncClient(key=key, default_timeout=self.timeout)
+        self._rules = DownloadRules(
+            hosts=options.download_hosts,
+            loopback=emulated,
+            max_bytes=options.max_download_bytes,
+            timeout_s=options.request_timeout_s,
+        )
+        self._lock = threading.Lock()
         try:
             self.network = Network(clock=clock)
-            shards = [self._shard(key) for _ in range(math.ceil(concurrency / PER_CLIENT))]
         except OSError as error:  # also ssl.SSLError
             raise GenerationError(
                 f"the client cannot be made: {error}",
@@ -72,66 +91,62 @@ class FalClients:
                 stage="load",
                 remedy="Check SSL_CERT_FILE and SSL_CERT_DIR.",
             ) from None
-        self.shards = len(shards)
-        self._shards = itertools.cycle(shards)
-        self._share_storage(shards)
-        rules = DownloadRules(
-            hosts=options.download_hosts,
-            loopback=emulated,
-            max_bytes=options.max_download_bytes,
-            timeout_s=options.request_timeout_s,
-        )
-        client = self.network.client(timeout=self.timeout, service=False)
-        self.downloader = Downloader(rules, client=client, clock=clock)
+        self._token = CDNTokenManager(AuthCredentials("Key", key))
+        self._free = [self._slot() for _ in range(concurrency)]
 
     def call(self) -> FalCall:
-        """For one request of the back end; they take turns with the shards."""
-        return FalCall(self, next(self._shards))
+        """For one request of the back end; to be released."""
+        with self._lock:
+            # The one that was used last: its connections are there.
+            slot = self._free.pop() if self._free else self._slot()
+        return FalCall(self, slot)
+
+    def release(self, slot: Slot) -> None:
+        """A call has ended."""
+        with self._lock:
+            self._free.append(slot)
 
     def close(self) -> None:
         """Close all connections."""
         self.network.close()
 
-    def _shard(self, key: str) -> fal_client.SyncClient:
-        shard = fal_client.SyncClient(key=key, default_timeout=self.timeout)
-        # In place of the library's own (a cached property), which hides when it connects, closes what was idle for 5 s
-        # and asks another host when it cannot connect.
-        vars(shard)["_client"] = self.network.client(
+    def _slot(self) -> Slot:
+        client = self._make()
+        agent = {"User-Agent": fal_client.client.USER_AGENT}
+        # In place of the library's own, which are cached or made for each upload, hide when they connect, give up
+        # connections that were idle for 5 s, and ask another host when they cannot connect.
+        vars(client)["_client"] = self.network.client(
             timeout=self.timeout,
             service=True,
             follow_redirects=True,
-            headers={"Authorization": shard._auth.header_value, "User-Agent": fal_client.client.USER_AGENT},
+            headers={"Authorization": client._auth.header_value, **agent},
         )
-        return shard
-
-    def _share_storage(self, shards: list[fal_client.SyncClient]) -> None:
-        """One client and one token for all uploads, where the library makes a client for each and never closes it."""
-        manager = CDNTokenManager(shards[0]._auth)
-
-        def authorise(request: httpx.Request) -> httpx.Request:
-            token = manager.get_token()
-            request.headers["Authorization"] = f"{token.token_type} {token.token}"
-            return request
-
-        storage = self.network.client(
-            timeout=self.timeout,
-            service=False,
-            auth=authorise,
-            headers={"User-Agent": fal_client.client.USER_AGENT},
+        storage = functools.cache(
+            lambda: self.network.client(timeout=self.timeout, service=False, auth=self._authorise, headers=agent)
         )
-        for shard in shards:
-            vars(shard).update(_token_manager=manager, _get_cdn_client=lambda: storage)
+        vars(client).update(_token_manager=self._token, _get_cdn_client=storage)
+        pictures = self.network.client(timeout=self.timeout, service=False)
+        return Slot(client=client, downloader=Downloader(self._rules, client=pictures, clock=self.clock))
+
+    def _authorise(self, request: httpx.Request) -> httpx.Request:
+        token = self._token.get_token()
+        request.headers["Authorization"] = f"{token.token_type} {token.token}"
+        return request
 
 
 class FalCall:
     """All that is asked for one request. Counts what had to be asked again; `wire` knows what was sent when."""
 
-    def __init__(self, clients: FalClients, client: fal_client.SyncClient) -> None:
+    def __init__(self, clients: FalClients, slot: Slot) -> None:
         self.wire = Wire()
         self.asked_again = 0
         """Reads and uploads repeated after a fault of the way there."""
         self._clients = clients
-        self._client = client
+        self._slot = slot
+
+    def release(self) -> None:
+        """It asks nothing any more."""
+        self._clients.release(self._slot)
 
     @property
     def failures(self) -> Failures:
@@ -142,13 +157,13 @@ class FalCall:
         """Put a file into the service's storage; its address there."""
         return self._ask(
             UPLOAD,
-            lambda: str(self._client.upload(content, content_type, file_name=file_name, fallback_repository=[])),
+            lambda: str(self._slot.client.upload(content, content_type, file_name=file_name, fallback_repository=[])),
         )
 
     def submit(self, arguments: Mapping[str, Any]) -> SyncRequestHandle:
         """Exactly one POST, whatever happens to it."""
         with self._typed_errors(SUBMIT):
-            return self._client.submit(
+            return self._slot.client.submit(
                 self._clients.endpoint,
                 dict(arguments),
                 headers=_HEADERS,
@@ -157,7 +172,7 @@ class FalCall:
 
     def handle(self, request_id: str) -> SyncRequestHandle:
         """Of a request that was submitted before."""
-        return self._client.get_handle(self._clients.endpoint, request_id)
+        return self._slot.client.get_handle(self._clients.endpoint, request_id)
 
     def status(self, handle: SyncRequestHandle, *, stage: str) -> Status:
         """Ask once for the status (more often only after a fault of the connection)."""
@@ -176,7 +191,7 @@ class FalCall:
 
     def picture(self, url: str) -> bytes:
         """The file at `url`, if `DownloadRules` allow it."""
-        return self._ask(DOWNLOAD, lambda: self._clients.downloader.fetch(url))
+        return self._ask(DOWNLOAD, lambda: self._slot.downloader.fetch(url))
 
     def cancel(self, handle: SyncRequestHandle) -> bool:
         """Brief, and never an error; whether nothing is left that could be fetched or billed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,6 +31,43 @@ class EventsBroken(Exception):
         super().__init__()
         self.fault = fault
         """Whether the connection failed, and did not just fall silent."""
+
+
+class Watchdog:
+    """Ends streams that the service does not end: one thread for a session, as one for each stream would cost much."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._deadlines: dict[EventStream, float] = {}
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+
+    @contextlib.contextmanager
+    def guards(self, stream: EventStream) -> Iterator[None]:
+        """A block that may wait for `stream`, but not much longer than a second."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="fal-watchdog", daemon=True)
+                self._thread.start()
+            self._deadlines[stream] = time.monotonic() + _FINISH_S
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._deadlines[stream]
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_FINISH_S / 2):
+            with self._lock:
+                late = [stream for stream, deadline in self._deadlines.items() if time.monotonic() > deadline]
+            for stream in late:
+                stream.abort()
 
 
 class EventStream:
@@ -86,17 +124,12 @@ class EventStream:
             if status is not None:
                 return status, at
 
-    def finish(self) -> None:
+    def finish(self, watchdog: Watchdog) -> None:
         """Read to the end, so that the connection can be used again; not for long. Not to be timed."""
-        watchdog = threading.Timer(_FINISH_S, self.abort)
-        watchdog.start()
-        try:
-            with contextlib.suppress(httpx.HTTPError, httpx.StreamError):
-                for _ in self._events:
-                    pass
-        finally:
-            watchdog.cancel()
-            self.close()
+        with watchdog.guards(self), contextlib.suppress(httpx.HTTPError, httpx.StreamError):
+            for _ in self._events:
+                pass
+        self.close()
 
     def close(self) -> None:
         """Give the stream up; its connection, too, unless it was read to the end."""

@@ -11,7 +11,7 @@ import httpx
 from fal_client.client import Completed, InProgress, Status, SyncRequestHandle
 
 from kreabench.backends.fal_calls import FalCall
-from kreabench.backends.fal_events import EventsBroken, EventStream, NoEvents
+from kreabench.backends.fal_events import EventsBroken, EventStream, NoEvents, Watchdog
 from kreabench.backends.fal_failures import INFERENCE, QUEUE
 from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError
@@ -102,11 +102,11 @@ class Watch:
         if stream is not None:
             stream.abort()
 
-    def finish(self) -> None:
+    def finish(self, watchdog: Watchdog) -> None:
         """After the clock has stopped."""
         stream, self.stream = self.stream, None
         if stream is not None:
-            stream.finish() if self.edges.done else stream.close()
+            stream.finish(watchdog) if self.edges.done else stream.close()
 
 
 class Observer:

@@ -30,6 +30,7 @@ from fal_client.client import SyncRequestHandle
 from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.fal_arguments import build_arguments, safety_checked
 from kreabench.backends.fal_calls import FalCall, FalClients
+from kreabench.backends.fal_events import Watchdog
 from kreabench.backends.fal_hosted import hosted_call
 from kreabench.backends.fal_inputs import CONTENT_TYPE, InputPictures, PreparedPicture
 from kreabench.backends.fal_jobs import Job, Jobs, abandoned, not_sent, was_cancelled
@@ -87,6 +88,7 @@ class FalSession:
             clock=clock,
             pause=self._jobs.pause,
         )
+        self._watchdog = Watchdog()
         self._inputs = InputPictures(target, way=options.input_images, folder=inputs, clock=clock)
         self._observer = Observer(
             options,
@@ -104,13 +106,13 @@ class FalSession:
             "emulated": self._target.emulated,
             "fal_client": version("fal-client"),
             "httpx": version("httpx"),
-            "clients": self._clients.shards,
             "observe": self._options.observe,
             "poll_interval_s": self._options.poll_interval_s,
             "service_retries": False,
             "service_fallback": False,
             "backup_hosts": False,
-            "connection": f"in place of the library's own; opened by the first requests, kept for {KEEPALIVE_S:g} s",
+            "connections": "in place of the library's own, without its backup hosts: some for each request in flight, "
+            f"opened by the first that has them, kept for {KEEPALIVE_S:g} s",
         }
 
     def generate(self, setting: Setting, request: Request, ticket: Ticket) -> Generation:
@@ -122,6 +124,7 @@ class FalSession:
         try:
             job = self._jobs.admit(call)
         except Interrupted:
+            call.release()
             raise not_sent() from None
         try:
             with call.wire.current():
@@ -140,13 +143,15 @@ class FalSession:
         finally:
             self._jobs.dismiss(job)
             if job.watch is not None:
-                job.watch.finish()
+                job.watch.finish(self._watchdog)
+            call.release()
 
     def close(self) -> None:
         """End all calls under way within about three seconds, then close all connections."""
         self._jobs.close(_GRACE_S)
         self._clients.network.connections.abort()
         self._jobs.wait(_LAST_GRACE_S)
+        self._watchdog.close()
         self._clients.close()
 
     def _carry_out(self, job: Job, setting: Setting, request: Request, ticket: Ticket) -> Generation:
