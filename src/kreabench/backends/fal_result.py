@@ -15,8 +15,8 @@ from kreabench.backends.fal_errors import Failures
 from kreabench.core.errors import GenerationError
 from kreabench.core.specs import Setting
 
-_SEEDS = range(2**64)
-"""What the table of samples can hold; any other number is no seed that could be asked for again."""
+_SEEDS = 2**64
+"""So many the table of samples can hold; any other number is no seed that could be asked for again."""
 _BILLED = "The request has been billed; see the service's dashboard."
 
 
@@ -60,12 +60,13 @@ def pictures_of(result: Result, contents: Sequence[bytes], *, checked: bool | No
     """The delivered pictures; `checked` as of `fal_arguments.safety_checked`."""
     flags = result.has_nsfw_concepts
     known = checked is not False and isinstance(flags, list) and len(flags) == len(contents)
-    seed = result.seed if isinstance(result.seed, int) and not isinstance(result.seed, bool) else None
+    is_number = isinstance(result.seed, int) and not isinstance(result.seed, bool)
+    seed = result.seed if is_number and 0 <= result.seed < _SEEDS else None
     return tuple(
         GeneratedImage(
             content=content,
             # The service tells one seed; how it derives those of further pictures is not documented.
-            seed=seed if index == 0 and seed in _SEEDS else None,
+            seed=seed if index == 0 else None,
             nsfw=flags[index] if known and isinstance(flags[index], bool) else None,
         )
         for index, content in enumerate(contents)
