@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import io
 from collections.abc import Iterator
 from fractions import Fraction
@@ -80,7 +81,9 @@ def test_each_endpoint_answers_with_its_own_fields(client: fal_client.SyncClient
     assert image["content_type"] == "image/jpeg"
     assert (image["width"], image["height"]) == ((64, 48) if "image_size" in inputs else (80, 64))
     flux_2 = "flux-2" in endpoint
-    assert set(result) == ({"images", "seed"} if flux_2 else {"images", "seed", "timings", "has_nsfw_concepts", "prompt"})
+    assert set(result) == (
+        {"images", "seed"} if flux_2 else {"images", "seed", "timings", "has_nsfw_concepts", "prompt"}
+    )
     handle = client.submit(endpoint, sent)
     assert f"/{read_endpoints()[endpoint].app}/requests/" in handle.status_url
     assert handle.get(interval=0.005)["seed"] == 4
@@ -154,6 +157,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_endpoints([tmp_path / "gone.yaml"])
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the client leaves sockets to collect
 def test_uploads_by_the_real_client_become_input_pictures(client: fal_client.SyncClient, tmp_path: Path) -> None:
     content = encode_image(picture(width=96, height=64))
     file = tmp_path / "in.png"
@@ -172,6 +176,7 @@ def test_uploads_by_the_real_client_become_input_pictures(client: fal_client.Syn
         image = client.run(IMAGE_TO_IMAGE, {"prompt": "x", "image_url": url})["images"][0]
         assert (image["width"], image["height"]) == (96, 64)
     assert httpx.get(urls[0]).content == content
+    gc.collect()
 
 
 def test_a_delivered_picture_can_be_an_input(client: fal_client.SyncClient) -> None:

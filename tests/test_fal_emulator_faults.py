@@ -96,8 +96,12 @@ def test_a_reset_is_a_real_one_also_below_tls(tmp_path: Path) -> None:
             tls.write(_raw_submit(host))
             connection.sendall(outgoing.read())
             with pytest.raises(ConnectionResetError):
-                while connection.recv(65536):
-                    pass
+                _read_to_the_end(connection)
+
+
+def _read_to_the_end(connection: socket.socket) -> None:
+    while connection.recv(65536):
+        pass
 
 
 def _raw_submit(host: str) -> bytes:
@@ -129,9 +133,7 @@ def test_a_refused_submit_makes_no_job(place: Served, client: fal_client.SyncCli
     assert _jobs(place) == before
 
 
-def test_a_submit_that_is_never_answered_makes_a_job(
-    place: Served, client: fal_client.SyncClient, strike: Any
-) -> None:
+def test_a_submit_that_is_never_answered_makes_a_job(place: Served, client: fal_client.SyncClient, strike: Any) -> None:
     strike("hang_submit")
     before = _jobs(place)
     with pytest.raises(httpx.ReadTimeout):
@@ -274,7 +276,7 @@ def test_pictures_that_are_not_what_they_should_be(client: fal_client.SyncClient
     strike("truncated_file")
     _, response = _picture(client)
     assert len(response.content) == int(response.headers["content-length"])
-    with pytest.raises(OSError, match="truncated|broken"), Image.open(io.BytesIO(response.content)) as image:
+    with pytest.raises(OSError, match=r"truncated|broken"), Image.open(io.BytesIO(response.content)) as image:
         image.load()
     strike("expired_link")
     assert _picture(client)[1].status_code == 404
@@ -354,5 +356,3 @@ def test_hanging_calls_do_not_keep_the_service_from_ending() -> None:
         connection.sendall(_raw_submit(place.service.place.queue_host))
         assert until(lambda: place.account()["jobs"] == 1)
     connection.close()
-
-
