@@ -110,5 +110,8 @@ def test_differences() -> None:
     ]
     assert any(line.startswith("statuses: live IN_QUEUE → IN_PROGRESS") for line in differences(other, one))
     assert differences({"statuses": ["LOST"]}, {"statuses": ["IN_QUEUE"]}) == ["statuses: live LOST, emulated IN_QUEUE"]
+    seen, all_ = {"bodies": {"COMPLETED": "null"}}, {"bodies": {"IN_QUEUE": "null", "COMPLETED": "null"}}
+    assert differences(seen, all_) == []
+    assert differences(all_, seen) == ["bodies.IN_QUEUE: live null, emulated nothing"]
     assert differences({"x": []}, {"x": ["number"]}) == []
     assert differences("number", "string") == ["the whole: live number, emulated string"]

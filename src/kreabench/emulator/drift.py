@@ -13,6 +13,9 @@ Shape = str | dict[str, Any] | list[Any]
 STATUSES = "statuses"
 """The key of a recording under which the statuses stand that were seen, in order."""
 
+BODIES = "bodies"
+"""The key under which the shape of each status stands, by the status's name."""
+
 _MISSING = "nothing"
 
 
@@ -49,7 +52,7 @@ def _merged(one: Shape, other: Shape) -> Shape:
 def differences(live: Any, emulated: Any) -> list[str]:
     """One line for each place where two recordings (or two shapes) differ; empty where they agree.
 
-    Statuses are compared as a sequence: the live ones may leave some out, as a short wait is easily missed.
+    The live recording may leave statuses out, and their bodies: a short wait is easily missed.
     """
     return list(_differences(live, emulated, ()))
 
@@ -61,7 +64,8 @@ def _differences(live: Any, emulated: Any, path: tuple[str, ...]) -> Sequence[st
         return [] if fits else [_line(path, " → ".join(live), " → ".join(emulated))]
     if isinstance(live, dict) and isinstance(emulated, dict):
         found: list[str] = []
-        for key in [*live, *(key for key in emulated if key not in live)]:
+        unseen = () if path and path[-1] == BODIES else (key for key in emulated if key not in live)
+        for key in (*live, *unseen):
             found += _differences(live.get(key, _MISSING), emulated.get(key, _MISSING), (*path, key))
         return found
     if isinstance(live, list) and isinstance(emulated, list):

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from kreabench.emulator.drift import STATUSES, shape
+from kreabench.emulator.drift import BODIES, STATUSES, shape
 
 ENDPOINT = "fal-ai/flux/krea"
 SIZE = (512, 512)
@@ -81,8 +81,6 @@ def _watch(http: httpx.Client, status_url: str) -> dict[str, Any]:
             for line in response.iter_lines():
                 if line.startswith("data:"):
                     bodies.append(json.loads(line.removeprefix("data:")))
-    if bodies:
-        events |= {f"body of {body['status']}": shape(body) for body in bodies}
     deadline = time.monotonic() + _PATIENCE_S
     while not (bodies and bodies[-1]["status"] == "COMPLETED"):
         if time.monotonic() > deadline:
@@ -92,6 +90,7 @@ def _watch(http: httpx.Client, status_url: str) -> dict[str, Any]:
     statuses = [str(body["status"]) for body in bodies]
     return {
         "status events": events,
+        BODIES: {str(body["status"]): shape(body) for body in bodies},
         STATUSES: [status for status, before in zip(statuses, ["", *statuses], strict=False) if status != before],
     }
 
