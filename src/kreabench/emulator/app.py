@@ -49,6 +49,7 @@ def _run_routes(service: Service) -> list[Route]:
         _account(service),
         Route("/{endpoint:path}/stream", guarded(submitting.stream), methods=["POST"]),
         Route("/{endpoint:path}", guarded(submitting.run), methods=["POST"]),
+        _NOWHERE,
     ]
 
 
@@ -69,6 +70,7 @@ def _queue_routes(service: Service) -> list[Route]:
         Route("/files/{folder}/{name}", collecting.file, methods=["GET"]),
         Route("/files/{folder}/{name}", uploading.put, methods=["PUT"]),
         Route("/{endpoint:path}", guarded(Submitting(service).submit), methods=["POST"]),
+        _NOWHERE,
     ]
 
 
@@ -77,6 +79,14 @@ def _account(service: Service) -> Route:
         return JSONResponse(service.books.totals(service.dispatcher.jobs()))
 
     return Route(ACCOUNT_PATH, account, methods=["GET"])
+
+
+async def _nowhere(request: Request) -> Response:
+    return not_found(request)
+
+
+_NOWHERE = Route("/{path:path}", _nowhere, methods=["GET", "PUT", "PATCH", "DELETE"])
+"""Any path may be an endpoint that is POSTed to; for all else an unknown one is 404, not 405."""
 
 
 async def _unknown(scope: Any, receive: Any, send: Any) -> None:

@@ -18,6 +18,36 @@ _LOOK_S = 0.0005
 _GIVE_UP_S = 30.0
 
 
+class _Gathering:
+    """A transport that sends what is written in one turn of the event loop at once: half the system calls."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._parts and data:
+            asyncio.get_running_loop().call_soon(self._flush)
+        if data:
+            self._parts.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def get_write_buffer_size(self) -> int:
+        return sum(map(len, self._parts)) + int(self._transport.get_write_buffer_size())
+
+    def _flush(self) -> None:
+        if self._parts:
+            data = b"".join(self._parts)
+            self._parts.clear()
+            self._transport.write(data)
+
+
 class Connections:
     """Every open connection by its peer; the key is what a request's scope has as `client`."""
 
@@ -32,7 +62,7 @@ class Connections:
             first_byte: Moment
 
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-                super().connection_made(transport)
+                super().connection_made(_Gathering(transport))  # type: ignore[arg-type]
                 self.first_byte = Moment.now()
                 if self.client is not None:
                     known[self.client] = self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 import uuid
@@ -135,16 +134,15 @@ class Dispatcher:
             self._forget(next(iter(self._kept)))
 
     async def close(self) -> None:
-        """Cut short what is running and start nothing more."""
+        """Cut short what is running, which stays unfinished, and start nothing more."""
         self._closed = True
         for timer in [*self._timers.values(), *([self._pump_timer] if self._pump_timer else [])]:
             timer.cancel()
         for job in self._jobs.values():
-            job.cancelled.set()
             job.tell()
-        if self._tasks:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*self._tasks, return_exceptions=True), timeout=1)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _enqueue(self, job: Job, *, first: bool = False) -> None:
         same_or_before = (

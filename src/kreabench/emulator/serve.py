@@ -52,7 +52,7 @@ def serve(options: FalEmulatorOptions, *, port: int, parent_pid: int | None, out
     # The painting thread gives way to the event loop within a millisecond, so that drawing delays no answer.
     sys.setswitchinterval(_SWITCH_S)
     with (
-        _bound_socket(port) as listener,
+        bound_socket(port) as listener,
         _open_truth_log(options.truth_log) as truth,
         tempfile.TemporaryDirectory(prefix="kreabench-fal-") as folder,  # private: mode 0700
     ):
@@ -103,7 +103,8 @@ def _check_parent(parent_pid: int) -> None:
         )
 
 
-def _bound_socket(port: int) -> socket.socket:
+def bound_socket(port: int) -> socket.socket:
+    """A listening socket on the loopback. Raises EnvironmentProblem when the port is taken."""
     # The protocol is named because asyncio switches Nagle's algorithm off only on sockets that name it; with it on,
     # each answer would wait 40 ms for the client's delayed acknowledgement.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -131,7 +132,7 @@ def _open_truth_log(path: str | None) -> TruthLog:
         raise EnvironmentProblem([problem]) from error
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends streams and hanging answers before it waits for connections to finish."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
@@ -167,7 +168,7 @@ def _listen(service: Service, listener: socket.socket, folder: Path, out: TextIO
     config.load()
     if server_file is not None:
         server_file.unlink()  # the private key is in memory now
-    _Server(config, service).run(sockets=[listener])
+    Server(config, service).run(sockets=[listener])
 
 
 def ready_line(place: Place, ca_file: Path | None) -> dict[str, Any]:

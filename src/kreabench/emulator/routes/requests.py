@@ -15,7 +15,7 @@ from kreabench.emulator.jobs import Asked, Job
 from kreabench.emulator.service import Service
 from kreabench.emulator.webhooks import is_loopback
 
-MAX_BODY_BYTES = 96 * 2**20
+MAX_BODY_BYTES = 32 * 2**20
 """A data URI of the largest input picture fits."""
 
 FORBIDDEN = "forbidden"
