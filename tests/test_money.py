@@ -220,7 +220,7 @@ def test_a_limit_is_found_where_there_is_one(
     assert len(said) == (limit is not None)
     if said:
         assert f"at most {limit} of {in_flight} requests in flight" in said[0]
-        assert f"limit seems to be {limit}" in said[0]
+        assert f"seems to be {limit}" in said[0]
 
 
 def test_runners_and_what_went_astray(tmp_path: Path) -> None:

@@ -117,8 +117,8 @@ def hosted_notices(hosted: Sequence[HostedSummary]) -> list[Notice]:
         Notice(
             level="info",
             text=f"{message(summary.target)}: at most {summary.limit:,} of {summary.in_flight:,} requests in flight "
-            f"were worked on at once while others waited: the account's limit seems to be {summary.limit:,}. "
-            "Time in the queue is waiting for it.",
+            f"were worked on at once while others waited: the account's limit, or what the endpoint has, seems to be "
+            f"{summary.limit:,}. Time in the queue is waiting for it.",
         )
         for summary in hosted
         if summary.limit is not None and summary.in_flight is not None
