@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,21 @@ from typing import Any
 import fal_client.client
 import httpx
 import pytest
+import yaml
 
 from kreabench.backends import fal_calls
+from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.fal import FalBackend
 from kreabench.backends.fal_download import Downloader
-from kreabench.core.specs import AccelerationSpec, ServiceSpec, TargetSpec
+from kreabench.backends.fal_wire import Network
+from kreabench.backends.input_images import describe_input
+from kreabench.core.specs import AccelerationSpec, InputField, InputImage, Request, ServiceSpec, Setting, TargetSpec
 from kreabench.execution.services import start_service
-from tests.support import encode_image, make_acceleration, make_target, picture
+from tests.support import ROOT, encode_image, make_acceleration, make_request, make_setting, make_target, picture
 
 ENDPOINT = "fal-ai/flux/krea"
 KEY = "test-key-id:test-key-secret"
 PUBLIC_ADDRESS = "93.184.215.14"
-BACKUP_DOMAINS = {"fal.run": "falrun.com", "queue.fal.run": "queue.falrun.com"}
-"""As fal-client has them when it is imported."""
 
 
 @contextmanager
@@ -42,6 +45,22 @@ def point_client_at(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(fal_client.client, "RUN_URL_FORMAT", f"https://{environment['FAL_RUN_HOST']}/")
     monkeypatch.setattr(fal_client.client, "QUEUE_URL_FORMAT", f"https://{environment['FAL_QUEUE_RUN_HOST']}/")
+    _put_back(monkeypatch)
+
+
+def _put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the back end sets for the whole process is as it was when the test ends."""
+    for name in ("REST_URL", "CDN_URL", "MAX_ATTEMPTS", "QUEUE_POLL_TIMEOUT"):
+        monkeypatch.setattr(fal_client.client, name, getattr(fal_client.client, name))
+
+
+def endpoint_inputs(target: str) -> dict[str, InputField]:
+    """The inputs of a target as they ship."""
+    content = yaml.safe_load((ROOT / "conf" / "target" / f"{target}.yaml").read_text())
+    return {
+        name: InputField(**(entry | {"values": tuple(entry["values"])} if "values" in entry else entry))
+        for name, entry in content["inputs"].items()
+    }
 
 
 def fal_target(**changes: Any) -> TargetSpec:
@@ -55,6 +74,7 @@ def fal_target(**changes: Any) -> TargetSpec:
         "accelerations": ("none", "regular", "high"),
         "key_env": "FAL_KEY",
         "options": {},
+        "inputs": endpoint_inputs("krea_fal"),
     }
     return make_target(**(values | changes))
 
@@ -68,6 +88,23 @@ def emulated_target(**changes: Any) -> TargetSpec:
 def levels(*names: str) -> tuple[AccelerationSpec, ...]:
     """Accelerations of those names, asking for the level of the same name."""
     return tuple(make_acceleration(name=name, hosted=name) for name in names)
+
+
+def image_to_image() -> dict[str, Any]:
+    """Changes that make `fal_target` one of image-to-image."""
+    return {
+        "task": "image-to-image",
+        "model": f"{ENDPOINT}/image-to-image",
+        "inputs": endpoint_inputs("krea_fal_image_to_image"),
+    }
+
+
+def stored_input(folder: Path, *, width: int = 200, height: int = 100, url: str | None = None) -> InputImage:
+    """A picture in the run's folder of input pictures."""
+    content = encode_image(picture(width=width, height=height))
+    image = replace(describe_input("in.png", content), url=url)
+    (folder / image.file_name).write_bytes(content)
+    return image
 
 
 Reply = httpx.Response | Exception
@@ -87,6 +124,12 @@ def gateway_error(status_code: int) -> httpx.Response:
 
 BASE = "https://queue.fal.run/fal-ai/flux/requests/r1"
 ACCEPTED = {"request_id": "r1", "response_url": BASE, "status_url": f"{BASE}/status", "cancel_url": f"{BASE}/cancel"}
+TOKEN = {
+    "token": "storage-token",
+    "token_type": "Bearer",
+    "base_url": "https://v3.fal.media",
+    "expires_at": "2999-01-01T00:00:00+00:00",
+}
 QUEUED = {"status": "IN_QUEUE", "queue_position": 0}
 RUNNING = {"status": "IN_PROGRESS", "logs": None}
 COMPLETED = {"status": "COMPLETED", "logs": None, "metrics": {"inference_time": 0.75}}
@@ -106,12 +149,17 @@ class ScriptedFal:
     submit: Answers = field(default_factory=lambda: answer(200, ACCEPTED))
     status: Answers = field(default_factory=lambda: [answer(202, QUEUED), answer(202, RUNNING), answer(200, COMPLETED)])
     result: Answers = field(default_factory=lambda: answer(200, result_body()))
+    events: Answers = field(default_factory=lambda: answer(404, {"detail": "Path not found"}))
     cancel: Answers = field(default_factory=lambda: answer(202, {"status": "CANCELLATION_REQUESTED"}))
     picture: Answers = field(
         default_factory=lambda: (
             lambda _: httpx.Response(200, content=encode_image(picture()), headers={"content-type": "image/png"})
         )
     )
+    token: Answers = field(default_factory=lambda: answer(200, TOKEN))
+    upload: Answers = field(default_factory=lambda: answer(200, {"access_url": "https://v3.fal.media/files/in.png"}))
+    connects: Sequence[str] = ()
+    """Kinds of calls for which a connection is opened, each time."""
     calls: list[str] = field(default_factory=list)
     requests: list[httpx.Request] = field(default_factory=list)
 
@@ -120,12 +168,15 @@ class ScriptedFal:
         count = self.calls.count(kind)
         self.calls.append(kind)
         self.requests.append(request)
+        _trace(request, connects=kind in self.connects)
         answers: Answers = getattr(self, kind)
         if isinstance(answers, Sequence):
             answers = answers[min(count, len(answers) - 1)]
         reply = answers if isinstance(answers, httpx.Response | Exception) else answers(request)
         if isinstance(reply, Exception):
             raise reply
+        if isinstance(reply.stream, _Events):
+            return httpx.Response(reply.status_code, headers=reply.headers, stream=reply.stream)
         # A response object serves once, and here the same answer may be given many times.
         return httpx.Response(reply.status_code, headers=reply.headers, stream=httpx.ByteStream(reply.content))
 
@@ -136,13 +187,47 @@ class ScriptedFal:
 
 def _kind(request: httpx.Request) -> str:
     path = request.url.path
+    if path.endswith("/storage/auth/token"):
+        return "token"
+    if path.endswith("/files/upload"):
+        return "upload"
     if request.url.host != "queue.fal.run":
         return "picture"
     if request.method == "POST":
         return "submit"
+    if path.endswith("/stream"):
+        return "events"
     if path.endswith("/status"):
         return "status"
     return "cancel" if path.endswith("/cancel") else "result"
+
+
+def _trace(request: httpx.Request, *, connects: bool) -> None:
+    """What httpcore tells a request's `trace`."""
+    trace = request.extensions["trace"]
+    if connects:
+        for name in ("connect_tcp", "start_tls"):
+            trace(f"connection.{name}.started", {})
+            trace(f"connection.{name}.complete", {"return_value": None})
+    trace("http11.send_request_headers.started", {})
+
+
+class _Events(httpx.SyncByteStream):
+    """Server-sent events, one a chunk; an exception breaks the stream."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[bytes]:
+        for item in self._items:
+            if isinstance(item, Exception):
+                raise item
+            yield item if isinstance(item, bytes) else f"data: {json.dumps(item)}\n\n".encode()
+
+
+def events(*items: Any) -> httpx.Response:
+    """The answer of a status stream: statuses, raw bytes, or an exception in the middle."""
+    return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Events(items))
 
 
 class FakeTime:
@@ -166,6 +251,8 @@ def open_backend(
     monkeypatch: pytest.MonkeyPatch,
     *,
     sleep: Callable[[float], None] | None = None,
+    target: dict[str, Any] | None = None,
+    inputs: Path | None = None,
     **options: Any,
 ) -> FalBackend:
     """The real back end on the real client, whose transport is the script; names resolve to a public address."""
@@ -173,11 +260,43 @@ def open_backend(
     time = FakeTime()
     monkeypatch.setenv("FAL_KEY", KEY)
     monkeypatch.setattr(fal_client.client, "QUEUE_URL_FORMAT", "https://queue.fal.run/")
-    monkeypatch.setattr(fal_client.client, "BackupDomainTransport", lambda: transport)
-    monkeypatch.setattr(fal_client.client, "_BACKUP_DOMAINS", dict(BACKUP_DOMAINS))
-    monkeypatch.setattr(
-        fal_calls, "Downloader", partial(Downloader, transport=transport, resolve=lambda _: [PUBLIC_ADDRESS])
-    )
+    _put_back(monkeypatch)
+    monkeypatch.setattr(fal_calls, "Network", partial(Network, transport=transport))
+    monkeypatch.setattr(fal_calls, "Downloader", partial(Downloader, resolve=lambda _: [PUBLIC_ADDRESS]))
+    monkeypatch.setattr(fal_calls, "CDNTokenManager", partial(_ScriptedToken, script))
     backend = FalBackend(clock=time.clock, sleep=sleep or time.sleep)
-    backend.open(fal_target(options=options), levels("none", "regular", "high"), ())
+    changes = {"options": {"observe": "polling"} | options} | (target or {})
+    backend.open(fal_target(**changes), levels("none", "regular", "high"), (), concurrency=1, inputs=inputs)
     return backend
+
+
+class _ScriptedToken(fal_client.client.CDNTokenManager):  # type: ignore[misc]
+    """The library makes a client of its own for the token: here it asks the script."""
+
+    def __init__(self, script: ScriptedFal, auth: Any) -> None:
+        super().__init__(auth)
+        self._script = script
+
+    def _refresh_token(self) -> Any:
+        request = httpx.Request("POST", self._url, headers=self._headers, extensions={"trace": lambda *_: None})
+        response = self._script(request)
+        response.request = request
+        response.read()
+        response.raise_for_status()
+        data = response.json()
+        expires = datetime.fromisoformat(data["expires_at"])
+        return fal_client.client.CDNToken(data["token"], data["token_type"], data["base_url"], expires)
+
+
+def draw(
+    backend: FalBackend,
+    setting: Setting | None = None,
+    request: Request | None = None,
+    *,
+    submitted: Callable[[str], None] = lambda _: None,
+    earlier_id: str | None = None,
+) -> Generation:
+    """One request, meant to start now."""
+    setting = setting or make_setting(target="krea_fal")
+    ticket = Ticket(intended_s=backend._clock(), submitted=submitted, earlier_id=earlier_id)
+    return backend.generate(setting, request or make_request(setting, seed=7), ticket)

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fal_client.client
 import httpx
 import pytest
 from PIL import Image
@@ -27,6 +26,7 @@ from tests.fal_support import (
     RUNNING,
     ScriptedFal,
     answer,
+    draw,
     emulated_target,
     emulator,
     fal_target,
@@ -36,14 +36,14 @@ from tests.fal_support import (
     point_client_at,
     result_body,
 )
-from tests.support import make_acceleration, make_request, make_setting
+from tests.support import ROOT, make_acceleration, make_request, make_setting
 
 HOSTS = ("FAL_RUN_HOST", "FAL_QUEUE_RUN_HOST")
 
 
 def _generate(script: ScriptedFal, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Generation:
     backend = open_backend(script, monkeypatch, **options)
-    return backend.generate(make_setting(target="krea_fal"), make_request(seed=7))
+    return draw(backend)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_target_with_its_own_service_needs_no_key(no_fal_environment: None) ->
         ({"model": "fal-ai/../flux"}, "target.krea_fal.model"),
         ({"model": "fal-ai/flux krea"}, "target.krea_fal.model"),
         ({"model": "https://fal.run/fal-ai/flux"}, "target.krea_fal.model"),
-        ({"task": "redux"}, "target.krea_fal.task"),
+        ({"inputs": {}}, "target.krea_fal.inputs"),
         ({"options": {"poll_interval_s": 0}}, "target.krea_fal.options.poll_interval_s"),
         ({"options": {"start_timeout_s": 1.0}}, "target.krea_fal.options.start_timeout_s"),
         ({"options": {"request_timeout_s": 0}}, "target.krea_fal.options.request_timeout_s"),
@@ -96,6 +96,10 @@ def test_levels_that_the_endpoint_does_not_take_are_named(
     accelerations = [*levels("none", "max"), make_acceleration(name="compile", hosted=None)]
     problems = FalBackend.check(fal_target(), accelerations)
     assert [problem.key for problem in problems] == ["acceleration.max.hosted", "acceleration.compile.hosted"]
+    without = fal_target(accelerations=())
+    assert [problem.key for problem in FalBackend.check(without, levels("none", "high"))] == [
+        "acceleration.high.hosted"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_check_imports_no_client_and_no_torch() -> None:
 
 def test_open_without_a_key_is_a_typed_failure(no_fal_environment: None) -> None:
     with pytest.raises(GenerationError) as raised:
-        FalBackend().open(fal_target(), levels("none"), ())
+        FalBackend().open(fal_target(), levels("none"), (), concurrency=1)
     assert (raised.value.type, raised.value.stage) == ("authentication", "load")
     assert "FAL_KEY" in raised.value.message
 
@@ -147,7 +151,7 @@ def test_a_certificate_file_that_is_not_there_is_a_typed_failure(
     monkeypatch.setenv("FAL_KEY", KEY)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(GenerationError) as raised:
-        FalBackend().open(fal_target(), levels("none"), ())
+        FalBackend().open(fal_target(), levels("none"), (), concurrency=1)
     assert raised.value.type == "load_failed"
     assert "SSL_CERT_FILE" in raised.value.remedy
 
@@ -161,7 +165,7 @@ def test_close_is_allowed_without_open_and_twice() -> None:
 def test_the_identity_says_who_was_asked_and_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAL_KEY", KEY)
     backend = FalBackend()
-    identity = backend.open(fal_target(), levels("none"), ())
+    identity = backend.open(fal_target(), levels("none"), (), concurrency=1)
     backend.close()
     assert identity["endpoint"] == ENDPOINT
     assert identity["fal_client"]
@@ -174,11 +178,11 @@ def test_the_identity_says_who_was_asked_and_holds_no_secret(monkeypatch: pytest
 
 def test_the_request_is_what_the_endpoint_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     script = ScriptedFal(result=answer(200, result_body(2)))
-    backend = open_backend(script, monkeypatch, enable_safety_checker=False)
+    backend = open_backend(script, monkeypatch, target={"parameters": {"enable_safety_checker": False}})
     setting = make_setting(
         acceleration="high", steps=12, guidance=3.5, width=1024, height=768, num_images=2, output_format="jpeg"
     )
-    backend.generate(setting, make_request(setting, prompt="a red bicycle", seed=42))
+    draw(backend, setting, make_request(setting, prompt="a red bicycle", seed=42))
     assert script.body() == {
         "prompt": "a red bicycle",
         "image_size": "landscape_4_3",
@@ -200,7 +204,7 @@ def test_the_request_is_what_the_endpoint_documents(monkeypatch: pytest.MonkeyPa
 
 def test_a_size_that_is_no_preset_goes_as_width_and_height(monkeypatch: pytest.MonkeyPatch) -> None:
     script = ScriptedFal()
-    open_backend(script, monkeypatch).generate(make_setting(width=640, height=480), make_request())
+    draw(open_backend(script, monkeypatch), make_setting(width=640, height=480))
     assert script.body()["image_size"] == {"width": 640, "height": 480}
 
 
@@ -216,7 +220,7 @@ def test_pictures_are_fetched_without_the_key(monkeypatch: pytest.MonkeyPatch) -
 
 def test_stages_and_residual_sum_to_end_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     timings = _generate(ScriptedFal(), monkeypatch).timings
-    assert list(timings.stages_s) == ["submit", "queue", "inference", "result", "download"]
+    assert list(timings.stages_s) == ["client", "submit", "queue", "inference", "result", "download"]
     assert sum(timings.stages_s.values()) + timings.residual_s == pytest.approx(timings.end_to_end_s, abs=1e-12)
     assert all(seconds > 0 for seconds in timings.stages_s.values())
     assert timings.residual_s >= 0
@@ -225,16 +229,17 @@ def test_stages_and_residual_sum_to_end_to_end(monkeypatch: pytest.MonkeyPatch) 
 def test_a_run_that_no_poll_saw_is_no_stage_of_zero_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     script = ScriptedFal(status=[answer(202, QUEUED), answer(200, COMPLETED)])
     generation = _generate(script, monkeypatch)
-    assert list(generation.timings.stages_s) == ["submit", "queue_and_inference", "result", "download"]
+    assert list(generation.timings.stages_s) == ["client", "submit", "queue_and_inference", "result", "download"]
     assert generation.hosted is not None
     assert generation.hosted.queue_s is None
     assert generation.hosted.inference_s == 0.75
 
 
 def test_the_resolution_is_the_widest_gap_around_an_edge(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The fake clock moves 0.01 s a look; an edge lies between sending one poll and the answer to the next.
+    # The fake clock moves 0.01 s a look, also those at the wire; an edge lies between sending one poll and the answer
+    # to the next.
     timings = _generate(ScriptedFal(), monkeypatch, poll_interval_s=0.5).timings
-    assert timings.resolution_s == pytest.approx(0.5 + 3 * 0.01)
+    assert timings.resolution_s == pytest.approx(0.5 + 7 * 0.01)
 
 
 def test_a_repeated_poll_widens_the_resolution_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,12 +278,10 @@ def test_what_the_service_said_is_recorded(monkeypatch: pytest.MonkeyPatch) -> N
 def test_headers_of_one_request_are_not_those_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     script = ScriptedFal(result=[answer(200, result_body(), X_Fal_Billable_Units="2"), answer(200, result_body())])
     backend = open_backend(script, monkeypatch)
-    first, second = (backend.generate(make_setting(), make_request()) for _ in range(2))
-    script.status = answer(200, COMPLETED)
+    first, second = (draw(backend) for _ in range(2))
     assert first.hosted is not None
     assert second.hosted is not None
     assert (first.hosted.billable_units, second.hosted.billable_units) == (2.0, None)
-    assert (first.timings.first_call, second.timings.first_call) == (True, False)
 
 
 @pytest.mark.parametrize("units", ["nan", "inf", "much", "", "-1"])
@@ -291,7 +294,7 @@ def test_units_that_are_no_number_are_absent(monkeypatch: pytest.MonkeyPatch, un
 def test_flags_and_seeds_go_to_their_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     script = ScriptedFal(result=answer(200, result_body(3, has_nsfw_concepts=[False, True, False], seed=99)))
     backend = open_backend(script, monkeypatch)
-    images = backend.generate(make_setting(num_images=3), make_request()).images
+    images = draw(backend, make_setting(num_images=3)).images
     assert [image.nsfw for image in images] == [False, True, False]
     assert [image.seed for image in images] == [99, None, None]
 
@@ -305,23 +308,17 @@ def test_a_number_that_is_no_seed_is_absent(monkeypatch: pytest.MonkeyPatch, see
 
 def test_no_backup_host_is_asked_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client library would fail to connect for up to 5 s, ask another host, and nobody would see it in a stage."""
-    transport = fal_client.client.BackupDomainTransport
-    backend = open_backend(ScriptedFal(), monkeypatch)
-    asked = []
-
-    def refuse(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.host)
-        raise httpx.ConnectError("refused", request=request)
-
-    real = transport(transport=httpx.MockTransport(refuse))
-    with pytest.raises(httpx.ConnectError):
-        real.handle_request(httpx.Request("POST", "https://queue.fal.run/fal-ai/flux/krea"))
+    script = ScriptedFal(submit=httpx.ConnectError("refused"))
+    backend = open_backend(script, monkeypatch)
+    with pytest.raises(GenerationError):
+        draw(backend)
     backend.close()
-    assert asked == ["queue.fal.run"]
+    assert [request.url.host for request in script.requests] == ["queue.fal.run"]
 
 
 def test_without_a_safety_checker_nothing_is_said_about_safety(monkeypatch: pytest.MonkeyPatch) -> None:
-    generation = _generate(ScriptedFal(), monkeypatch, enable_safety_checker=False)
+    target = {"parameters": {"enable_safety_checker": False}}
+    generation = draw(open_backend(ScriptedFal(), monkeypatch, target=target))
     assert [image.nsfw for image in generation.images] == [None]
 
 
@@ -351,17 +348,20 @@ def test_an_interrupt_cancels_the_request(monkeypatch: pytest.MonkeyPatch, inter
     script = ScriptedFal(status=answer(202, QUEUED))
     backend = open_backend(script, monkeypatch, sleep=sleep)
     with pytest.raises(interrupt):
-        backend.generate(make_setting(), make_request())
-    assert script.calls == ["submit", "status", "cancel"]
+        draw(backend)
+    assert script.calls == ["submit", "status", "cancel", "status"]
     backend.close()
     assert script.calls.count("cancel") == 1
 
 
-def test_a_cancellation_that_fails_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    script = ScriptedFal(status=answer(404, {"detail": "gone"}), cancel=httpx.ConnectError("no route"))
-    with pytest.raises(GenerationError, match="HTTP 404: gone"):
-        _generate(script, monkeypatch)
-    assert script.calls == ["submit", "status", "cancel"]
+@pytest.mark.parametrize(
+    "cancel", [httpx.ConnectError("no route"), answer(400, {"status": "ALREADY_COMPLETED"}), answer(500, {})]
+)
+def test_what_may_not_have_been_cancelled_can_still_be_fetched(monkeypatch: pytest.MonkeyPatch, cancel: Any) -> None:
+    script = ScriptedFal(status=answer(202, QUEUED), cancel=cancel)
+    with pytest.raises(GenerationError) as raised:
+        _generate(script, monkeypatch, start_timeout_s=20, request_timeout_s=5, poll_interval_s=1)
+    assert (raised.value.type, raised.value.fetch_again) == ("timeout", True)
 
 
 def test_a_request_stuck_in_the_queue_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,7 +369,8 @@ def test_a_request_stuck_in_the_queue_is_cancelled(monkeypatch: pytest.MonkeyPat
     with pytest.raises(GenerationError) as raised:
         _generate(script, monkeypatch, start_timeout_s=20, request_timeout_s=5, poll_interval_s=1)
     assert (raised.value.type, raised.value.stage, raised.value.transient) == ("timeout", "queue", True)
-    assert script.calls[-1] == "cancel"
+    assert script.calls[-2:] == ["cancel", "status"]
+    assert not raised.value.fetch_again
 
 
 def test_a_finished_request_is_not_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,10 +395,10 @@ def test_a_request_to_the_loopback_service_end_to_end(
 ) -> None:
     point_client_at(service[0], monkeypatch)
     backend = FalBackend()
-    identity = backend.open(emulated_target(), levels("none", "high"), ())
+    identity = backend.open(emulated_target(), levels("none", "high"), (), concurrency=1)
     assert (identity["queue_host"], identity["emulated"]) == ("127.0.0.1", True)
     setting = make_setting(width=96, height=64, num_images=2, acceleration="high")
-    generation = backend.generate(setting, make_request(setting, seed=11))
+    generation = draw(backend, setting, make_request(setting, seed=11))
     backend.close()
 
     assert [image.seed for image in generation.images] == [11, None]
@@ -422,14 +423,14 @@ def test_in_a_worker_the_environment_alone_leads_to_the_service(
 ) -> None:
     script = (
         "from kreabench.backends.fal import FalBackend\n"
-        "from tests.fal_support import emulated_target, levels\n"
-        "from tests.support import make_request, make_setting\n"
+        "from tests.fal_support import draw, emulated_target, levels\n"
+        "from tests.support import make_request\n"
         "backend = FalBackend()\n"
-        "backend.open(emulated_target(), levels('none'), ())\n"
-        "print(backend.generate(make_setting(), make_request(seed=3)).images[0].seed)\n"
+        "backend.open(emulated_target(), levels('none'), (), concurrency=1)\n"
+        "print(draw(backend, request=make_request(seed=3)).images[0].seed)\n"
         "backend.close()\n"
     )
-    environment = os.environ | service[0] | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = os.environ | service[0] | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=environment,

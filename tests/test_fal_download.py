@@ -14,7 +14,7 @@ import httpx
 import pytest
 import trustme
 
-from kreabench.backends.fal_download import Downloader, DownloadRules
+from kreabench.backends.fal_download import Downloader, DownloadRules, PictureRefused
 from kreabench.core.errors import GenerationError
 from tests.fal_support import PUBLIC_ADDRESS
 
@@ -64,9 +64,9 @@ def _downloader(
 
     downloader = Downloader(
         _rules(**rules),
+        client=httpx.Client(transport=httpx.MockTransport(record)),
         clock=clock or _Ticking(),
         resolve=lambda host: (addresses or {}).get(host, [PUBLIC_ADDRESS]),
-        transport=httpx.MockTransport(record),
     )
     return downloader, asked
 
@@ -76,7 +76,7 @@ def _refused(downloader: Downloader, url: str, words: str) -> GenerationError:
         downloader.fetch(url)
     assert words in raised.value.message
     assert raised.value.stage == "download"
-    assert raised.value.transient is False
+    assert raised.value.transient is raised.value.fetch_again
     assert raised.value.remedy
     return raised.value
 
@@ -215,13 +215,19 @@ def test_a_trickle_ends_at_the_time_limit() -> None:
         (_response(content_type="text/html"), "content type is 'text/html'"),
         (_response(content_type="image/svg+xml"), "image/svg+xml"),
         (_response(content_encoding="gzip"), "content encoding 'gzip'"),
-        (_response(status_code=404), "HTTP 404"),
-        (_response(status_code=500), "HTTP 500"),
     ],
 )
 def test_what_is_no_picture_is_refused(response: httpx.Response, words: str) -> None:
     downloader, _ = _downloader(lambda _: response)
     _refused(downloader, URL, words)
+
+
+@pytest.mark.parametrize("code", [204, 304, 403, 404, 410, 429, 500, 503])
+def test_an_answer_that_is_no_picture_is_told_with_its_status(code: int) -> None:
+    downloader, _ = _downloader(lambda _: _response(status_code=code))
+    with pytest.raises(PictureRefused) as raised:
+        downloader.fetch(URL)
+    assert raised.value.answer.status_code == code
 
 
 def test_names_are_looked_up_once_and_only_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,9 +237,9 @@ def test_names_are_looked_up_once_and_only_without_a_proxy(monkeypatch: pytest.M
         looked_up.append(host)
         return [PUBLIC_ADDRESS]
 
-    transport = httpx.MockTransport(lambda _: _response())
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: _response()))
     for _ in range(2):
-        downloader = Downloader(_rules(), clock=_Ticking(), resolve=resolve, transport=transport)
+        downloader = Downloader(_rules(), client=client, clock=_Ticking(), resolve=resolve)
         downloader.fetch(URL)
         downloader.fetch(URL)
         monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
@@ -279,10 +285,9 @@ def test_a_loopback_service_is_reached_when_the_target_is_emulated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reply = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 7\r\n\r\npicture"
-    with _server(tmp_path, monkeypatch, reply) as port:
-        downloader = Downloader(_rules(loopback=True), clock=_Ticking())
+    with _server(tmp_path, monkeypatch, reply) as port, httpx.Client() as client:
+        downloader = Downloader(_rules(loopback=True), client=client, clock=_Ticking())
         assert downloader.fetch(f"https://127.0.0.1:{port}/0.png") == b"picture"
-        downloader.close()
 
 
 def test_a_name_that_changes_its_meaning_after_the_look_up_is_noticed() -> None:
@@ -303,11 +308,10 @@ def test_a_file_that_ends_before_its_announced_length_is_a_fault_of_the_connecti
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reply = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 100\r\n\r\npicture"
-    with _server(tmp_path, monkeypatch, reply) as port:
-        downloader = Downloader(_rules(loopback=True), clock=_Ticking())
+    with _server(tmp_path, monkeypatch, reply) as port, httpx.Client() as client:
+        downloader = Downloader(_rules(loopback=True), client=client, clock=_Ticking())
         with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
             downloader.fetch(f"https://127.0.0.1:{port}/0.png")
-        downloader.close()
 
 
 def test_a_name_without_an_address_is_a_fault_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,6 +319,7 @@ def test_a_name_without_an_address_is_a_fault_of_the_connection(monkeypatch: pyt
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", no_name)
-    downloader = Downloader(_rules(), clock=_Ticking(), transport=httpx.MockTransport(lambda _: _response()))
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: _response()))
+    downloader = Downloader(_rules(), client=client, clock=_Ticking())
     with pytest.raises(httpx.ConnectError, match="Name or service not known"):
         downloader.fetch(URL)

@@ -10,7 +10,7 @@ import pytest
 from kreabench.backends.fal import FalBackend
 from kreabench.core.specs import ServiceSpec
 from kreabench.execution.services import start_service
-from tests.fal_support import emulated_target, levels, point_client_at
+from tests.fal_support import draw, emulated_target, levels, point_client_at
 from tests.support import make_request, make_setting
 
 
@@ -23,9 +23,9 @@ def test_hosted_pictures_are_those_of_the_local_back_end(
     with start_service(ServiceSpec(kind="fal-emulator", options=options), tmp_path / "service.log") as environment:
         point_client_at(environment, monkeypatch)
         backend = FalBackend()
-        backend.open(emulated_target(), levels("none", "high"), settings)
+        backend.open(emulated_target(), levels("none", "high"), settings, concurrency=1)
         for setting in settings:
-            images = backend.generate(setting, make_request(setting, seed=5)).images
+            images = draw(backend, setting, make_request(setting, seed=5)).images
             hosted[setting.acceleration] = [image.content for image in images]
         backend.close()
     for setting in settings:

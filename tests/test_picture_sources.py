@@ -120,18 +120,17 @@ class Web:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[str, httpx.Response]) -> None:
         self.asked: list[str] = []
-        original = fal_download.Downloader
+        downloader, client = fal_download.Downloader, httpx.Client
 
         def handle(request: httpx.Request) -> httpx.Response:
             self.asked.append(str(request.url))
             return answers[str(request.url)]
 
-        def downloader(rules: Any, **options: Any) -> fal_download.Downloader:
-            return original(
-                rules, **options, resolve=lambda _: ["93.184.216.34"], transport=httpx.MockTransport(handle)
-            )
+        def downloading(rules: Any, **options: Any) -> fal_download.Downloader:
+            return downloader(rules, **options, resolve=lambda _: ["93.184.216.34"])
 
-        monkeypatch.setattr(fal_download, "Downloader", downloader)
+        monkeypatch.setattr(fal_download, "Downloader", downloading)
+        monkeypatch.setattr(httpx, "Client", lambda: client(transport=httpx.MockTransport(handle)))
 
 
 def answer(content: bytes = PNG) -> httpx.Response:

@@ -166,7 +166,7 @@ def test_signals_end_the_command_cleanly(number: signal.Signals) -> None:
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
-        assert set(ready) == {"run_host", "queue_host", "ca_file", "pid"}
+        assert set(ready) == {"run_host", "queue_host", "rest_url", "cdn_url", "scheme", "ca_file", "pid"}
         assert ready["pid"] == process.pid
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
@@ -187,10 +187,14 @@ def test_a_parent_that_is_already_gone_is_noticed() -> None:
     [
         (["--host", "0.0.0.0"], "127.0.0.1 only"),
         (["--host", "192.168.1.2"], "127.0.0.1 only"),
-        (["--images", "photos"], "'pipeline', 'patterns'"),
+        (["--images", "photos"], "'pipeline', 'patterns', 'folder'"),
         (["--accelerations", "{"], "expected a JSON object"),
         (["--pipeline", "[1]"], "expected a JSON object"),
         (["--queue-s", "-1"], "queue-s"),
+        (["--inference-s", "uniform:2,1"], "expected seconds such as 2, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA"),
+        (["--fault", "rest=0.1"], "did you mean reset?"),
+        (["--fault", "reset"], "NAME=PROBABILITY"),
+        (["--fault", "reset=0.6", "--fault", "black=0.6"], "sum to 1.2"),
         (["--port", "70000"], "port"),
     ],
 )

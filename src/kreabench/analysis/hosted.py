@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 _LONG_WAIT = 0.1
 """Share of the median inference from which a time in the queue is waiting for others, not the service's own pace."""
 
-_AT_THE_LIMIT = 0.9
-"""Of the most requests ever worked on at once: where a limit holds, that many are worked on nearly all the time."""
+_SLACK = 0.1
+"""Share by which the number of requests worked on may be off, as their edges are seen a little late."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +30,7 @@ class HostedSummary:
     running: int | None
     """Most of them that the service was seen to work on at once."""
     limit: int | None
-    """`running`, where more were under way all the time, had to wait, and yet never more were worked on."""
+    """How many were worked on at once nearly all the time, while others waited; None where nothing shows that."""
     runners: int
     """Different machines that the service named."""
     first_on_runner: int
@@ -86,20 +86,32 @@ def _summary(target: str, concurrency: int, rows: pd.DataFrame) -> HostedSummary
 
 
 def _limit(delivered: pd.DataFrame) -> int | None:
-    """How many requests the service works on at once for this account; None where nothing shows a limit."""
+    """How many requests the service works on at once for this account; None where nothing shows a limit.
+
+    Where there is one, that many are worked on nearly all the time while others wait. One more is sometimes seen: a
+    request has ended, the next one has begun, and both are counted.
+    """
     seen = delivered[delivered["running"].notna() & delivered["in_flight"].notna()]
     running, in_flight = _numbers(seen, "running"), _numbers(seen, "in_flight")
     if not running.size or running.max() >= in_flight.max():
         return None
-    most = int(running.max())
-    crowded = seen[(in_flight > most).tolist()]
-    waits, works = _stage(crowded, "queue"), _stage(crowded, "inference")
+    crowded = seen[(in_flight == in_flight.max()).tolist()]
+    at_once = _numbers(crowded, "running")
+    typical = int(np.median(at_once))
+    slack = int(_SLACK * typical)
+    steady = 2 * int((np.abs(at_once - typical) <= slack).sum()) >= at_once.size
+    return typical if steady and running.max() <= typical + 1 + slack and _wait(crowded) else None
+
+
+def _wait(samples: pd.DataFrame) -> bool:
+    """Whether most of them waited in the queue for longer than the service's own pace explains."""
+    waits, works = _stage(samples, "queue"), _stage(samples, "inference")
     if not waits.size or not works.size:
-        return None
-    resolution = float(_numbers(crowded, "resolution_s").max(initial=0.0))
-    waited = waits > max(_LONG_WAIT * float(np.median(works)), 2 * resolution)
-    at_the_limit = float(np.median(_numbers(crowded, "running"))) >= _AT_THE_LIMIT * most
-    return most if 2 * waited.sum() >= waits.size and at_the_limit else None
+        return False
+    resolutions = _numbers(samples, "resolution_s")
+    resolution = float(np.median(resolutions)) if resolutions.size else 0.0
+    long = max(_LONG_WAIT * float(np.median(works)), resolution)
+    return bool(2 * (waits > long).sum() >= waits.size)
 
 
 def _stage(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:

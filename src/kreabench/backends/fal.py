@@ -1,4 +1,4 @@
-"""The fal back end: one request in flight through the queue API, timed by polling it.
+"""The fal back end: requests through the queue API, many at once, timed by its status events or by polling.
 
 This module is what the driver imports to check a target; the client library is imported by `fal_session`, in the
 worker, after the environment that it reads at import is in place.
@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from kreabench.backends.base import Generation
+from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError, Problem
-from kreabench.core.sizes import preset_name
 from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
 
 if TYPE_CHECKING:
@@ -34,13 +33,12 @@ class FalBackend:
     """FLUX endpoints of fal.ai, or of the loopback emulator."""
 
     def __init__(
-        self, *, clock: Callable[[], float] = time.perf_counter, sleep: Callable[[float], None] = time.sleep
+        self, *, clock: Callable[[], float] = time.perf_counter, sleep: Callable[[float], None] | None = None
     ) -> None:
+        """Without `sleep`, a pause ends early when the back end is closed."""
         self._clock = clock
         self._sleep = sleep
         self._session: FalSession | None = None
-        self._options = FalOptions()
-        self._levels: dict[str, str | None] = {}
 
     @staticmethod
     def check(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> tuple[Problem, ...]:
@@ -58,10 +56,10 @@ class FalBackend:
         accelerations: Sequence[AccelerationSpec],
         settings: Sequence[Setting],
         *,
+        concurrency: int,
         inputs: Path | None = None,
     ) -> dict[str, Any]:
-        """Make the client. No connection is opened: that is part of the first request, and the identity says so."""
-        from kreabench.backends.fal_calls import FalCalls
+        """Make the clients. No connection is opened: that is part of the first requests, and the identity says so."""
         from kreabench.backends.fal_session import FalSession
 
         key_env = _key_variable(target)
@@ -73,50 +71,30 @@ class FalBackend:
                 stage="load",
                 remedy=f"Set {key_env} to a key of the service.",
             )
-        self._options = _options(target)
-        self._levels = {acceleration.name: acceleration.hosted for acceleration in accelerations}
-        calls = FalCalls(
-            endpoint=target.model,
+        self._session = FalSession(
+            target,
+            options=_options(target),
+            levels={acceleration.name: acceleration.hosted for acceleration in accelerations},
             key=key,
             key_env=key_env,
-            emulated=target.emulated,
-            options=self._options,
+            concurrency=concurrency,
+            inputs=inputs,
             clock=self._clock,
             sleep=self._sleep,
         )
-        self._session = FalSession(
-            calls, emulated=target.emulated, options=self._options, clock=self._clock, sleep=self._sleep
-        )
         return self._session.identity()
 
-    def generate(self, setting: Setting, request: Request) -> Generation:
+    def generate(self, setting: Setting, request: Request, ticket: Ticket) -> Generation:
         """Submit, wait, fetch the result and every picture; see `fal_session` for what each stage means."""
         if self._session is None:
-            raise GenerationError("the back end is not open", type="internal", stage="submit")
-        arguments = _arguments(setting, request, self._levels[setting.acceleration], self._options)
-        return self._session.generate(arguments, num_images=setting.num_images)
+            raise GenerationError("the back end is not open", type="internal", stage="check")
+        return self._session.generate(setting, request, ticket)
 
     def close(self) -> None:
-        """Cancel what is still queued, if anything, and close the connections."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
-
-
-def _arguments(setting: Setting, request: Request, level: str | None, options: FalOptions) -> dict[str, Any]:
-    """The request body, as fal documents it for FLUX.1 Krea [dev]."""
-    return {
-        "prompt": request.prompt,
-        "image_size": preset_name(setting.width, setting.height) or {"width": setting.width, "height": setting.height},
-        "num_inference_steps": setting.steps,
-        "guidance_scale": setting.guidance,
-        "seed": request.seed,
-        "num_images": setting.num_images,
-        "output_format": setting.output_format,
-        "acceleration": level,
-        "enable_safety_checker": options.enable_safety_checker,
-        "sync_mode": False,
-    }
+        """Cancel what is still queued, leave what runs, and close the connections. Twice is allowed."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
 
 def _options(target: TargetSpec) -> FalOptions:
@@ -139,8 +117,12 @@ def _check_endpoint(target: TargetSpec) -> list[Problem]:
                 expected="an endpoint id such as fal-ai/flux/krea",
             )
         )
-    if target.task != "text-to-image":
-        problems.append(Problem(key=f"target.{target.name}.task", found=target.task, expected="text-to-image"))
+    if not target.inputs:
+        problems.append(
+            Problem(
+                key=f"target.{target.name}.inputs", found="none", expected="the inputs of the endpoint, one entry each"
+            )
+        )
     return problems
 
 
@@ -167,12 +149,13 @@ def _check_options(target: TargetSpec) -> list[Problem]:
 
 
 def _check_levels(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> list[Problem]:
-    accepted = target.accelerations or ()
+    # An endpoint without levels is asked for none, which is what `none` means.
+    accepted = target.accelerations or ("none",)
     return [
         Problem(
             key=f"acceleration.{acceleration.name}.hosted",
             found=str(acceleration.hosted),
-            expected=f"one of {', '.join(accepted) or 'no level at all'} for target {target.name}",
+            expected=f"one of {', '.join(accepted)} for target {target.name}",
         )
         for acceleration in accelerations
         if acceleration.hosted not in accepted

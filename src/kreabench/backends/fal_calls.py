@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import fal_client
 import fal_client.client
 import httpx
-from fal_client.client import FalClientHTTPError, Status, SyncRequestHandle
+from fal_client.auth import AuthCredentials
+from fal_client.client import CDNTokenManager, FalClientHTTPError, Status, SyncRequestHandle
 
-from kreabench.backends.fal_download import Downloader, DownloadRules
+from kreabench.backends.fal_download import Downloader, DownloadRules, PictureRefused
 from kreabench.backends.fal_errors import Answer, Failures
+from kreabench.backends.fal_failures import DOWNLOAD, RESULT, SUBMIT, UPLOAD
+from kreabench.backends.fal_wire import Network, Wire
 from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError
 
@@ -22,15 +28,28 @@ _HEADERS = {
     "x-app-fal-disable-fallback": "true",
 }
 _ASK_AGAIN_AFTER_S = (0.1, 0.4, 1.6)
-"""Pauses before a status, result or picture is asked for again after a fault; such reads change nothing there."""
+"""Pauses before an upload, a status, result or picture is asked for again after a fault: nothing is bought by these."""
 
-_CANCEL_TIMEOUT_S = 5.0
+_CANCEL_TIMEOUT_S = 0.9
+_CONNECT_TIMEOUT_S = 10.0
 
 T = TypeVar("T")
 
 
-class FalCalls:
-    """Submit, status, result, picture, cancel. Counts what had to be asked again and keeps the last headers."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slot:
+    """What one request after another uses, each with the connections of the one before it.
+
+    A client for many requests at once would open connections in the middle of a run, whenever more of them than before
+    happened to read at the same time; above about 40 they would wait within it.
+    """
+
+    client: fal_client.SyncClient
+    downloader: Downloader
+
+
+class FalClients:
+    """The clients of one session, one for each request in flight, and what is common to all its calls."""
 
     def __init__(
         self,
@@ -40,28 +59,31 @@ class FalCalls:
         key_env: str,
         emulated: bool,
         options: FalOptions,
+        concurrency: int,
         clock: Callable[[], float],
-        sleep: Callable[[float], None],
+        pause: Callable[[float], bool],
     ) -> None:
+        """`pause` waits so many seconds and says whether to go on."""
         self.endpoint = endpoint
         self.failures = Failures(key=key, key_env=key_env)
-        self.headers: dict[str, str] = {}
-        """Of all answers since `forget`: the library drops them, and runner and billed units are only there."""
-        self.asked_again = 0
-        """Reads repeated since `forget`."""
-        self._start_timeout_s = options.start_timeout_s
-        self._sleep = sleep
-        _tame_the_library(options.request_timeout_s)
-        rules = DownloadRules(
+        self.start_timeout_s = options.start_timeout_s
+        self.timeout = httpx.Timeout(
+            options.request_timeout_s, connect=min(options.request_timeout_s, _CONNECT_TIMEOUT_S)
+        )
+        self.pause = pause
+        self.clock = clock
+        _tame_the_library(self.timeout, emulated=emulated)
+        # Within a function, so that no account of this object's fields shows the key.
+        self._make: Callable[[], fal_client.SyncClient] = lambda: fal_client.SyncClient(key=key, default_timeout=self.timeout)
+        self._rules = DownloadRules(
             hosts=options.download_hosts,
             loopback=emulated,
             max_bytes=options.max_download_bytes,
             timeout_s=options.request_timeout_s,
         )
+        self._lock = threading.Lock()
         try:
-            self._client = fal_client.SyncClient(key=key, default_timeout=options.request_timeout_s)
-            self._http: httpx.Client = self._client._client
-            self._downloader = Downloader(rules, clock=clock)
+            self.network = Network(clock=clock)
         except OSError as error:  # also ssl.SSLError
             raise GenerationError(
                 f"the client cannot be made: {error}",
@@ -69,19 +91,88 @@ class FalCalls:
                 stage="load",
                 remedy="Check SSL_CERT_FILE and SSL_CERT_DIR.",
             ) from None
-        self._http.event_hooks = {"response": [lambda response: self.headers.update(response.headers)]}
+        self._token = CDNTokenManager(AuthCredentials("Key", key))
+        self._free = [self._slot() for _ in range(concurrency)]
 
-    def forget(self) -> None:
-        """Before each request."""
-        self.headers.clear()
+    def call(self) -> FalCall:
+        """For one request of the back end; to be released."""
+        with self._lock:
+            # The one that was used last: its connections are there.
+            slot = self._free.pop() if self._free else self._slot()
+        return FalCall(self, slot)
+
+    def release(self, slot: Slot) -> None:
+        """A call has ended."""
+        with self._lock:
+            self._free.append(slot)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.network.close()
+
+    def _slot(self) -> Slot:
+        client = self._make()
+        agent = {"User-Agent": fal_client.client.USER_AGENT}
+        # In place of the library's own, which are cached or made for each upload, hide when they connect, give up
+        # connections that were idle for 5 s, and ask another host when they cannot connect.
+        vars(client)["_client"] = self.network.client(
+            timeout=self.timeout,
+            service=True,
+            follow_redirects=True,
+            headers={"Authorization": client._auth.header_value, **agent},
+        )
+        storage = functools.cache(
+            lambda: self.network.client(timeout=self.timeout, service=False, auth=self._authorise, headers=agent)
+        )
+        vars(client).update(_token_manager=self._token, _get_cdn_client=storage)
+        pictures = self.network.client(timeout=self.timeout, service=False)
+        return Slot(client=client, downloader=Downloader(self._rules, client=pictures, clock=self.clock))
+
+    def _authorise(self, request: httpx.Request) -> httpx.Request:
+        token = self._token.get_token()
+        request.headers["Authorization"] = f"{token.token_type} {token.token}"
+        return request
+
+
+class FalCall:
+    """All that is asked for one request. Counts what had to be asked again; `wire` knows what was sent when."""
+
+    def __init__(self, clients: FalClients, slot: Slot) -> None:
+        self.wire = Wire()
         self.asked_again = 0
+        """Reads and uploads repeated after a fault of the way there."""
+        self._clients = clients
+        self._slot = slot
+
+    def release(self) -> None:
+        """It asks nothing any more."""
+        self._clients.release(self._slot)
+
+    @property
+    def failures(self) -> Failures:
+        """Of the session."""
+        return self._clients.failures
+
+    def upload(self, content: bytes, content_type: str, file_name: str) -> str:
+        """Put a file into the service's storage; its address there."""
+        return self._ask(
+            UPLOAD,
+            lambda: str(self._slot.client.upload(content, content_type, file_name=file_name, fallback_repository=[])),
+        )
 
     def submit(self, arguments: Mapping[str, Any]) -> SyncRequestHandle:
         """Exactly one POST, whatever happens to it."""
-        with self._typed_errors("submit"):
-            return self._client.submit(
-                self.endpoint, dict(arguments), headers=_HEADERS, start_timeout=self._start_timeout_s
+        with self._typed_errors(SUBMIT):
+            return self._slot.client.submit(
+                self._clients.endpoint,
+                dict(arguments),
+                headers=_HEADERS,
+                start_timeout=self._clients.start_timeout_s,
             )
+
+    def handle(self, request_id: str) -> SyncRequestHandle:
+        """Of a request that was submitted before."""
+        return self._slot.client.get_handle(self._clients.endpoint, request_id)
 
     def status(self, handle: SyncRequestHandle, *, stage: str) -> Status:
         """Ask once for the status (more often only after a fault of the connection)."""
@@ -91,36 +182,39 @@ class FalCalls:
         """The result as JSON. The library's own `get` would poll the status once more before it."""
 
         def read() -> Any:
-            response = self._http.get(handle.response_url)
+            response = handle.client.get(handle.response_url, timeout=self._clients.timeout)
             if response.is_error:
                 raise FalClientHTTPError("", response.status_code, {}, response)
             return response.json()
 
-        return self._ask("result", read)
+        return self._ask(RESULT, read)
 
     def picture(self, url: str) -> bytes:
         """The file at `url`, if `DownloadRules` allow it."""
-        return self._ask("download", lambda: self._downloader.fetch(url))
+        return self._ask(DOWNLOAD, lambda: self._slot.downloader.fetch(url))
 
-    def cancel(self, handle: SyncRequestHandle) -> None:
-        """Best effort, and brief: nobody waits for the picture any more, but it might still be billed."""
-        with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL):
-            self._http.put(handle.cancel_url, timeout=_CANCEL_TIMEOUT_S)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._downloader.close()
-        self._http.close()
+    def cancel(self, handle: SyncRequestHandle) -> bool:
+        """Brief, and never an error; whether nothing is left that could be fetched or billed."""
+        with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL, RuntimeError, ValueError, AttributeError):
+            answer = handle.client.put(handle.cancel_url, timeout=_CANCEL_TIMEOUT_S)
+            if answer.status_code not in {200, 202}:
+                return bool(answer.status_code == 404)
+            # It may have begun meanwhile; then the request to cancel it says little.
+            body = handle.client.get(handle.status_url, timeout=_CANCEL_TIMEOUT_S).json()
+            state = body.get("status")
+            return bool(state == "IN_QUEUE" or (state == "COMPLETED" and body.get("error") is not None))
+        return False
 
     def _ask(self, stage: str, read: Callable[[], T]) -> T:
-        """A read that changes nothing on the other side: asked again a few times after a fault of the way there."""
+        """What buys nothing: asked again a few times after a fault of the way there."""
         for pause_s in _ASK_AGAIN_AFTER_S:
             try:
                 with self._typed_errors(stage, passing=True):
                     return read()
-            except _PassingFault:
+            except _PassingFault as fault:
+                if not self._clients.pause(pause_s):
+                    raise fault.error from None
                 self.asked_again += 1
-                self._sleep(pause_s)
         with self._typed_errors(stage):
             return read()
 
@@ -132,30 +226,39 @@ class FalCalls:
         """
         try:
             yield
-        except FalClientHTTPError as error:
-            answer = _answer(error.response)
-            if passing and answer.is_passing:
-                raise _PassingFault from None
-            raise self.failures.from_answer(answer, stage) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            if passing and isinstance(error, httpx.TransportError):
-                raise _PassingFault from None
-            raise self.failures.from_transport(error, stage) from None
-        except (KeyError, TypeError, ValueError) as error:
-            raise self.failures.not_understood(error, stage) from None
+        except (FalClientHTTPError, httpx.HTTPStatusError) as error:
+            raise self._refused(_answer(error.response), stage, passing) from None
+        except PictureRefused as error:
+            raise self._refused(error.answer, stage, passing) from None
+        except (httpx.HTTPError, httpx.InvalidURL, KeyError, TypeError, ValueError) as error:
+            typed = self.failures.from_exception(error, stage)
+            if passing and isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol):
+                raise _PassingFault(typed) from None
+            raise typed from None
+
+    def _refused(self, answer: Answer, stage: str, passing: bool) -> Exception:
+        typed = self.failures.from_answer(answer, stage)
+        return _PassingFault(typed) if passing and answer.is_passing else typed
 
 
-def _tame_the_library(request_timeout_s: float) -> None:
+def _tame_the_library(timeout: httpx.Timeout, *, emulated: bool) -> None:
     """Settings that fal-client has for the whole process only."""
     # One attempt a call: the library would POST again after a reset, and a second job would be billed.
     fal_client.client.MAX_ATTEMPTS = 1
-    # And no backup host: up to 5 s of failing to connect would pass unseen for a part of a stage.
-    fal_client.client._BACKUP_DOMAINS = {}
-    fal_client.client.QUEUE_POLL_TIMEOUT = httpx.Timeout(request_timeout_s)
+    fal_client.client.QUEUE_POLL_TIMEOUT = timeout
+    if emulated:
+        # The storage has no environment variable; the stand-in keeps uploads where it keeps its queue.
+        host = fal_client.client.QUEUE_URL_FORMAT.rstrip("/")
+        fal_client.client.REST_URL = host
+        fal_client.client.CDN_URL = host
 
 
 class _PassingFault(Exception):
-    """Ask again."""
+    """Ask again; if not, this is the error."""
+
+    def __init__(self, error: GenerationError) -> None:
+        super().__init__()
+        self.error = error
 
 
 def _answer(response: httpx.Response) -> Answer:

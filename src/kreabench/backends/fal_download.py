@@ -10,15 +10,20 @@ from dataclasses import dataclass
 
 import httpx
 
+from kreabench.backends.fal_errors import Answer
+from kreabench.backends.fal_failures import DOWNLOAD, FETCHED_LATER
 from kreabench.core.errors import GenerationError
 
 _MAX_REDIRECTS = 3
 _REDIRECTS = {301, 302, 303, 307, 308}
+_UNCOMPRESSED = {"Accept-Encoding": "identity"}
+"""A small answer cannot grow, and a picture gains nothing."""
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 _CONTENT_TYPES = {"image/png", "image/jpeg", "image/webp", "application/octet-stream", "binary/octet-stream"}
 """The last two are what storage services say of files they know nothing about; the content is checked when stored."""
 
 _REFUSED = "The picture was not fetched. If the address is right, allow its host in options.download_hosts."
+_TOO_LARGE = "Raise options.max_download_bytes if such a size is right."
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """A translator stands behind it, and the IPv4 address at its end may be a private one (RFC 6052)."""
@@ -48,49 +53,49 @@ def resolve_host(host: str) -> list[str]:
         raise httpx.ConnectError(f"{host}: {error}") from error
 
 
+class PictureRefused(Exception):
+    """The server that holds the picture answered with an HTTP status that is no success."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status_code)
+        self.answer = answer
+
+
 class Downloader:
-    """Fetches one picture at a time over connections that it keeps."""
+    """Fetches pictures over the connections of `client`, for any number of threads."""
 
     def __init__(
         self,
         rules: DownloadRules,
         *,
+        client: httpx.Client,
         clock: Callable[[], float],
         resolve: Resolve = resolve_host,
-        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._rules = rules
+        self._client = client
         self._clock = clock
         self._resolve = resolve
         self._resolved: set[str] = set()
-        self._client = httpx.Client(
-            transport=transport,
-            timeout=rules.timeout_s,
-            follow_redirects=False,
-            # No compression: a small answer cannot grow, and a picture gains nothing.
-            headers={"Accept-Encoding": "identity"},
-        )
 
     def fetch(self, address: str) -> bytes:
         """The whole file at `address`.
 
-        Raises GenerationError (stage `download`) for what the rules refuse and for HTTP errors, httpx.HTTPError for
-        faults of the connection, among them a file that ends before its announced length.
+        Raises GenerationError (stage `download`) for what the rules refuse, PictureRefused for HTTP errors,
+        httpx.HTTPError for faults of the connection, among them a file that ends before its announced length.
         """
         deadline = self._clock() + self._rules.timeout_s
         url = httpx.URL(address)
         for _ in range(_MAX_REDIRECTS + 1):
             self._check_url(url)
-            with self._client.stream("GET", url) as response:
+            with self._client.stream(
+                "GET", url, headers=_UNCOMPRESSED, timeout=self._rules.timeout_s, follow_redirects=False
+            ) as response:
                 self._check_peer(response, url)
                 if response.status_code not in _REDIRECTS:
                     return self._read(response, deadline)
                 url = url.join(response.headers.get("location", ""))
         raise _error(f"more than {_MAX_REDIRECTS} redirects", type="network")
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
 
     def _check_url(self, url: httpx.URL) -> None:
         """Before anything is sent, also at each redirect."""
@@ -138,24 +143,16 @@ class Downloader:
             if len(content) > limit:
                 raise _error(f"the picture has more than {limit} bytes", type="bad_image", remedy=_TOO_LARGE)
             if self._clock() > deadline:
-                raise _error(
-                    f"the picture was not there after {self._rules.timeout_s:g} s",
-                    type="timeout",
-                    remedy="Raise options.request_timeout_s if the connection is slow. The request has been billed.",
-                )
+                raise _too_slow(self._rules.timeout_s)
         return bytes(content)
-
-
-_TOO_LARGE = "Raise options.max_download_bytes if such a size is right."
 
 
 def _check_headers(response: httpx.Response) -> None:
     if response.status_code != 200:
-        raise _error(
-            f"HTTP {response.status_code} for the picture",
-            type="network",
-            remedy="The request was carried out and may have been billed, so it is not sent again.",
+        answer = Answer(
+            status_code=response.status_code, headers=response.headers, body=None, text="the picture was not given"
         )
+        raise PictureRefused(answer)
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in _CONTENT_TYPES:
         raise _error(f"the picture's content type is {media_type[:60]!r}", type="bad_image")
@@ -179,5 +176,16 @@ def _goes_through_proxy(host: str) -> bool:
     return ("https" in proxies or "all" in proxies) and not urllib.request.proxy_bypass(host)
 
 
+def _too_slow(timeout_s: float) -> GenerationError:
+    return GenerationError(
+        f"the picture was not there after {timeout_s:g} s",
+        type="timeout",
+        stage=DOWNLOAD,
+        transient=True,
+        fetch_again=True,
+        remedy=f"{FETCHED_LATER} Raise options.request_timeout_s if the connection is slow.",
+    )
+
+
 def _error(message: str, *, type: str, remedy: str = _REFUSED) -> GenerationError:
-    return GenerationError(message, type=type, stage="download", remedy=remedy)
+    return GenerationError(message, type=type, stage=DOWNLOAD, remedy=remedy)

@@ -1,34 +1,21 @@
-"""What goes wrong at fal, as `GenerationError`: types, whether a later try can help, and messages without secrets.
-
-Two rules decide. The service's own word counts: fal documents runner and time-out errors as passing and 5xx as not
-billed; only these are `server_error`. And where a request may have been accepted without our knowing what became of
-it (a reset after the body was sent, a gateway's error, an unreadable answer), the type is `network` or `timeout` and
-never transient: sending it again could buy the same picture twice.
-"""
+"""Errors of fal, and of the way there, as `GenerationError`: judged by the table, in messages without secrets."""
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx
-
+from kreabench.backends.fal_failures import ANSWERS, TRANSPORT, AnswerRow, Verdict
 from kreabench.core.errors import GenerationError
 
 _MESSAGE_LENGTH = 500
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-"""Faults that happen before the request leaves this machine."""
-
-_MAYBE_BILLED = "It may have been carried out and billed, so it is not sent again; see the service's dashboard."
-_LATER = "Try again later with `kreabench resume`."
-
 _GATEWAY_STATUS = {502, 503, 504}
-_TIMEOUT_TYPES = {"request_timeout", "startup_timeout"}
-_CLIENT_TYPES = {"client_cancelled", "client_disconnected"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,17 +33,6 @@ class Answer:
         """Whether fal itself said it, not a gateway before it (whose errors are HTML)."""
         return isinstance(self.body, dict) or "x-fal-request-id" in self.headers
 
-    def is_outcome(self, stage: str) -> bool:
-        """Whether this answer says what became of the request: that it was refused, or that it failed.
-
-        Answers to status reads never do (a failed request is COMPLETED, its error comes with the result), nor do
-        those of a gateway, nor a limit on the number of reads, nor a refusal to show the result to this key: the
-        request was accepted with it, so it may have been carried out.
-        """
-        if stage == "submit":
-            return self.is_of_service or self.status_code < 500
-        return stage == "result" and self.is_of_service and self.status_code not in {401, 402, 403, 429}
-
     @property
     def is_passing(self) -> bool:
         """Whether a read met a fault of the way there, and no outcome of the request: ask again."""
@@ -73,6 +49,16 @@ class Answer:
         """fal's account: a text, or a list of findings for invalid input."""
         return self.body.get("detail", self.text) if isinstance(self.body, dict) else self.text
 
+    @property
+    def retry_after_s(self) -> float | None:
+        """What the service asks to wait, in seconds; it may be given as a date."""
+        text = self.headers.get("retry-after", "").strip()
+        try:
+            seconds = float(text) if not text.endswith("GMT") else parsedate_to_datetime(text).timestamp() - time.time()
+        except ValueError:
+            return None
+        return max(0.0, seconds) if math.isfinite(seconds) else None
+
 
 class Failures:
     """Makes the errors of one session; knows the secrets that no message may hold."""
@@ -82,65 +68,72 @@ class Failures:
         self._secrets = sorted({part for part in parts if len(part) >= 4}, key=len, reverse=True)
         self._key_env = key_env
 
-    def scrub(self, text: str) -> str:
-        """`text` on one line, without the key, cut to a readable length."""
+    def hide(self, text: str) -> str:
+        """`text` without the key."""
         for secret in self._secrets:
             text = text.replace(secret, "[key]")
-        text = _UNPRINTABLE.sub(" ", text).strip()
+        return text
+
+    def scrub(self, text: str) -> str:
+        """`text` on one line, without the key, cut to a readable length."""
+        text = _UNPRINTABLE.sub(" ", self.hide(text)).strip()
         return text if len(text) <= _MESSAGE_LENGTH else f"{text[: _MESSAGE_LENGTH - 1]}…"
 
     def from_answer(self, answer: Answer, stage: str) -> GenerationError:
         """An HTTP status that is no success."""
-        kind, transient, remedy = self._judge(answer, stage)
         named = f" ({answer.error_type})" if answer.error_type else ""
-        message = self.scrub(f"HTTP {answer.status_code}{named}: {_detail_text(answer.detail)}")
-        return GenerationError(message, type=kind, stage=stage, transient=transient, remedy=remedy)
+        message = f"HTTP {answer.status_code}{named}: {_detail_text(answer.detail)}"
+        error = self.make(_judge_answer(answer, stage), message, stage)
+        if error.type == "rate_limited":
+            error.retry_after_s = answer.retry_after_s
+        return error
 
-    def from_transport(self, error: httpx.HTTPError | httpx.InvalidURL, stage: str) -> GenerationError:
-        """The connection failed, or timed out, before an answer was whole."""
-        unsent = stage == "submit" and isinstance(error, _NOT_SENT)
+    def from_exception(self, error: Exception, stage: str) -> GenerationError:
+        """The connection failed or timed out before an answer was whole, or the answer lacks what was promised."""
+        text = f"{type(error).__name__}: {error}"
+        if isinstance(error, KeyError | TypeError | ValueError):
+            text = f"the service's answer was not understood: {text}"
+        return self.make(_judge_exception(error, stage), text, stage)
+
+    def make(self, verdict: Verdict, message: str, stage: str) -> GenerationError:
+        """The error of a verdict."""
         return GenerationError(
-            self.scrub(f"{type(error).__name__}: {error}"),
-            type="timeout" if isinstance(error, httpx.TimeoutException) else "network",
+            self.scrub(message),
+            type=verdict.type,
             stage=stage,
-            transient=unsent,
-            remedy=f"Check the connection. {_LATER}" if unsent else _MAYBE_BILLED,
+            transient=verdict.transient,
+            fetch_again=verdict.fetch_again,
+            remedy=verdict.remedy.format(key_env=self._key_env),
         )
 
-    def not_understood(self, error: Exception, stage: str) -> GenerationError:
-        """A successful answer that lacks what the protocol promises."""
-        return GenerationError(
-            self.scrub(f"the service's answer was not understood: {type(error).__name__}: {error}"),
-            type="network",
-            stage=stage,
-            remedy=_MAYBE_BILLED,
-        )
 
-    def _judge(self, answer: Answer, stage: str) -> tuple[str, bool, str]:
-        """Failure type, whether it passes by itself, and the remedy."""
-        code = answer.status_code
-        if not answer.is_outcome(stage):
-            return "network", False, _MAYBE_BILLED
-        if code in {401, 402, 403}:
-            return "authentication", False, f"Check the key in {self._key_env} and the account's balance and rights."
-        if code == 422:
-            return _judge_input(answer.detail)
-        if code == 429:
-            return "rate_limited", True, f"The account's limit of concurrent requests is reached. {_LATER}"
-        if code == 408 or answer.error_type in _TIMEOUT_TYPES:
-            return "timeout", True, f"The service did not start the request in time. {_LATER}"
-        if code == 499 or answer.error_type in _CLIENT_TYPES:
-            return "server_error", False, "The request was cancelled on the side of the client."
-        if code >= 500:
-            return "server_error", True, f"The service failed; such requests are not billed. {_LATER}"
-        return "invalid_request", False, "Check the endpoint id and the settings against the endpoint's API page."
+def _judge_answer(answer: Answer, stage: str) -> Verdict:
+    # The last row takes whatever the others leave.
+    return next(row.verdict for row in ANSWERS if _fits(row, answer, stage))
 
 
-def _judge_input(detail: Any) -> tuple[str, bool, str]:
-    types = [finding.get("type") for finding in detail if isinstance(finding, dict)] if isinstance(detail, list) else []
-    if "content_policy_violation" in types:
-        return "content_policy", False, "The service's content policy refuses this prompt; leave it out."
-    return "invalid_request", False, "Check the settings against the endpoint's API page."
+def _fits(row: AnswerRow, answer: Answer, stage: str) -> bool:
+    if row.stages is not None and stage not in row.stages:
+        return False
+    if row.from_service is not None and row.from_service != answer.is_of_service:
+        return False
+    if row.finding is not None and row.finding not in _finding_types(answer.detail):
+        return False
+    if row.statuses is None and row.error_types is None:
+        return True
+    return answer.status_code in (row.statuses or ()) or answer.error_type in (row.error_types or ())
+
+
+def _judge_exception(error: Exception, stage: str) -> Verdict:
+    return next(
+        row.verdict
+        for row in TRANSPORT
+        if (row.stages is None or stage in row.stages) and isinstance(error, row.errors) and row.words in str(error)
+    )
+
+
+def _finding_types(detail: Any) -> list[Any]:
+    return [finding.get("type") for finding in detail if isinstance(finding, dict)] if isinstance(detail, list) else []
 
 
 def _detail_text(detail: Any) -> str:

@@ -1,264 +1,278 @@
-"""Requests to the fal queue, one after another, and how long each stage took. Imported in the worker only.
+"""Requests to the fal queue, many at once, and how long each stage took. Imported in the worker only.
 
 Stages, on one monotonic clock; with the residual they sum to end-to-end:
 
-submit               the POST is sent → its answer is parsed
-queue                … → the first status answer that is not IN_QUEUE has arrived
-inference            … → the status answer COMPLETED has arrived
-queue_and_inference  in place of these two where no poll saw the request in progress
+client               the intended start → the first byte is sent, less connect; preparing input pictures is left out
+upload               input pictures alone: the first upload begins → the address of the last has arrived
+connect              TCP and TLS of the connection that submits, where one had to be opened
+submit               the first byte of the POST is sent → its answer is parsed
+queue                … → the request was first seen in progress
+inference            … → it was seen completed
+queue_and_inference  in place of these two where it was never seen in progress
 result               … → the result is parsed
 download             the first GET is sent → the last byte of the last picture has arrived, one picture at a time
 
-The edges of queue and inference are seen by polling, late by up to `resolution_s`: the longest time between sending
-the last poll before such an edge and the answer that showed it. End-to-end holds that delay too, as any client's does.
+The edges of queue and inference are late by up to `resolution_s`. End-to-end holds that delay, as any client's does.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import fal_client.client
-import msgspec
-from fal_client.client import Completed, InProgress, Queued, SyncRequestHandle
+from fal_client.client import SyncRequestHandle
 
-from kreabench.backends.base import GeneratedImage, Generation
-from kreabench.backends.fal_calls import FalCalls
+from kreabench.backends.base import Generation, Ticket
+from kreabench.backends.fal_arguments import build_arguments, safety_checked
+from kreabench.backends.fal_calls import FalCall, FalClients
+from kreabench.backends.fal_events import Watchdog
+from kreabench.backends.fal_hosted import hosted_call
+from kreabench.backends.fal_inputs import CONTENT_TYPE, InputPictures, PreparedPicture
+from kreabench.backends.fal_jobs import Job, Jobs, abandoned, not_sent, was_cancelled
+from kreabench.backends.fal_observe import Edges, Interrupted, Observer, Watch
+from kreabench.backends.fal_result import Result, announced_otherwise, pictures_of, read_result
+from kreabench.backends.fal_stopwatch import Stopwatch
+from kreabench.backends.fal_wire import KEEPALIVE_S
 from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError
-from kreabench.core.records import HostedCall, Timings
+from kreabench.core.specs import Request, Setting, TargetSpec
 
-_SEEDS = range(2**64)
-"""What the table of samples can hold; any other number is no seed that could be asked for again."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Picture:
-    url: str
+_GRACE_S = 2.0
+"""What calls under way have to end by themselves when the session is closed: to cancel, to read an answer."""
+_LAST_GRACE_S = 0.5
+"""What they have after their connections were cut."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Result:
-    """The part of the endpoint's output that is used."""
+class _Delivered:
+    """Result and pictures, as fetched."""
 
-    images: list[_Picture]
-    seed: int | None = None
-    has_nsfw_concepts: list[bool] | None = None
-
-
-class _Stopwatch:
-    """Stage lengths from laps. What lies between a lap and a `skip` after it is left to the residual."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._begun = self._last = clock()
-        self.stages: dict[str, float] = {}
-
-    def lap(self, stage: str, at: float | None = None) -> None:
-        now = self._clock() if at is None else at
-        self.stages[stage] = now - self._last
-        self._last = now
-
-    def skip(self) -> None:
-        self._last = self._clock()
-
-    def timings(self, *, resolution_s: float, first_call: bool) -> Timings:
-        """End-to-end is up to the last lap."""
-        total = self._last - self._begun
-        return Timings(
-            end_to_end_s=total,
-            stages_s=dict(self.stages),
-            residual_s=total - math.fsum(self.stages.values()),
-            first_call=first_call,
-            resolution_s=resolution_s,
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Waited:
-    """What polling showed."""
-
-    completed: Completed
-    polls: int
-    resolution_s: float
+    result: Result
+    contents: list[bytes]
+    flags: tuple[str, ...]
 
 
 class FalSession:
-    """Knows the order of calls and the clock; `FalCalls` knows the client library."""
+    """Knows the order of calls and the clock; `FalCall` knows the client library."""
 
     def __init__(
         self,
-        calls: FalCalls,
+        target: TargetSpec,
         *,
-        emulated: bool,
         options: FalOptions,
+        levels: Mapping[str, str | None],
+        key: str,
+        key_env: str,
+        concurrency: int,
+        inputs: Path | None,
         clock: Callable[[], float],
-        sleep: Callable[[float], None],
+        sleep: Callable[[float], None] | None,
     ) -> None:
-        self._calls = calls
-        self._emulated = emulated
+        self._target = target
         self._options = options
+        self._levels = levels
         self._clock = clock
-        self._sleep = sleep
-        self._pending: SyncRequestHandle | None = None
-        self._called = False
+        self._jobs = Jobs(sleep=sleep)
+        self._clients = FalClients(
+            endpoint=target.model,
+            key=key,
+            key_env=key_env,
+            emulated=target.emulated,
+            options=options,
+            concurrency=concurrency,
+            clock=clock,
+            pause=self._jobs.pause,
+        )
+        self._watchdog = Watchdog()
+        self._inputs = InputPictures(target, way=options.input_images, folder=inputs, clock=clock)
+        self._observer = Observer(
+            options,
+            timeout=self._clients.timeout,
+            clock=clock,
+            pause=self._jobs.pause,
+            closing=self._jobs.closing,
+        )
 
     def identity(self) -> dict[str, Any]:
         """Who is asked and how. No secret."""
         return {
-            "endpoint": self._calls.endpoint,
+            "endpoint": self._target.model,
             "queue_host": urlsplit(fal_client.client.QUEUE_URL_FORMAT).hostname,
-            "emulated": self._emulated,
+            "emulated": self._target.emulated,
             "fal_client": version("fal-client"),
             "httpx": version("httpx"),
+            "observe": self._options.observe,
             "poll_interval_s": self._options.poll_interval_s,
             "service_retries": False,
             "service_fallback": False,
-            "connection": "opened by the first request and, after a pause of 5 s, by the next: part of their times",
+            "backup_hosts": False,
+            "connections": "in place of the library's own, without its backup hosts: some for each request in flight, "
+            f"opened by the first that has them, kept for {KEEPALIVE_S:g} s",
         }
 
-    def generate(self, arguments: Mapping[str, Any], *, num_images: int) -> Generation:
-        """One request from submission to the last byte. Raises GenerationError.
+    def generate(self, setting: Setting, request: Request, ticket: Ticket) -> Generation:
+        """One request from its intended start to the last byte. Raises GenerationError.
 
-        The first call of a session opens the connections and says so (`first_call`). A request is submitted once. When
-        an exception stops the wait for it, it is cancelled; a killed worker (time limit, Ctrl-C of the run) cannot.
+        It is submitted at most once. Where it ends without its result and might still have one, `fetch_again` says so.
         """
-        self._calls.forget()
-        first_call, self._called = not self._called, True
-        watch = _Stopwatch(self._clock)
-        handle = self._calls.submit(arguments)
-        with self._cancelled_on_error(handle):
-            watch.lap("submit")
-            waited = self._wait(handle, watch)
-        result = self._result(handle, waited.completed, num_images)
-        watch.lap("result")
-        watch.skip()
-        contents = [self._calls.picture(picture.url) for picture in result.images]
-        watch.lap("download")
-        return Generation(
-            images=_images(contents, result, safety_checker=self._options.enable_safety_checker),
-            timings=watch.timings(resolution_s=waited.resolution_s, first_call=first_call),
-            memory=None,
-            steps_run=None,
-            hosted=self._hosted(handle, waited, watch),
-        )
+        call = self._clients.call()
+        try:
+            job = self._jobs.admit(call)
+        except Interrupted:
+            call.release()
+            raise not_sent() from None
+        try:
+            with call.wire.current():
+                return self._carry_out(job, setting, request, ticket)
+        except Interrupted:
+            raise self._give_up(job) from None
+        except GenerationError as error:
+            if self._jobs.closing.is_set() and error.fetch_again:
+                raise abandoned(error.stage) from None
+            raise
+        except RuntimeError:
+            # httpx says so of a client that was closed, and close() does not wait for ever.
+            if not self._jobs.closing.is_set():
+                raise
+            raise (not_sent() if job.watch is None else abandoned(job.watch.edges.stage)) from None
+        finally:
+            self._jobs.dismiss(job)
+            if job.watch is not None:
+                job.watch.finish(self._watchdog)
+            call.release()
 
     def close(self) -> None:
-        """Cancel what is pending, then close all connections."""
-        self._cancel_pending()
-        self._calls.close()
+        """End all calls under way within about three seconds, then close all connections."""
+        self._jobs.close(_GRACE_S)
+        self._clients.network.connections.abort()
+        self._jobs.wait(_LAST_GRACE_S)
+        self._watchdog.close()
+        self._clients.close()
 
-    def _wait(self, handle: SyncRequestHandle, watch: _Stopwatch) -> _Waited:
-        """Poll until COMPLETED, taking the laps of queue and inference."""
-        submitted = asked_before = self._clock()
-        started = False
-        polls = 0
-        resolution_s = 0.0
-        while True:
-            asked = self._clock()
-            status = self._calls.status(handle, stage="inference" if started else "queue")
-            answered = self._clock()
-            polls += 1
-            if isinstance(status, Completed) or (isinstance(status, InProgress) and not started):
-                resolution_s = max(resolution_s, answered - asked_before)
-            if isinstance(status, Completed):
-                watch.lap("inference" if started else "queue_and_inference", answered)
-                return _Waited(completed=status, polls=polls, resolution_s=resolution_s)
-            if isinstance(status, InProgress) and not started:
-                started = True
-                watch.lap("queue", answered)
-            elif isinstance(status, Queued) and not started:
-                self._check_patience(answered - submitted)
-            asked_before = asked
-            self._sleep(self._options.poll_interval_s)
-
-    def _check_patience(self, waited_s: float) -> None:
-        """The service should end a request at its start timeout; ours is the last word when it does not."""
-        start_timeout_s = self._options.start_timeout_s
-        if waited_s > start_timeout_s + self._options.request_timeout_s:
-            raise GenerationError(
-                f"the request was still queued after {waited_s:.0f} s (start timeout {start_timeout_s:g} s)",
-                type="timeout",
-                stage="queue",
-                transient=True,
-                remedy="It was cancelled. Try again later with `kreabench resume`, or raise options.start_timeout_s.",
-            )
-
-    def _result(self, handle: SyncRequestHandle, completed: Completed, num_images: int) -> _Result:
-        raw = self._calls.result(handle)
-        if completed.error is not None:
-            raise GenerationError(
-                self._calls.failures.scrub(f"{completed.error} ({completed.error_type})"),
-                type="bad_image",
-                stage="result",
-                remedy="The service reports a failure and yet delivers a result; neither is believed.",
-            )
+    def _carry_out(self, job: Job, setting: Setting, request: Request, ticket: Ticket) -> Generation:
+        if ticket.earlier_id is not None:
+            return self._recover(job, setting, request, ticket.earlier_id)
         try:
-            result = msgspec.convert(raw, _Result)
-        except msgspec.ValidationError as error:
-            raise self._calls.failures.not_understood(error, "result") from None
-        if len(result.images) != num_images:
-            raise GenerationError(
-                f"asked for {num_images} pictures, the result names {len(result.images)}",
-                type="bad_image",
-                stage="result",
-                remedy="The request has been billed; see the service's dashboard.",
-            )
-        return result
-
-    @contextlib.contextmanager
-    def _cancelled_on_error(self, handle: SyncRequestHandle) -> Iterator[None]:
-        self._pending = handle
-        try:
-            yield
-        except BaseException:
-            self._cancel_pending()
+            return self._draw(job, setting, request, ticket)
+        except (KeyboardInterrupt, SystemExit):
+            if job.watch is not None and job.watch.edges.waiting:
+                job.call.cancel(job.watch.handle)
             raise
-        self._pending = None
 
-    def _cancel_pending(self) -> None:
-        handle, self._pending = self._pending, None
-        if handle is not None:
-            self._calls.cancel(handle)
-
-    def _hosted(self, handle: SyncRequestHandle, waited: _Waited, watch: _Stopwatch) -> HostedCall:
-        metrics = waited.completed.metrics
-        runner = self._calls.headers.get("x-fal-served-from")
-        scrub = self._calls.failures.scrub
-        return HostedCall(
-            service_request_id=scrub(str(handle.request_id)),
-            attempts=1 + self._calls.asked_again,
-            polls=waited.polls,
-            queue_s=watch.stages.get("queue"),
-            inference_s=_number(metrics.get("inference_time")) if isinstance(metrics, dict) else None,
-            runner=None if runner is None else scrub(runner),
-            billable_units=_number(self._calls.headers.get("x-fal-billable-units")),
+    def _draw(self, job: Job, setting: Setting, request: Request, ticket: Ticket) -> Generation:
+        pictures, prepared_s = self._inputs.prepare(setting, request)
+        level = self._levels[setting.acceleration]
+        arguments = build_arguments(self._target, setting, request, level, [picture.address for picture in pictures])
+        clock = Stopwatch(ticket.intended_s + prepared_s)
+        flags: tuple[str, ...] = ()
+        if any(picture.content for picture in pictures):
+            clock.lap("client", self._clock())
+            addresses = [_upload(job.call, picture) for picture in pictures]
+            arguments = build_arguments(self._target, setting, request, level, addresses)
+            clock.lap("upload", self._clock())
+            flags = _connected(job.call, "upload", since=0)
+        if self._jobs.closing.is_set():
+            raise Interrupted
+        handle, connected = self._submit(job, arguments, clock)
+        ticket.submitted(job.call.failures.scrub(str(handle.request_id)))
+        watch = job.watch
+        assert watch is not None, "set by the submission"  # noqa: S101
+        self._observer.wait(watch)
+        under_way = self._jobs.count()
+        _lap_edges(clock, watch.edges)
+        delivered = self._deliver(job.call, watch, setting, clock)
+        return Generation(
+            images=pictures_of(delivered.result, delivered.contents, checked=safety_checked(self._target)),
+            timings=clock.timings(resolution_s=watch.edges.resolution_s, first_call=connected),
+            memory=None,
+            steps_run=None,
+            hosted=hosted_call(watch, self._jobs, delivered.result, request, under_way, clock.stages.get("queue")),
+            # A first call is no timing, and that it connects is no news.
+            flags=(*(() if connected else (*flags, *delivered.flags)), *announced_otherwise(delivered.result, setting)),
         )
 
-
-def _images(contents: list[bytes], result: _Result, *, safety_checker: bool) -> tuple[GeneratedImage, ...]:
-    flags = result.has_nsfw_concepts or []
-    known = safety_checker and len(flags) == len(contents)
-    return tuple(
-        GeneratedImage(
-            content=content,
-            # The service tells one seed; how it derives those of further pictures is not documented.
-            seed=result.seed if index == 0 and result.seed in _SEEDS else None,
-            nsfw=flags[index] if known else None,
+    def _recover(self, job: Job, setting: Setting, request: Request, earlier_id: str) -> Generation:
+        """The result of what an earlier session submitted. Only what is done here has a time."""
+        handle = job.call.handle(quote(earlier_id, safe=""))
+        watch = job.watch = Watch(job.call, handle, Edges(known=self._clock()))
+        self._observer.wait(watch, events=False)
+        under_way = self._jobs.count()
+        clock = Stopwatch(watch.edges.completed_at)
+        delivered = self._deliver(job.call, watch, setting, clock)
+        return Generation(
+            images=pictures_of(delivered.result, delivered.contents, checked=safety_checked(self._target)),
+            timings=clock.timings(resolution_s=None, first_call=True),
+            memory=None,
+            steps_run=None,
+            hosted=hosted_call(watch, self._jobs, delivered.result, request, under_way, recovered=True),
+            flags=announced_otherwise(delivered.result, setting),
         )
-        for index, content in enumerate(contents)
-    )
+
+    def _submit(self, job: Job, arguments: Mapping[str, Any], clock: Stopwatch) -> tuple[SyncRequestHandle, bool]:
+        """The handle, and whether a connection had to be opened."""
+        exchanges = job.call.wire.exchanges
+        number_of_post = len(exchanges)
+        handle = job.call.submit(arguments)
+        answered = self._clock()
+        job.watch = Watch(job.call, handle, Edges(known=answered))
+        post = exchanges[number_of_post]
+        connect_s = post.connect_s
+        ready = post.sent - (connect_s or 0.0)
+        if "upload" in clock.stages:
+            clock.skip(ready)
+        else:
+            clock.lap("client", ready)
+        if connect_s is not None:
+            clock.lap("connect", post.sent)
+        clock.lap("submit", answered)
+        return handle, connect_s is not None
+
+    def _deliver(self, call: FalCall, watch: Watch, setting: Setting, clock: Stopwatch) -> _Delivered:
+        completed = watch.edges.completed
+        assert completed is not None, "the observer waited for it"  # noqa: S101
+        exchanges = call.wire.exchanges
+        last_look = len(exchanges) - (watch.edges.observed_by == "polling")
+        flags = _connected(call, "the last status", since=last_look)
+        before_result = len(exchanges)
+        raw = call.result(watch.handle)
+        result = read_result(raw, completed, setting, call.failures)
+        clock.lap("result", self._clock())
+        flags += _connected(call, "result", since=before_result)
+        before_download = len(exchanges)
+        clock.skip(self._clock())
+        contents = [call.picture(picture.url) for picture in result.images]
+        clock.lap("download", self._clock())
+        flags += _connected(call, "download", since=before_download)
+        return _Delivered(result=result, contents=contents, flags=flags)
+
+    def _give_up(self, job: Job) -> GenerationError:
+        """The session is being closed: what is still queued is cancelled, what runs is left for later."""
+        if job.watch is None:
+            return not_sent()
+        edges = job.watch.edges
+        if not edges.waiting or not job.call.cancel(job.watch.handle):
+            return abandoned(edges.stage)
+        return was_cancelled(edges.stage)
 
 
-def _number(value: Any) -> float | None:
-    """An amount (seconds, billed units) that may come as text; None where there is none that can be true."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
+def _upload(call: FalCall, picture: PreparedPicture) -> str:
+    return call.upload(picture.content, CONTENT_TYPE, picture.file_name)
+
+
+def _lap_edges(clock: Stopwatch, edges: Edges) -> None:
+    if edges.started is None:
+        clock.lap("queue_and_inference", edges.completed_at)
+        return
+    clock.lap("queue", edges.started)
+    clock.lap("inference", edges.completed_at)
+
+
+def _connected(call: FalCall, stage: str, *, since: int) -> tuple[str, ...]:
+    """What to say of connections that `stage` had to wait for."""
+    seconds = call.wire.connects_s(since)
+    return (f"a connection had to be opened within {stage} ({seconds * 1000:.0f} ms)",) if seconds > 0 else ()

@@ -93,8 +93,9 @@ class FakeHostedOptions:
 class FalEmulatorOptions:
     """The loopback fal: what `target.<name>.service.options` accepts, and `kreabench fal-emulator` as arguments."""
 
-    images: Literal["pipeline", "patterns"] = "pipeline"
-    """`pipeline` draws with the local back end; `patterns` draws at once and imports no torch."""
+    images: Literal["pipeline", "patterns", "folder"] = "pipeline"
+    """`pipeline` draws with the local back end; `patterns` draws at once and imports no torch; `folder` serves the
+    pictures of `folder`, scaled to the asked size."""
     model: str = "builtin:mini"
     """What the pipeline loads: a Hub id, a directory or `builtin:NAME`."""
     pipeline: dict[str, Any] = field(
@@ -109,16 +110,36 @@ class FalEmulatorOptions:
         }
     )
     """Level asked by the client → features of the local back end that can be switched between calls."""
-    queue_s: float = 0.0
-    """Each request waits at least this long in the queue."""
-    inference_s: float = 0.0
-    """Each request runs at least this long."""
+    queue_s: float | str = 0.0
+    """Each request waits at least this long in the queue: seconds, `uniform:LOW,HIGH` or `lognormal:MEDIAN,SIGMA`."""
+    inference_s: float | str = 0.0
+    """Each request runs at least this long; as `queue_s`."""
     megapixel_pixels: int = 1_000_000
     """Pixels in a billed megapixel."""
     seed: int | None = None
-    """Seeds the seeds of requests that bring none; None takes new ones each time."""
+    """Seeds everything that is drawn: seeds of requests that bring none, times, faults; None draws anew each time."""
     truth_log: str | None = None
     """File for what really happened, one JSON line a request; None writes none."""
+    endpoint: tuple[str, ...] = field(default=(), metadata=LATER)
+    """Further endpoints: files of the form of `conf/target/krea_fal.yaml`."""
+    folder: str | None = field(default=None, metadata=LATER)
+    """Where the pictures of `images: folder` lie."""
+    runners: int = field(default=1, metadata=LATER)
+    """How many requests run at once."""
+    concurrency: int | None = field(default=None, metadata=LATER)
+    """The account's limit of running requests: above it the queue waits, and direct calls get 429. None: no limit."""
+    submit_limit: int | None = field(default=None, metadata=LATER)
+    """Unfinished requests from which a submit is answered 429 with Retry-After. None: no limit."""
+    cold_start_s: float = field(default=0.0, metadata=LATER)
+    """How much longer the first request of each runner waits in the queue."""
+    fault: dict[str, float] = field(default_factory=dict, metadata=LATER)
+    """Fault → its probability; `kreabench fal-emulator --list-faults` prints the table. One fault a request at most."""
+    policy_marker: str = field(default="[[emulate-content-policy-violation]]", metadata=LATER)
+    """A prompt with this text in it is refused with `content_policy_violation`."""
+    nsfw_marker: str = field(default="[[emulate-nsfw]]", metadata=LATER)
+    """A prompt with this text in it gets black, flagged pictures, unless the safety checker is off."""
+    http: bool = field(default=False, metadata=LATER)
+    """Plain http instead of TLS; the environment alone cannot point fal's client at it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

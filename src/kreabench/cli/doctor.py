@@ -19,11 +19,24 @@ _WIDTH = 26
 @click.option(
     "--config-dir", type=click.Path(path_type=Path), help="A folder of your own groups, beside the shipped ones."
 )
-def doctor(targets: tuple[str, ...], config_dir: Path | None) -> int:
+@click.option(
+    "--live-fal",
+    is_flag=True,
+    help="Send one cheapest request to fal, after asking, and compare its answers with the emulator's.",
+)
+@click.option("--yes", is_flag=True, help="With --live-fal: do not ask.")
+def doctor(targets: tuple[str, ...], config_dir: Path | None, live_fal: bool, yes: bool) -> int:
     """Device, versions, weights and keys: what will work here, and what is missing.
 
     Loads no model and sends nothing. With TARGETs named, the exit code is 2 when one of them lacks something.
+
+    With --live-fal it does that comparison alone, which costs about $0.025: exit code 0 when fal answers as the
+    emulator does, 1 when something differs, 2 without a key or consent.
     """
+    if live_fal:
+        from kreabench.cli.live_fal import compare_live
+
+        return compare_live(yes=yes)
     from kreabench.config.compose import group_options
     from kreabench.rundir.provenance import package_versions
 

@@ -61,7 +61,7 @@ def fetch_picture(url: str) -> bytes:
     """
     import httpx
 
-    from kreabench.backends.fal_download import Downloader, DownloadRules
+    from kreabench.backends.fal_download import Downloader, DownloadRules, PictureRefused
     from kreabench.core.errors import GenerationError
 
     check_address(url)
@@ -70,11 +70,10 @@ def fetch_picture(url: str) -> bytes:
     try:
         host = httpx.URL(url).raw_host.decode("ascii").lower().rstrip(".")
         rules = DownloadRules(hosts=(host,), loopback=False, max_bytes=MAX_BYTES, timeout_s=_TIMEOUT_S)
-        downloader = Downloader(rules, clock=time.monotonic)
-        try:
-            return downloader.fetch(url)
-        finally:
-            downloader.close()
+        with httpx.Client() as client:
+            return Downloader(rules, client=client, clock=time.monotonic).fetch(url)
+    except PictureRefused as error:
+        raise BadSource(f"HTTP {error.answer.status_code}", expected, remedy) from error
     except GenerationError as error:
         # Its own remedy is about the options of a service.
         raise BadSource(error.message, expected, remedy) from error

@@ -1,23 +1,19 @@
-"""Jobs of the emulated service: one queue, first in, first out, and one runner thread."""
+"""One request of the emulated service, from acceptance to its outcome, and everything that is known of it."""
 
 from __future__ import annotations
 
-import math
+import asyncio
 import random
-import threading
 import time
 import uuid
-from collections import OrderedDict, deque
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kreabench.emulator.schema import KreaInput
+from kreabench.emulator.billing import Bill
+from kreabench.emulator.endpoints import Endpoint
+from kreabench.emulator.validation import Wanted
 
-KEPT_RESULTS = 256
-KEPT_BYTES = 256 * 2**20
-MAX_QUEUED = 1000
+State = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +25,7 @@ class Moment:
 
     @classmethod
     def now(cls) -> Moment:
+        """Both clocks, read one after the other."""
         return cls(monotonic_s=time.monotonic(), utc_s=time.time())
 
 
@@ -36,12 +33,16 @@ class Moment:
 class Delivered:
     """A job that gave pictures."""
 
-    wanted: KreaInput
+    wanted: Wanted
     seed: int
+    size: tuple[int, int]
+    """Width and height as the result names them."""
     pictures: tuple[bytes, ...]
+    flagged: tuple[bool, ...]
+    """`has_nsfw_concepts` of each picture."""
     inference_s: float
-    """Time of the painter alone."""
-    billable_units: float
+    """`timings.inference` of the result."""
+    bill: Bill
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,25 +55,89 @@ class Refused:
     user_timeout: bool = False
 
 
+Outcome = Delivered | Refused
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What a client sent: the body and what its headers and address ask for."""
+
+    endpoint: Endpoint
+    body: Any
+    via: Literal["queue", "run", "stream"] = "queue"
+    start_timeout_s: float | None = None
+    hint: str | None = None
+    low_priority: bool = False
+    no_retry: bool = False
+    disable_fallback: bool = False
+    store: bool = True
+    webhook: str | None = None
+    body_bytes: int = 0
+    """Length of the body as sent."""
+
+
 @dataclass(kw_only=True, eq=False)
 class Job:
-    """One request from acceptance to its outcome. Changed only under the queue's lock or by the runner."""
+    """Changed in the event loop's thread alone."""
 
-    body: Any
-    start_timeout_s: float | None
+    asked: Asked
+    number: int = 0
+    """Of the submission, counted from 0; with the seed it decides fault and times."""
+    fault: str | None = None
+    queue_s: float = 0.0
+    inference_s: float = 0.0
+    received: Moment = field(default_factory=Moment.now)
+    """The first byte of the submission."""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    state: Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"] = "IN_QUEUE"
+    state: State = "IN_QUEUE"
     accepted: Moment = field(default_factory=Moment.now)
+    submit_sent: Moment | None = None
     started: Moment | None = None
+    """Of the last runner that took it."""
     finished: Moment | None = None
-    outcome: Delivered | Refused | None = None
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    done: Future[None] = field(default_factory=Future)
+    result_sent: Moment | None = None
+    pictures_sent: dict[int, Moment] = field(default_factory=dict)
+    runners: list[str] = field(default_factory=list)
+    """Every runner that took it, in order."""
+    outcome: Outcome | None = None
+    body_sha256: str = ""
+    """The same for two bodies that say the same to the same endpoint."""
+    same_body_before: int = 0
+    """How many earlier jobs had the same body at the same endpoint."""
+    written: bool = False
+    """Whether the truth log has it."""
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    watchers: set[asyncio.Queue[State]] = field(default_factory=set)
+    _struck: set[str] = field(default_factory=set)
+
+    def strike(self, *names: str) -> str | None:
+        """The job's fault if it is one of `names` and has not struck yet; it then has."""
+        if self.fault in names and self.fault not in self._struck:
+            self._struck.add(self.fault)
+            return self.fault
+        return None
+
+    def move(self, state: State) -> None:
+        """Enter `state` and tell everybody who watches."""
+        self.state = state
+        self.tell()
+
+    def tell(self) -> None:
+        """Have the watchers look again."""
+        for watcher in self.watchers:
+            watcher.put_nowait(self.state)
+
+    @property
+    def runner(self) -> str | None:
+        """The last one that took it."""
+        return self.runners[-1] if self.runners else None
 
     @property
     def size_bytes(self) -> int:
-        """Of the pictures it keeps."""
-        return sum(map(len, self.outcome.pictures)) if isinstance(self.outcome, Delivered) else 0
+        """Of what it keeps in memory: the request's body and the pictures."""
+        pictures = self.outcome.pictures if isinstance(self.outcome, Delivered) else ()
+        return self.asked.body_bytes + sum(map(len, pictures))
 
     @property
     def running_s(self) -> float | None:
@@ -81,104 +146,14 @@ class Job:
             return None
         return self.finished.monotonic_s - self.started.monotonic_s
 
-    def expired(self) -> bool:
-        """Whether it waited longer than the client allowed before any work began."""
-        waited = time.monotonic() - self.accepted.monotonic_s
-        return self.start_timeout_s is not None and waited > self.start_timeout_s
-
-
-class QueueFull(Exception):
-    """No further job is taken; memory stays bounded."""
-
-
-class JobQueue:
-    """All jobs that are known, newest results last. Safe to use from any thread."""
-
-    def __init__(self, *, queue_s: float, on_finish: Callable[[Job], None]) -> None:
-        self._queue_s = queue_s
-        self._on_finish = on_finish
-        self._waiting: deque[Job] = deque()
-        self._jobs: dict[str, Job] = {}
-        self._kept: OrderedDict[str, int] = OrderedDict()
-        self._changed = threading.Condition()
-        self._closed = False
-
-    def submit(self, job: Job) -> None:
-        """Put `job` at the end. Raises QueueFull."""
-        with self._changed:
-            if len(self._waiting) >= MAX_QUEUED:
-                raise QueueFull
-            self._waiting.append(job)
-            self._jobs[job.id] = job
-            self._changed.notify()
-
-    def find(self, job_id: str) -> Job | None:
-        """The job, unless it never was or its result is no longer kept."""
-        with self._changed:
-            job = self._jobs.get(job_id)
-            if job is not None and job.state == "IN_QUEUE" and job.expired():
-                self._withdraw(job, _start_timeout())
-            return job
-
-    def position(self, job: Job) -> int:
-        """How many jobs wait before it."""
-        with self._changed:
-            return self._waiting.index(job) if job in self._waiting else 0
-
-    def cancel(self, job: Job) -> bool:
-        """Take `job` out of the queue, or have its result thrown away. False when it is already completed."""
-        with self._changed:
-            if job.state == "COMPLETED":
-                return False
-            job.cancelled.set()
-            if job.state == "IN_QUEUE":
-                self._withdraw(job, client_cancelled())
-            return True
-
-    def take(self) -> Job | None:
-        """Wait for the next job and mark it as running; None once the queue is closed."""
-        with self._changed:
-            while not self._closed:
-                if not self._waiting:
-                    self._changed.wait()
-                    continue
-                head = self._waiting[0]
-                left_s = head.accepted.monotonic_s + self._queue_s - time.monotonic()
-                if head.expired():
-                    self._withdraw(head, _start_timeout())
-                elif left_s > 0:
-                    self._changed.wait(left_s)
-                else:
-                    self._waiting.popleft()
-                    head.started = Moment.now()
-                    head.state = "IN_PROGRESS"
-                    return head
-            return None
-
-    def finish(self, job: Job, outcome: Delivered | Refused) -> None:
-        """Record the outcome; from here on the client sees it. Old results beyond the bounds are forgotten."""
-        with self._changed:
-            job.outcome = outcome
-            job.finished = Moment.now()
-            job.state = "COMPLETED"
-            self._kept[job.id] = job.size_bytes
-            while len(self._kept) > KEPT_RESULTS or (len(self._kept) > 1 and sum(self._kept.values()) > KEPT_BYTES):
-                oldest, _ = self._kept.popitem(last=False)
-                del self._jobs[oldest]
-        self._on_finish(job)
-        job.done.set_result(None)
-
-    def close(self) -> None:
-        """Let `take` return None and cut short what is running."""
-        with self._changed:
-            self._closed = True
-            for job in self._jobs.values():
-                job.cancelled.set()
-            self._changed.notify_all()
-
-    def _withdraw(self, job: Job, outcome: Refused) -> None:
-        self._waiting.remove(job)
-        self.finish(job, outcome)
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is expected of it: an error or a result was fetched, and every picture with it."""
+        if not isinstance(self.outcome, Delivered):
+            cancelled = isinstance(self.outcome, Refused) and self.outcome.status_code == 499
+            return cancelled or (self.outcome is not None and self.result_sent is not None)
+        inside = self.outcome.wanted.sync_mode
+        return self.result_sent is not None and (inside or len(self.pictures_sent) == len(self.outcome.pictures))
 
 
 def client_cancelled() -> Refused:
@@ -188,7 +163,8 @@ def client_cancelled() -> Refused:
     )
 
 
-def _start_timeout() -> Refused:
+def start_timeout() -> Refused:
+    """The outcome of a job that waited longer than its client allowed."""
     return Refused(
         status_code=504,
         body={"detail": "Request did not start within the asked time"},
@@ -206,8 +182,3 @@ class SeedSource:
     def next(self) -> int:
         """Between 0 and 2³² − 1."""
         return self._random.randrange(2**32)
-
-
-def billable_units(width: int, height: int, num_images: int, megapixel_pixels: int) -> float:
-    """Megapixels billed: each picture is rounded up to the next whole one."""
-    return float(math.ceil(width * height / megapixel_pixels) * num_images)

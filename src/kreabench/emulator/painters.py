@@ -1,22 +1,24 @@
-"""What draws the pictures: the local back end, or patterns that cost nothing and import no torch."""
+"""What draws the pictures without a model: patterns, or the files of a folder. Neither imports torch."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from kreabench.backends.encoding import encode_picture
 from kreabench.backends.options import FalEmulatorOptions
-from kreabench.backends.table import backend_class
-from kreabench.core.errors import EnvironmentProblem, GenerationError, Problem
-from kreabench.core.ids import stable_hash
-from kreabench.core.specs import AccelerationSpec, Defaults, Limits, OutputFormat, Request, Setting, TargetSpec
-from kreabench.emulator.schema import LEVELS, Level
+from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.specs import OutputFormat, TaskKind
 
 _PATTERN_CELLS = 8
-_PATTERN_LEVELS: dict[Level, float] = {"none": 0.0, "regular": 2.0, "high": 6.0}
+_PATTERN_LEVELS: dict[str, float] = {"none": 0.0, "regular": 2.0, "high": 6.0}
 """Grey levels by which an acceleration moves a pattern, so that fidelity has something to measure."""
+
+_CACHE_BYTES = 128 * 2**20
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +33,11 @@ class Order:
     height: int
     num_images: int
     output_format: OutputFormat
-    acceleration: Level
+    acceleration: str
+    task: TaskKind = "text-to-image"
+    strength: float | None = None
+    inputs: tuple[bytes, ...] = ()
+    """Input pictures, whole files."""
 
 
 class Painter(Protocol):
@@ -47,8 +53,37 @@ class Painter(Protocol):
         """Release everything."""
 
 
+class PictureCache:
+    """Encoded pictures by what they were made from, the least used out first; bounded in bytes."""
+
+    def __init__(self, most_bytes: int = _CACHE_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._files: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: tuple[object, ...]) -> bytes | None:
+        """The file, if it is there."""
+        if key in self._files:
+            self._files.move_to_end(key)
+        return self._files.get(key)
+
+    def put(self, key: tuple[object, ...], content: bytes) -> bytes:
+        """Keep `content` and give it back."""
+        self._files[key] = content
+        self._bytes += len(content)
+        while self._bytes > self._most_bytes and len(self._files) > 1:
+            self._bytes -= len(self._files.popitem(last=False)[1])
+        return content
+
+
 class PatternPainter:
-    """Smooth colour patterns that follow from prompt, seed and acceleration."""
+    """Mosaics of 8 × 8 colours that follow from prompt, seed, acceleration and input pictures.
+
+    Few colours in flat cells: a megapixel is drawn and encoded in 3 ms (JPEG) or 8 ms (PNG) of one core.
+    """
+
+    def __init__(self) -> None:
+        self._cache = PictureCache()
 
     def open(self) -> None:
         """Import what draws, so that the first request is no slower than the others."""
@@ -62,127 +97,88 @@ class PatternPainter:
     def close(self) -> None:
         """Nothing to release."""
 
-    @staticmethod
-    def _pattern(order: Order, seed: int) -> bytes:
+    def _pattern(self, order: Order, seed: int) -> bytes:
         import numpy as np
         from PIL.Image import Resampling, fromarray
 
-        digest = hashlib.sha256(f"{seed}\n{order.prompt}".encode()).digest()
+        text = f"{seed}\n{order.prompt}".encode("utf-8", "surrogatepass")
+        digest = hashlib.sha256(b"\n".join([text, *order.inputs])).digest()
+        key = (digest, order.width, order.height, order.output_format, order.acceleration)
+        kept = self._cache.get(key)
+        if kept is not None:
+            return kept
         rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         cells = rng.uniform(16, 240, (_PATTERN_CELLS, _PATTERN_CELLS, 3))
-        shift = _PATTERN_LEVELS[order.acceleration]
+        shift = _PATTERN_LEVELS.get(order.acceleration, 4.0)
         cells += rng.choice([-shift, shift], cells.shape)
-        low = fromarray(cells.astype(np.uint8))
-        return encode_picture(low.resize((order.width, order.height), Resampling.BICUBIC), order.output_format)
+        mosaic = fromarray(cells.astype(np.uint8)).resize((order.width, order.height), Resampling.NEAREST)
+        return self._cache.put(key, encode_picture(mosaic, order.output_format))
 
 
-class PipelinePainter:
-    """The pictures of the local back end itself, so that hosted and local runs can be compared picture by picture."""
+class FolderPainter:
+    """The pictures of a folder, scaled to the asked size; prompt and seed choose which."""
 
-    def __init__(self, options: FalEmulatorOptions) -> None:
-        """Raises EnvironmentProblem where a level of the endpoint has no features."""
-        _check_levels(options)
-        self._backend = backend_class("diffusers")()
-        self._target = _target(options)
-        self._accelerations = tuple(
-            AccelerationSpec(name=level, description="", hosted=level, features=features)
-            for level, features in options.accelerations.items()
-        )
+    def __init__(self, folder: Path) -> None:
+        """Raises EnvironmentProblem when there is no picture in `folder`."""
+        try:
+            self._files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
+        except OSError:
+            self._files = []
+        if not self._files:
+            expected = f"a folder of pictures ({', '.join(sorted(_SUFFIXES))})"
+            raise EnvironmentProblem([Problem(key="--folder", found=str(folder), expected=expected)])
+        self._cache = PictureCache()
 
     def open(self) -> None:
-        """Load the pipeline. Raises EnvironmentProblem."""
-        problems = self._backend.check(self._target, self._accelerations)
-        if problems:
-            raise EnvironmentProblem(problems)
-        try:
-            self._backend.open(self._target, self._accelerations, ())
-        except GenerationError as error:
-            problem = Problem(
-                key="--model",
-                found=f"{self._target.model} ({error.message})",
-                expected="a pipeline that loads",
-                remedy=error.remedy,
-            )
-            raise EnvironmentProblem([problem]) from error
+        """Read each file once. Raises EnvironmentProblem for one that is no picture."""
+        from PIL import Image
+
+        for file in self._files:
+            try:
+                with Image.open(file) as picture:
+                    picture.verify()
+            except Exception as error:  # Pillow raises many kinds; each means that this is no picture
+                problem = Problem(key="--folder", found=str(file), expected="a picture that can be read")
+                raise EnvironmentProblem([problem]) from error
 
     def paint(self, order: Order) -> list[bytes]:
-        """Pictures in the order of the back end. Raises GenerationError."""
-        generation = self._backend.generate(_setting(order, self._target.name), _request(order))
-        return [image.content for image in generation.images]
+        """Picture k is chosen by seed + k."""
+        return [self._picture(order, order.seed + index) for index in range(order.num_images)]
 
     def close(self) -> None:
-        """Unload the pipeline."""
-        self._backend.close()
+        """Nothing to release."""
+
+    def _picture(self, order: Order, seed: int) -> bytes:
+        from PIL import Image, ImageOps
+
+        digest = hashlib.sha256(f"{seed}\n{order.prompt}".encode("utf-8", "surrogatepass")).digest()
+        file = self._files[int.from_bytes(digest[:8], "big") % len(self._files)]
+        key = (file, order.width, order.height, order.output_format)
+        kept = self._cache.get(key)
+        if kept is not None:
+            return kept
+        with Image.open(file) as picture:
+            fitted = ImageOps.fit(picture.convert("RGB"), (order.width, order.height))
+        return self._cache.put(key, encode_picture(fitted, order.output_format))
+
+
+def black_pictures(order: Order) -> list[bytes]:
+    """What the service's safety checker leaves of pictures that it flags."""
+    from PIL import Image
+
+    content = encode_picture(Image.new("RGB", (order.width, order.height)), order.output_format)
+    return [content] * order.num_images
 
 
 def make_painter(options: FalEmulatorOptions) -> Painter:
-    """The painter that `options.images` names."""
-    return PatternPainter() if options.images == "patterns" else PipelinePainter(options)
+    """The painter that `options.images` names. Raises EnvironmentProblem."""
+    if options.images == "patterns":
+        return PatternPainter()
+    if options.images == "folder":
+        if options.folder is None:
+            problem = Problem(key="--folder", found="nothing", expected="a folder of pictures, as --images is folder")
+            raise EnvironmentProblem([problem])
+        return FolderPainter(Path(options.folder))
+    from kreabench.emulator.pipeline_painter import PipelinePainter
 
-
-def _check_levels(options: FalEmulatorOptions) -> None:
-    if set(options.accelerations) != set(LEVELS):
-        problem = Problem(
-            key="--accelerations",
-            found=", ".join(options.accelerations) or "no level",
-            expected=f"features for each of {', '.join(LEVELS)}",
-        )
-        raise EnvironmentProblem([problem])
-
-
-def _target(options: FalEmulatorOptions) -> TargetSpec:
-    return TargetSpec(
-        name="fal_emulator",
-        backend="diffusers",
-        task="text-to-image",
-        model=options.model,
-        revision=None,
-        hosted=False,
-        untrained=False,
-        emulated=False,
-        defaults=Defaults(steps=28, guidance=4.5, size="landscape_4_3"),
-        limits=Limits(
-            steps=(1, 50),
-            guidance=(1.0, 20.0),
-            num_images=(1, 4),
-            output_formats=("png", "jpeg"),
-            size_multiple=16,
-            min_side_px=16,
-            max_pixels=2**22,
-        ),
-        accelerations=None,
-        price=None,
-        usd_per_hour=None,
-        expected=None,
-        service=None,
-        key_env=None,
-        options=options.pipeline,
-    )
-
-
-def _setting(order: Order, target: str) -> Setting:
-    return Setting(
-        id=stable_hash([order.acceleration, order.steps, order.guidance, order.width, order.height, order.num_images]),
-        target=target,
-        task="text-to-image",
-        acceleration=order.acceleration,
-        steps=order.steps,
-        guidance=order.guidance,
-        width=order.width,
-        height=order.height,
-        num_images=order.num_images,
-        output_format=order.output_format,
-        load_key="fal_emulator",
-        reference_id=None,
-    )
-
-
-def _request(order: Order) -> Request:
-    return Request(
-        id=stable_hash(order),
-        setting_id="fal_emulator",
-        prompt_id="",
-        prompt=order.prompt,
-        seed=order.seed,
-        repeat=0,
-    )
+    return PipelinePainter(options)

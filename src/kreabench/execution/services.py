@@ -50,13 +50,19 @@ def _command(service: ServiceSpec) -> list[str]:
     # -P: a file in the working directory that is named like a module must not be imported in its place.
     command = [sys.executable, "-P", "-m", "kreabench", service.kind, "--die-with-parent", str(os.getpid())]
     for name, value in service.options.items():
-        if value is not None:
-            command += [f"--{name.replace('_', '-')}={_as_argument(value)}"]
+        command += _arguments(f"--{name.replace('_', '-')}", value)
     return command
 
 
-def _as_argument(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, Mapping) else str(value)
+def _arguments(option: str, value: Any) -> list[str]:
+    """As the command takes them: flags without a value, lists as an option again and again, mappings as JSON."""
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [option]
+    if isinstance(value, list | tuple):
+        return [f"{option}={item}" for item in value]
+    return [f"{option}={json.dumps(value) if isinstance(value, Mapping) else value}"]
 
 
 def _spawn(service: ServiceSpec, log_path: Path) -> subprocess.Popen[bytes]:
@@ -117,6 +123,11 @@ def _not_ready(service: ServiceSpec, found: str, log_path: Path) -> EnvironmentP
 
 def _environment(ready: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
     """What the unchanged fal client reads; loopback goes through no proxy."""
+    if ready["ca_file"] is None:
+        problem = Problem(
+            key="service options", found="http: true", expected="TLS, as the fal client speaks https only"
+        )
+        raise EnvironmentProblem([problem])
     exceptions = environ.get("no_proxy") or environ.get("NO_PROXY")
     no_proxy = ",".join([*([exceptions] if exceptions else []), "localhost", "127.0.0.1"])
     return {

@@ -84,7 +84,7 @@ def hosted_table(hosted: Sequence[HostedSummary]) -> Table | None:
 
 def _hosted_cells(summary: HostedSummary) -> tuple[Cell, ...]:
     seen = "" if summary.in_flight is None else f"{summary.in_flight:,} seen"
-    limit = "" if summary.limit is None else "a limit"
+    limit = "" if summary.limit is None else f"limit {summary.limit:,}"
     how = ", ".join(f"{_OBSERVED.get(name, name)} ({number:,})" for name, number in summary.observed_by)
     return (
         Cell(text=message(summary.target)),
@@ -116,9 +116,9 @@ def hosted_notices(hosted: Sequence[HostedSummary]) -> list[Notice]:
     return [
         Notice(
             level="info",
-            text=f"{message(summary.target)}: at most {summary.limit:,} of {summary.in_flight:,} requests in flight "
-            f"were worked on at once while others waited: the account's limit seems to be {summary.limit:,}. "
-            "Time in the queue is waiting for it.",
+            text=f"{message(summary.target)}: {summary.limit:,} of {summary.in_flight:,} requests in flight "
+            f"were worked on at once while others waited: the account's limit, or what the endpoint has, seems to be "
+            f"{summary.limit:,}. Time in the queue is waiting for it.",
         )
         for summary in hosted
         if summary.limit is not None and summary.in_flight is not None

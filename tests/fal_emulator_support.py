@@ -1,0 +1,107 @@
+"""The loopback fal inside the test's own process, over plain http, so that a test can say which fault strikes next."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fal_client.client
+import httpx
+import pytest
+import uvicorn
+
+from kreabench.backends.options import FalEmulatorOptions
+from kreabench.emulator.app import build_app
+from kreabench.emulator.endpoints import read_endpoints
+from kreabench.emulator.faults import FaultPlan
+from kreabench.emulator.painters import PatternPainter
+from kreabench.emulator.serve import Server, bound_socket
+from kreabench.emulator.service import Place, Service, make_service
+from kreabench.emulator.studio import Studio
+from kreabench.emulator.truth import TruthLog
+
+ENDPOINT = "fal-ai/flux/krea"
+SMALL = {"width": 64, "height": 48}
+HEADERS = {"Authorization": "Key test"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A service that answers."""
+
+    service: Service
+    url: str
+    """Of the queue host."""
+    run_url: str
+
+    def strike(self, fault: str | None) -> None:
+        """From now on every submission has this fault."""
+        self.service.faults = FaultPlan(probabilities={} if fault is None else {fault: 1.0}, seed=0)
+
+    def account(self) -> dict[str, Any]:
+        """The totals."""
+        found: dict[str, Any] = httpx.get(f"{self.url}/emulator/account").json()
+        return found
+
+
+@contextlib.contextmanager
+def served(truth: Path | None = None, **options: Any) -> Iterator[Served]:
+    """A service on a free port, until the block ends."""
+    chosen = FalEmulatorOptions(images="patterns", http=True, seed=3, **options)
+    studio = Studio(PatternPainter())
+    studio.start()
+    ready = threading.Event()
+    with bound_socket(0) as listener, TruthLog(truth) as log:
+        place = Place(scheme="http", port=listener.getsockname()[1])
+        service = make_service(chosen, place, read_endpoints([Path(file) for file in chosen.endpoint]), studio, log)
+        config = uvicorn.Config(
+            build_app(service, on_ready=ready.set),
+            http=service.connections.protocol(),
+            log_config=None,
+            timeout_graceful_shutdown=2,
+        )
+        server = Server(config, service)
+        thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
+        thread.start()
+        try:
+            assert ready.wait(10)
+            yield Served(service=service, url=place.queue_url, run_url=f"http://{place.run_host}")
+        finally:
+            server.should_exit = True
+            thread.join(10)
+            studio.stop()
+    assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def client_of(place: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[fal_client.SyncClient]:
+    """The real client, unchanged, pointed at `place` as the printed instructions say; its retries are off."""
+    monkeypatch.setenv("FAL_KEY", "test")
+    monkeypatch.setattr(fal_client.client, "RUN_URL_FORMAT", f"{place.run_url}/")
+    monkeypatch.setattr(fal_client.client, "QUEUE_URL_FORMAT", f"{place.url}/")
+    monkeypatch.setattr(fal_client.client, "REST_URL", place.url)
+    monkeypatch.setattr(fal_client.client, "CDN_URL", place.url)
+    monkeypatch.setattr(fal_client.client, "MAX_ATTEMPTS", 1)
+    client = fal_client.SyncClient()
+    try:
+        yield client
+    finally:
+        client._client.close()
+
+
+def arguments(**changes: Any) -> dict[str, Any]:
+    """A small request."""
+    return {"prompt": "a red bicycle", "image_size": SMALL, "output_format": "png", **changes}
+
+
+def until(condition: Any, seconds: float = 5.0) -> bool:
+    """Wait for something that has to happen; the limit only ends a test that fails."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return bool(condition())
