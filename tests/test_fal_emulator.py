@@ -16,6 +16,7 @@ import pytest
 from fal_client.client import Completed, FalClientHTTPError, InProgress, Queued
 from PIL import Image
 
+from tests.fal_emulator_support import until
 from tests.fal_support import ENDPOINT, emulator, point_client_at
 
 SMALL = {"width": 64, "height": 48}
@@ -290,6 +291,8 @@ def test_jobs_run_one_at_a_time_in_order_and_the_truth_log_tells_when(
     handles = [client.submit(ENDPOINT, _arguments(seed=seed)) for seed in range(4)]
     for handle in handles:
         httpx.get(handle.get(interval=0.01)["images"][0]["url"])
+    # A line follows its last picture within moments.
+    assert until(lambda: handles[-1].request_id in service[1].read_text())
     entries = {entry["request_id"]: entry for entry in map(json.loads, service[1].read_text().splitlines())}
     mine = [entries[handle.request_id] for handle in handles]
     for entry, later in zip(mine, [*mine[1:], None], strict=True):
