@@ -78,7 +78,9 @@ TWO_TARGETS = (
         emulated=True,
         accelerations=("none", "regular", "high"),
         price=PriceSpec(
-            usd_per_megapixel=0.025,
+            usd_first_megapixel=0.025,
+            usd_further_megapixel=0.025,
+            usd_per_image=None,
             megapixel_pixels=1_000_000,
             round_up=True,
             source="https://fal.ai/models/fal-ai/flux/krea",
@@ -102,6 +104,7 @@ def make_run(
     scores: bool = True,
     pictures: bool = True,
     skipped: Sequence[SkippedSetting] = (),
+    concurrency: Sequence[int] = (1,),
     records: Sequence[Record] = (),
     **changes: Any,
 ) -> tuple[RunDirectory, Plan]:
@@ -119,7 +122,7 @@ def make_run(
         seeds=tuple(seeds),
         **changes,
     )
-    groups = tuple(_group(target, experiment, accelerations, steps, sizes) for target in targets)
+    groups = tuple(_group(target, experiment, accelerations, steps, sizes, concurrency) for target in targets)
     plan = Plan(
         hash="0123456789abcdef",
         groups=groups,
@@ -147,16 +150,27 @@ def _group(
     accelerations: Sequence[str],
     steps: Sequence[int],
     sizes: Sequence[tuple[int, int]],
+    concurrency: Sequence[int],
 ) -> LoadGroup:
     settings: list[Setting] = []
     for width, height in sizes:
         family = [
-            make_setting(target=target.name, acceleration=name, steps=count, width=width, height=height)
+            make_setting(
+                target=target.name,
+                acceleration=name,
+                steps=count if target.limits.steps else None,
+                guidance=4.5 if target.limits.guidance else None,
+                width=width,
+                height=height,
+                concurrency=number,
+            )
             for name in accelerations
-            for count in steps
+            for count in (steps if target.limits.steps else steps[:1])
+            for number in (concurrency if target.hosted else (1,))
         ]
-        reference = next(s for s in family if s.acceleration == accelerations[0] and s.steps == max(steps))
-        settings += [replace(setting, reference_id=reference.id) for setting in family]
+        most = max(steps) if target.limits.steps else None
+        references = {s.concurrency: s.id for s in family if s.acceleration == accelerations[0] and s.steps == most}
+        settings += [replace(setting, reference_id=references[setting.concurrency]) for setting in family]
     requests = tuple(
         make_request(setting, prompt_id=prompt.id, prompt=prompt.text, seed=seed)
         for prompt in experiment.prompts
@@ -242,7 +256,7 @@ def _delivered(path: Path, group: LoadGroup, setting: Setting, request: Request,
     random = np.random.default_rng(int(request.id[:8], 16))
     megapixels = setting.width * setting.height / 1e6
     step = 1.6 * megapixels * SPEED.get(setting.acceleration, 1.0) * float(random.lognormal(0, 0.05))
-    stages = {"encode": 0.012, "denoise": setting.steps * step, "decode": 0.9 * megapixels}
+    stages = {"encode": 0.012, "denoise": (setting.steps or 4) * step, "decode": 0.9 * megapixels}
     if group.target.hosted:
         stages = {
             "submit": 0.011,
@@ -309,7 +323,7 @@ def _drawing(setting: Setting, request: Request) -> Any:
 
     base = picture(setting.width, setting.height, seed=hash_of(request.prompt_id, request.seed))
     noise = picture(setting.width, setting.height, seed=hash_of(setting.id, request.prompt_id))
-    return Image.blend(base, noise, 0.45 / setting.steps)
+    return Image.blend(base, noise, 0.45 / (setting.steps or 4))
 
 
 def hash_of(*parts: object) -> int:
@@ -324,9 +338,9 @@ def _scores(run: RunDirectory, plan: Plan, metrics: Sequence[MetricSpec]) -> lis
         setting = settings[sample.setting_id]
         random = np.random.default_rng(hash_of(sample.prompt_id, sample.seed, sample.setting_id))
         prompt = hash_of(sample.prompt_id) % 40 / 10
-        loss = (
-            0 if setting.acceleration == "none" else 1.5 if setting.acceleration == "regular" else 4
-        ) + 6 / setting.steps
+        loss = (0 if setting.acceleration == "none" else 1.5 if setting.acceleration == "regular" else 4) + 6 / (
+            setting.steps or 4
+        )
         values = {
             "clip_score": 24 + prompt - 0.3 * loss + 0.4 * float(random.normal()),
             "psnr": 34 - 2.2 * loss + 0.8 * float(random.normal()),

@@ -258,6 +258,33 @@ def test_the_plan_says_what_it_takes_and_runs_nothing(call: Call, tmp_path: Path
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_plan_says_how_many_are_in_flight_and_how_far_the_budget_goes(call: Call) -> None:
+    code, out, _ = call(
+        "plan", "target=[krea_fal,flux2_pro_fal]", "run.concurrency=[1,8]", "axes.size=[square]", "budget.usd=0.5"
+    )
+    assert code == ExitCode.DONE
+    assert "in flight" in out
+    # By hand: 2 × 16 requests at $0.025 and at $0.055, of which the first 20 are $0.50.
+    assert "at most $2.56 by the price list (budget $0.500)" in out
+    assert "dollars by target: krea_fal $0.800, flux2_pro_fal $1.76" in out
+    assert "stops at the budget after about 20 of 64 hosted requests" in out
+    _, out, _ = call("plan", "target=[krea_fal]", "budget.usd=5")
+    assert "stops at the budget" not in out
+    _, out, _ = call("plan", "target=[krea_local]")
+    assert "in flight" not in out
+    _, out, _ = call("plan", "target=[krea_fal]", "target.krea_fal.model=fal-ai/other")
+    assert "dollars unknown" in out
+
+
+def test_an_axis_that_an_endpoint_lacks_is_said_in_the_plan(call: Call) -> None:
+    code, out, _ = call("plan", "target=[krea_fal,flux2_pro_fal]", "axes.steps=[8]")
+    assert code == ExitCode.DONE
+    assert "skipped 1: flux2_pro_fal has no steps" in out
+    _, out, _ = call("plan", "target=[krea_fal_redux,krea_fal_image_to_image]", "prompts=drawn")
+    assert "krea_fal_redux takes no prompt: the words beside the pictures are not sent" in out
+    assert "krea_fal_image_to_image takes no prompt" not in out
+
+
 def test_what_cannot_be_done_is_said_in_the_plan(call: Call) -> None:
     code, out, _ = call("plan", "target=[krea_local,krea_fal]", "axes.steps=[28,60]")
     assert code == ExitCode.DONE

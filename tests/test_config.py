@@ -87,6 +87,10 @@ def test_several_wrong_options_are_found_at_once() -> None:
         ("axes.output_format=[webp]", "axes.output_format.0", "'png' or 'jpeg'"),
         ("axes.exclude=[{target: nobody}]", "axes.exclude[0].target", "one of krea_local"),
         ("axes.exclude=[{}]", "axes.exclude[0]", "at least one axis"),
+        ("run.concurrency=0", "run.concurrency.0", "greater than or equal to 1"),
+        ("run.concurrency=[1,501]", "run.concurrency.1", "less than or equal to 500"),
+        ("run.concurrency=[]", "run.concurrency", "at least 1"),
+        ("run.concurrency=many", "run.concurrency.0", "integer"),
         ("run.seeds=[-1]", "run.seeds.0", "greater than or equal to 0"),
         ("run.seeds=[true]", "run.seeds.0", "integer"),
         ("prompts.limit=0", "prompts.limit", "greater than or equal to 1"),
@@ -125,6 +129,12 @@ def test_one_value_stands_for_a_list_of_one() -> None:
     assert axes.axes.steps == (8,)
     assert axes.axes.size == ("square",)
     assert axes.seeds == (3,)
+
+
+def test_how_many_are_in_flight() -> None:
+    assert load([]).experiment.concurrency == (1,)
+    assert load(["run.concurrency=8"]).experiment.concurrency == (8,)
+    assert load(["run.concurrency=[1,8,8,40]"]).experiment.concurrency == (1, 8, 40)
 
 
 def test_users_own_groups_are_found(tmp_path: Path) -> None:
@@ -169,7 +179,7 @@ def test_options_are_stored_complete() -> None:
     assert target.service is not None
     assert target.service.options["megapixel_pixels"] == 1_000_000
     assert target.price is not None
-    assert target.price.usd_per_megapixel == 0.025
+    assert target.price.usd_first_megapixel == target.price.usd_further_megapixel == 0.025
 
 
 @pytest.mark.parametrize(

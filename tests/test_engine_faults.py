@@ -284,7 +284,13 @@ def test_two_deaths_in_a_warm_up_fail_its_setting_for_good(tmp_path: Path) -> No
 
 def hosted_group(state_dir: Path, *faults: dict[str, Any]) -> LoadGroup:
     price = PriceSpec(
-        usd_per_megapixel=1.0, megapixel_pixels=1_000_000, round_up=True, source="a test", date="2026-01-02"
+        usd_first_megapixel=1.0,
+        usd_further_megapixel=1.0,
+        usd_per_image=None,
+        megapixel_pixels=1_000_000,
+        round_up=True,
+        source="a test",
+        date="2026-01-02",
     )
     target = faulty_target(state_dir, *faults, hosted=True, price=price)
     return make_group(target=target, prompts=1)

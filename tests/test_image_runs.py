@@ -138,9 +138,32 @@ def test_what_image_to_image_cannot_do_is_refused(
     assert any(problem.key.startswith(key) and words in str(problem) for problem in caught.value.problems)
 
 
-def test_a_hosted_target_of_these_tasks_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"target.krea_fal.task: found redux; expected fal does text-to-image"):
+def test_a_hosted_endpoint_does_one_task() -> None:
+    with pytest.raises(ConfigError, match=r"target.krea_fal.inputs: .* image_url or image_urls, for redux"):
         load(["target=[krea_fal]", "target.krea_fal.task=redux", "prompts=drawn"])
+
+
+@pytest.mark.parametrize(
+    ("target", "line", "words"),
+    [
+        ("krea_fal_redux", '"prompt": "x", "image": ["a.png", "a.png"]', "the endpoint of krea_fal_redux takes one"),
+        ("krea_fal_redux", '"prompt": "x"', "at least one, as krea_fal_redux varies pictures"),
+        ("krea_fal_image_to_image", '"prompt": "", "image": "a.png"', "a prompt, as krea_fal_image_to_image draws"),
+    ],
+)
+def test_what_a_hosted_endpoint_cannot_start_from(tmp_path: Path, target: str, line: str, words: str) -> None:
+    (tmp_path / "a.png").write_bytes(encode_image(picture()))
+    file = tmp_path / "a.jsonl"
+    file.write_text(f'{{"id": "a", {line}}}')
+    with pytest.raises(ConfigError, match=words):
+        load([f"target=[{target}]", f"prompts.file={file}"])
+
+
+def test_addresses_alone_need_pictures_that_have_one(tmp_path: Path) -> None:
+    overrides = ["target=[krea_fal_redux]", "prompts=drawn"]
+    assert load(overrides).experiment.prompts[0].images[0].url is None
+    with pytest.raises(ConfigError, match=r"drawn/house.png, which has no address; .*options.input_images is url"):
+        load([*overrides, "target.krea_fal_redux.options.input_images=url"])
 
 
 def test_a_strength_that_no_target_takes_is_refused() -> None:

@@ -66,6 +66,14 @@ def test_a_picture_is_kept_byte_for_byte(tmp_path: Path, content: bytes, format_
     assert [entry.name for entry in (tmp_path / record.path).parent.iterdir()] == [Path(record.path).name]
 
 
+def test_the_folder_of_a_setting_without_steps(tmp_path: Path) -> None:
+    setting = make_setting(steps=None, guidance=None)
+    content = encode_image(picture())
+    image = GeneratedImage(content=content, seed=1, nsfw=None)
+    record = store_image(tmp_path, setting, make_request(setting), 0, image)
+    assert record.path.startswith(f"images/mini-fake-none-128x128-{setting.id[:8]}/")
+
+
 def test_what_a_crash_left_under_the_name_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / store(tmp_path, PNG).path
     path.write_bytes(b"half a pict")

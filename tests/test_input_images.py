@@ -165,9 +165,9 @@ def test_only_the_chosen_prompts_pictures_are_looked_at(tmp_path: Path) -> None:
     ("image", "words"),
     [
         ('"missing.png"', "no such file"),
-        ('""', "the path of a picture"),
-        ("3", "the path of a picture"),
-        ('["a.png", 3]', "the path of a picture"),
+        ('""', "a path, data URI or https address"),
+        ("3", "a path, data URI or https address"),
+        ('["a.png", 3]', "a path, data URI or https address"),
         ('"."', "no such file"),
         ('"a\\u0000.png"', "no such file"),
         ('"text.png"', "a whole PNG, JPEG or WebP picture"),

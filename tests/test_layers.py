@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "kreabench"
 LAYERS = [
     {"core"},
     {"limits", "pricing", "rundir", "backends", "metrics", "analysis"},
-    {"plan", "plan_difference", "estimate", "pairing"},
+    {"plan", "plan_difference", "plan_references", "estimate", "pairing"},
     {"config", "execution", "emulator", "scoring", "report"},
     {"pipeline"},
     {"cli"},
@@ -87,6 +87,8 @@ HEAVY = ("torch", "diffusers", "transformers", "open_clip", "pandas", "matplotli
         (["list", "accelerations"], set()),
         (["list", "experiments"], set()),
         (["list", "features"], set()),
+        (["list", "targets"], set()),
+        (["list", "pricing"], set()),
         (["plan", "experiment=trial"], {"hydra", "pydantic"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, product
 from typing import Any
 
@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kreabench.core.specs import AxesSpec, ExperimentSpec, Limits, Prompt, ReferenceSpec, TargetSpec
+from kreabench.backends import table
+from kreabench.backends.options import LATER
+from kreabench.core.specs import (
+    AxesSpec,
+    Defaults,
+    ExperimentSpec,
+    Limits,
+    Prompt,
+    ReferenceSpec,
+    ServiceSpec,
+    TargetSpec,
+)
 from kreabench.plan import build_plan
 from kreabench.plan_difference import describe_difference
 from tests.support import make_acceleration, make_experiment, make_target
@@ -194,7 +205,7 @@ def test_default_and_the_same_value_are_one_setting() -> None:
     assert len(plan.settings) == 1
 
 
-def references(plan_of: ExperimentSpec) -> dict[tuple[str, int], tuple[str, int] | None]:
+def references(plan_of: ExperimentSpec) -> dict[tuple[str, int | None], tuple[str, int | None] | None]:
     plan = build_plan(plan_of)
     names = {setting.id: (setting.acceleration, setting.steps) for setting in plan.settings}
     return {
@@ -266,3 +277,83 @@ def test_passes_of_one_repeat_are_the_requests_of_as_many_repeats() -> None:
     ids = [{request.id for group in plan.groups for request in group.requests} for plan in (passes, repeats)]
     assert ids[0] == ids[1]
     assert passes.hash != repeats.hash
+
+
+def without_steps(**changes: Any) -> TargetSpec:
+    limits = replace(make_target().limits, steps=None, guidance=None)
+    defaults = Defaults(steps=None, guidance=None, size="128x128")
+    return make_target(name="bare", hosted=True, accelerations=(), limits=limits, defaults=defaults, **changes)
+
+
+def test_concurrency_is_part_of_a_hosted_setting() -> None:
+    once, three = experiment(targets=(hosted(),)), experiment(targets=(hosted(),), concurrency=(1, 4, 1, 40))
+    (plain,), plan = build_plan(once).settings, build_plan(three)
+    assert [(setting.concurrency, group.concurrency) for group in plan.groups for setting in group.settings] == [
+        (1, 1),
+        (4, 4),
+        (40, 40),
+    ]
+    assert plan.settings[0].id == plain.id, "settings of earlier runs are still the same"
+    assert len({setting.id for setting in plan.settings}) == len({group.id for group in plan.groups}) == 3
+    assert len({request.id for group in plan.groups for request in group.requests}) == plan.request_count
+    assert all(setting.reference_id == setting.id for setting in plan.settings)
+    assert plan.settings[1].label.endswith("png 4 in flight")
+    assert "40 in flight" in "\n".join(describe_difference(once, three))
+
+
+def test_a_local_target_has_one_request_in_flight() -> None:
+    one, four = experiment(), experiment(concurrency=(4,))
+    assert build_plan(one).hash == build_plan(four).hash
+    assert build_plan(four).groups[0].concurrency == 1
+
+
+def test_concurrency_can_be_excluded() -> None:
+    plan = build_plan(experiment(targets=(hosted(),), concurrency=(1, 4), axes=axes(exclude=({"concurrency": [4]},))))
+    assert [setting.concurrency for setting in plan.settings] == [1]
+    assert plan.excluded == 1
+
+
+def test_an_endpoint_without_steps_and_guidance() -> None:
+    plan = build_plan(
+        experiment(
+            targets=(without_steps(), hosted()),
+            accelerations=(NONE, BOTH),
+            axes=axes(steps=("default", 8), guidance=("default", 3.0)),
+        )
+    )
+    (bare,) = (setting for setting in plan.settings if setting.target == "bare")
+    assert (bare.steps, bare.guidance, bare.steps_to_run, bare.reference_id) == (None, None, None, bare.id)
+    assert bare.label == "bare none 128×128 png"
+    reasons = {skip.reason for skip in plan.skipped}
+    assert reasons == {
+        "bare has no steps",
+        "bare has no guidance",
+        "bare has no acceleration; both asks for high",
+    }
+
+
+@pytest.mark.parametrize("steps", ["default", "max", 8])
+def test_the_reference_of_an_endpoint_without_steps(steps: Any) -> None:
+    plan = build_plan(experiment(targets=(without_steps(),), reference=ReferenceSpec(acceleration="none", steps=steps)))
+    assert [setting.reference_id for setting in plan.settings] == [plan.settings[0].id]
+
+
+def test_parameters_are_part_of_the_target() -> None:
+    plain, other = (build_plan(experiment(targets=(hosted(**changes),))) for changes in ({}, {"parameters": {"a": 1}}))
+    assert plain.settings[0].id != other.settings[0].id
+
+
+def test_an_option_that_came_later_changes_no_earlier_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        images: str = "pipeline"
+        names: tuple[str, ...] = field(default=(), metadata=LATER)
+        shares: dict[str, float] = field(default_factory=dict, metadata=LATER)
+
+    monkeypatch.setattr(table, "FalEmulatorOptions", Options)
+
+    def identity(**options: Any) -> dict[str, Any]:
+        return table.service_identity(ServiceSpec(kind="fal-emulator", options=options))
+
+    assert identity(images="patterns", names=[], shares={}) == identity(images="patterns")
+    assert identity(images="patterns", names=["a"])["options"] == {"images": "patterns", "names": ["a"]}

@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 import pytest
+from rich.console import Console
 
+from kreabench.cli.run_table import print_settings
 from kreabench.core.errors import RunDirectoryError, StorageError
 from kreabench.core.records import Cost
 from kreabench.core.specs import SkippedSetting
@@ -25,6 +27,7 @@ from kreabench.report.document import Cell, Document, Fact, Scatter, Table
 from kreabench.report.drawing.figures import draw
 from kreabench.report.drawing.sheet import draw_sheet
 from kreabench.report.drawing.style import DARK, LIGHT, STAGES, UNEXPLAINED, drawable, keys
+from kreabench.report.format import ABSENT
 from kreabench.report.html_page import TEMPLATES, render_html
 from kreabench.report.markdown_page import escape, render_markdown
 from kreabench.report.tables import guard, samples_csv, settings_csv
@@ -548,3 +551,45 @@ def contrast(one: str, other: str) -> float:
 
     high, low = sorted((luminance(one), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+def test_an_endpoint_without_steps_and_several_in_flight_beside_one_with_steps(tmp_path: Path) -> None:
+    """Nothing sorts, draws or prints a number that is not there."""
+    bare = replace(
+        TWO_TARGETS[1],
+        name="bare",
+        limits=replace(TWO_TARGETS[1].limits, steps=None, guidance=None),
+        defaults=replace(TWO_TARGETS[1].defaults, steps=None, guidance=None),
+        accelerations=(),
+    )
+    skipped = SkippedSetting(
+        target="bare",
+        acceleration="none",
+        steps=None,
+        guidance=None,
+        size="7x7",
+        num_images=1,
+        output_format="png",
+        reason="bare takes sides that are multiples of 16 px",
+    )
+    run, plan = make_run(
+        tmp_path / "run",
+        **SMALL | {"targets": (*TWO_TARGETS, bare), "steps": (2, 4), "concurrency": (1, 8), "skipped": [skipped]},
+    )
+    table = read_table(run)
+    document = build_document(run, plan, table)
+    titles = [column.title for column in document.settings.columns]
+    rows = [row for row in document.settings.rows if row.cells[0].text == "bare"]
+    assert {row.cells[titles.index("Steps")].text for row in rows} == {ABSENT}
+    assert {row.cells[titles.index("Guidance")].text for row in rows} == {ABSENT}
+    assert {row.cells[titles.index("In flight")].text for row in rows} == {"1", "8"}
+    index = write_report(run, plan, tmp_path / "report")
+    page = index.read_text(encoding="utf-8")
+    assert "8 in flight" in page
+    settings = pd.read_csv(tmp_path / "report" / "settings.csv")
+    assert settings[settings["target"] == "bare"]["steps"].isna().all()
+    assert set(settings["concurrency"]) == {1, 8}
+    assert table[table["target"] == "bare"]["steps"].isna().all()
+    out = io.StringIO()
+    print_settings(Console(file=out, width=200), run, plan, table)
+    assert "bare" in out.getvalue()

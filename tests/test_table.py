@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kreabench.core.errors import RunDirectoryError
-from kreabench.core.records import DeviceState, HostedCall, Memory, SampleRecord, ScoreRecord, Work
+from kreabench.core.records import Cost, DeviceState, HostedCall, Memory, SampleRecord, ScoreRecord, Work
 from kreabench.core.specs import MetricSpec, Plan
 from kreabench.rundir.directory import TABLE_FILE, RunDirectory
 from kreabench.rundir.table import join_table, read_table, rebuild_table
@@ -59,10 +59,17 @@ def test_everything_known_of_a_sample_is_in_its_row(tmp_path: Path) -> None:
         queue_s=0.25,
         inference_s=1.5,
         runner="h100",
-        billable_units=None,
+        billable_units=2.0,
+        observed_by="status_events",
+        model_s=1.25,
+        timings_s={"inference": 1.25},
+        first_on_runner=True,
+        in_flight=4,
+        running=2,
     )
     sample = make_sample(
         REQUESTS[0],
+        cost=Cost(usd=0.05, basis="billed", list_usd=0.025),
         timings=make_timings(stages_s={"queue": 0.1, "infer": 0.2}, resolution_s=0.02, first_call=True),
         hosted=hosted,
     )
@@ -81,6 +88,7 @@ def test_everything_known_of_a_sample_is_in_its_row(tmp_path: Path) -> None:
         "height": 128,
         "num_images": 1,
         "output_format": "png",
+        "concurrency": 1,
         "reference_id": setting.id,
         "prompt_id": "prompt-0",
         "prompt": "a photograph of 0 red bicycles",
@@ -105,7 +113,17 @@ def test_everything_known_of_a_sample_is_in_its_row(tmp_path: Path) -> None:
         "queue_s": 0.25,
         "inference_s": 1.5,
         "runner": "h100",
-        "usd_basis": "none",
+        "billable_units": 2.0,
+        "observed_by": "status_events",
+        "model_s": 1.25,
+        "first_on_runner": True,
+        "rerouted": False,
+        "recovered": False,
+        "in_flight": 4,
+        "running": 2,
+        "usd": 0.05,
+        "usd_basis": "billed",
+        "list_usd": 0.025,
         "image_index": 0,
         "image_path": "images/made-up/0.png",
         "image_sha256": sample.images[0].sha256,
@@ -118,7 +136,7 @@ def test_everything_known_of_a_sample_is_in_its_row(tmp_path: Path) -> None:
     assert {name: value for name, value in row.items() if not pd.isna(value)} == expected
     assert set(row) - set(expected) == {
         *("error_type", "error_stage", "error_message", "peak_allocated_bytes", "peak_reserved_bytes"),
-        *("billable_units", "usd", "nsfw", "degenerate", "safety_check_s", "strength"),
+        *("nsfw", "degenerate", "safety_check_s", "strength"),
         *("driver_process_bytes", "driver_device_bytes", "energy_j", "sm_clock_mhz", "sm_clock_min_mhz"),
         *("temperature_c", "throttle_reasons", "foreign_processes"),
         *("reference_tflop", "done_tflop", "floor_s", "share_of_floor", "flags"),

@@ -9,6 +9,9 @@ from kreabench.pricing import request_price_usd
 
 PIXELS_PER_MEGAPIXEL = 1_048_576
 
+_ROUNDING_USD = 1e-9
+"""What sums of floats may be off: requests that cost exactly the budget are within it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupEstimate:
@@ -21,7 +24,7 @@ class GroupEstimate:
     usd: float | None
     """By the price list; None for local targets and endpoints without a price."""
     hours: float | None
-    """From the target's `expected` times; None where nobody gave any."""
+    """From the target's `expected` times, so many at once as are in flight; None where nobody gave any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +49,24 @@ def estimate_plan(plan: Plan) -> PlanEstimate:
     )
 
 
+def requests_within(plan: Plan, budget_usd: float) -> int:
+    """Hosted requests of `plan` that are sent, in its order, before the next one could pass the budget.
+
+    By the price list: what is billed, and failed requests of unknown cost, may move it.
+    """
+    spent, number = 0.0, 0
+    for group in plan.groups:
+        if not group.target.hosted:
+            continue
+        settings = {setting.id: setting for setting in group.settings}
+        for request in group.requests:
+            spent += request_price_usd(group.target, settings[request.setting_id]) or 0.0
+            if spent > budget_usd + _ROUNDING_USD:
+                return number
+            number += 1
+    return number
+
+
 def _estimate_group(group: LoadGroup) -> GroupEstimate:
     settings = {setting.id: setting for setting in group.settings}
     drawn = [settings[request.setting_id] for request in group.requests]
@@ -53,13 +74,14 @@ def _estimate_group(group: LoadGroup) -> GroupEstimate:
     prices = [request_price_usd(group.target, setting) for setting in drawn]
     seconds = [expected_s(group.target, setting) for setting in calls]
     load_s = group.target.expected.load_s if group.target.expected else 0.0
+    calls_s = None if any(s is None for s in seconds) else sum(s or 0.0 for s in seconds) / group.concurrency
     return GroupEstimate(
         group=group,
         requests=len(drawn),
         warmup_calls=len(calls) - len(drawn),
         images=sum(setting.num_images for setting in drawn),
         usd=None if any(price is None for price in prices) else sum(price or 0.0 for price in prices),
-        hours=None if any(s is None for s in seconds) else (load_s + sum(s or 0.0 for s in seconds)) / 3600.0,
+        hours=None if calls_s is None else (load_s + calls_s) / 3600.0,
     )
 
 
@@ -69,4 +91,5 @@ def expected_s(target: TargetSpec, setting: Setting) -> float | None:
     if guess is None:
         return None
     megapixels = setting.width * setting.height / PIXELS_PER_MEGAPIXEL
-    return setting.num_images * (guess.base_s + setting.steps_to_run * megapixels * guess.step_megapixel_s)
+    steps = setting.steps_to_run or 0  # an endpoint without steps has all its time in `base_s`
+    return setting.num_images * (guess.base_s + steps * megapixels * guess.step_megapixel_s)

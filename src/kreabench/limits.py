@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from kreabench.core.specs import AccelerationSpec, TargetSpec
 
+NO_ACCELERATION = "none"
+"""The level that every hosted endpoint has, also one that takes no level: nothing is sent there."""
 
-def _outside(name: str, value: float, bounds: tuple[float, float], target: TargetSpec) -> str | None:
+
+def _outside(name: str, value: float | None, bounds: tuple[float, float] | None, target: TargetSpec) -> str | None:
+    """A value of None asks for nothing, and is fine."""
+    if value is None:
+        return None
+    if bounds is None:
+        return f"{target.name} has no {name}"
     low, high = bounds
     return None if low <= value <= high else f"{target.name} takes {name} from {low:g} to {high:g}"
 
 
-def reject_steps(target: TargetSpec, steps: int) -> str | None:
+def reject_steps(target: TargetSpec, steps: int | None) -> str | None:
     """Why this target cannot run that many steps."""
     return _outside("steps", steps, target.limits.steps, target)
 
 
-def reject_guidance(target: TargetSpec, guidance: float) -> str | None:
+def reject_guidance(target: TargetSpec, guidance: float | None) -> str | None:
     """Why this target cannot use that guidance scale."""
     return _outside("guidance", guidance, target.limits.guidance, target)
 
@@ -51,8 +59,12 @@ def reject_acceleration(target: TargetSpec, acceleration: AccelerationSpec) -> s
         return None
     if acceleration.hosted is None:
         return f"acceleration {acceleration.name} has no counterpart at a hosted service"
-    if target.accelerations is None or acceleration.hosted not in target.accelerations:
-        accepted = ", ".join(target.accelerations or ()) or "no acceleration level"
+    if not target.accelerations:
+        if acceleration.hosted == NO_ACCELERATION:
+            return None
+        return f"{target.name} has no acceleration; {acceleration.name} asks for {acceleration.hosted}"
+    if acceleration.hosted not in target.accelerations:
+        accepted = ", ".join(target.accelerations)
         return f"{target.name} takes {accepted}; {acceleration.name} asks for {acceleration.hosted}"
     return None
 

@@ -20,6 +20,7 @@ from kreabench.plan import build_plan
 from kreabench.plan_difference import describe_difference
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory, RunInfo, RunState, RunWriter
+from kreabench.rundir.inputs import Sources
 from kreabench.rundir.provenance import collect
 from kreabench.rundir.table import join_table, rebuild_table
 from kreabench.scoring import ScoringSummary, score_run
@@ -81,11 +82,11 @@ def start(
     experiment: ExperimentSpec,
     config_yaml: str,
     environ: Mapping[str, str],
-    input_files: Mapping[str, Path] | None = None,
+    input_files: Sources | None = None,
 ) -> RunDirectory:
     """A new run directory, or the one that is there when it holds the same plan.
 
-    `input_files`: SHA-256 of each input picture → its file, which is copied into a new directory.
+    `input_files`: where each input picture is now, to be copied into a new directory.
 
     Raises RunDirectoryError, saying what differs, when it holds another plan, and ConfigError for a plan without
     requests.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from kreabench.backends.accelerations.choose import chosen, missing
 from kreabench.backends.accelerations.features import features_of_phase
 from kreabench.backends.input_images import NORMALISATION
-from kreabench.backends.table import identity_options
+from kreabench.backends.table import identity_options, service_identity
 from kreabench.core.ids import stable_hash
 from kreabench.core.sizes import parse_size
 from kreabench.core.specs import (
@@ -35,6 +35,7 @@ from kreabench.limits import (
     reject_steps,
     reject_strength,
 )
+from kreabench.plan_references import reference_ids
 
 T = TypeVar("T")
 
@@ -48,12 +49,13 @@ class Point:
 
     target: TargetSpec
     acceleration: AccelerationSpec
-    steps: int
-    guidance: float
+    steps: int | None
+    guidance: float | None
     size: str
     num_images: int
     output_format: OutputFormat
     strength: float | None = None
+    concurrency: int = 1
 
 
 def build_plan(experiment: ExperimentSpec) -> Plan:
@@ -76,7 +78,7 @@ def build_plan(experiment: ExperimentSpec) -> Plan:
         group = groups.setdefault(setting.load_key, (point.target, {}, []))
         group[1][point.acceleration.name] = point.acceleration
         group[2].append(setting)
-    references = _references(experiment, settings.values())
+    references = reference_ids(experiment, settings.values())
     first = [
         LoadGroup(
             id=load_key,
@@ -85,6 +87,7 @@ def build_plan(experiment: ExperimentSpec) -> Plan:
             settings=tuple(replace(setting, reference_id=references[setting.id]) for setting in members),
             requests=(),
             warmup=0 if target.hosted else experiment.warmup,
+            concurrency=members[0].concurrency,
         )
         for load_key, (target, accelerations, members) in groups.items()
     ]
@@ -139,6 +142,7 @@ def is_excluded(point: Point, patterns: Iterable[Mapping[str, Any]]) -> bool:
         "num_images": point.num_images,
         "output_format": point.output_format,
         "strength": point.strength,
+        "concurrency": point.concurrency,
     }
     return any(
         all(values[key] in _accepted(point.target, key, wanted) for key, wanted in pattern.items())
@@ -165,8 +169,9 @@ def _points(experiment: ExperimentSpec) -> Iterator[Point]:
             _unique(axes.num_images),
             _unique(axes.output_format),
             _strengths(target, axes.strength),
+            _unique(experiment.concurrency) if target.hosted else [1],
         )
-        for acceleration, steps, guidance, size, num_images, output_format, strength in product:
+        for acceleration, steps, guidance, size, num_images, output_format, strength, concurrency in product:
             yield Point(
                 target=target,
                 acceleration=acceleration,
@@ -176,6 +181,7 @@ def _points(experiment: ExperimentSpec) -> Iterator[Point]:
                 num_images=num_images,
                 output_format=output_format,
                 strength=strength,
+                concurrency=concurrency,
             )
 
 
@@ -202,8 +208,9 @@ def target_identity(target: TargetSpec) -> dict[str, Any]:
         "task": target.task,
         "model": target.model,
         "revision": target.revision,
-        "service": asdict(target.service) if target.service else None,
+        "service": service_identity(target.service) if target.service else None,
         "options": identity_options(target.backend, target.options),
+        **({"parameters": target.parameters} if target.parameters else {}),
     }
 
 
@@ -215,11 +222,13 @@ def _setting(point: Point) -> Setting:
     target, acceleration = point.target, point.acceleration
     width, height = parse_size(point.size)
     identity = target_identity(target)
+    concurrency = {} if point.concurrency == 1 else {"concurrency": point.concurrency}
     load_key = stable_hash(
         {
             "version": IDENTITY_VERSION,
             "target": identity,
             "load_features": {} if target.hosted else _load_features(acceleration),
+            **concurrency,
         }
     )
     how = {"hosted": acceleration.hosted} if target.hosted else {"features": acceleration.features}
@@ -235,6 +244,7 @@ def _setting(point: Point) -> Setting:
             "num_images": point.num_images,
             "output_format": point.output_format,
             **({} if point.strength is None else {"strength": point.strength}),
+            **concurrency,
         }
     )
     return Setting(
@@ -251,6 +261,7 @@ def _setting(point: Point) -> Setting:
         load_key=load_key,
         reference_id=None,
         strength=point.strength,
+        concurrency=point.concurrency,
     )
 
 
@@ -265,43 +276,7 @@ def _skipped(point: Point, reason: str) -> SkippedSetting:
         output_format=point.output_format,
         reason=reason,
         strength=point.strength,
-    )
-
-
-def _references(experiment: ExperimentSpec, settings: Iterable[Setting]) -> dict[str, str | None]:
-    """Setting id → id of its reference: same in all but acceleration and steps, which `reference` fixes.
-
-    `default` steps fall back on the most steps planned where the target's default is not among them.
-    """
-    families: dict[tuple[Any, ...], list[Setting]] = {}
-    for setting in settings:
-        families.setdefault(_family(setting), []).append(setting)
-    defaults = {target.name: target.defaults.steps for target in experiment.targets}
-    wanted = experiment.reference.steps
-    result: dict[str, str | None] = {}
-    for members in families.values():
-        candidates = {
-            setting.steps: setting.id
-            for setting in members
-            if setting.acceleration == experiment.reference.acceleration
-        }
-        steps = defaults[members[0].target] if wanted == "default" else wanted
-        if candidates and (steps == "max" or (wanted == "default" and steps not in candidates)):
-            steps = max(candidates)
-        reference = candidates.get(int(steps)) if isinstance(steps, int) else None
-        result.update((setting.id, reference) for setting in members)
-    return result
-
-
-def _family(setting: Setting) -> tuple[Any, ...]:
-    return (
-        setting.target,
-        setting.guidance,
-        setting.width,
-        setting.height,
-        setting.num_images,
-        setting.output_format,
-        setting.strength,
+        concurrency=point.concurrency,
     )
 
 

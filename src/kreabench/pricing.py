@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 from kreabench.core.records import Cost, ImageRecord
-from kreabench.core.specs import PriceSpec, Setting, TargetSpec
+from kreabench.core.specs import Plan, PriceSpec, Setting, TargetSpec
+
+
+def price_key(model: str, options: Mapping[str, Any]) -> str:
+    """Where `pricing.endpoints` has the price of a target: its endpoint, of a named provider `provider:model`."""
+    provider = options.get("provider")
+    return f"{provider}:{model}" if provider else model
 
 
 def billed_megapixels(price: PriceSpec, width: int, height: int) -> float:
@@ -16,12 +23,42 @@ def billed_megapixels(price: PriceSpec, width: int, height: int) -> float:
     return float(math.ceil(exact)) if price.round_up else float(exact)
 
 
+def units_usd(price: PriceSpec, units: float, images: int) -> float:
+    """Dollars of that many billed units, together, over that many images.
+
+    A unit is an image where the price is by the image, else a megapixel, the first of each image at its own price.
+    """
+    if price.usd_per_image is not None:
+        return units * price.usd_per_image
+    first, further = price.usd_first_megapixel or 0.0, price.usd_further_megapixel or 0.0
+    if first == further:
+        return units * first
+    return min(units, images) * first + max(units - images, 0.0) * further
+
+
+def images_usd(price: PriceSpec, sizes: Iterable[tuple[int, int]]) -> float:
+    """Dollars by the price list of one request's images, of these widths and heights in pixels."""
+    if price.usd_per_image is not None:
+        return sum(1 for _ in sizes) * price.usd_per_image
+    return sum(units_usd(price, billed_megapixels(price, width, height), 1) for width, height in sizes)
+
+
 def request_price_usd(target: TargetSpec, setting: Setting) -> float | None:
     """What one request of `setting` costs by the price list; None where there is no price (also local targets)."""
     if target.price is None:
         return None
-    megapixels = billed_megapixels(target.price, setting.width, setting.height) * setting.num_images
-    return megapixels * target.price.usd_per_megapixel
+    return images_usd(target.price, [(setting.width, setting.height)] * setting.num_images)
+
+
+def list_prices(plan: Plan) -> dict[str, float]:
+    """Setting id → what one of its requests costs by the price list; hosted settings with a price alone."""
+    prices = {
+        setting.id: request_price_usd(group.target, setting)
+        for group in plan.groups
+        if group.target.hosted
+        for setting in group.settings
+    }
+    return {setting_id: price for setting_id, price in prices.items() if price is not None}
 
 
 def sample_cost(
@@ -29,16 +66,16 @@ def sample_cost(
 ) -> Cost:
     """Dollars of a delivered sample and their basis.
 
-    Hosted: the units that the service says it billed, else the price list over the delivered pixels.
-    Local: the device's price an hour over the end-to-end seconds, where somebody gave one.
+    Hosted: the units that the service says it billed, with the price list over the delivered pixels beside it; that
+    alone where it says none. Local: the device's price an hour over the end-to-end seconds, where somebody gave one.
     """
     if target.hosted:
         if target.price is None:
             return Cost(usd=None, basis="none")
-        if billable_units is not None:
-            return Cost(usd=billable_units * target.price.usd_per_megapixel, basis="billed")
-        megapixels = sum(billed_megapixels(target.price, image.width, image.height) for image in images)
-        return Cost(usd=megapixels * target.price.usd_per_megapixel, basis="price_list")
+        listed = images_usd(target.price, [(image.width, image.height) for image in images])
+        if billable_units is None:
+            return Cost(usd=listed, basis="price_list")
+        return Cost(usd=units_usd(target.price, billable_units, len(images)), basis="billed", list_usd=listed)
     if target.usd_per_hour is None:
         return Cost(usd=None, basis="none")
     return Cost(usd=target.usd_per_hour * end_to_end_s / 3600.0, basis="device_hour")

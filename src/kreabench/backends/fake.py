@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from kreabench.backends.base import GeneratedImage, Generation
 from kreabench.backends.input_images import read_input
+from kreabench.backends.local_steps import local_steps
 from kreabench.backends.options import FakeOptions
 from kreabench.core.errors import GenerationError, Problem
 from kreabench.core.records import FAILURE_TYPES, Memory, Timings
@@ -123,7 +124,7 @@ class FakeBackend:
         if fault is not None and fault.kind != "bad_image":
             _go_wrong(fault, stage="denoise")
         latency = self._options.latency_s
-        steps = setting.steps_to_run
+        steps = local_steps(setting).to_run
         marks = [time.perf_counter()]
         for seconds in (0.1 * latency, *[0.8 * latency / steps] * steps):
             time.sleep(seconds)
@@ -181,7 +182,7 @@ def draw(setting: Setting, request: Request, index: int) -> Image:
     asked = "\n".join((request.prompt, *(image.sha256 for image in request.images), str(request.seed + index)))
     subject = _pattern(asked, setting)
     stray = _pattern(f"{setting.id}\n{asked}", setting)
-    return PIL.Image.blend(subject, stray, 1.0 / (1.0 + setting.steps))
+    return PIL.Image.blend(subject, stray, 1.0 / (1.0 + (setting.steps or 4)))
 
 
 def _pattern(key: str, setting: Setting) -> Image:

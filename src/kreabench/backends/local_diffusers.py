@@ -24,6 +24,7 @@ from kreabench.backends.encoding import encode_picture
 from kreabench.backends.input_images import read_input
 from kreabench.backends.load_errors import is_out_of_memory, load_failure, out_of_memory, with_peak
 from kreabench.backends.loading import find_source, identity, load_pipeline, predict_memory
+from kreabench.backends.local_steps import local_steps
 from kreabench.backends.measuring import Measuring
 from kreabench.backends.memory_prediction import require
 from kreabench.backends.model_files import model_problem
@@ -158,7 +159,8 @@ class DiffusersBackend:
             **drawer.inputs(setting, pictures),
         }
         features, measuring = self._loaded.features[setting.acceleration], self._loaded.measuring
-        schedule = Schedule(steps=setting.steps, steps_to_run=setting.steps_to_run)
+        steps = local_steps(setting)
+        schedule = Schedule(steps=steps.asked, steps_to_run=steps.to_run)
         try:
             with (
                 self._loaded.applied.for_call(features, schedule) as call,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
 from kreabench.backends.base import Backend
-from kreabench.backends.options import DiffusersOptions, FakeOptions, FalOptions
+from kreabench.backends.options import DiffusersOptions, FakeOptions, FalEmulatorOptions, FalOptions
 from kreabench.core.registry import load_object
-from kreabench.core.specs import TaskKind
+from kreabench.core.specs import ServiceSpec, TaskKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +23,8 @@ class BackendRow:
     summary: str
     tasks: tuple[TaskKind, ...] = ("text-to-image",)
     """What it can draw from."""
+    needs_inputs: bool = False
+    """Whether a target has to say which inputs its endpoint takes: nothing else would be sent."""
 
 
 BACKENDS: dict[str, BackendRow] = {
@@ -35,9 +37,11 @@ BACKENDS: dict[str, BackendRow] = {
     ),
     "fal": BackendRow(
         location="kreabench.backends.fal:FalBackend",
+        needs_inputs=True,
         options=FalOptions,
         hosted=True,
         summary="the fal API, through fal-client's queue",
+        tasks=("text-to-image", "image-to-image", "redux"),
     ),
     "fake": BackendRow(
         location="kreabench.backends.fake:FakeBackend",
@@ -62,5 +66,20 @@ def identity_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     so that the targets of those runs are still the same.
     """
     row = BACKENDS.get(name)
-    later = {item.name: item.default for item in fields(row.options) if item.metadata.get("later")} if row else {}
+    return dict(options) if row is None else _without_later(row.options, options)
+
+
+def service_identity(service: ServiceSpec) -> dict[str, Any]:
+    """What makes two services the same; options that came later as in `identity_options`."""
+    return {"kind": service.kind, "options": _without_later(FalEmulatorOptions, service.options)}
+
+
+def _without_later(type_: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    later = {item.name: _default(item) for item in fields(type_) if item.metadata.get("later")}
     return {key: value for key, value in options.items() if key not in later or value != later[key]}
+
+
+def _default(item: Field[Any]) -> Any:
+    """As JSON has it, for that is how options are stored."""
+    value = item.default if item.default_factory is MISSING else item.default_factory()
+    return list(value) if isinstance(value, tuple) else value

@@ -13,8 +13,8 @@ from rich.table import Table
 from kreabench.analysis.notices import notice
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.specs import ExperimentSpec, LoadGroup, Plan, Setting
-from kreabench.estimate import GroupEstimate, estimate_plan
-from kreabench.report.format import ABSENT, count, duration, usd
+from kreabench.estimate import GroupEstimate, PlanEstimate, estimate_plan, requests_within
+from kreabench.report.format import ABSENT, count, duration, general, usd
 
 
 def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: Path, *, show_all: bool) -> None:
@@ -23,8 +23,10 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
     banner = notice(experiment.targets)
     if banner:
         say(out, f"! {banner}", "bold yellow")
+    hosted = any(group.target.hosted for group in plan.groups)
     table = make_table(
         ("model load", "l"),
+        *([("in flight", "r")] if hosted else []),
         ("settings", "r"),
         ("requests", "r"),
         ("warm-ups", "r"),
@@ -33,36 +35,68 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
         ("expected", "r"),
     )
     for group in guess.groups:
-        table.add_row(*_group_cells(group))
+        table.add_row(*_group_cells(group, in_flight=hosted))
     out.print(table)
     if show_all or len(plan.settings) <= SHOWN_SETTINGS:
         out.print(_settings_list(plan.settings))
     else:
         say(out, f"{len(plan.settings)} settings; list them with --all")
     print_skipped(out, plan.skipped)
-    for note in _left_out(plan):
+    for note in (*_left_out(plan), *_not_sent(experiment)):
         say(out, note)
     if plan.excluded:
         say(out, f"{plan.excluded} settings left out by axes.exclude")
     _print_inputs(out, experiment)
     images = sum(group.images for group in guess.groups)
     hours = "unknown time" if guess.hours is None else f"about {duration(guess.hours * 3600)}"
-    priced = any(group.usd is not None for group in guess.groups)
-    dollars = f"{usd(guess.usd)} by the price list" if priced else "no hosted requests"
-    limit = "" if experiment.budget_usd is None else f" (budget {usd(experiment.budget_usd)})"
+    dollars = f"{_dollars(guess)}{_limit(experiment.budget_usd)}"
     parts = (
         f"{count(plan.request_count, 'request')} ({count(len(plan.settings), 'setting')} × "
         f"{count(len(experiment.prompts), 'prompt')} × {count(len(experiment.seeds), 'seed')} × "
         f"{count(experiment.repeats, 'repeat')}{_passes(experiment)})",
         count(images, "image"),
         count(len(plan.groups), "model load"),
-        f"{dollars}{limit}",
+        dollars,
         hours,
     )
     say(out, ", ".join(parts))
+    _print_money(out, experiment, plan, guess)
     _print_close_seeds(out, experiment)
     state = "exists" if (run_path / "run.json").exists() else "new"
     say(out, f"run {run_path} ({state}), plan {plan.hash}")
+
+
+def _dollars(guess: PlanEstimate) -> str:
+    """All together; what an endpoint without a price costs is not known, and said to be so."""
+    hosted = [group for group in guess.groups if group.group.target.hosted]
+    if not hosted:
+        return "no hosted requests"
+    if all(group.usd is None for group in hosted):
+        return "dollars unknown"
+    unknown = " and what has no price" if any(group.usd is None for group in hosted) else ""
+    return f"at most {usd(guess.usd)} by the price list{unknown}"
+
+
+def _limit(budget_usd: float | None) -> str:
+    return "" if budget_usd is None else f" (budget {usd(budget_usd)})"
+
+
+def _print_money(out: Console, experiment: ExperimentSpec, plan: Plan, guess: PlanEstimate) -> None:
+    """Dollars of each hosted target where there are several, and where the budget ends a run."""
+    by_target: dict[str, list[float | None]] = {}
+    for group in guess.groups:
+        if group.group.target.hosted:
+            by_target.setdefault(group.group.target.name, []).append(group.usd)
+    if len(by_target) > 1:
+        said = ", ".join(
+            f"{name} {'unknown' if None in parts else usd(sum(part or 0.0 for part in parts))}"
+            for name, parts in by_target.items()
+        )
+        say(out, f"dollars by target: {said}")
+    if experiment.budget_usd is not None and guess.usd > experiment.budget_usd:
+        within = requests_within(plan, experiment.budget_usd)
+        hosted = sum(group.requests for group in guess.groups if group.group.target.hosted)
+        say(out, f"! stops at the budget after about {within:,} of {count(hosted, 'hosted request')}", "bold yellow")
 
 
 def _print_inputs(out: Console, experiment: ExperimentSpec) -> None:
@@ -90,10 +124,20 @@ def _left_out(plan: Plan) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def _group_cells(group: GroupEstimate) -> list[str]:
+def _not_sent(experiment: ExperimentSpec) -> list[str]:
+    """What prompts bring and an endpoint does not take."""
+    if not any(prompt.text for prompt in experiment.prompts):
+        return []
+    wordless = [target.name for target in experiment.targets if target.inputs and "prompt" not in target.inputs]
+    return [f"{name} takes no prompt: the words beside the pictures are not sent" for name in wordless]
+
+
+def _group_cells(group: GroupEstimate, *, in_flight: bool) -> list[str]:
+    at_once = str(group.group.concurrency) if group.group.target.hosted else ABSENT
     names = ", ".join(acceleration.name for acceleration in group.group.accelerations)
     return [
         f"{group.group.target.name}: {names}{_pass(group.group)}",
+        *([at_once] if in_flight else []),
         str(len(group.group.settings)),
         str(group.requests),
         str(group.warmup_calls),
@@ -109,6 +153,7 @@ def _pass(group: LoadGroup) -> str:
 
 def _settings_list(settings: Sequence[Setting]) -> Table:
     strengths = any(setting.strength is not None for setting in settings)
+    at_once = any(setting.concurrency > 1 for setting in settings)
     table = make_table(
         ("setting", "l"),
         ("target", "l"),
@@ -119,6 +164,7 @@ def _settings_list(settings: Sequence[Setting]) -> Table:
         ("size", "r"),
         ("images", "r"),
         ("format", "l"),
+        *([("in flight", "r")] if at_once else []),
         ("", "l"),
     )
     for setting in settings:
@@ -127,12 +173,13 @@ def _settings_list(settings: Sequence[Setting]) -> Table:
             setting.id[:8],
             setting.target,
             setting.acceleration,
-            str(setting.steps),
-            f"{setting.guidance:g}",
-            *([ABSENT if setting.strength is None else f"{setting.strength:g}"] if strengths else []),
+            general(setting.steps),
+            general(setting.guidance),
+            *([general(setting.strength)] if strengths else []),
             f"{setting.width}×{setting.height}",
             str(setting.num_images),
             setting.output_format,
+            *([str(setting.concurrency)] if at_once else []),
             mark,
         )
     return table

@@ -10,12 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 from kreabench.analysis.drift import find_drifts
+from kreabench.analysis.hosted import summarise_hosted
+from kreabench.analysis.money import summarise_money
 from kreabench.analysis.notices import notice
 from kreabench.analysis.settings import MetricSummary, SettingSummary, requested_by_setting, summarise
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.records import SampleRecord
 from kreabench.core.specs import MetricSpec, Plan, Setting
-from kreabench.report.format import ABSENT, MIB, significant
+from kreabench.pricing import list_prices
+from kreabench.report.format import ABSENT, MIB, general, significant
+from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
 from kreabench.report.repeats import repeats_of
 from kreabench.rundir.directory import RunDirectory
@@ -45,7 +49,8 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
         say(out, "(ref) fidelity is measured against this setting; ∞ pictures identical to it; — not there")
     if any(metric.untrained for summary in shown for metric in summary.metrics):
         say(out, "† untrained metric: the value shows plumbing only")
-    for found in measuring_notices(summaries, find_drifts(table)):
+    hosted = summarise_hosted(table, [target.name for target in run.info.experiment.targets if target.hosted])
+    for found in (*hosted_notices(hosted), *measuring_notices(summaries, find_drifts(table))):
         say(out, f"! {found.text}", "yellow")
     sentence = repeatability_sentence(repeats_of(run, table))
     if sentence:
@@ -55,7 +60,7 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
 
 def _varying_axes(settings: Sequence[Setting]) -> tuple[str, ...]:
     """Axes beside acceleration and steps in which the settings differ."""
-    names = ("guidance", "strength", "num_images", "output_format")
+    names = ("guidance", "strength", "num_images", "output_format", "concurrency")
     return tuple(name for name in names if len({getattr(setting, name) for setting in settings}) > 1)
 
 
@@ -86,7 +91,7 @@ def _summary_cells(summary: SettingSummary, axes: Sequence[str]) -> list[str]:
     requested = "" if summary.requested is None else f"/{summary.requested}"
     return [
         f"{setting.acceleration}{' (ref)' if summary.is_reference else ''}",
-        str(setting.steps),
+        general(setting.steps),
         *(ABSENT if getattr(setting, axis) is None else str(getattr(setting, axis)) for axis in axes),
         f"{summary.ok}{requested}",
         str(summary.failed),
@@ -120,6 +125,11 @@ def print_run(out: Console, run: RunDirectory, plan: Plan) -> None:
         f"{experiment.name}: {delivered} of {plan.request_count} samples delivered, {len(failed)} failed, "
         f"{left} not done; begun {run.info.created_utc}",
     )
+    money = summarise_money(run.records(), list_prices(plan))
+    for line in money_lines(money):
+        say(out, line)
+    for found in money_notices(money):
+        say(out, f"! {found.text}", "yellow")
     print_failures(out, failed)
     if left:
         say(out, f"go on with: kreabench resume {run.path}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
-from kreabench.core.specs import OutputFormat, TaskKind
+from kreabench.core.specs import InputType, OutputFormat, TaskKind
 
 
 def _as_list(value: Any) -> Any:
@@ -42,25 +42,39 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class LimitsConfig(Model):
-    """What a target accepts."""
+    """What a target accepts. What is absent is derived from the target's `inputs`, or is an error without these."""
 
-    steps: Annotated[list[int], Field(min_length=2, max_length=2)]
-    guidance: Annotated[list[float], Field(min_length=2, max_length=2)]
-    num_images: Annotated[list[int], Field(min_length=2, max_length=2)]
-    output_formats: list[OutputFormat]
-    size_multiple: Annotated[int, Field(ge=1)]
-    min_side_px: Annotated[int, Field(ge=1)]
-    max_pixels: Annotated[int, Field(ge=1)]
+    steps: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+    guidance: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    num_images: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+    output_formats: list[OutputFormat] | None = None
+    size_multiple: Annotated[int, Field(ge=1)] | None = None
+    min_side_px: Annotated[int, Field(ge=1)] | None = None
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
     strength: Annotated[list[Strength], Field(min_length=2, max_length=2)] | None = None
 
 
 class DefaultsConfig(Model):
-    """What `default` means in an axis."""
+    """What `default` means in an axis. What is absent is derived as for `LimitsConfig`."""
 
-    steps: Steps
-    guidance: Guidance
-    size: str
+    steps: Steps | None = None
+    guidance: Guidance | None = None
+    size: str | None = None
     strength: Strength | None = None
+
+
+class InputConfig(Model):
+    """One input of a hosted endpoint; whether its parts agree is checked in `config.endpoints`."""
+
+    type: InputType
+    required: bool = False
+    default: Any = None
+    minimum: float | None = None
+    maximum: float | None = None
+    values: Annotated[list[str], Field(min_length=1)] | None = None
+    multiple_px: Annotated[int, Field(ge=1)] | None = None
+    min_side_px: Annotated[int, Field(ge=1)] | None = None
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
 
 
 class ExpectedConfig(Model):
@@ -89,8 +103,10 @@ class TargetConfig(Model):
     revision: str | None = None
     untrained: bool = False
     emulated: bool = False
-    default: DefaultsConfig
-    limits: LimitsConfig
+    inputs: dict[str, InputConfig] = {}
+    parameters: dict[str, Any] = {}
+    default: DefaultsConfig = DefaultsConfig()
+    limits: LimitsConfig = LimitsConfig()
     accelerations: list[str] | None = None
     expected: ExpectedConfig | None = None
     service: ServiceConfig | None = None
@@ -118,6 +134,7 @@ class ExcludeConfig(Model):
     num_images: int | list[int] | None = None
     output_format: OutputFormat | list[OutputFormat] | None = None
     strength: float | str | list[float | str] | None = None
+    concurrency: int | list[int] | None = None
 
 
 class AxesConfig(Model):
@@ -149,21 +166,37 @@ class MetricConfig(Model):
     options: dict[str, Any] = {}
 
 
-class EndpointPriceConfig(Model):
-    """Price list of one hosted endpoint."""
+Dollars = Annotated[float, Field(ge=0)]
+MegapixelPixels = Literal[1_000_000, 1_048_576]
 
-    usd_per_megapixel: Annotated[float, Field(ge=0)]
-    megapixel_pixels: Literal[1_000_000, 1_048_576]
-    round_up: bool
+
+class EndpointPriceConfig(Model):
+    """Price list of one hosted endpoint, by exactly one scheme."""
+
+    usd_per_megapixel: Dollars | None = None
+    usd_first_megapixel: Dollars | None = None
+    usd_further_megapixel: Dollars | None = None
+    usd_per_image: Dollars | None = None
+    megapixel_pixels: MegapixelPixels | None = None
+    round_up: bool = True
     source: str
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+    @model_validator(mode="after")
+    def _one_scheme(self) -> Self:
+        schemes = (("usd_per_megapixel",), ("usd_first_megapixel", "usd_further_megapixel"), ("usd_per_image",))
+        given = [name for scheme in schemes for name in scheme if getattr(self, name) is not None]
+        if tuple(given) not in schemes:
+            raise ValueError(f"exactly one of {', '.join(' and '.join(scheme) for scheme in schemes)}")
+        return self
 
 
 class PricingConfig(Model):
     """What things cost: data with source and date."""
 
     endpoints: dict[str, EndpointPriceConfig] = {}
-    device_usd_per_hour: Annotated[float, Field(ge=0)] | None = None
+    megapixel_pixels: MegapixelPixels = 1_000_000
+    device_usd_per_hour: Dollars | None = None
 
 
 class EngineConfig(Model):
@@ -183,6 +216,9 @@ class RunConfig(Model):
     repeats: Annotated[int, Field(ge=1)]
     passes: Annotated[int, Field(ge=1, le=100)] = 1
     warmup: Annotated[int, Field(ge=0, le=100)]
+    concurrency: Annotated[
+        list[Annotated[int, Field(ge=1, le=500)]], BeforeValidator(_as_list), Field(min_length=1)
+    ] = [1]
     order_seed: int
 
 

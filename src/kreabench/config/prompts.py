@@ -1,7 +1,8 @@
 """Prompt files: JSONL, CSV or plain text. Never read through OmegaConf, so that nothing in them is interpolated.
 
 Input pictures are named beside a prompt (`image`) by their path from the prompt file's own folder, and lie in it or
-below: a prompt file from elsewhere cannot pull other files of this machine into a run.
+below: a prompt file from elsewhere cannot pull other files of this machine into a run. A picture may also stand there
+as a data URI, or by its https address, which is fetched now and kept like a file.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ from typing import Any
 
 from kreabench.backends.input_images import MAX_BYTES, BadInputImage, describe_input
 from kreabench.config.model import PromptsConfig
+from kreabench.config.picture_sources import (
+    DATA_URI_NAME,
+    BadSource,
+    Fetch,
+    decode_data_uri,
+    fetch_picture,
+    is_address,
+    is_data_uri,
+)
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.specs import InputImage, Prompt
 
@@ -37,15 +47,18 @@ class _Read:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptSet:
-    """The chosen prompts, and where the files of their input pictures are now."""
+    """The chosen prompts, and where their input pictures are now."""
 
     prompts: tuple[Prompt, ...]
-    files: Mapping[str, Path]
-    """SHA-256 of an input picture → its file."""
+    files: Mapping[str, Path | bytes]
+    """SHA-256 of an input picture → its file, or its content where that is in no file."""
 
 
-def load_prompt_set(config: PromptsConfig, roots: list[Path]) -> PromptSet:
-    """The chosen prompts, in file order, with their pictures checked. Raises ConfigError naming file and line."""
+def load_prompt_set(config: PromptsConfig, roots: list[Path], fetch: Fetch = fetch_picture) -> PromptSet:
+    """The chosen prompts, in file order, with their pictures checked. Raises ConfigError naming file and line.
+
+    `fetch` reads a picture that is named by its https address.
+    """
     path = _find(config.file, roots)
     lines = list(_read(path))
     if not lines:
@@ -61,9 +74,9 @@ def load_prompt_set(config: PromptsConfig, roots: list[Path]) -> PromptSet:
                 [Problem(key="prompts.ids", found=repr(unknown[0]), expected=f"ids that {path.name} holds")]
             )
         lines = [by_id[id_] for id_ in dict.fromkeys(config.ids)]
-    files: dict[str, Path] = {}
-    prompts = tuple(replace(line.prompt, images=_images(path, line, files)) for line in lines[: config.limit])
-    return PromptSet(prompts=prompts, files=files)
+    reader = _PictureReader(path, fetch)
+    prompts = tuple(replace(line.prompt, images=reader.images(line)) for line in lines[: config.limit])
+    return PromptSet(prompts=prompts, files=reader.files)
 
 
 def _find(name: str, roots: list[Path]) -> Path:
@@ -88,10 +101,9 @@ def expanded(key: str, path: str) -> Path:
         raise ConfigError([Problem(key=key, found=repr(path), expected="a user who has a home folder")]) from error
 
 
-def _error(where: str, found: str, expected: str, key: str | None = None) -> ConfigError:
-    return ConfigError(
-        [Problem(key=key or f"prompts.file={where}", found=f"{where}: {found}" if key else found, expected=expected)]
-    )
+def _error(where: str, found: str, expected: str, key: str | None = None, remedy: str = "") -> ConfigError:
+    said = f"{where}: {found}" if key else found
+    return ConfigError([Problem(key=key or f"prompts.file={where}", found=said, expected=expected, remedy=remedy)])
 
 
 def _read(path: Path) -> Iterator[_Read]:
@@ -185,27 +197,55 @@ def _line(path: Path, number: int, fields: dict[str, Any]) -> _Read:
 def _image_names(where: str, value: Any) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise _error(where, f"image {value!r}", "the path of a picture, or a list of paths")
+        raise _error(where, f"image {_short(value)}", "a path, data URI or https address, or a list of these")
     if len(names) > MAX_IMAGES_PER_PROMPT:
         raise _error(where, f"{len(names)} images", f"at most {MAX_IMAGES_PER_PROMPT}")
     return tuple(names)
 
 
-def _images(path: Path, line: _Read, files: dict[str, Path]) -> tuple[InputImage, ...]:
-    """The pictures of one prompt, checked; adds their files to `files`."""
-    images = []
-    for name in line.images:
-        where = f"{line.where}, image {name!r}"
-        file = _image_file(path, where, name)
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+class _PictureReader:
+    """Reads the pictures of a prompt file, each address once."""
+
+    def __init__(self, path: Path, fetch: Fetch) -> None:
+        self.files: dict[str, Path | bytes] = {}
+        """SHA-256 → file or content, of all that was read."""
+        self._path = path
+        self._fetch = fetch
+        self._fetched: dict[str, bytes] = {}
+
+    def images(self, line: _Read) -> tuple[InputImage, ...]:
+        """The pictures of one prompt, checked. Raises ConfigError."""
+        return tuple(self._image(line.where, name) for name in line.images)
+
+    def _image(self, where: str, name: str) -> InputImage:
+        shown = DATA_URI_NAME if is_data_uri(name) else name
+        where = f"{where}, image {_short(shown)}"
         try:
-            image = describe_input(name, _content(file))
+            source = self._source(where, name)
+            content = source if isinstance(source, bytes) else _content(source)
+            image = describe_input(shown, content)
+        except BadSource as error:
+            raise _error(where, error.found, error.expected, remedy=error.remedy) from error
         except BadInputImage as error:
             raise _error(where, error.found, error.expected) from error
         except OSError as error:
             raise _error(where, f"unreadable ({error.strerror})", "a readable file") from error
-        files[image.sha256] = file
-        images.append(image)
-    return tuple(images)
+        self.files[image.sha256] = source
+        return replace(image, url=name) if is_address(name) else image
+
+    def _source(self, where: str, name: str) -> Path | bytes:
+        if is_data_uri(name):
+            return decode_data_uri(name)
+        if not is_address(name):
+            return _image_file(self._path, where, name)
+        if name not in self._fetched:
+            self._fetched[name] = self._fetch(name)
+        return self._fetched[name]
 
 
 def _image_file(path: Path, where: str, name: str) -> Path:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,20 +12,11 @@ from pydantic import ValidationError
 from kreabench.backends.accelerations.choose import combination_problems
 from kreabench.backends.accelerations.features import complete
 from kreabench.backends.machine import look
-from kreabench.backends.options import FalEmulatorOptions
-from kreabench.backends.table import BACKENDS
 from kreabench.config import compose
-from kreabench.config.model import (
-    AccelerationConfig,
-    Config,
-    MetricConfig,
-    PricingConfig,
-    ServiceConfig,
-    TargetConfig,
-    options_model,
-)
+from kreabench.config.model import AccelerationConfig, Config, MetricConfig
 from kreabench.config.problems import problems_of, shown
 from kreabench.config.prompts import PromptSet, expanded, load_prompt_set
+from kreabench.config.targets import Collector, make_target
 from kreabench.config.tasks import task_problems
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.registry import suggest
@@ -34,17 +24,12 @@ from kreabench.core.sizes import parse_size
 from kreabench.core.specs import (
     AccelerationSpec,
     AxesSpec,
-    Defaults,
     EngineSpec,
-    ExpectedTime,
     ExperimentSpec,
-    Limits,
     MachineSpec,
     MetricSpec,
-    PriceSpec,
     Prompt,
     ReferenceSpec,
-    ServiceSpec,
     TargetSpec,
 )
 from kreabench.limits import (
@@ -57,6 +42,7 @@ from kreabench.limits import (
     reject_strength,
 )
 from kreabench.metrics.table import METRICS
+from kreabench.pricing import price_key
 
 V = TypeVar("V")
 
@@ -69,8 +55,8 @@ class Composed:
     run_path: Path
     report_path: Path
     config_yaml: str
-    input_files: Mapping[str, Path] = field(default_factory=dict)
-    """SHA-256 of each input picture → its file, to be copied into the run directory."""
+    input_files: Mapping[str, Path | bytes] = field(default_factory=dict)
+    """SHA-256 of each input picture → its file or content, to be copied into the run directory."""
 
 
 def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
@@ -79,7 +65,7 @@ def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
     config = validate(values)
     _check_reference(config, config_dir)
     roots = [Path.cwd(), *(root / "prompts" for root in compose.search_path(config_dir))]
-    files: dict[str, Path] = {}
+    files: dict[str, Path | bytes] = {}
 
     def prompts() -> tuple[Prompt, ...]:
         found: PromptSet = load_prompt_set(config.prompts, roots)
@@ -108,7 +94,7 @@ def load_metrics(names: Sequence[str], config_dir: Path | None = None) -> tuple[
     """The metrics of these files of conf/metrics/. Raises ConfigError."""
     values = compose.compose([f"metrics=[{','.join(names)}]"], config_dir)
     config = validate(values)
-    collect = _Collector()
+    collect = Collector()
     metrics = tuple(_metric(collect, name, value) for name, value in config.metrics.items())
     if collect.problems:
         raise ConfigError(collect.problems)
@@ -123,43 +109,17 @@ def validate(values: Mapping[str, Any]) -> Config:
         raise ConfigError(problems_of(error, "")) from error
 
 
-class _Collector:
-    """Runs each part of the resolution and keeps its problems, so that one mistake does not hide another."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-
-    def add(self, key: str, found: object, expected: str, remedy: str = "") -> None:
-        self.problems.append(Problem(key=key, found=str(found), expected=expected, remedy=remedy))
-
-    def options(self, key: str, type_: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-        """`values` completed and validated as the options dataclass `type_`."""
-        try:
-            # As JSON, so that a strict schema takes a list where the options hold a tuple.
-            return options_model(type_).model_validate_json(json.dumps(dict(values))).model_dump(mode="json")
-        except ValidationError as error:
-            self.problems.extend(problems_of(error, key, sorted(field.name for field in fields(type_))))
-            return {}
-
-    def size(self, key: str, text: str) -> tuple[int, int] | None:
-        try:
-            return parse_size(text)
-        except ValueError as error:
-            self.add(key, repr(text), str(error))
-            return None
-
-
 def resolve(
     config: Config, prompts: Callable[[], tuple[Prompt, ...]], machine: MachineSpec | None = None
 ) -> ExperimentSpec:
     """Frozen specs of the whole configuration. Raises ConfigError."""
-    collect = _Collector()
+    collect = Collector()
     try:
         loaded_prompts = prompts()
     except ConfigError as error:
         collect.problems.extend(error.problems)
         loaded_prompts = ()
-    targets = tuple(_target(collect, name, value, config.pricing) for name, value in config.target.items())
+    targets = tuple(make_target(collect, name, value, config.pricing) for name, value in config.target.items())
     accelerations = tuple(_acceleration(collect, name, value) for name, value in config.acceleration.items())
     axes = _axes(collect, config, targets)
     metrics = tuple(_metric(collect, name, value) for name, value in config.metrics.items())
@@ -186,57 +146,12 @@ def resolve(
         engine=EngineSpec(**config.engine.model_dump()),
         budget_usd=config.budget.usd,
         passes=config.run.passes,
+        concurrency=tuple(dict.fromkeys(config.run.concurrency)),
         machine=machine,
     )
 
 
-def _target(collect: _Collector, name: str, config: TargetConfig, pricing: PricingConfig) -> TargetSpec:
-    key = f"target.{name}"
-    row = BACKENDS.get(config.backend)
-    if row is None:
-        collect.add(f"{key}.backend", repr(config.backend), suggest(config.backend, BACKENDS))
-    options = collect.options(f"{key}.options", row.options, config.options) if row else {}
-    collect.size(f"{key}.default.size", config.default.size)
-    hosted = row.hosted if row else False
-    price = pricing.endpoints.get(config.model) if hosted else None
-    limits = config.limits
-    return TargetSpec(
-        name=name,
-        backend=config.backend,
-        task=config.task,
-        model=config.model,
-        revision=config.revision,
-        hosted=hosted,
-        untrained=config.untrained,
-        emulated=config.emulated,
-        defaults=Defaults(**config.default.model_dump()),
-        limits=Limits(
-            steps=(limits.steps[0], limits.steps[1]),
-            guidance=(limits.guidance[0], limits.guidance[1]),
-            num_images=(limits.num_images[0], limits.num_images[1]),
-            output_formats=tuple(limits.output_formats),
-            size_multiple=limits.size_multiple,
-            min_side_px=limits.min_side_px,
-            max_pixels=limits.max_pixels,
-            strength=None if limits.strength is None else (limits.strength[0], limits.strength[1]),
-        ),
-        accelerations=None if config.accelerations is None else tuple(config.accelerations),
-        price=PriceSpec(**price.model_dump()) if price else None,
-        usd_per_hour=None if hosted else pricing.device_usd_per_hour,
-        expected=ExpectedTime(**config.expected.model_dump()) if config.expected else None,
-        service=_service(collect, key, config.service) if config.service else None,
-        key_env=config.key_env,
-        options=options,
-        random_weights=options.get("weights") == "random",
-    )
-
-
-def _service(collect: _Collector, key: str, config: ServiceConfig) -> ServiceSpec:
-    options = collect.options(f"{key}.service.options", FalEmulatorOptions, config.options)
-    return ServiceSpec(kind=config.kind, options=options)
-
-
-def _acceleration(collect: _Collector, name: str, config: AccelerationConfig) -> AccelerationSpec:
+def _acceleration(collect: Collector, name: str, config: AccelerationConfig) -> AccelerationSpec:
     key, found = f"acceleration.{name}.features", {**config.features, **config.on_cuda}
     problems = combination_problems(config.features, config.on_cuda)
     for message in problems:
@@ -253,7 +168,7 @@ def _acceleration(collect: _Collector, name: str, config: AccelerationConfig) ->
     )
 
 
-def _metric(collect: _Collector, name: str, config: MetricConfig) -> MetricSpec:
+def _metric(collect: Collector, name: str, config: MetricConfig) -> MetricSpec:
     row = METRICS.get(config.kind)
     if row is None:
         collect.add(f"metrics.{name}.kind", repr(config.kind), suggest(config.kind, METRICS))
@@ -262,7 +177,7 @@ def _metric(collect: _Collector, name: str, config: MetricConfig) -> MetricSpec:
     return MetricSpec(name=name, kind=config.kind, options=options)
 
 
-def _axes(collect: _Collector, config: Config, targets: Sequence[TargetSpec]) -> AxesSpec:
+def _axes(collect: Collector, config: Config, targets: Sequence[TargetSpec]) -> AxesSpec:
     axes = config.axes
     for index, size in enumerate(axes.size):
         if size != "default":
@@ -297,13 +212,13 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _check_budget(collect: _Collector, config: Config, targets: Sequence[TargetSpec]) -> None:
+def _check_budget(collect: Collector, config: Config, targets: Sequence[TargetSpec]) -> None:
     if config.budget.usd is None:
         return
     for target in targets:
         if target.hosted and target.price is None:
             collect.add(
-                f"pricing.endpoints.{target.model}",
+                f"pricing.endpoints.{price_key(target.model, target.options)}",
                 "nothing",
                 f"a price, as budget.usd cannot be kept without one for target {target.name}",
                 "Add the endpoint to conf/pricing/, or leave out budget.usd",
@@ -311,7 +226,7 @@ def _check_budget(collect: _Collector, config: Config, targets: Sequence[TargetS
 
 
 def _check_acceptance(
-    collect: _Collector,
+    collect: Collector,
     targets: Sequence[TargetSpec],
     accelerations: Sequence[AccelerationSpec],
     axes: AxesSpec,

@@ -34,17 +34,34 @@ def _prompt_problems(target: TargetSpec, prompts: Sequence[Prompt]) -> Iterator[
     """One problem a target, for its first unsuitable prompt: the others will be of the same kind."""
     for prompt in prompts:
         count = len(prompt.images)
-        if target.task == "text-to-image" and not prompt.text:
-            found, expected = "no words", f"a prompt, as {target.name} draws from words"
-        elif target.task == "image-to-image" and count != 1:
-            found, expected = _images(count), f"exactly one, as {target.name} changes one picture"
-        elif target.task == "redux" and not count:
-            found, expected = _images(count), f"at least one, as {target.name} varies pictures"
-        else:
-            continue
-        remedy = "" if count else "Choose prompts with pictures, e.g. prompts=drawn."
-        yield Problem(key=f"prompts, {prompt.id}", found=found, expected=expected, remedy=remedy)
-        return
+        unfit = _unfit(target, prompt)
+        if unfit is not None:
+            found, expected = unfit
+            remedy = "" if count or not prompt.text else "Choose prompts with pictures, e.g. prompts=drawn."
+            yield Problem(key=f"prompts, {prompt.id}", found=found, expected=expected, remedy=remedy)
+            return
+
+
+def _unfit(target: TargetSpec, prompt: Prompt) -> tuple[str, str] | None:
+    """What a prompt has and what the target needs; None where it fits."""
+    count, name = len(prompt.images), target.name
+    needs_words = target.task == "text-to-image" or ("prompt" in target.inputs and target.inputs["prompt"].required)
+    if needs_words and not prompt.text:
+        return "no words", f"a prompt, as {name} draws from words"
+    if target.task == "text-to-image":
+        return None
+    if target.task == "image-to-image" and count != 1:
+        return _images(count), f"exactly one, as {name} changes one picture"
+    if not count:
+        return _images(count), f"at least one, as {name} varies pictures"
+    if target.inputs and "image_urls" not in target.inputs and count > 1:
+        return _images(count), f"exactly one, as the endpoint of {name} takes one"
+    if target.options.get("input_images") == "url":
+        without = [image.name for image in prompt.images if image.url is None]
+        if without:
+            expected = f"an https address, as target.{name}.options.input_images is url"
+            return f"{without[0]}, which has no address", expected
+    return None
 
 
 def _images(count: int) -> str:

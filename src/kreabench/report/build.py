@@ -8,16 +8,20 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kreabench.analysis.drift import find_drifts
+from kreabench.analysis.hosted import HostedSummary, summarise_hosted
+from kreabench.analysis.money import MoneySummary, summarise_money
 from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.analysis.repeatability import Repeatability
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
 from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
 from kreabench.core.specs import ExperimentSpec, Plan
 from kreabench.metrics.table import METRICS
+from kreabench.pricing import list_prices
 from kreabench.report import details
 from kreabench.report.charts import build_figures
 from kreabench.report.document import Document, Fact, Figure, Notice, Table
 from kreabench.report.format import ABSENT, count, duration, usd
+from kreabench.report.hosted import hosted_notices, hosted_table, money_notices, money_table
 from kreabench.report.measurements import (
     device_table,
     first_calls_table,
@@ -33,9 +37,10 @@ from kreabench.report.text import message, visible
 from kreabench.rundir.directory import RunDirectory
 
 METHOD = (
-    "Latency is the time from sending a request until its pictures are there, one value a request, on a monotonic "
-    "clock: of a local target until they are decoded in memory, of a hosted one until the last byte of the last file "
-    "is downloaded. Warm-ups, loads, first calls after a load and repeated attempts are never in it.",
+    "Latency is the time from the start of a request until its pictures are there, one value a request, on a monotonic "
+    "clock: of a local target until they are decoded in memory, of a hosted one from when it was meant to be sent "
+    "until the last byte of the last file is downloaded. Warm-ups, loads, first calls after a load, and requests that "
+    "were repeated, rerouted or fetched by a later session are never in it.",
     "The interval of a median latency is exact and free of assumptions on the distribution: two order statistics "
     "that enclose the median with at least 95 % (binomial). Percentiles are given only where their upper bound "
     "exists (p90 from 29 timings, p95 from 59, p99 from 299), in settings.csv; their ends are one-sided 95 % bounds.",
@@ -69,6 +74,7 @@ class _Journal:
     failures: tuple[FailureRecord, ...]
     loads: tuple[LoadRecord, ...]
     warmups: tuple[WarmupRecord, ...]
+    money: MoneySummary
 
 
 def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Document:
@@ -77,7 +83,8 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     Raises RunDirectoryError for a damaged journal.
     """
     experiment = run.info.experiment
-    journal = _read(run)
+    journal = _read(run, plan)
+    hosted = summarise_hosted(table, [target.name for target in experiment.targets if target.hosted])
     summaries = summarise(
         table,
         plan.settings,
@@ -96,6 +103,8 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         subtitle=f"Run of {info.created_utc[:16].replace('T', ' ')} UTC",
         notices=(
             *_notices(experiment, plan, summaries),
+            *money_notices(journal.money),
+            *hosted_notices(hosted),
             *measuring_notices(summaries, find_drifts(table)),
             *_repeat_notices(repeats),
         ),
@@ -113,7 +122,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         method=METHOD,
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
         summaries=summaries,
-        measurements=_measurements(plan, journal, summaries, repeats),
+        measurements=_measurements(plan, journal, summaries, repeats, hosted),
         brand=brand,
     )
 
@@ -123,8 +132,11 @@ def _measurements(
     journal: _Journal,
     summaries: Sequence[SettingSummary],
     repeats: Sequence[Repeatability],
+    hosted: Sequence[HostedSummary],
 ) -> tuple[tuple[str, Table], ...]:
     tables = (
+        ("Money", money_table(journal.money)),
+        ("Hosted service", hosted_table(hosted)),
         ("Work and floor", work_table(summaries, journal.loads)),
         ("Device", device_table(summaries)),
         ("First calls", first_calls_table(journal.warmups, journal.samples.values(), summaries)),
@@ -138,13 +150,14 @@ def _repeat_notices(repeats: Sequence[Repeatability]) -> list[Notice]:
     return [Notice(level="info", text=sentence)] if sentence else []
 
 
-def _read(run: RunDirectory) -> _Journal:
+def _read(run: RunDirectory, plan: Plan) -> _Journal:
+    records = list(run.records())
     samples: dict[str, SampleRecord] = {}
     replaced: list[SampleRecord] = []
     failures: list[FailureRecord] = []
     loads: list[LoadRecord] = []
     warmups: list[WarmupRecord] = []
-    for record in run.records():
+    for record in records:
         if isinstance(record, SampleRecord):
             if record.request_id in samples:
                 replaced.append(samples[record.request_id])
@@ -161,6 +174,7 @@ def _read(run: RunDirectory) -> _Journal:
         failures=tuple(failures),
         loads=tuple(loads),
         warmups=tuple(warmups),
+        money=summarise_money(records, list_prices(plan)),
     )
 
 

@@ -9,7 +9,7 @@ from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import MetricSummary, SettingSummary
 from kreabench.metrics.table import METRICS
 from kreabench.report.document import Bar, Bars, Figure, Panel, Point, Scatter
-from kreabench.report.format import count, significant
+from kreabench.report.format import count, general, significant
 from kreabench.report.settings_table import UNTRAINED
 
 MAX_BARS = 60
@@ -107,10 +107,10 @@ def _panels(summaries: Sequence[SettingSummary], size: Size, cost: Cost) -> tupl
 
 def _point(summary: SettingSummary, x: Estimate, y: Estimate) -> Point:
     setting = summary.setting
-    others = (setting.target, setting.acceleration, f"{setting.guidance:g}", setting.num_images, setting.output_format)
+    others = (setting.target, setting.acceleration, general(setting.guidance), setting.num_images)
     strength = () if setting.strength is None else (f"strength {setting.strength:g}",)
     return Point(
-        series=" ".join(map(str, (*others, *strength))),
+        series=" ".join(map(str, (*others, setting.output_format, *strength, setting.concurrency))),
         colour=setting.acceleration,
         marker=setting.target,
         label=f"{setting.label} {setting.id}",
@@ -137,7 +137,7 @@ def _bars(summaries: Sequence[SettingSummary]) -> Figure | None:
     )
     resolution = max((s.stage_resolution_s or 0.0 for s in timed), default=0.0)
     if resolution:
-        caption += f" Stages of a hosted request are seen by polling, to within {significant(resolution)} s."
+        caption += f" Queue and inference of a hosted request are told apart to within {significant(resolution)} s."
     if len(timed) > MAX_BARS:
         caption += f" The first {MAX_BARS} of {len(timed)} settings are drawn."
     return Figure(
@@ -161,8 +161,10 @@ def _bar(summary: SettingSummary, label: str) -> Bar | None:
 def _bar_label(summary: SettingSummary, summaries: Sequence[SettingSummary]) -> str:
     """Acceleration and steps, and whatever else differs between settings."""
     setting = summary.setting
-    parts = [setting.acceleration, count(setting.steps, "step")]
-    if len({s.setting.guidance for s in summaries}) > 1:
+    parts = [setting.acceleration]
+    if setting.steps is not None:
+        parts.append(count(setting.steps, "step"))
+    if setting.guidance is not None and len({s.setting.guidance for s in summaries}) > 1:
         parts.append(f"guidance {setting.guidance:g}")
     if setting.strength is not None and len({s.setting.strength for s in summaries}) > 1:
         parts.append(f"strength {setting.strength:g}")
@@ -170,4 +172,6 @@ def _bar_label(summary: SettingSummary, summaries: Sequence[SettingSummary]) -> 
         parts.append(count(setting.num_images, "image"))
     if len({s.setting.output_format for s in summaries}) > 1:
         parts.append(setting.output_format)
+    if len({s.setting.concurrency for s in summaries}) > 1:
+        parts.append(f"{setting.concurrency} in flight")
     return ", ".join(parts)

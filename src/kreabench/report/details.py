@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kreabench.core.records import Failure, FailureRecord, LoadRecord, SampleRecord
-from kreabench.core.specs import MetricSpec, Plan, Setting, TargetSpec
+from kreabench.core.specs import MetricSpec, Plan, PriceSpec, Setting, TargetSpec
 from kreabench.metrics.table import METRICS
 from kreabench.report.document import Cell, Column, Row, Table
-from kreabench.report.format import ABSENT, count, duration, usd
+from kreabench.report.format import ABSENT, count, duration, general, usd
 from kreabench.report.text import message, visible
 
 MAX_FAILURES = 40
@@ -29,7 +29,7 @@ def skipped_table(plan: Plan) -> Table | None:
 
     rows = tuple(
         _row(
-            *(s.target, s.acceleration, s.steps, f"{s.guidance:g}"),
+            *(s.target, s.acceleration, general(s.steps), general(s.guidance)),
             *strength(s.strength),
             *(s.size, s.num_images, s.output_format, s.reason),
         )
@@ -131,14 +131,21 @@ def prices_table(targets: Sequence[TargetSpec]) -> Table | None:
     rows = []
     for target in targets:
         if target.price is not None:
-            price = target.price
-            rounding = ", each image rounded up" if price.round_up else ""
-            text = f"{usd(price.usd_per_megapixel)} a megapixel of {price.megapixel_pixels:,} pixels{rounding}"
-            rows.append(_row(target.name, price.date, text, price.source))
+            rows.append(_row(target.name, target.price.date, _price(target.price), target.price.source))
         if target.usd_per_hour is not None:
             rows.append(_row(target.name, ABSENT, f"{usd(target.usd_per_hour)} an hour of the device", "configuration"))
     columns = _columns("Target", "Read on", prose=("Price", "Source"))
     return Table(columns=columns, rows=tuple(rows), caption="Prices as configured.") if rows else None
+
+
+def _price(price: PriceSpec) -> str:
+    if price.usd_per_image is not None:
+        return f"{usd(price.usd_per_image)} an image"
+    first, further = price.usd_first_megapixel or 0.0, price.usd_further_megapixel or 0.0
+    rate = f"{usd(first)} a megapixel" if first == further else f"{usd(first)} the first megapixel of an image"
+    more = "" if first == further else f", {usd(further)} each further one"
+    rounding = ", each image rounded up" if price.round_up else ""
+    return f"{rate}{more}; a megapixel is {price.megapixel_pixels:,} pixels{rounding}"
 
 
 def environment_table(

@@ -90,7 +90,8 @@ class Point:
     """What the marker stands for: the target."""
     label: str
     """Unique for the setting."""
-    steps: int
+    steps: int | None
+    """None where the endpoint has no steps."""
     x: Estimate
     y: Estimate
     reference: bool

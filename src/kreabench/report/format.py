@@ -18,6 +18,11 @@ def significant(value: float, digits: int = 3) -> str:
     return fixed(value, decimals(value, digits))
 
 
+def general(value: float | None) -> str:
+    """A number of an axis as it was asked, or `ABSENT` where the endpoint has no such axis."""
+    return ABSENT if value is None else f"{value:g}"
+
+
 def decimals(value: float, digits: int = 3) -> int:
     """Decimal places that show `value` with `digits` significant digits; 0 for large values, at most 12."""
     if value == 0 or not math.isfinite(value):

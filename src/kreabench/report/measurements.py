@@ -14,7 +14,7 @@ from kreabench.analysis.settings import SettingSummary
 from kreabench.core.records import LoadRecord, SampleRecord, WarmupRecord
 from kreabench.core.specs import Setting
 from kreabench.report.document import Cell, Column, Notice, Row, Table
-from kreabench.report.format import ABSENT, GIB, count, estimate, fixed, significant
+from kreabench.report.format import ABSENT, GIB, count, estimate, fixed, general, significant
 from kreabench.report.text import message, visible
 
 MAX_NOTICES = 8
@@ -270,9 +270,14 @@ def _label(setting: Setting) -> tuple[Cell, ...]:
     return (
         Cell(text=setting.target),
         Cell(text=setting.acceleration),
-        Cell(text=str(setting.steps)),
+        axis_cell(setting.steps),
         Cell(text=f"{setting.width} × {setting.height}{images}"),
     )
+
+
+def axis_cell(value: float | None) -> Cell:
+    """A value of an axis; absent where the endpoint has no such axis."""
+    return Cell(text=general(value), absent=value is None)
 
 
 def _mark(summary: SettingSummary) -> str:

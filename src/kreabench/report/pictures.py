@@ -83,23 +83,24 @@ def _many(settings: Sequence[Setting]) -> bool:
 
 def _columns(members: Sequence[Setting]) -> tuple[GridColumn, ...]:
     """Names what differs between the settings of a grid, and always acceleration and steps."""
-    names = ("guidance", "strength", "num_images", "output_format")
+    names = ("guidance", "strength", "num_images", "output_format", "concurrency")
     varied = {name for name in names if len({getattr(setting, name) for setting in members}) > 1}
     columns = []
     for setting in members:
         # First, as the sheets cut what is long.
         parts = [f"strength {setting.strength:g}"] if "strength" in varied and setting.strength is not None else []
-        parts += [count(setting.steps, "step")]
-        parts += [f"guidance {setting.guidance:g}"] if "guidance" in varied else []
+        parts += [count(setting.steps, "step")] if setting.steps is not None else []
+        parts += [f"guidance {setting.guidance:g}"] if "guidance" in varied and setting.guidance is not None else []
         parts += [f"× {setting.num_images}"] if "num_images" in varied else []
         parts += [setting.output_format] if "output_format" in varied else []
+        parts += [f"{setting.concurrency} in flight"] if "concurrency" in varied else []
         mark = "reference" if setting.reference_id == setting.id else ""
         columns.append(GridColumn(title=setting.acceleration, detail=", ".join(parts), mark=mark))
     return tuple(columns)
 
 
 def _said(column: GridColumn) -> str:
-    return f"{column.title}, {column.detail}"
+    return ", ".join(part for part in (column.title, column.detail) if part)
 
 
 def _picture(run_path: Path, row: Mapping[str, Any] | None, metrics: Sequence[str], alt: str) -> Picture:

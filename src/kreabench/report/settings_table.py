@@ -10,11 +10,9 @@ from kreabench.core.specs import TargetSpec
 from kreabench.metrics.table import METRICS
 from kreabench.report.document import Cell, Column, Row, Table
 from kreabench.report.format import ABSENT, estimate, memory_unit, significant, usd
-from kreabench.report.measurements import DEVICE_COLUMNS, device_cells
+from kreabench.report.hosted import BASES
+from kreabench.report.measurements import DEVICE_COLUMNS, axis_cell, device_cells
 from kreabench.report.text import message
-
-BASES = {"billed": "billed", "price_list": "price list", "device_hour": "device hour"}
-"""Words for `Cost.basis`."""
 
 UNTRAINED = "untrained weights"
 
@@ -25,7 +23,7 @@ def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, Ta
     kinds: set[str] = {s.memory.kind for s in summaries if s.memory}
     extras = [
         name
-        for name in ("strength", "num_images", "output_format")
+        for name in ("strength", "num_images", "output_format", "concurrency")
         if len({getattr(s.setting, name) for s in summaries}) > 1
     ]
     gpu = any(s.device is not None and s.device.sm_clock_mhz is not None for s in summaries)
@@ -69,6 +67,7 @@ def _setting_columns(extras: Sequence[str]) -> tuple[Column, ...]:
         "strength": Column(title="Strength", note="Image-to-image runs about that share of its steps.", numeric=True),
         "num_images": Column(title="Images", numeric=True),
         "output_format": Column(title="Format"),
+        "concurrency": Column(title="In flight", note="Hosted requests under way at once.", numeric=True),
     }
     return (
         Column(title="Target"),
@@ -85,8 +84,8 @@ def _setting_cells(summary: SettingSummary, extras: Sequence[str]) -> tuple[Cell
     return (
         Cell(text=setting.target),
         Cell(text=setting.acceleration),
-        Cell(text=str(setting.steps)),
-        Cell(text=f"{setting.guidance:g}"),
+        axis_cell(setting.steps),
+        axis_cell(setting.guidance),
         Cell(text=f"{setting.width} × {setting.height}"),
         *(_extra(getattr(setting, name)) for name in extras),
     )

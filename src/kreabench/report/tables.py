@@ -72,6 +72,7 @@ def _settings_row(summary: SettingSummary) -> dict[str, Any]:
         "height": setting.height,
         "num_images": setting.num_images,
         "output_format": setting.output_format,
+        "concurrency": setting.concurrency,
         "is_reference": summary.is_reference,
         "reference_id": setting.reference_id,
         "requested": summary.requested,

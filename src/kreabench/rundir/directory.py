@@ -13,7 +13,7 @@ driver.lock       pid of the process that may write
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from kreabench.core.records import (
 from kreabench.core.specs import ExperimentSpec
 from kreabench.rundir import codec
 from kreabench.rundir.files import make_folders, storage_error, storage_remedy, write_file
-from kreabench.rundir.inputs import store_inputs
+from kreabench.rundir.inputs import Sources, store_inputs
 from kreabench.rundir.journal import JournalWriter, read_lines
 from kreabench.rundir.lock import hold
 
@@ -89,12 +89,10 @@ class RunDirectory:
         self.info = info
 
     @classmethod
-    def create(
-        cls, path: Path, info: RunInfo, config_yaml: str, input_files: Mapping[str, Path] | None = None
-    ) -> RunDirectory:
+    def create(cls, path: Path, info: RunInfo, config_yaml: str, input_files: Sources | None = None) -> RunDirectory:
         """Make the run directory `path`, with its parents. Until run.json is there, last, it is not a run.
 
-        `input_files`: SHA-256 of each input picture of the experiment → its file, which is copied.
+        `input_files`: where each input picture of the experiment is now, to be copied.
 
         Raises RunDirectoryError where a run, or what is left of one, is already there, or where the folder cannot be
         made; StorageError when the disk refuses a file.

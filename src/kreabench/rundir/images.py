@@ -67,8 +67,9 @@ def store_image(run_path: Path, setting: Setting, request: Request, index: int, 
 
 def _relative_path(setting: Setting, request: Request, index: int, format_: str) -> PurePosixPath:
     """Where the picture lives. Names from outside pass through `slug`; the hashes keep the path unique."""
+    steps = "" if setting.steps is None else f"-{setting.steps}steps"
     folder = (
-        f"{slug(setting.target)}-{slug(setting.acceleration)}-{setting.steps}steps"
+        f"{slug(setting.target)}-{slug(setting.acceleration)}{steps}"
         f"-{setting.width}x{setting.height}-{slug(setting.id, length=8)}"
     )
     name = (

@@ -15,9 +15,12 @@ from kreabench.rundir.files import make_folders, storage_error, write_file
 
 INPUTS_FOLDER = "inputs"
 
+Sources = Mapping[str, Path | bytes]
+"""SHA-256 of an input picture → its file, or its content where that is in no file."""
 
-def store_inputs(run_path: Path, experiment: ExperimentSpec, files: Mapping[str, Path]) -> None:
-    """Copy every input picture of `experiment`, durably. `files`: SHA-256 → where the picture is now.
+
+def store_inputs(run_path: Path, experiment: ExperimentSpec, files: Sources) -> None:
+    """Copy every input picture of `experiment`, durably, from `files`.
 
     Raises RunDirectoryError for one that is gone or was changed since it was read, StorageError when the disk refuses.
     """
@@ -38,10 +41,12 @@ def store_inputs(run_path: Path, experiment: ExperimentSpec, files: Mapping[str,
             raise storage_error(path, error) from error
 
 
-def _read(image: InputImage, files: Mapping[str, Path]) -> bytes:
+def _read(image: InputImage, files: Sources) -> bytes:
     file = files.get(image.sha256)
     if file is None:
         raise RunDirectoryError(f"nobody said where the input picture {image.name} is")
+    if isinstance(file, bytes):
+        return file
     try:
         content = file.read_bytes()
     except OSError as error:

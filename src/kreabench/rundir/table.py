@@ -69,6 +69,7 @@ _COLUMNS: tuple[tuple[str, str, str, Any], ...] = (
     ("height", "setting", "height", _INT),
     ("num_images", "setting", "num_images", _INT),
     ("output_format", "setting", "output_format", _TEXT),
+    ("concurrency", "setting", "concurrency", _INT),
     ("reference_id", "setting", "reference_id", _TEXT),
     ("prompt_id", "request", "prompt_id", _TEXT),
     ("prompt", "request", "prompt", _TEXT),
@@ -110,8 +111,16 @@ _COLUMNS: tuple[tuple[str, str, str, Any], ...] = (
     ("inference_s", "hosted", "inference_s", _FLOAT),
     ("runner", "hosted", "runner", _TEXT),
     ("billable_units", "hosted", "billable_units", _FLOAT),
+    ("observed_by", "hosted", "observed_by", _TEXT),
+    ("model_s", "hosted", "model_s", _FLOAT),
+    ("first_on_runner", "hosted", "first_on_runner", _BOOL),
+    ("rerouted", "hosted", "rerouted", _BOOL),
+    ("recovered", "hosted", "recovered", _BOOL),
+    ("in_flight", "hosted", "in_flight", _INT),
+    ("running", "hosted", "running", _INT),
     ("usd", "cost", "usd", _FLOAT),
     ("usd_basis", "cost", "basis", _TEXT),
+    ("list_usd", "cost", "list_usd", _FLOAT),
     ("image_index", "image", "index", _INT),
     ("image_path", "image", "path", _TEXT),
     ("image_sha256", "image", "sha256", _TEXT),
@@ -138,7 +147,9 @@ _SCORE_COLUMNS: tuple[tuple[str, str, Any], ...] = (
 )
 """What follows `score_<metric>`, field of ScoreRecord, type. All null where the image has no score yet."""
 
-_MAY_BE_NULL = frozenset({"reference_id", "flags", "strength", "safety_check_s", "steps_run", "usd"})
+_MAY_BE_NULL = frozenset(
+    {"reference_id", "flags", "steps", "guidance", "strength", "safety_check_s", "steps_run", "usd", "list_usd"}
+)
 _ALWAYS_THERE = frozenset({"request", "setting", "sample", "cost"})
 
 Scores = dict[str, list[ScoreRecord | None]]

@@ -58,7 +58,7 @@ def _panel(axes: Axes, panel: Panel, x_label: str, colours: Mapping[str, str], m
     for point in panel.points:
         series.setdefault(point.series, []).append(point)
     for points in series.values():
-        points.sort(key=lambda point: point.steps)
+        points.sort(key=lambda point: point.steps or 0)
         draw_series = _series if len(panel.points) <= MAX_LABELLED else _crowded_series
         draw_series(axes, points, colours[points[0].colour], markers[points[0].marker])
     _scale(axes, [point.x.value for point in panel.points])
@@ -77,7 +77,13 @@ def _series(axes: Axes, points: Sequence[Point], colour: str, marker: str) -> No
         if point.reference:
             axes.plot(*at, marker="o", markerfacecolor="none", markeredgecolor=LIGHT.ink, markersize=10, zorder=4)
         axes.annotate(
-            str(point.steps), at, xytext=(5, 4), textcoords="offset points", fontsize=7, color=LIGHT.muted, zorder=4
+            "" if point.steps is None else str(point.steps),
+            at,
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=7,
+            color=LIGHT.muted,
+            zorder=4,
         )
 
 

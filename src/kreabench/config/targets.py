@@ -1,0 +1,111 @@
+"""One target of the configuration → its frozen spec."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from pydantic import ValidationError
+
+from kreabench.backends.options import FalEmulatorOptions
+from kreabench.backends.table import BACKENDS
+from kreabench.config import endpoints
+from kreabench.config.model import PricingConfig, ServiceConfig, TargetConfig, options_model
+from kreabench.config.problems import problems_of
+from kreabench.core.errors import Problem
+from kreabench.core.registry import suggest
+from kreabench.core.sizes import parse_size
+from kreabench.core.specs import ExpectedTime, PriceSpec, ServiceSpec, TargetSpec
+from kreabench.pricing import price_key
+
+
+class Collector:
+    """Runs each part of the resolution and keeps its problems, so that one mistake does not hide another."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def add(self, key: str, found: object, expected: str, remedy: str = "") -> None:
+        self.problems.append(Problem(key=key, found=str(found), expected=expected, remedy=remedy))
+
+    def options(self, key: str, type_: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` completed and validated as the options dataclass `type_`."""
+        try:
+            # As JSON, so that a strict schema takes a list where the options hold a tuple.
+            return options_model(type_).model_validate_json(json.dumps(dict(values))).model_dump(mode="json")
+        except ValidationError as error:
+            self.problems.extend(problems_of(error, key, sorted(field.name for field in fields(type_))))
+            return {}
+
+    def size(self, key: str, text: str) -> tuple[int, int] | None:
+        try:
+            return parse_size(text)
+        except ValueError as error:
+            self.add(key, repr(text), str(error))
+            return None
+
+
+def make_target(collect: Collector, name: str, config: TargetConfig, pricing: PricingConfig) -> TargetSpec:
+    """The target `name`; what is wrong with it goes to `collect`, and the spec is then good for nothing else."""
+    key = f"target.{name}"
+    row = BACKENDS.get(config.backend)
+    if row is None:
+        collect.add(f"{key}.backend", repr(config.backend), suggest(config.backend, BACKENDS))
+    options = collect.options(f"{key}.options", row.options, config.options) if row else {}
+    hosted = row.hosted if row else False
+    if row is not None and row.needs_inputs and not config.inputs:
+        collect.add(f"{key}.inputs", "nothing", "every input of the endpoint, as in conf/target/krea_fal.yaml")
+    elif row is not None and not hosted and (config.inputs or config.parameters):
+        wrong = "inputs" if config.inputs else "parameters"
+        collect.add(f"{key}.{wrong}", "some", f"nothing: {config.backend} is no hosted service")
+    inputs = endpoints.inputs_of(key, config, collect.problems.append)
+    endpoints.check_parameters(key, inputs, config.parameters, collect.problems.append)
+    defaults = endpoints.defaults_of(key, config, inputs, collect.problems.append)
+    limits = endpoints.limits_of(key, config, inputs, collect.problems.append)
+    if defaults is not None:
+        collect.size(f"{key}.default.size", defaults.size)
+    return TargetSpec(
+        name=name,
+        backend=config.backend,
+        task=config.task,
+        model=config.model,
+        revision=config.revision,
+        hosted=hosted,
+        untrained=config.untrained,
+        emulated=config.emulated,
+        defaults=defaults or endpoints.empty_defaults(),
+        limits=limits or endpoints.empty_limits(),
+        accelerations=endpoints.accelerations_of(key, config, inputs, collect.problems.append),
+        price=_price(pricing, price_key(config.model, options)) if hosted else None,
+        usd_per_hour=None if hosted else pricing.device_usd_per_hour,
+        expected=ExpectedTime(**config.expected.model_dump()) if config.expected else None,
+        service=_service(collect, key, config.service) if config.service else None,
+        key_env=config.key_env,
+        options=options,
+        inputs=inputs,
+        parameters=dict(config.parameters),
+        random_weights=options.get("weights") == "random",
+    )
+
+
+def _price(pricing: PricingConfig, key: str) -> PriceSpec | None:
+    listed = pricing.endpoints.get(key)
+    if listed is None:
+        return None
+    by_megapixel = listed.usd_per_megapixel
+    return PriceSpec(
+        usd_first_megapixel=listed.usd_first_megapixel if by_megapixel is None else by_megapixel,
+        usd_further_megapixel=listed.usd_further_megapixel if by_megapixel is None else by_megapixel,
+        usd_per_image=listed.usd_per_image,
+        megapixel_pixels=listed.megapixel_pixels or pricing.megapixel_pixels,
+        round_up=listed.round_up,
+        source=listed.source,
+        date=listed.date,
+    )
+
+
+def _service(collect: Collector, key: str, config: ServiceConfig) -> ServiceSpec:
+    options = collect.options(f"{key}.service.options", FalEmulatorOptions, config.options)
+    return ServiceSpec(kind=config.kind, options=options)
