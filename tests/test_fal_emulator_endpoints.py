@@ -57,8 +57,10 @@ def _data_uri(content: bytes, kind: str = "image/png") -> str:
 
 def test_every_hosted_target_of_the_configuration_is_served() -> None:
     endpoints = read_endpoints()
-    for file in (conf_dir() / "target").glob("*_fal*.yaml"):
-        assert yaml.safe_load(file.read_text())["model"] in endpoints
+    targets = [yaml.safe_load(file.read_text()) for file in (conf_dir() / "target").glob("*.yaml")]
+    hosted = {target["model"] for target in targets if target.get("backend") == "fal" and "inputs" in target}
+    assert set(endpoints) == hosted
+    assert len(hosted) >= 7
     assert endpoints[IMAGE_TO_IMAGE].app == "fal-ai/flux"
     assert endpoints["fal-ai/flux-2-pro"].app == "fal-ai/flux-2-pro"
     assert endpoints[ENDPOINT].inputs["guidance_scale"].default == 4.5

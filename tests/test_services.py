@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -110,6 +111,49 @@ def test_a_service_that_does_not_start_says_why(tmp_path: Path) -> None:
     assert "an exit with status 2" in text
     assert f"--port: found {port} (Address already in use)" in text
     assert _children() == []
+
+
+def test_options_reach_the_service_as_arguments(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("model: somebody/mixer\ninputs: {prompt: {type: string, required: true}}\n")
+    options = {
+        "images": "patterns",
+        "endpoint": (str(own), str(own)),
+        "fault": {"scheduling_failure": 1.0},
+        "http": False,
+    }
+    with start_service(ServiceSpec(kind="fal-emulator", options=options), tmp_path / "service.log") as environment:
+        trust = ssl.create_default_context(cafile=environment["SSL_CERT_FILE"])
+        answer = httpx.post(
+            f"https://{environment['FAL_RUN_HOST']}/somebody/mixer",
+            json={"prompt": "x"},
+            headers={"Authorization": "Key x"},
+            verify=trust,
+        )
+    assert (answer.status_code, answer.json()["error_type"]) == (503, "runner_scheduling_failure")
+
+
+def test_a_service_without_tls_cannot_serve_a_run(tmp_path: Path) -> None:
+    service = ServiceSpec(kind="fal-emulator", options={"images": "patterns", "http": True})
+    with pytest.raises(EnvironmentProblem, match="expected TLS"), start_service(service, tmp_path / "service.log"):
+        pass
+    assert _children() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"fault": {"rest": 0.1}}, "did you mean reset?"),
+        ({"inference_s": "fast"}, "expected seconds such as 2"),
+        ({"runners": 0}, "--runners"),
+        ({"images": "folder"}, "--folder: found nothing"),
+    ],
+)
+def test_a_wrong_option_of_a_run_is_named(tmp_path: Path, options: dict[str, Any], words: str) -> None:
+    service = ServiceSpec(kind="fal-emulator", options={"images": "patterns", **options})
+    with pytest.raises(EnvironmentProblem) as raised, start_service(service, tmp_path / "service.log"):
+        pass
+    assert words in " ".join(str(raised.value).split())
 
 
 def test_an_unknown_option_is_named(tmp_path: Path) -> None:

@@ -136,8 +136,8 @@ def _model_of(endpoint: Endpoint) -> type[BaseModel]:
 
 def _kind(name: str, field: InputField) -> Any:
     if field.type == "image_size":
-        size = Annotated[ImageSize, AfterValidator(partial(_within, field.max_pixels))]
-        return size | Literal[field.values] if field.values else size
+        size = ImageSize | Literal[field.values] if field.values else ImageSize
+        return Annotated[size, AfterValidator(partial(_within, field.max_pixels))]
     if field.type == "string":
         return Literal[field.values] if field.values else str
     if field.type in {"integer", "number"}:
@@ -155,8 +155,8 @@ def _bound(value: float | None, whole: bool) -> float | int | None:
     return int(value) if whole and value is not None else value
 
 
-def _within(max_pixels: int | None, size: ImageSize) -> ImageSize:
-    if max_pixels is not None and size.width * size.height > max_pixels:
+def _within(max_pixels: int | None, size: ImageSize | str) -> ImageSize | str:
+    if isinstance(size, ImageSize) and max_pixels is not None and size.width * size.height > max_pixels:
         raise ValueError(f"width × height should be at most {max_pixels} pixels")
     return size
 

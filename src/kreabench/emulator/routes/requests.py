@@ -112,7 +112,10 @@ async def read_json(request: Request) -> Any:
 
 def _parsed(content: bytes) -> Any:
     try:
-        return json.loads(content, parse_constant=_no_constant)
+        value = json.loads(content, parse_constant=_no_constant)
+        if b"\\u" in content:
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could not be repeated in an answer
+        return value
     except (ValueError, RecursionError):  # also text that is not UTF-8
         raise Rejected(detail(400, "Request body is not JSON", error_type="bad_request")) from None
 
