@@ -74,7 +74,7 @@ class FalClients:
         self.clock = clock
         _tame_the_library(self.timeout, emulated=emulated)
         # Within a function, so that no account of this object's fields shows the key.
-        self._make: Callable[[], fal_client.SyncClient] = lambda: fal_client.SyncClient(key=key, default_timeout=self.timeout)
+        self._make: Callable[[], Any] = lambda: fal_client.SyncClient(key=key, default_timeout=self.timeout)
         self._rules = DownloadRules(
             hosts=options.download_hosts,
             loopback=emulated,
