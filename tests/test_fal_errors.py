@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from kreabench.backends.fal_errors import _judge_answer, _judge_exception
-from kreabench.backends.fal_failures import ANSWERS, TRANSPORT
+from kreabench.backends.fal_failures import ANSWERS, TRANSPORT, AnswerRow, TransportRow
 from kreabench.core.errors import GenerationError
 from kreabench.core.records import FAILURE_TYPES
 from tests.fal_support import (
@@ -201,6 +201,7 @@ WAY = [
         stage="download",
     ),
 ]
+ROWS: tuple[AnswerRow | TransportRow, ...] = (*ANSWERS, *TRANSPORT)
 CASES = [*BEFORE, *OUTCOMES, *WAY]
 
 
@@ -221,14 +222,14 @@ def test_every_answer_becomes_its_failure(case: Case, monkeypatch: pytest.Monkey
 
 
 def test_every_row_of_the_table_has_a_case_and_is_reached() -> None:
-    rows = {row.name for row in (*ANSWERS, *TRANSPORT)}
+    rows = {row.name for row in ROWS}
     assert {case.row for case in CASES} - {""} == rows
-    assert all(row.verdict.type in FAILURE_TYPES and row.verdict.remedy for row in (*ANSWERS, *TRANSPORT))
+    assert all(row.verdict.type in FAILURE_TYPES and row.verdict.remedy for row in ROWS)
 
 
 def test_the_rows_decide_as_they_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A case that names a row is decided by this row, not by another of the same type."""
-    verdicts = {row.name: row.verdict for row in (*ANSWERS, *TRANSPORT)}
+    verdicts = {row.name: row.verdict for row in ROWS}
     seen: list[Any] = []
     for judge in (_judge_answer, _judge_exception):
 

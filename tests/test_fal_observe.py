@@ -11,7 +11,18 @@ from kreabench.backends.base import Generation
 from kreabench.backends.fal_observe import READS_PER_S
 from kreabench.core.errors import GenerationError
 from kreabench.core.records import HostedCall
-from tests.fal_support import COMPLETED, QUEUED, RUNNING, Answers, ScriptedFal, answer, draw, events, open_backend
+from tests.fal_support import (
+    COMPLETED,
+    QUEUED,
+    RUNNING,
+    Answers,
+    ScriptedFal,
+    answer,
+    draw,
+    events,
+    gateway_error,
+    open_backend,
+)
 
 BARE_RUNNING = {"status": "IN_PROGRESS"}
 BARE_COMPLETED = {"status": "COMPLETED", "metrics": {"inference_time": 0.75}}
@@ -39,7 +50,7 @@ def test_events_are_followed_to_the_end_and_nothing_is_asked(monkeypatch: pytest
 
 def test_events_may_lack_what_status_answers_have(monkeypatch: pytest.MonkeyPatch) -> None:
     """And comments, texts that are no status, and statuses of tomorrow may stand between them."""
-    odd = (b": ping\n\n", b"data: hello\n\n", b"data: [1]\n\n", {"status": "WARMING_UP"}, {})
+    odd: tuple[Any, ...] = (b": ping\n\n", b"data: hello\n\n", b"data: [1]\n\n", {"status": "WARMING_UP"}, {})
     generation, _ = _by_events(events({"status": "IN_QUEUE"}, *odd, BARE_RUNNING, BARE_COMPLETED), monkeypatch)
     assert (_hosted(generation).polls, _hosted(generation).inference_s) == (3, 0.75)
 
@@ -96,7 +107,7 @@ def test_a_request_that_is_unknown_says_nothing_of_events(monkeypatch: pytest.Mo
     [
         (events(QUEUED), 1),
         (events(QUEUED, httpx.ReadTimeout("silent")), 1),
-        (answer(500, {"detail": "x"}), 1),
+        (gateway_error(502), 2),
         (events(QUEUED, httpx.ReadError("reset")), 2),
         (httpx.ReadError("reset"), 2),
         (events(QUEUED, httpx.RemoteProtocolError("incomplete chunked read")), 2),

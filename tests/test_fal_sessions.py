@@ -179,7 +179,7 @@ def _with(fault: str) -> dict[str, Any]:
     ("fault", "attempts"),
     [
         ("reset_status", 2),
-        ("gateway", 1),
+        ("gateway", 2),
         ("drop_stream", 1),
         ("reset_result", 2),
         ("hang_result", 2),

@@ -139,7 +139,7 @@ def test_the_time_of_preparing_moves_the_start(monkeypatch: pytest.MonkeyPatch, 
         clock.__self__.now += 30.0  # type: ignore[attr-defined]
         return prepare(*arguments)
 
-    backend._session._inputs._encoded = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(backend._session._inputs, "_encoded", slow)
     first, second = (draw(backend, setting, request).timings for _ in range(2))
     assert first.stages_s["client"] < 1
     assert first.end_to_end_s < 10

@@ -30,7 +30,7 @@ class EventsBroken(Exception):
     def __init__(self, *, fault: bool) -> None:
         super().__init__()
         self.fault = fault
-        """Whether the connection failed, and did not just fall silent."""
+        """Whether something on the way failed, and the stream did not just end or fall silent."""
 
 
 class Watchdog:
@@ -104,7 +104,7 @@ class EventStream:
             raise NoEvents
         if not response.is_success:
             self.close()
-            raise EventsBroken(fault=False)
+            raise EventsBroken(fault=True)
         self._network_stream = response.extensions.get("network_stream")
         self._events = source.iter_sse()
 
