@@ -75,7 +75,7 @@ def hosted_run(
             if not began and any(isinstance(record, SubmissionRecord) for record in batch):
                 began = time.monotonic()
                 processor.begin()
-            writer.append_all(batch)
+            writer.append(*batch)
             for record in batch:
                 budget.record(record)
             records += batch

@@ -64,6 +64,15 @@ class ProviderFailures:
         message = self.scrub(f"HTTP {answer.status_code}: {_detail(answer)}")
         return GenerationError(message, type="network", stage=stage, remedy=MAYBE_BILLED)
 
+    def from_picture(self, status_code: int) -> GenerationError:
+        """The server that holds the picture does not give it."""
+        return GenerationError(
+            f"HTTP {status_code} for the picture",
+            type="expired" if status_code in {403, 404, 410} else "network",
+            stage="download",
+            remedy=MAYBE_BILLED,
+        )
+
     def from_transport(self, error: Exception, stage: str, *, sent: bool) -> GenerationError:
         """The connection failed, or timed out, before an answer was whole."""
         unsent = not sent and isinstance(error, _NOT_SENT)

@@ -32,7 +32,7 @@ from huggingface_hub.inference._providers import get_provider_helper
 from huggingface_hub.utils._http import default_client_factory, hf_request_event_hook
 
 from kreabench.backends.base import GeneratedImage, Generation, Ticket
-from kreabench.backends.fal_download import Downloader, DownloadRules
+from kreabench.backends.fal_download import DownloadRules
 from kreabench.backends.hf_inference_account import hosted_call, picture, service_request_id
 from kreabench.backends.hf_inference_errors import ProviderAnswer, ProviderFailures
 from kreabench.backends.hf_inference_transport import CURRENT, Call, WatchedTransport, closed_before_sending
@@ -88,7 +88,7 @@ class HfInferenceSession:
         try:
             self._transport = WatchedTransport(
                 failures=self._failures,
-                downloader=Downloader(rules, clock=clock),
+                rules=rules,
                 timeout_s=options.request_timeout_s,
                 max_bytes=options.max_download_bytes,
                 clock=clock,

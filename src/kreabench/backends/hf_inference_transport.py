@@ -27,7 +27,7 @@ from typing import Any
 import httpx
 import httpx2
 
-from kreabench.backends.fal_download import Downloader
+from kreabench.backends.fal_download import Downloader, DownloadRules, PictureRefused
 from kreabench.backends.hf_inference_errors import ProviderAnswer, ProviderFailures
 from kreabench.core.errors import GenerationError
 
@@ -112,14 +112,15 @@ class WatchedTransport(httpx2.BaseTransport):
         self,
         *,
         failures: ProviderFailures,
-        downloader: Downloader,
+        rules: DownloadRules,
         timeout_s: float,
         max_bytes: int,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
         self._failures = failures
-        self._downloader = downloader
+        self._pictures = httpx.Client(timeout=timeout_s)
+        self._downloader = Downloader(rules, client=self._pictures, clock=clock)
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._clock = clock
@@ -161,7 +162,7 @@ class WatchedTransport(httpx2.BaseTransport):
             lanes = [*self._idle, *self._busy, self._hub]
         for lane in lanes:
             lane.http.close()
-        self._downloader.close()
+        self._pictures.close()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """One request of the library. Raises GenerationError within a call, which the library lets through."""
@@ -237,6 +238,8 @@ class WatchedTransport(httpx2.BaseTransport):
                     raise self._failures.from_transport(error, "download", sent=True) from None
             except httpx.InvalidURL as error:
                 raise self._failures.from_transport(error, "download", sent=True) from None
+            except PictureRefused as refused:
+                raise self._failures.from_picture(refused.answer.status_code) from None
             call.repeats += 1
             self._sleep(pause_s)
         call.download_s = (begun_s, call.clock())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of run.json, journal.jsonl and scores.jsonl; raised whenever a reader of today would misread a file of tomorrow."""
 
 FAILURE_TYPES = (
