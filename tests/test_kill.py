@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kreabench.core.records import FailureRecord, SampleRecord
+from kreabench.core.records import SCHEMA_VERSION, FailureRecord, SampleRecord
 from kreabench.rundir.directory import RunDirectory, RunInfo
 from tests.engine_support import is_gone, wait_until, worker_pids
 from tests.resume_driver import make_groups
@@ -99,7 +99,7 @@ def test_nothing_is_lost_and_nothing_twice_however_often_it_is_killed(tmp_path: 
     mark = uuid.uuid4().hex
     path = tmp_path / "run"
     info = RunInfo(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         plan_hash="0" * 16,
         created_utc=UTC,
         experiment=make_experiment(),

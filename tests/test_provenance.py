@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kreabench import __version__
+from kreabench.core.records import SCHEMA_VERSION
 from kreabench.rundir import codec, provenance
 from kreabench.rundir.directory import RunDirectory
 from tests.support import make_experiment
@@ -26,7 +27,7 @@ def git(folder: Path, *arguments: str) -> None:
 def test_what_is_recorded(tmp_path: Path) -> None:
     experiment = make_experiment()
     info = provenance.collect("abc", experiment, environ={"OMP_NUM_THREADS": "2"}, now=NOON, folder=tmp_path)
-    assert info.schema_version == 1
+    assert info.schema_version == SCHEMA_VERSION
     assert info.plan_hash == "abc"
     assert info.experiment is experiment
     assert info.created_utc == "2026-01-02T10:00:00.123Z"

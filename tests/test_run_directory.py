@@ -15,7 +15,7 @@ import pytest
 
 from kreabench.core.errors import RunDirectoryError, StorageError
 from kreabench.core.ids import stable_hash
-from kreabench.core.records import Cost, FailureRecord, LoadRecord, SampleRecord, WarmupRecord
+from kreabench.core.records import SCHEMA_VERSION, Cost, FailureRecord, LoadRecord, SampleRecord, WarmupRecord
 from kreabench.rundir import files
 from kreabench.rundir.directory import CONFIG_FILE, LOCK_FILE, RUN_FILE, RunDirectory
 from tests.support import (
@@ -200,7 +200,16 @@ def test_opening_what_does_not_exist(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b"\xff", b'{"schema_version":"1"}', b'{"schema_version":1}', b'{"plan_hash":"x"}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"schema_version":"1"}',
+        b'{"schema_version":%d}' % SCHEMA_VERSION,
+        b'{"plan_hash":"x"}',
+    ],
 )
 def test_a_damaged_run_json(tmp_path: Path, content: bytes) -> None:
     run = make_run(tmp_path / "run")
@@ -219,11 +228,12 @@ def test_a_wrong_field_of_run_json_is_named(tmp_path: Path) -> None:
         RunDirectory.open(run.path)
 
 
-@pytest.mark.parametrize("version", [2, 0, -1])
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 1, 0, -1])
 def test_another_schema_version(tmp_path: Path, version: int) -> None:
     run = make_run(tmp_path / "run")
     (run.path / RUN_FILE).write_text(json.dumps({"schema_version": version, "fields": "of another time"}))
-    with pytest.raises(RunDirectoryError, match=f"schema version {version}; this kreabench reads version 1") as caught:
+    message = f"schema version {version}; this kreabench reads version {SCHEMA_VERSION}"
+    with pytest.raises(RunDirectoryError, match=message) as caught:
         RunDirectory.open(run.path)
     assert "kreabench that wrote it" in caught.value.remedy
 
