@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fal_runs import HostedRun, hosted_run
 
-FAULTS = ["reset=0.05", "rate_limit=0.05", "server_error=0.02", "hang_result=0.005", "hang_submit=0.005"]
+FAULTS = {"reset": 0.05, "rate_limit": 0.05, "server_error": 0.02, "hang_result": 0.005, "hang_submit": 0.005}
 PRICE_USD = 0.025
 
 

@@ -21,7 +21,7 @@ from kreabench.execution.local import LocalEngine
 from kreabench.pipeline import pending_work, start
 from kreabench.plan import build_plan
 
-SAMPLE_CPU_EVERY_S = 0.1
+SAMPLE_CPU_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ def hosted_run(
     """`requests` requests of the loopback endpoint through the whole engine, into `folder`."""
     truth_log = folder / "truth.jsonl"
     service = {"images": "patterns", "seed": 1, "truth_log": str(truth_log), **service}
-    experiment = load(
+    composed = load(
         [
             "target=[mini_fal]",
             *(f"target.mini_fal.options.{name}={value}" for name, value in (options or {}).items()),
@@ -59,9 +59,10 @@ def hosted_run(
             f"run.concurrency={concurrency}",
             "name=hosted",
         ]
-    ).experiment
+    )
+    experiment = composed.experiment
     plan = build_plan(experiment)
-    run = start(folder / "run", experiment, "", os.environ)
+    run = start(folder / "run", experiment, "", os.environ, composed.input_files)
     budget = Budget(None, plan)
     work = pending_work(plan, run.state(), retry_failed=False)
     records: list[Record] = []
@@ -93,6 +94,9 @@ def hosted_run(
 
 
 def _value(value: Any) -> str:
+    """`value` in Hydra's grammar, whose keys take no quotes."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_value(item)}" for name, item in value.items()) + "}"
     return f"'{value}'" if isinstance(value, str) else json.dumps(value)
 
 
@@ -108,6 +112,8 @@ class _ProcessorTime:
         self.seconds = 0.0
         self._own = psutil.Process()
         self._workers: dict[int, float] = {}
+        self._known: dict[int, psutil.Process] = {}
+        self._others: set[int] = set()
         self._before: dict[int, float] = {}
         self._own_before = 0.0
         self._running = threading.Event()
@@ -137,12 +143,21 @@ class _ProcessorTime:
             self._read()
 
     def _read(self) -> None:
-        for child in self._own.children(recursive=True):
+        for pid in _children(self._own.pid):
             try:
-                if "kreabench.execution.worker" in child.cmdline():
-                    self._workers[child.pid] = _seconds(child)
+                process = self._known.setdefault(pid, psutil.Process(pid))
+                if pid not in self._others and "kreabench.execution.worker" not in process.cmdline():
+                    self._others.add(pid)
+                if pid not in self._others:
+                    self._workers[pid] = _seconds(process)
             except psutil.Error:
                 continue
+
+
+def _children(pid: int) -> list[int]:
+    """Ids of the children of `pid`, read at little cost: what looks on must not be what is measured."""
+    found = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for file in found for child in file.read_text().split()]
 
 
 def _seconds(process: psutil.Process) -> float:

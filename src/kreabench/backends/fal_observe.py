@@ -16,7 +16,7 @@ from kreabench.backends.fal_failures import INFERENCE, QUEUE
 from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError
 
-READS_PER_S = 100.0
+READS_PER_S = 300.0
 """Status reads a second of all requests of a session together."""
 
 _OPENINGS = 4
