@@ -68,15 +68,18 @@ def accuracy(folder: Path, *, observe: str, concurrency: int, requests: int) -> 
     run = hosted_run(
         folder, requests=requests, concurrency=concurrency, service=SHORT_JOBS, options={"observe": observe}
     )
-    found = errors(run)
-    name = f"{observe}, {concurrency} in flight"
+    return judge(f"{observe}, {concurrency} in flight", errors(run), EDGE_MS[observe])
+
+
+def judge(name: str, found: dict[str, list[float]], edge_ms: float) -> bool:
+    """Print the three errors; whether the limits are kept."""
     whole = [abs(value) for value in found["end_to_end"]]
     kept = statistics.mean(whole) <= END_TO_END_MEAN_MS and percentile(whole, 0.95) <= END_TO_END_P95_MS
     limit = f"(mean ≤ {END_TO_END_MEAN_MS:g}, p95 ≤ {END_TO_END_P95_MS:g})"
     line(f"{name}: end to end", found["end_to_end"], limit, kept)
     for stage in ("queue", "inference"):
-        fine = statistics.mean(map(abs, found[stage])) <= EDGE_MS[observe]
-        line(f"{name}: {stage}", found[stage], f"(mean ≤ {EDGE_MS[observe]:g})", fine)
+        fine = statistics.mean(map(abs, found[stage])) <= edge_ms
+        line(f"{name}: {stage}", found[stage], f"(mean ≤ {edge_ms:g})", fine)
         kept = kept and fine
     return kept
 
@@ -110,6 +113,9 @@ def peer(folder: Path, requests: int) -> list[float]:
 def throughput(folder: Path) -> bool:
     """200 requests of 2 s at 40 in flight: wall time and the client's processor time."""
     run = hosted_run(folder, requests=200, concurrency=40, service={"inference_s": "2", "runners": 40})
+    # All begin at once and take equally long, so what the two processes have to do comes in bursts: for the edges of
+    # queue and inference, which then wait for a processor, that is the worst case, shown without a limit.
+    accurate = judge("status_events, 40 in flight, all at once", errors(run), float("inf"))
     delivered = [sample for sample in run.samples if sample.status == "ok"]
     download_s = statistics.mean(_download_s(sample) for sample in delivered)
     rounds = 200 / 40
@@ -121,7 +127,7 @@ def throughput(folder: Path) -> bool:
         f"ideal {ideal_s:.2f} s (limit {WALL_SHARE:.0%}); client CPU {cpu_ms:.1f} ms a request (limit {CPU_MS:g})"
         + ("" if kept else "  MISSED")
     )
-    return kept
+    return kept and accurate
 
 
 def _download_s(sample: SampleRecord) -> float:
