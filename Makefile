@@ -6,10 +6,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint types format bench gpu clean
+.PHONY: help demo test lint types format bench bench-hosted gpu clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (about 5 GB, a few minutes; once)"
@@ -43,6 +43,10 @@ bench: $(INSTALLED_DEV)  ## speed of the tool itself, as ratios within one run
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/run_directory.py
 	$(BIN)/python benchmarks/harness_cost.py
+
+bench-hosted: $(INSTALLED_DEV)  ## accuracy, speed and money of the hosted path, against the loopback fal
+	$(BIN)/python benchmarks/fal_latency.py
+	$(BIN)/python benchmarks/fal_faults.py
 
 gpu: $(INSTALLED)  ## FLUX.1 at full size with random weights on this GPU; no network
 	$(BIN)/python benchmarks/gpu.py
