@@ -250,3 +250,10 @@ def test_parameters_are_part_of_what_is_compared() -> None:
 
     assert ids() != ids("target.krea_fal.parameters={enable_safety_checker: false}")
     assert ids() == ids("target.krea_fal.limits.steps=[1,40]")
+
+
+def test_numbers_that_are_none_are_refused_and_none_is_too_large_to_be_looked_at() -> None:
+    number, whole = InputField(type="number"), InputField(type="integer", maximum=5)
+    assert [reject_value(number, value) for value in (float("inf"), float("nan"), True, "1")] == ["a number"] * 4
+    assert reject_value(number, 10**400) is None
+    assert reject_value(whole, 10**400) == "a whole number to 5"

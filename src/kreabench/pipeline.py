@@ -183,8 +183,9 @@ def pending_work(plan: Plan, state: RunState, *, retry_failed: bool) -> list[Gro
         sample = state.samples.get(request.id)
         if sample is None:
             return True
-        error = sample.error
-        return error is not None and (error.transient or error.fetch_again or retry_failed)
+        # Failed before and yet open at a service: it was sent anew on request, and that was cut short.
+        is_open, error = request.id in state.submitted, sample.error
+        return error is not None and (is_open or error.transient or error.fetch_again or retry_failed)
 
     def work(group: LoadGroup) -> GroupWork:
         pending = tuple(request for request in group.requests if is_left(request))
