@@ -72,7 +72,9 @@ def failure(
         (json_reply({"error": "slow down"}, 429, headers={"retry-after": "7"}), "rate_limited", True),
         (Reply(status=429, body=b"slow down"), "rate_limited", True),
         (json_reply({"error": "model is loading", "estimated_time": 20}, 503), "server_error", True),
-        (json_reply({"error": "out of memory"}, 500), "server_error", True),
+        # It failed in the middle of the call, and nobody says whether that is billed.
+        (json_reply({"error": "out of memory"}, 500), "server_error", False),
+        (json_reply({"error": "upstream went away"}, 502), "server_error", False),
         (HTML, "network", False),
         (replace(HTML, status=503), "network", False),
         (replace(HTML, status=500), "network", False),

@@ -198,11 +198,12 @@ class FalCall:
         with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL, RuntimeError, ValueError, AttributeError):
             answer = handle.client.put(handle.cancel_url, timeout=_CANCEL_TIMEOUT_S)
             if answer.status_code not in {200, 202}:
-                return bool(answer.status_code == 404)
+                # A 404 of anything else than the request, such as of the path, leaves it in the queue.
+                return bool(answer.status_code == 404 and answer.json().get("status") == "NOT_FOUND")
             # It may have begun meanwhile; then the request to cancel it says little.
             body = handle.client.get(handle.status_url, timeout=_CANCEL_TIMEOUT_S).json()
-            state = body.get("status")
-            return bool(state == "IN_QUEUE" or (state == "COMPLETED" and body.get("error") is not None))
+            state, cancelled = body.get("status"), body.get("error_type") == "client_cancelled"
+            return bool(state == "IN_QUEUE" or (state == "COMPLETED" and cancelled))
         return False
 
     def _ask(self, stage: str, read: Callable[[], T]) -> T:

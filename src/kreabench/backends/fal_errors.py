@@ -16,6 +16,8 @@ from kreabench.core.errors import GenerationError
 _MESSAGE_LENGTH = 500
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _GATEWAY_STATUS = {502, 503, 504}
+_OF_SERVICE = {"detail", "error_type"}
+_HEADERS_OF_SERVICE = ("x-fal-request-id", "x-fal-error-type")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,8 +32,9 @@ class Answer:
 
     @property
     def is_of_service(self) -> bool:
-        """Whether fal itself said it, not a gateway before it (whose errors are HTML)."""
-        return isinstance(self.body, dict) or "x-fal-request-id" in self.headers
+        """Whether fal itself said it, not a gateway before it (whose errors are HTML, or JSON of another shape)."""
+        body = self.body if isinstance(self.body, dict) else {}
+        return not _OF_SERVICE.isdisjoint(body) or any(name in self.headers for name in _HEADERS_OF_SERVICE)
 
     @property
     def is_passing(self) -> bool:
