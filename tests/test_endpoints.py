@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kreabench.config.resolve import load
-from kreabench.core.errors import ConfigError
 from kreabench.core.endpoint_inputs import reject_value
+from kreabench.core.errors import ConfigError
 from kreabench.core.specs import InputField, TargetSpec
 from kreabench.plan import build_plan
 

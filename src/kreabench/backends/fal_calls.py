@@ -6,8 +6,9 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import fal_client
 import fal_client.client
@@ -163,16 +164,18 @@ class FalCall:
     def submit(self, arguments: Mapping[str, Any]) -> SyncRequestHandle:
         """Exactly one POST, whatever happens to it."""
         with self._typed_errors(SUBMIT):
-            return self._slot.client.submit(
+            handle = self._slot.client.submit(
                 self._clients.endpoint,
                 dict(arguments),
                 headers=_HEADERS,
                 start_timeout=self._clients.start_timeout_s,
             )
+        return handle if _is_at_queue(handle) else self.handle(str(handle.request_id))
 
     def handle(self, request_id: str) -> SyncRequestHandle:
         """Of a request that was submitted before."""
-        return self._slot.client.get_handle(self._clients.endpoint, request_id)
+        handle = self._slot.client.get_handle(self._clients.endpoint, quote(request_id, safe=""))
+        return replace(handle, request_id=request_id)
 
     def status(self, handle: SyncRequestHandle, *, stage: str) -> Status:
         """Ask once for the status (more often only after a fault of the connection)."""
@@ -252,6 +255,16 @@ def _tame_the_library(timeout: httpx.Timeout, *, emulated: bool) -> None:
         host = fal_client.client.QUEUE_URL_FORMAT.rstrip("/")
         fal_client.client.REST_URL = host
         fal_client.client.CDN_URL = host
+
+
+def _is_at_queue(handle: SyncRequestHandle) -> bool:
+    """Whether the addresses that the service gave are its own: the key goes there, so no other will do."""
+    queue = httpx.URL(fal_client.client.QUEUE_URL_FORMAT)
+    try:
+        given = [httpx.URL(url) for url in (handle.status_url, handle.response_url, handle.cancel_url)]
+    except (TypeError, httpx.InvalidURL):
+        return False
+    return all((url.scheme, url.host, url.port) == (queue.scheme, queue.host, queue.port) for url in given)
 
 
 class _PassingFault(Exception):

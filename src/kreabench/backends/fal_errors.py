@@ -72,10 +72,10 @@ class Failures:
         self._key_env = key_env
 
     def hide(self, text: str) -> str:
-        """`text` without the key."""
+        """`text` without the key, in valid Unicode: JSON may name half a character."""
         for secret in self._secrets:
             text = text.replace(secret, "[key]")
-        return text
+        return text.encode("utf-8", "replace").decode()
 
     def scrub(self, text: str) -> str:
         """`text` on one line, without the key, cut to a readable length."""
