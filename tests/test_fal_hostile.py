@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 
+from kreabench.core.errors import GenerationError
 from kreabench.execution.answering import delivery_of
 from kreabench.execution.messages import Done, decode_answer, encode_line
 from tests.fal_support import ACCEPTED, ScriptedFal, answer, draw, open_backend, result_body
@@ -50,3 +51,36 @@ def test_what_no_record_can_hold_does_not_cost_the_picture(monkeypatch: pytest.M
     assert generation.hosted.prompt is not None
     assert (len(generation.hosted.prompt), len(generation.hosted.timings_s)) == (10_000, 50)
     assert generation.hosted.timings_s["?"] == 1.5
+
+
+def test_a_call_after_the_end_hears_that_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread may have begun a moment before the back end was closed: a resume sends it."""
+    script = ScriptedFal()
+    backend = open_backend(script, monkeypatch)
+    backend.close()
+    with pytest.raises(GenerationError) as raised:
+        draw(backend)
+    backend.close()
+    assert (raised.value.type, raised.value.stage, raised.value.transient) == ("cancelled", "check", True)
+    assert script.calls == []
+
+
+@pytest.mark.parametrize(
+    ("at", "outlook"), [("submit", (False, False)), ("status", (True, True)), ("result", (True, True))]
+)
+def test_an_answer_that_breaks_its_reader_is_one_that_was_not_understood(
+    at: str, outlook: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is of the kind that a closed client raises, which would mean that nothing was sent."""
+    script = ScriptedFal(**{at: lambda _: httpx.Response(200, text="[" * 200_000)})
+    with pytest.raises(GenerationError) as raised:
+        draw(open_backend(script, monkeypatch))
+    assert (raised.value.type, raised.value.transient, raised.value.fetch_again) == ("network", *outlook)
+    assert "recursion" in raised.value.message
+
+
+def test_an_error_that_breaks_its_reader_is_still_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = ScriptedFal(submit=lambda _: httpx.Response(500, text="[" * 200_000))
+    with pytest.raises(GenerationError) as raised:
+        draw(open_backend(script, monkeypatch))
+    assert (raised.value.type, raised.value.stage, raised.value.transient) == ("network", "submit", False)

@@ -163,13 +163,19 @@ class FalCall:
 
     def submit(self, arguments: Mapping[str, Any]) -> SyncRequestHandle:
         """Exactly one POST, whatever happens to it."""
+        made = len(self.wire.exchanges)
         with self._typed_errors(SUBMIT):
-            handle = self._slot.client.submit(
-                self._clients.endpoint,
-                dict(arguments),
-                headers=_HEADERS,
-                start_timeout=self._clients.start_timeout_s,
-            )
+            try:
+                handle = self._slot.client.submit(
+                    self._clients.endpoint,
+                    dict(arguments),
+                    headers=_HEADERS,
+                    start_timeout=self._clients.start_timeout_s,
+                )
+            except RuntimeError as error:
+                if len(self.wire.exchanges) == made:
+                    raise  # httpx says so of a client that was closed: nothing was sent
+                raise httpx.ReadError(str(error)) from None
         return handle if _is_at_queue(handle) else self.handle(str(handle.request_id))
 
     def handle(self, request_id: str) -> SyncRequestHandle:
@@ -234,6 +240,8 @@ class FalCall:
             raise self._refused(_answer(error.response), stage, passing) from None
         except PictureRefused as error:
             raise self._refused(error.answer, stage, passing) from None
+        except RecursionError as error:  # JSON that is nested too deeply
+            raise self.failures.from_exception(ValueError(str(error)), stage) from None
         except (httpx.HTTPError, httpx.InvalidURL, KeyError, TypeError, ValueError) as error:
             typed = self.failures.from_exception(error, stage)
             if passing and isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol):
@@ -278,6 +286,6 @@ class _PassingFault(Exception):
 def _answer(response: httpx.Response) -> Answer:
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     return Answer(status_code=response.status_code, headers=response.headers, body=body, text=response.text)

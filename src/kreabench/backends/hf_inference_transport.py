@@ -65,7 +65,8 @@ class Call:
     """Hears the first answer at once."""
     begun_s: float | None = None
     """The POST was handed to the connection."""
-    host: str = ""
+    origin: tuple[str, str, int | None] | None = None
+    """Scheme, host and port of the POST: where the key may go."""
     sent: bool = False
     """The first byte of the POST has left, as far as is known."""
     connect_s: float | None = None
@@ -185,7 +186,7 @@ class WatchedTransport(httpx2.BaseTransport):
             )
         if self.closing:
             raise closed_before_sending()
-        call.host = request.url.host
+        call.origin = _origin(request.url)
         call.begun_s = call.clock()
         try:
             answer, response = self._exchange(call, request)
@@ -199,7 +200,7 @@ class WatchedTransport(httpx2.BaseTransport):
         return response
 
     def _read_state(self, call: Call, request: httpx2.Request) -> httpx2.Response:
-        if request.url.host != call.host:
+        if _origin(request.url) != call.origin:
             raise GenerationError(
                 "the answer names another host to ask with the key; it was not asked",
                 type="network",
@@ -273,6 +274,10 @@ class WatchedTransport(httpx2.BaseTransport):
             response.close()
         whole = httpx2.Response(response.status_code, headers=response.headers, content=bytes(content), request=request)
         return _answer(whole), whole
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def closed_before_sending() -> GenerationError:
