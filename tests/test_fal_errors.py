@@ -44,6 +44,7 @@ FINDING = {
 POLICY = {"loc": ["body", "prompt"], "msg": "flagged", "type": "content_policy_violation", "url": "u"}
 FAILED = {**COMPLETED, "error": "failed", "error_type": "x"}
 CUT = "peer closed connection without sending complete message body (received 7 bytes, expected 100)"
+NO_YEAR = "Fri, 31 Dec 99999999999 23:59:59 GMT"
 SHORT = httpx.RemoteProtocolError(CUT)
 
 
@@ -263,7 +264,7 @@ def _run(case: Case, script: ScriptedFal, monkeypatch: pytest.MonkeyPatch, folde
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("soon", None), ("", None), ("nan", None), ("date", 20.0)],
+    [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("soon", None), ("", None), ("nan", None), ("date", 20.0), (NO_YEAR, None)],
 )
 def test_what_the_service_asks_to_wait_is_handed_on(
     monkeypatch: pytest.MonkeyPatch, text: str, seconds: float | None

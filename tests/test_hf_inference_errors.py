@@ -120,7 +120,15 @@ def test_the_wait_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("2.5", 2.5), ("0", 0), ("-1", None), ("soon", None), ("", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)],
+    [
+        ("2.5", 2.5),
+        ("0", 0),
+        ("-1", None),
+        ("soon", None),
+        ("", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Fri, 31 Dec 99999999999 23:59:59 GMT", None),
+    ],
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
     assert retry_after_s({"retry-after": value}) == seconds

@@ -58,7 +58,7 @@ class Answer:
         text = self.headers.get("retry-after", "").strip()
         try:
             seconds = float(text) if not text.endswith("GMT") else parsedate_to_datetime(text).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         return max(0.0, seconds) if math.isfinite(seconds) else None
 
