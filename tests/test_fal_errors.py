@@ -141,6 +141,7 @@ OUTCOMES = [
     Case("request no longer known", "result", answer(404, {"detail": "Request not found"}), "expired", "not found"),
     Case("request no longer known", "result", answer(410, {"detail": "deleted"}), "expired", "deleted"),
     Case("request no longer known", "status", answer(404, {"detail": "gone"}), "expired", "gone", stage="queue"),
+    Case("request no longer known", "result", answer(404, {"status": "NOT_FOUND"}), "expired", "NOT_FOUND"),
     Case("", "result", answer(200, ["x"]), "bad_image", "not understood"),
     Case("", "result", answer(200, {"seed": 1}), "bad_image", "images"),
     Case("", "result", answer(200, {"images": [{}]}), "bad_image", "url"),

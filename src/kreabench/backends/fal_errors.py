@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from kreabench.backends.fal_failures import ANSWERS, TRANSPORT, AnswerRow, Verdict
+from kreabench.backends.fal_failures import ANSWERS, SUBMIT, TRANSPORT, AnswerRow, Verdict
 from kreabench.core.errors import GenerationError
 
 _MESSAGE_LENGTH = 500
@@ -32,9 +32,17 @@ class Answer:
 
     @property
     def is_of_service(self) -> bool:
-        """Whether fal itself said it, not a gateway before it (whose errors are HTML, or JSON of another shape)."""
-        body = self.body if isinstance(self.body, dict) else {}
-        return not _OF_SERVICE.isdisjoint(body) or any(name in self.headers for name in _HEADERS_OF_SERVICE)
+        """Whether fal itself said it, not a gateway before it (whose errors are HTML)."""
+        return isinstance(self.body, dict) or self._is_headed
+
+    @property
+    def is_surely_of_service(self) -> bool:
+        """Whether it has the shape of fal's errors too, which the JSON of a gateway has not."""
+        return self._is_headed or (isinstance(self.body, dict) and not _OF_SERVICE.isdisjoint(self.body))
+
+    @property
+    def _is_headed(self) -> bool:
+        return any(name in self.headers for name in _HEADERS_OF_SERVICE)
 
     @property
     def is_passing(self) -> bool:
@@ -118,7 +126,9 @@ def _judge_answer(answer: Answer, stage: str) -> Verdict:
 def _fits(row: AnswerRow, answer: Answer, stage: str) -> bool:
     if row.stages is not None and stage not in row.stages:
         return False
-    if row.from_service is not None and row.from_service != answer.is_of_service:
+    # Before the request has a name, what a gateway says must not be taken for fal's word: a second one may be billed.
+    of_service = answer.is_surely_of_service if stage == SUBMIT else answer.is_of_service
+    if row.from_service is not None and row.from_service != of_service:
         return False
     if row.finding is not None and row.finding not in _finding_types(answer.detail):
         return False
