@@ -72,7 +72,8 @@ def test_an_answer_that_breaks_its_reader_is_one_that_was_not_understood(
     at: str, outlook: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error is of the kind that a closed client raises, which would mean that nothing was sent."""
-    script = ScriptedFal(**{at: lambda _: httpx.Response(200, text="[" * 200_000)})
+    script = ScriptedFal()
+    setattr(script, at, lambda _: httpx.Response(200, text="[" * 200_000))
     with pytest.raises(GenerationError) as raised:
         draw(open_backend(script, monkeypatch))
     assert (raised.value.type, raised.value.transient, raised.value.fetch_again) == ("network", *outlook)
