@@ -129,3 +129,14 @@ def test_a_request_that_is_sent_anew_is_reserved_once() -> None:
     budget.record(submission(GROUP.requests[0], "job-1"))
     budget.admit(GROUP, GROUP.requests[0])
     assert budget.reserved_usd == USD
+
+
+def test_what_the_service_was_seen_to_bill_is_reserved_for_the_next_ones() -> None:
+    """A price list that is too low must not lead past the limit again and again."""
+    budget = Budget(5 * USD, PLAN)
+    budget.record(make_sample(GROUP.requests[0], cost=Cost(usd=2 * USD, basis="billed", list_usd=USD)))
+    budget.admit(GROUP, GROUP.requests[1])
+    budget.record(submission(GROUP.requests[1], "job-1"))
+    assert budget.reserved_usd == pytest.approx(2 * USD)
+    with pytest.raises(BudgetReached):
+        budget.admit(GROUP, GROUP.requests[2])

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from kreabench.config.resolve import load
+from kreabench.core.endpoint_inputs import reject_value
 from kreabench.core.errors import ConfigError
-from kreabench.core.specs import TargetSpec
+from kreabench.core.specs import InputField, TargetSpec
 from kreabench.plan import build_plan
 
 PRESETS = ("square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9")
@@ -250,3 +251,10 @@ def test_parameters_are_part_of_what_is_compared() -> None:
 
     assert ids() != ids("target.krea_fal.parameters={enable_safety_checker: false}")
     assert ids() == ids("target.krea_fal.limits.steps=[1,40]")
+
+
+def test_numbers_that_are_none_are_refused_and_none_is_too_large_to_be_looked_at() -> None:
+    number, whole = InputField(type="number"), InputField(type="integer", maximum=5)
+    assert [reject_value(number, value) for value in (float("inf"), float("nan"), True, "1")] == ["a number"] * 4
+    assert reject_value(number, 10**400) is None
+    assert reject_value(whole, 10**400) == "a whole number to 5"

@@ -355,7 +355,14 @@ def test_an_interrupt_cancels_the_request(monkeypatch: pytest.MonkeyPatch, inter
 
 
 @pytest.mark.parametrize(
-    "cancel", [httpx.ConnectError("no route"), answer(400, {"status": "ALREADY_COMPLETED"}), answer(500, {})]
+    "cancel",
+    [
+        httpx.ConnectError("no route"),
+        answer(400, {"status": "ALREADY_COMPLETED"}),
+        answer(500, {}),
+        answer(404, {"detail": "Path not found"}),
+        gateway_error(404),
+    ],
 )
 def test_what_may_not_have_been_cancelled_can_still_be_fetched(monkeypatch: pytest.MonkeyPatch, cancel: Any) -> None:
     script = ScriptedFal(status=answer(202, QUEUED), cancel=cancel)
@@ -371,6 +378,22 @@ def test_a_request_stuck_in_the_queue_is_cancelled(monkeypatch: pytest.MonkeyPat
     assert (raised.value.type, raised.value.stage, raised.value.transient) == ("timeout", "queue", True)
     assert script.calls[-2:] == ["cancel", "status"]
     assert not raised.value.fetch_again
+
+
+@pytest.mark.parametrize(
+    ("error_type", "fetch_again"), [("client_cancelled", False), ("runner_server_error", True), (None, True)]
+)
+def test_what_ended_otherwise_before_it_was_cancelled_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, error_type: str | None, fetch_again: bool
+) -> None:
+    """An outcome such as invalid input may be on the bill; only what was cancelled is free to be sent again."""
+    ended = {**COMPLETED, "error": "it ended", "error_type": error_type}
+    script = ScriptedFal(
+        status=lambda _: answer(200, ended) if "cancel" in script.calls else answer(202, QUEUED),
+    )
+    with pytest.raises(GenerationError) as raised:
+        _generate(script, monkeypatch, start_timeout_s=20, request_timeout_s=5, poll_interval_s=1)
+    assert (raised.value.type, raised.value.fetch_again) == ("timeout", fetch_again)
 
 
 def test_a_finished_request_is_not_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,7 @@ FINDING = {
 POLICY = {"loc": ["body", "prompt"], "msg": "flagged", "type": "content_policy_violation", "url": "u"}
 FAILED = {**COMPLETED, "error": "failed", "error_type": "x"}
 CUT = "peer closed connection without sending complete message body (received 7 bytes, expected 100)"
+NO_YEAR = "Fri, 31 Dec 99999999999 23:59:59 GMT"
 SHORT = httpx.RemoteProtocolError(CUT)
 
 
@@ -93,6 +94,9 @@ BEFORE = [
     Case("runner or service failed", "submit", answer(500, _error("internal_error")), "server_error", "500", "again"),
     Case("gateway at submission", "submit", gateway_error(502), "network", "nginx"),
     Case("gateway at submission", "submit", gateway_error(504), "network", "HTTP 504"),
+    Case("gateway at submission", "submit", gateway_error(408), "network", "HTTP 408"),
+    Case("gateway at submission", "submit", gateway_error(499), "network", "HTTP 499"),
+    Case("gateway at submission", "submit", answer(504, {"message": "Endpoint timed out"}), "network", "HTTP 504"),
     Case("no connection", "submit", httpx.ConnectError("refused"), "network", "ConnectError: refused", "again"),
     Case("no connection", "upload", httpx.ConnectError("refused"), "network", "refused", "again", 4),
     Case("no connection in time", "submit", httpx.ConnectTimeout("slow"), "timeout", "slow", "again"),
@@ -137,6 +141,7 @@ OUTCOMES = [
     Case("request no longer known", "result", answer(404, {"detail": "Request not found"}), "expired", "not found"),
     Case("request no longer known", "result", answer(410, {"detail": "deleted"}), "expired", "deleted"),
     Case("request no longer known", "status", answer(404, {"detail": "gone"}), "expired", "gone", stage="queue"),
+    Case("request no longer known", "result", answer(404, {"status": "NOT_FOUND"}), "expired", "NOT_FOUND"),
     Case("", "result", answer(200, ["x"]), "bad_image", "not understood"),
     Case("", "result", answer(200, {"seed": 1}), "bad_image", "images"),
     Case("", "result", answer(200, {"images": [{}]}), "bad_image", "url"),
@@ -260,7 +265,7 @@ def _run(case: Case, script: ScriptedFal, monkeypatch: pytest.MonkeyPatch, folde
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("soon", None), ("", None), ("nan", None), ("date", 20.0)],
+    [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("soon", None), ("", None), ("nan", None), ("date", 20.0), (NO_YEAR, None)],
 )
 def test_what_the_service_asks_to_wait_is_handed_on(
     monkeypatch: pytest.MonkeyPatch, text: str, seconds: float | None

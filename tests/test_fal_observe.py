@@ -132,6 +132,14 @@ def test_a_stream_that_breaks_again_and_again_is_given_up(monkeypatch: pytest.Mo
     assert _hosted(generation).observed_by == "polling"
 
 
+def test_a_stream_of_comments_is_as_good_as_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    chatter = events(QUEUED, *[b": ping\n\n"] * 5000, AssertionError("it was read to its end"))
+    script = ScriptedFal(events=[chatter, events(RUNNING, COMPLETED)], status=answer(202, QUEUED))
+    generation = draw(open_backend(script, monkeypatch, observe="auto", request_timeout_s=5))
+    assert script.calls == ["submit", "events", "status", "events", "result", "picture"]
+    assert _hosted(generation).attempts == 1
+
+
 def test_the_end_that_was_asked_for_after_a_break_is_polled(monkeypatch: pytest.MonkeyPatch) -> None:
     generation, _ = _by_events(events(QUEUED, RUNNING), monkeypatch, status=answer(200, COMPLETED))
     assert _hosted(generation).observed_by == "polling"

@@ -100,6 +100,8 @@ def test_what_is_measured_of_many_at_once_is_what_happened(
         generations = _many(backend, 2 * at_once, at_once=at_once)
         place.close()
         assert all(generation.timings.first_call for generation in first)
+        # A job is written down once its result has left, which its reader may see sooner.
+        _until(lambda: len(place.truth()) == 3 * at_once)
         truth = place.truth()
     for generation in generations:
         hosted, timings = _hosted(generation), generation.timings

@@ -187,13 +187,14 @@ def test_a_job_is_asked_for(files: Server, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(server.posts()) == 1
 
 
-def test_the_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"], ids=["another host", "another port"])
+def test_the_key_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     """A provider's answer cannot make us show the key elsewhere, whatever the library makes of it."""
     with serving(lambda _: picture_reply()) as other, serving(lambda _: base64_reply()) as server:
         with opened("together", server.url, monkeypatch) as backend:
 
             def get_response(response: bytes, _: Any = None) -> bytes:
-                address = other.url.replace("127.0.0.1", "localhost")
+                address = other.url.replace("127.0.0.1", host)
                 content: bytes = get_session().get(address, headers={"authorization": f"Bearer {KEY}"}).content
                 return content
 

@@ -72,7 +72,9 @@ def failure(
         (json_reply({"error": "slow down"}, 429, headers={"retry-after": "7"}), "rate_limited", True),
         (Reply(status=429, body=b"slow down"), "rate_limited", True),
         (json_reply({"error": "model is loading", "estimated_time": 20}, 503), "server_error", True),
-        (json_reply({"error": "out of memory"}, 500), "server_error", True),
+        # It failed in the middle of the call, and nobody says whether that is billed.
+        (json_reply({"error": "out of memory"}, 500), "server_error", False),
+        (json_reply({"error": "upstream went away"}, 502), "server_error", False),
         (HTML, "network", False),
         (replace(HTML, status=503), "network", False),
         (replace(HTML, status=500), "network", False),
@@ -118,7 +120,15 @@ def test_the_wait_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("2.5", 2.5), ("0", 0), ("-1", None), ("soon", None), ("", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)],
+    [
+        ("2.5", 2.5),
+        ("0", 0),
+        ("-1", None),
+        ("soon", None),
+        ("", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Fri, 31 Dec 99999999999 23:59:59 GMT", None),
+    ],
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
     assert retry_after_s({"retry-after": value}) == seconds

@@ -10,7 +10,7 @@ import pytest
 from kreabench.core.records import Cost, FailureRecord, Record, SampleRecord, SubmissionRecord
 from kreabench.execution.engine import GroupWork
 from kreabench.execution.flights import Flight, Requests
-from kreabench.execution.hosted_answers import HostedAnswers
+from kreabench.execution.hosted_answers import THROTTLED, HostedAnswers
 from kreabench.execution.messages import Answer, Delivery, Done, Failed, Received, Submitted
 from kreabench.execution.outcomes import Trouble
 from kreabench.execution.throttle import Throttle
@@ -178,3 +178,13 @@ def test_a_death_is_everybodys_who_has_a_name() -> None:
     assert [request.id for request in rig.requests.queue][:2] == [first.request_id, third.request_id]  # type: ignore[union-attr]
     assert all(rig.requests.is_suspect(request) for request in list(rig.requests.queue)[:2])
     assert rig.requests.attempt(FIRST) == 1
+
+
+def test_what_was_accepted_while_others_were_refused_is_no_timing_of_that_concurrency() -> None:
+    rig = Rig("job-1", None)
+    refused = make_failure(type="rate_limited", stage="submit", transient=True)
+    second = GROUP.requests[1].id
+    rig.answers.records([Failed(started_utc=UTC, elapsed_s=0.1, error=refused, fatal=False, request_id=second)])
+    (record,) = rig.answers.records([Done(started_utc=UTC, delivery=DELIVERY, request_id=FIRST.id)])
+    assert isinstance(record, SampleRecord)
+    assert (record.timing_valid, record.flags) == (False, (THROTTLED,))

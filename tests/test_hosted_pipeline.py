@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kreabench import pipeline
-from kreabench.core.errors import ExitCode
+from kreabench.core.errors import ConfigError, ExitCode
 from kreabench.core.specs import ExperimentSpec
 from kreabench.pipeline import Observer, Outcome
 from kreabench.rundir.directory import RunDirectory
@@ -52,3 +52,11 @@ def test_a_spent_budget_ends_with_its_own_code_and_goes_on_when_it_is_raised(
     assert (outcome.delivered, outcome.exit_code) == (20, ExitCode.DONE)
     assert billed_usd(tmp_path / "service") == outcome.spent_usd == 20 * USD
     assert all(len(taken) == 1 for taken in jobs(tmp_path / "service").values())
+
+
+def test_a_budget_that_cannot_be_kept_is_refused_at_a_resume_too(tmp_path: Path, experiment: ExperimentSpec) -> None:
+    unpriced = replace(experiment, targets=(replace(experiment.targets[0], price=None),))
+    pipeline.start(tmp_path / "run", unpriced, "", {})
+    pipeline.reopen(tmp_path / "run")
+    with pytest.raises(ConfigError, match="cannot be kept without one for target bought"):
+        pipeline.reopen(tmp_path / "run", budget_usd=1.0)

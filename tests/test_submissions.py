@@ -134,3 +134,16 @@ def test_a_service_of_the_run_s_own_took_its_jobs_with_it() -> None:
     plan = make_plan(served(GROUP))
     (work,) = pending_work(plan, state({}, {REQUEST.id: "job-1"}), retry_failed=False)
     assert (work.pending, work.submitted) == ((REQUEST,), {})
+
+
+@pytest.mark.parametrize("group", [GROUP, served(GROUP)], ids=["hosted", "own service"])
+def test_a_retry_that_was_asked_for_and_cut_short_goes_on_without_being_asked_for_again(group: LoadGroup) -> None:
+    before = {REQUEST.id: sample(fetch_again=False)}
+    (work,) = pending_work(make_plan(group), state(before, {REQUEST.id: "job-2"}), retry_failed=False)
+    assert work.pending == (REQUEST,)
+    assert work.submitted == ({} if group.target.service else {REQUEST.id: "job-2"})
+
+
+def test_what_is_delivered_stays_so_whatever_else_the_journal_says() -> None:
+    delivered = {REQUEST.id: sample()}
+    assert pending_work(make_plan(GROUP), state(delivered, {REQUEST.id: None}), retry_failed=True) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kreabench.execution.throttle import LONGEST_PAUSE_S, Throttle
+from kreabench.execution.throttle import LONGEST_ASKED_S, LONGEST_PAUSE_S, Throttle
 
 
 class Clock:
@@ -77,3 +77,27 @@ def test_a_success_ends_a_row_of_refusals() -> None:
     throttle.served(clock.now)
     throttle.refused(clock.now, None)
     assert throttle.pause_s() == pytest.approx(1.0)
+
+
+def test_a_wait_without_end_is_cut_short() -> None:
+    throttle, _ = make_throttle(4, chance=1.0)
+    throttle.refused(0.0, 1e9)
+    assert throttle.pause_s() == pytest.approx(1.25 * LONGEST_ASKED_S)
+
+
+def test_refusals_may_go_on_for_ever() -> None:
+    throttle, clock = make_throttle(4)
+    for _ in range(1100):
+        throttle.refused(clock.now, 0.0)
+        clock.now += 1.0
+    throttle.refused(clock.now, None)
+    assert throttle.pause_s() == pytest.approx(LONGEST_PAUSE_S)
+
+
+def test_what_was_under_way_at_a_refusal_had_fewer_beside_it() -> None:
+    throttle, clock = make_throttle(4)
+    assert not throttle.refused_since(0.0)
+    clock.now = 1.0
+    throttle.refused(0.0, None)
+    assert throttle.refused_since(0.0)
+    assert not throttle.refused_since(2.0)

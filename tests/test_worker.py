@@ -260,8 +260,12 @@ def test_a_log_on_a_full_disk_does_not_hide_the_failure(
     assert answer.error.type == "storage"
 
 
-def test_secrets_are_what_the_named_variable_holds() -> None:
-    assert secrets(None, {"FAL_KEY": KEY}) == ()
+def test_secrets_are_what_the_named_variable_and_the_usual_ones_hold() -> None:
+    assert secrets(None, {"OTHER_KEY": KEY}) == ()
+    assert secrets("OTHER_KEY", {"OTHER_KEY": KEY}) == (KEY, "secret-of-the-key", "id-of-the-key")
+    # A target that names none: its back end falls back on the usual one.
+    assert secrets(None, {"FAL_KEY": KEY}) == (KEY, "secret-of-the-key", "id-of-the-key")
+    assert secrets("FAL_KEY", {"HF_TOKEN": "hf_0123456789"}) == ("hf_0123456789",)
     assert secrets("FAL_KEY", {}) == ()
     assert secrets("FAL_KEY", {"FAL_KEY": KEY}) == (KEY, "secret-of-the-key", "id-of-the-key")
     # A word of a few letters would be cut out of every message.

@@ -18,6 +18,7 @@ from kreabench.execution.engine import Engine, GroupWork
 from kreabench.execution.local import LocalEngine
 from kreabench.plan import build_plan
 from kreabench.plan_difference import describe_difference
+from kreabench.pricing import budget_problems
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory, RunInfo, RunState, RunWriter
 from kreabench.rundir.inputs import Sources
@@ -131,10 +132,12 @@ def _nothing_to_draw(plan: Plan) -> Problem:
 
 
 def reopen(path: Path, *, budget_usd: float | None = None) -> RunDirectory:
-    """The run at `path`, to go on with; `budget_usd` replaces its budget."""
+    """The run at `path`, to go on with; `budget_usd` replaces its budget. Raises ConfigError if it cannot be kept."""
     run = RunDirectory.open(path)
     if budget_usd is None:
         return run
+    if problems := budget_problems(run.info.experiment.targets):
+        raise ConfigError(problems)
     return _with_asked(run, replace(run.info.experiment, budget_usd=budget_usd))
 
 
@@ -183,8 +186,9 @@ def pending_work(plan: Plan, state: RunState, *, retry_failed: bool) -> list[Gro
         sample = state.samples.get(request.id)
         if sample is None:
             return True
-        error = sample.error
-        return error is not None and (error.transient or error.fetch_again or retry_failed)
+        # Failed before and yet open at a service: it was sent anew on request, and that was cut short.
+        is_open, error = request.id in state.submitted, sample.error
+        return error is not None and (is_open or error.transient or error.fetch_again or retry_failed)
 
     def work(group: LoadGroup) -> GroupWork:
         pending = tuple(request for request in group.requests if is_left(request))

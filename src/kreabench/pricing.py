@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from kreabench.core.errors import Problem
 from kreabench.core.records import Cost, ImageRecord
 from kreabench.core.specs import Plan, PriceSpec, Setting, TargetSpec
 
@@ -15,6 +16,20 @@ def price_key(model: str, options: Mapping[str, Any]) -> str:
     """Where `pricing.endpoints` has the price of a target: its endpoint, of a named provider `provider:model`."""
     provider = options.get("provider")
     return f"{provider}:{model}" if provider else model
+
+
+def budget_problems(targets: Iterable[TargetSpec]) -> tuple[Problem, ...]:
+    """Why a budget cannot be kept: one for each hosted target without a price."""
+    return tuple(
+        Problem(
+            key=f"pricing.endpoints.{price_key(target.model, target.options)}",
+            found="nothing",
+            expected=f"a price, as budget.usd cannot be kept without one for target {target.name}",
+            remedy="Add the endpoint to conf/pricing/, or leave out budget.usd",
+        )
+        for target in targets
+        if target.hosted and target.price is None
+    )
 
 
 def billed_megapixels(price: PriceSpec, width: int, height: int) -> float:

@@ -79,7 +79,8 @@ class _Ledger:
 
     def add(self, record: Record) -> None:
         if isinstance(record, SubmissionRecord):
-            self._open[record.request_id] = self._prices.get(record.setting_id, 0.0)
+            if record.setting_id in self._prices:
+                self._open[record.request_id] = self._prices[record.setting_id]
         elif isinstance(record, SampleRecord | FailureRecord):
             self._add_outcome(record)
         elif isinstance(record, WarmupRecord) and record.cost.usd is not None:

@@ -92,9 +92,9 @@ class FalBackend:
 
     def close(self) -> None:
         """Cancel what is still queued, leave what runs, and close the connections. Twice is allowed."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        # Kept: a call that comes too late hears that nothing was sent.
+        if self._session is not None:
+            self._session.close()
 
 
 def _options(target: TargetSpec) -> FalOptions:

@@ -6,8 +6,9 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import fal_client
 import fal_client.client
@@ -162,17 +163,25 @@ class FalCall:
 
     def submit(self, arguments: Mapping[str, Any]) -> SyncRequestHandle:
         """Exactly one POST, whatever happens to it."""
+        made = len(self.wire.exchanges)
         with self._typed_errors(SUBMIT):
-            return self._slot.client.submit(
-                self._clients.endpoint,
-                dict(arguments),
-                headers=_HEADERS,
-                start_timeout=self._clients.start_timeout_s,
-            )
+            try:
+                handle = self._slot.client.submit(
+                    self._clients.endpoint,
+                    dict(arguments),
+                    headers=_HEADERS,
+                    start_timeout=self._clients.start_timeout_s,
+                )
+            except RuntimeError as error:
+                if len(self.wire.exchanges) == made:
+                    raise  # httpx says so of a client that was closed: nothing was sent
+                raise httpx.ReadError(str(error)) from None
+        return handle if _is_at_queue(handle) else self.handle(str(handle.request_id))
 
     def handle(self, request_id: str) -> SyncRequestHandle:
         """Of a request that was submitted before."""
-        return self._slot.client.get_handle(self._clients.endpoint, request_id)
+        handle = self._slot.client.get_handle(self._clients.endpoint, quote(request_id, safe=""))
+        return replace(handle, request_id=request_id)
 
     def status(self, handle: SyncRequestHandle, *, stage: str) -> Status:
         """Ask once for the status (more often only after a fault of the connection)."""
@@ -198,11 +207,12 @@ class FalCall:
         with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL, RuntimeError, ValueError, AttributeError):
             answer = handle.client.put(handle.cancel_url, timeout=_CANCEL_TIMEOUT_S)
             if answer.status_code not in {200, 202}:
-                return bool(answer.status_code == 404)
+                # A 404 of anything else than the request, such as of the path, leaves it in the queue.
+                return bool(answer.status_code == 404 and answer.json().get("status") == "NOT_FOUND")
             # It may have begun meanwhile; then the request to cancel it says little.
             body = handle.client.get(handle.status_url, timeout=_CANCEL_TIMEOUT_S).json()
-            state = body.get("status")
-            return bool(state == "IN_QUEUE" or (state == "COMPLETED" and body.get("error") is not None))
+            state, cancelled = body.get("status"), body.get("error_type") == "client_cancelled"
+            return bool(state == "IN_QUEUE" or (state == "COMPLETED" and cancelled))
         return False
 
     def _ask(self, stage: str, read: Callable[[], T]) -> T:
@@ -230,6 +240,8 @@ class FalCall:
             raise self._refused(_answer(error.response), stage, passing) from None
         except PictureRefused as error:
             raise self._refused(error.answer, stage, passing) from None
+        except RecursionError as error:  # JSON that is nested too deeply
+            raise self.failures.from_exception(ValueError(str(error)), stage) from None
         except (httpx.HTTPError, httpx.InvalidURL, KeyError, TypeError, ValueError) as error:
             typed = self.failures.from_exception(error, stage)
             if passing and isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol):
@@ -253,6 +265,16 @@ def _tame_the_library(timeout: httpx.Timeout, *, emulated: bool) -> None:
         fal_client.client.CDN_URL = host
 
 
+def _is_at_queue(handle: SyncRequestHandle) -> bool:
+    """Whether the addresses that the service gave are its own: the key goes there, so no other will do."""
+    queue = httpx.URL(fal_client.client.QUEUE_URL_FORMAT)
+    try:
+        given = [httpx.URL(url) for url in (handle.status_url, handle.response_url, handle.cancel_url)]
+    except (TypeError, httpx.InvalidURL):
+        return False
+    return all((url.scheme, url.host, url.port) == (queue.scheme, queue.host, queue.port) for url in given)
+
+
 class _PassingFault(Exception):
     """Ask again; if not, this is the error."""
 
@@ -264,6 +286,6 @@ class _PassingFault(Exception):
 def _answer(response: httpx.Response) -> Answer:
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     return Answer(status_code=response.status_code, headers=response.headers, body=body, text=response.text)

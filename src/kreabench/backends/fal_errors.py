@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from kreabench.backends.fal_failures import ANSWERS, TRANSPORT, AnswerRow, Verdict
+from kreabench.backends.fal_failures import ANSWERS, SUBMIT, TRANSPORT, AnswerRow, Verdict
 from kreabench.core.errors import GenerationError
 
 _MESSAGE_LENGTH = 500
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _GATEWAY_STATUS = {502, 503, 504}
+_OF_SERVICE = {"detail", "error_type"}
+_HEADERS_OF_SERVICE = ("x-fal-request-id", "x-fal-error-type")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +33,16 @@ class Answer:
     @property
     def is_of_service(self) -> bool:
         """Whether fal itself said it, not a gateway before it (whose errors are HTML)."""
-        return isinstance(self.body, dict) or "x-fal-request-id" in self.headers
+        return isinstance(self.body, dict) or self._is_headed
+
+    @property
+    def is_surely_of_service(self) -> bool:
+        """Whether it has the shape of fal's errors too, which the JSON of a gateway has not."""
+        return self._is_headed or (isinstance(self.body, dict) and not _OF_SERVICE.isdisjoint(self.body))
+
+    @property
+    def _is_headed(self) -> bool:
+        return any(name in self.headers for name in _HEADERS_OF_SERVICE)
 
     @property
     def is_passing(self) -> bool:
@@ -55,7 +66,7 @@ class Answer:
         text = self.headers.get("retry-after", "").strip()
         try:
             seconds = float(text) if not text.endswith("GMT") else parsedate_to_datetime(text).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         return max(0.0, seconds) if math.isfinite(seconds) else None
 
@@ -69,10 +80,10 @@ class Failures:
         self._key_env = key_env
 
     def hide(self, text: str) -> str:
-        """`text` without the key."""
+        """`text` without the key, in valid Unicode: JSON may name half a character."""
         for secret in self._secrets:
             text = text.replace(secret, "[key]")
-        return text
+        return text.encode("utf-8", "replace").decode()
 
     def scrub(self, text: str) -> str:
         """`text` on one line, without the key, cut to a readable length."""
@@ -115,7 +126,9 @@ def _judge_answer(answer: Answer, stage: str) -> Verdict:
 def _fits(row: AnswerRow, answer: Answer, stage: str) -> bool:
     if row.stages is not None and stage not in row.stages:
         return False
-    if row.from_service is not None and row.from_service != answer.is_of_service:
+    # Before the request has a name, what a gateway says must not be taken for fal's word: a second one may be billed.
+    of_service = answer.is_surely_of_service if stage == SUBMIT else answer.is_of_service
+    if row.from_service is not None and row.from_service != of_service:
         return False
     if row.finding is not None and row.finding not in _finding_types(answer.detail):
         return False

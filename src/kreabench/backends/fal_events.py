@@ -11,11 +11,12 @@ from typing import Any
 
 import httpx
 from fal_client.client import Status, SyncRequestHandle
-from httpx_sse import connect_sse
+from httpx_sse import EventSource
 
 from kreabench.backends.fal_wire import Wire, abort_stream
 
 _UNSUPPORTED = {404, 405, 406, 501}
+_HEADERS = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 _FINISH_S = 1.0
 """How long the service may take to end a stream after its last event, before its connection is given up."""
 
@@ -83,21 +84,22 @@ class EventStream:
         self._stack = contextlib.ExitStack()
         self._events: Iterator[Any] = iter(())
         self._network_stream: Any = None
+        self._told = clock()
+        """When it last told a status, or was made."""
         self.round_trip_s = 0.0
         """From sending the request to the headers of its answer: pushed events are late by about half of it."""
 
     def open(self) -> None:
         """Raises NoEvents or EventsBroken."""
         try:
-            source = self._stack.enter_context(
-                connect_sse(
-                    self._handle.client, "GET", f"{self._handle.status_url}/stream?logs=0", timeout=self._timeout
+            response = self._stack.enter_context(
+                self._handle.client.stream(
+                    "GET", f"{self._handle.status_url}/stream?logs=0", headers=_HEADERS, timeout=self._timeout
                 )
             )
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError):
             raise EventsBroken(fault=True) from None
         self.round_trip_s = self._clock() - self._wire.exchanges[-1].sent
-        response = source.response
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if response.status_code in _UNSUPPORTED or (response.is_success and kind != "text/event-stream"):
             self.close()
@@ -106,7 +108,7 @@ class EventStream:
             self.close()
             raise EventsBroken(fault=True)
         self._network_stream = response.extensions.get("network_stream")
-        self._events = source.iter_sse()
+        self._events = EventSource(_Impatient(response, self._check_patience)).iter_sse()  # type: ignore[arg-type]
 
     def next(self) -> tuple[Status, float] | None:
         """The next status and when it came; None where the stream has ended. Raises EventsBroken."""
@@ -122,11 +124,18 @@ class EventStream:
                 return None
             status = _parse(self._handle, event.data)
             if status is not None:
+                self._told = at
                 return status, at
+
+    def _check_patience(self) -> None:
+        """Bytes that tell nothing, such as comments, are as good as silence. Raises httpx.ReadTimeout."""
+        limit_s = self._timeout.read
+        if limit_s is not None and self._clock() - self._told > limit_s:
+            raise httpx.ReadTimeout("the stream tells no status")
 
     def finish(self, watchdog: Watchdog) -> None:
         """Read to the end, so that the connection can be used again; not for long. Not to be timed."""
-        with watchdog.guards(self), contextlib.suppress(httpx.HTTPError, httpx.StreamError):
+        with watchdog.guards(self), contextlib.suppress(httpx.HTTPError, httpx.StreamError, RuntimeError):
             for _ in self._events:
                 pass
         self.close()
@@ -142,9 +151,23 @@ class EventStream:
             abort_stream(self._network_stream)
 
 
+class _Impatient:
+    """What `EventSource` needs of a response, and a look at the clock whenever something has come."""
+
+    def __init__(self, response: httpx.Response, check: Callable[[], None]) -> None:
+        self.headers = response.headers
+        self._response = response
+        self._check = check
+
+    def iter_text(self) -> Iterator[str]:
+        for text in self._response.iter_text():
+            self._check()
+            yield text
+
+
 def _parse(handle: SyncRequestHandle, text: str) -> Status | None:
     """As the library reads a status, but lenient: events may lack what answers have, and others may be in between."""
     try:
         return handle._parse_status({"logs": None, "queue_position": 0} | json.loads(text))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None

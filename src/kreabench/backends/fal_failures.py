@@ -133,7 +133,7 @@ ANSWERS: tuple[AnswerRow, ...] = (
     AnswerRow(
         name="gateway at submission",
         stages=(SUBMIT,),
-        statuses=_ANY_5XX,
+        statuses={408, 499, *_ANY_5XX},
         from_service=False,
         verdict=Verdict(type="network", remedy=_MAYBE_BILLED),
     ),

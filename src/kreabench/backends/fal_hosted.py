@@ -10,6 +10,9 @@ from kreabench.backends.fal_result import Result, number, timings_of
 from kreabench.core.records import HostedCall
 from kreabench.core.specs import Request
 
+_PROMPT_LENGTH = 10_000
+"""Of a prompt that the service has changed, in characters: more is no prompt."""
+
 
 def hosted_call(
     watch: Watch,
@@ -45,5 +48,5 @@ def hosted_call(
         recovered=recovered,
         in_flight=in_flight,
         running=running + 1,
-        prompt=None if told is None else failures.hide(told),
+        prompt=None if told is None else failures.hide(told)[:_PROMPT_LENGTH],
     )

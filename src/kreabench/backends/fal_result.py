@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from kreabench.core.specs import Setting
 
 _SEEDS = 2**64
 """So many the table of samples can hold; any other number is no seed that could be asked for again."""
+_MOST_TIMINGS = 50
 _BILLED = "The request has been billed; see the service's dashboard."
 
 
@@ -91,12 +93,16 @@ def timings_of(result: Result) -> dict[str, float]:
     """The service's own account of the seconds, without what can be none."""
     if not isinstance(result.timings, Mapping):
         return {}
-    numbers = {str(name)[:60]: number(value) for name, value in result.timings.items()}
+    parts = itertools.islice(result.timings.items(), _MOST_TIMINGS)
+    # JSON may name half a character, which no record can hold.
+    numbers = {str(name)[:60].encode("utf-8", "replace").decode(): number(value) for name, value in parts}
     return {name: value for name, value in numbers.items() if value is not None}
 
 
 def number(value: Any) -> float | None:
     """An amount (seconds, billed units) that may come as text; None where there is none that can be true."""
+    if isinstance(value, bool):
+        return None
     try:
         amount = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import fal_client.client
 from fal_client.client import SyncRequestHandle
@@ -198,7 +198,7 @@ class FalSession:
 
     def _recover(self, job: Job, setting: Setting, request: Request, earlier_id: str) -> Generation:
         """The result of what an earlier session submitted. Only what is done here has a time."""
-        handle = job.call.handle(quote(earlier_id, safe=""))
+        handle = job.call.handle(earlier_id)
         watch = job.watch = Watch(job.call, handle, Edges(known=self._clock()))
         self._observer.wait(watch, events=False)
         under_way = self._jobs.count()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from kreabench.core.errors import GenerationError
 from kreabench.core.records import HostedCall
 
 _ID_HEADERS = ("x-fal-request-id", "x-request-id", "x-inference-id", "inference-id")
+_MOST_TIMINGS = 50
 _SEEDS = range(2**64)
 """What the table of samples can hold."""
 
@@ -80,7 +82,9 @@ def _timings(body: Any) -> dict[str, float]:
     """`timings` (fal) or `metrics` (Replicate), both in seconds."""
     fields = _fields(body)
     found = fields.get("timings") or fields.get("metrics")
-    numbers = {str(name): _number(value) for name, value in _fields(found).items()}
+    parts = itertools.islice(_fields(found).items(), _MOST_TIMINGS)
+    # JSON may name half a character, which no record can hold.
+    numbers = {str(name)[:60].encode("utf-8", "replace").decode(): _number(value) for name, value in parts}
     return {name: value for name, value in numbers.items() if value is not None}
 
 

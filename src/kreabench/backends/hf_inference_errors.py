@@ -1,8 +1,10 @@
 """What goes wrong at a provider of inference, as `GenerationError`. The rules are those of `fal_errors`.
 
-The provider's own word counts: an answer in JSON says what became of the request. A gateway's error page, a time-out
-of any kind (504 too, whoever says it) and a connection that broke after the request had left are neither refusal nor
-failure: the picture may have been drawn and billed, so these are never sent again without being asked to.
+The provider's own word counts, but a call is one long request: nothing says whether what failed in the middle of it
+(500, 502) is billed, and providers differ. Only a refusal in JSON (4xx, and 503: not available) says that nothing was
+drawn. After any other failure, a gateway's error page, a time-out of any kind (504 too, whoever says it) and a
+connection that broke after the request had left, the picture may have been drawn and billed: these are never sent again
+without being asked to.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ _AGAIN = "Whether it was billed is not known. To send it again: `kreabench resum
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 _POLICY = re.compile(r"nsfw|content[ _-]?policy|content[ _-]?moderation|safety (system|filter|checker)", re.IGNORECASE)
 _TIMEOUT_STATUS = {408, 504, 524}
+_UNAVAILABLE = 503
 _FAILED = {"failed", "canceled", "cancelled", "aborted"}
 
 
@@ -134,9 +137,11 @@ class ProviderFailures:
         return self._judge_refusal(code)
 
     def _judge_server(self, answer: ProviderAnswer) -> tuple[str, bool, str]:
-        if isinstance(answer.body, dict):
-            return "server_error", True, f"The provider failed. {_LATER}"
-        return "network", False, MAYBE_BILLED
+        if not isinstance(answer.body, dict):
+            return "network", False, MAYBE_BILLED
+        if answer.status_code == _UNAVAILABLE:
+            return "server_error", True, f"The provider was not available. {_LATER}"
+        return "server_error", False, _AGAIN
 
     def _judge_refusal(self, code: int) -> tuple[str, bool, str]:
         if code in {401, 403}:
@@ -157,7 +162,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -5,7 +5,7 @@ to `WatchedTransport`, which tells three kinds apart:
 
 - the POST that has the picture drawn: sent once. A second one in the same call, or a redirect, is an error. Nothing
   below it repeats a request that has left.
-- a GET with the key: the state of the provider's job (WaveSpeed, Z.ai). Sent to the host of the POST alone, and asked
+- a GET with the key: the state of the provider's job (WaveSpeed, Z.ai). Sent to the origin of the POST alone, and asked
   again a few times after a fault of the way there.
 - a GET without the key: the picture at an address that the answer named (fal, Replicate, WaveSpeed). The library would
   fetch any address; here `fal_download.Downloader` does, with its rules (https, allowed hosts, public, bounded).
@@ -65,7 +65,8 @@ class Call:
     """Hears the first answer at once."""
     begun_s: float | None = None
     """The POST was handed to the connection."""
-    host: str = ""
+    origin: httpx2.URL | None = None
+    """Scheme, host and port of the POST: where the key may go."""
     sent: bool = False
     """The first byte of the POST has left, as far as is known."""
     connect_s: float | None = None
@@ -185,21 +186,20 @@ class WatchedTransport(httpx2.BaseTransport):
             )
         if self.closing:
             raise closed_before_sending()
-        call.host = request.url.host
+        call.origin = request.url.copy_with(raw_path=b"/")
         call.begun_s = call.clock()
         try:
             answer, response = self._exchange(call, request)
         except httpx2.HTTPError as error:
             raise self._failures.from_transport(error, "call", sent=call.sent) from None
-        call.answered_s = call.clock()
-        call.answer, call.body = answer, answer.body
+        call.answered_s, call.answer, call.body = call.clock(), answer, answer.body
         call.told(answer)
         if not response.is_success:
             raise self._failures.from_answer(answer, "call")
         return response
 
     def _read_state(self, call: Call, request: httpx2.Request) -> httpx2.Response:
-        if request.url.host != call.host:
+        if request.url.copy_with(raw_path=b"/") != call.origin:
             raise GenerationError(
                 "the answer names another host to ask with the key; it was not asked",
                 type="network",

@@ -42,7 +42,7 @@ from kreabench.limits import (
     reject_strength,
 )
 from kreabench.metrics.table import METRICS
-from kreabench.pricing import price_key
+from kreabench.pricing import budget_problems
 
 V = TypeVar("V")
 
@@ -123,7 +123,8 @@ def resolve(
     accelerations = tuple(_acceleration(collect, name, value) for name, value in config.acceleration.items())
     axes = _axes(collect, config, targets)
     metrics = tuple(_metric(collect, name, value) for name, value in config.metrics.items())
-    _check_budget(collect, config, targets)
+    if config.budget.usd is not None:
+        collect.problems.extend(budget_problems(targets))
     if collect.problems:
         raise ConfigError(collect.problems)
     _check_acceptance(collect, targets, accelerations, axes)
@@ -210,19 +211,6 @@ def _axes(collect: Collector, config: Config, targets: Sequence[TargetSpec]) -> 
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _check_budget(collect: Collector, config: Config, targets: Sequence[TargetSpec]) -> None:
-    if config.budget.usd is None:
-        return
-    for target in targets:
-        if target.hosted and target.price is None:
-            collect.add(
-                f"pricing.endpoints.{price_key(target.model, target.options)}",
-                "nothing",
-                f"a price, as budget.usd cannot be kept without one for target {target.name}",
-                "Add the endpoint to conf/pricing/, or leave out budget.usd",
-            )
 
 
 def _check_acceptance(

@@ -70,7 +70,9 @@ def _reject_number(field: InputField, value: Any) -> str | None:
     whole = field.type == "integer"
     kinds = (int,) if whole else (int, float)
     kind = "a whole number" if whole else "a number"
-    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+    # A whole number of any size is finite; `isfinite` cannot take one that no float can hold.
+    is_endless = isinstance(value, float) and not math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, kinds) or is_endless:
         return kind
     low, high = field.minimum, field.maximum
     if (low is not None and value < low) or (high is not None and value > high):

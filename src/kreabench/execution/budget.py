@@ -18,7 +18,7 @@ class Budget:
 
     From before a request is sent until it is settled its list price is reserved, over a crash and a resume too: the
     journal's submissions say so. One that failed without a known cost counts at its list price: the service may have
-    billed it.
+    billed it. Where the service was seen to bill more than the list price, that is what the next ones reserve.
     """
 
     def __init__(self, limit_usd: float | None, plan: Plan) -> None:
@@ -30,18 +30,20 @@ class Budget:
             if group.target.hosted
             for setting in group.settings
         }
+        self._dearest = dict(self._price)
+        """Setting id → the list price, or the most that a request of it was billed at, where that is more."""
         self._reserved: dict[str, float] = {}
 
     @property
     def reserved_usd(self) -> float:
-        """The list prices of requests that may have been sent and are not settled."""
+        """What requests that may have been sent and are not settled are taken to cost."""
         return math.fsum(self._reserved.values())
 
     def admit(self, group: LoadGroup, request: Request | None) -> None:
         """Reserve the price of `request`. Raises BudgetReached when that could pass the limit."""
         if request is None or request.setting_id not in self._price:
             return
-        price = self._price[request.setting_id]
+        price = self._dearest[request.setting_id]
         # An earlier session's submission of the same request, to a service that died with it, gives way to this one.
         reserved = self.reserved_usd - self._reserved.get(request.id, 0.0)
         if self.limit_usd is not None and self.spent_usd + reserved + price > self.limit_usd + ROUNDING_USD:
@@ -60,7 +62,7 @@ class Budget:
             return
         price = self._price[record.setting_id]
         if isinstance(record, SubmissionRecord):
-            self._reserved[record.request_id] = price
+            self._reserved[record.request_id] = self._dearest[record.setting_id]
             return
         if record.error is not None and record.error.fetch_again:
             return  # stays reserved until it is fetched
@@ -68,5 +70,6 @@ class Budget:
             self._reserved.pop(record.request_id, None)
         if record.cost.usd is not None:
             self.spent_usd += record.cost.usd
+            self._dearest[record.setting_id] = max(self._dearest[record.setting_id], record.cost.usd)
         elif isinstance(record, FailureRecord) or record.error is None or record.error.stage != "load":
             self.spent_usd += price

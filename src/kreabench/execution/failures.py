@@ -9,14 +9,16 @@ from kreabench.core.records import Failure
 
 MAX_MESSAGE_CHARS = 2000
 MIN_SECRET_CHARS = 8
+USUAL_KEYS = ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "HF_TOKEN")
+"""Variables that back ends, or their libraries, read a key from where a target names none."""
 
 _MEMORY_REMEDY = "Ask for a smaller size, fewer images a request, or an acceleration that offloads or quantises."
 
 
 def secrets(key_env: str | None, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """What must never be written: the key in `key_env`, whole and each part of an `id:secret` pair; longest first."""
-    key = environ.get(key_env, "") if key_env else ""
-    parts = {key, *key.split(":")}
+    """What must never be written: keys, whole and each part of an `id:secret` pair; longest first."""
+    keys = [environ.get(name, "") for name in (*USUAL_KEYS, *([key_env] if key_env else []))]
+    parts = {part for key in keys for part in (key, *key.split(":"))}
     return tuple(sorted((part for part in parts if len(part) >= MIN_SECRET_CHARS), key=len, reverse=True))
 
 

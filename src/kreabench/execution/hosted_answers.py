@@ -129,7 +129,7 @@ class HostedAnswers:
     def _delivered(self, flight: Flight, answer: Done) -> list[Record]:
         self._requests.known.pop(flight.request.id, None)
         sample = delivered_sample(self._group, flight.request, flight.attempt, answer)
-        if flight.throttled:
+        if flight.throttled or self._throttle.refused_since(flight.sent_s):
             sample = replace(sample, timing_valid=False, flags=(*sample.flags, THROTTLED))
         return [sample]
 

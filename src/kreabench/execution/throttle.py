@@ -15,6 +15,8 @@ MAX_TRIES = 8
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 """Where the service does not say how long to wait: doubled from the first to the longest, with jitter."""
+LONGEST_ASKED_S = 300.0
+"""The longest that a service's own word holds a run back; whoever is to wait for longer had better resume later."""
 JITTER = 0.25
 """Share by which a pause may be longer, so that several clients of one account do not come back together."""
 
@@ -57,9 +59,14 @@ class Throttle:
             self._refusals += 1
             self._successes = 0
             self.limit = max(1, self.limit // 2)
-        pause = min(FIRST_PAUSE_S * 2.0 ** (self._refusals - 1), LONGEST_PAUSE_S)
-        wanted = pause if retry_after_s is None else max(0.0, retry_after_s)
+        # The exponent is bounded, as 2.0 ** 1024 is an error.
+        pause = min(FIRST_PAUSE_S * 2.0 ** min(self._refusals - 1, 10), LONGEST_PAUSE_S)
+        wanted = pause if retry_after_s is None else min(max(0.0, retry_after_s), LONGEST_ASKED_S)
         self._paused_until = max(self._paused_until, now + wanted * (1.0 + JITTER * self._chance()))
+
+    def refused_since(self, sent_s: float) -> bool:
+        """Whether others were refused after that moment, so that what was sent then had fewer beside it."""
+        return sent_s < self._lowered_at
 
     def served(self, sent_s: float) -> None:
         """A request sent at `sent_s` was carried out."""
