@@ -153,7 +153,7 @@ def test_a_request_that_kills_its_workers_is_found_among_several_and_fails(tmp_p
     assert [found[request.id].status for request in group.requests] == ["ok", "ok", "failed", "ok", "ok", "ok"]
     error = found[group.requests[2].id].error
     assert error is not None
-    assert (error.type, error.transient, error.fetch_again, error.signal) == ("crashed", False, False, 9)
+    assert (error.type, error.transient, error.fetch_again, error.signal) == ("crashed", False, True, 9)
     assert all(len(taken) == 1 for taken in jobs(tmp_path).values())
     assert len(loads(records)) == 3
     assert journal_usd(records) == billed_usd(tmp_path)

@@ -65,7 +65,8 @@ class HostedAnswers:
             deaths = self._requests.deaths.get(request.id, 0) + 1
             self._requests.deaths[request.id] = deaths
             if deaths >= MAX_WORKER_DEATHS:
-                error = replace(trouble.error, transient=False)
+                # Given up here; what was bought is still there, so whoever tries again fetches it.
+                error = replace(trouble.error, transient=False, fetch_again=True)
                 records.append(self._failed_sample(flight, replace(trouble, error=error)))
             else:
                 error = replace(trouble.error, transient=True, fetch_again=True)
