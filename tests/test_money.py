@@ -163,6 +163,13 @@ def test_local_requests_have_no_unknown_cost() -> None:
     assert money_table(summarise_money([], {})) is None
 
 
+def test_without_a_price_nothing_is_said_of_dollars() -> None:
+    unpriced = make_sample(REQUESTS[1], cost=UNKNOWN, hosted=call())
+    money = summarise_money([submission(REQUESTS[0]), submission(REQUESTS[1], "s-1"), unpriced], {})
+    assert (money.unknown, money.unknown_usd) == (0, 0.0)
+    assert (money_table(money), money_lines(money)) == (None, [])
+
+
 def test_money_as_a_table() -> None:
     table = money_table(summarise_money([delivered(REQUESTS[0], usd=0.05), failed(REQUESTS[1])], PRICES))
     assert table is not None

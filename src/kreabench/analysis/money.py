@@ -79,7 +79,9 @@ class _Ledger:
 
     def add(self, record: Record) -> None:
         if isinstance(record, SubmissionRecord):
-            self._open[record.request_id] = self._prices.get(record.setting_id, 0.0)
+            price = self._prices.get(record.setting_id)
+            if price is not None:  # without a price nothing can be said of it, delivered or not
+                self._open[record.request_id] = price
         elif isinstance(record, SampleRecord | FailureRecord):
             self._add_outcome(record)
         elif isinstance(record, WarmupRecord) and record.cost.usd is not None:
