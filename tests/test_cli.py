@@ -276,6 +276,16 @@ def test_the_plan_says_how_many_are_in_flight_and_how_far_the_budget_goes(call: 
     assert "dollars unknown" in out
 
 
+def test_the_plan_warns_where_connections_leave_nothing_to_time(call: Call) -> None:
+    _, out, _ = call("plan", "target=[krea_fal]", "run.concurrency=[1,10,40]")
+    said = " ".join(out.split())
+    assert "krea_fal at 40 in flight: only about 0 of 16 requests can be timed" in said
+    assert "at 10 in flight" not in said  # 6 of 16: just enough
+    assert "at 1 in flight" not in said
+    _, out, _ = call("plan", "target=[krea_fal]", "run.concurrency=11")
+    assert "only about 5 of 16 requests can be timed" in " ".join(out.split())
+
+
 def test_an_axis_that_an_endpoint_lacks_is_said_in_the_plan(call: Call) -> None:
     code, out, _ = call("plan", "target=[krea_fal,flux2_pro_fal]", "axes.steps=[8]")
     assert code == ExitCode.DONE

@@ -156,6 +156,8 @@ def test_a_refused_attempt_is_no_call() -> None:
     money = summarise_money([submission(REQUESTS[0]), refused, delivered(REQUESTS[0])], PRICES)
     assert [(t.basis, t.calls) for t in money.totals] == [("billed", 1)]
     assert money.unknown == 0
+    given_up = failed(REQUESTS[1], Cost(usd=0.0, basis="price_list"), type="rate_limited")
+    assert summarise_money([submission(REQUESTS[1]), given_up], PRICES).totals == ()
 
 
 def test_local_requests_have_no_unknown_cost() -> None:
@@ -233,6 +235,24 @@ def test_a_limit_is_found_where_there_is_one(
     if said:
         assert f"{limit} of {in_flight} requests in flight" in said[0]
         assert f"seems to be {limit}" in said[0]
+
+
+def test_a_crowd_of_first_calls_without_a_timing_is_said(tmp_path: Path) -> None:
+    first = make_timings(first_call=True)
+    setting = replace(SETTING, concurrency=4)
+    group = make_group([setting], target=GROUP.target, prompts=4)
+    samples = [make_sample(request, timings=first, timing_valid=False, hosted=call()) for request in group.requests]
+    experiment = make_experiment(targets=(GROUP.target,), metrics=())
+    run = make_run(tmp_path / "run", experiment=experiment)
+    with run.writer() as writer:
+        for sample in samples:
+            writer.append(sample)
+    (summary,) = summarise_hosted(join_table(run, make_plan(group)), ["hosted"])
+    assert (summary.timed, summary.first_calls) == (0, 4)
+    (found,) = hosted_notices([summary])
+    assert found.level == "warning"
+    assert "hosted, 4 in flight: none of its 4 delivered requests is a timing" in found.text
+    assert hosted_notices([replace(summary, timed=1)]) == []
 
 
 def test_runners_and_what_went_astray(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from kreabench.cli.run_table import print_settings
 from kreabench.core.errors import RunDirectoryError, StorageError
-from kreabench.core.records import Cost
+from kreabench.core.records import Cost, FailureRecord
 from kreabench.core.specs import SkippedSetting
 from kreabench.report.build import build_document
 from kreabench.report.document import Cell, Document, Fact, Scatter, Table
@@ -271,8 +271,29 @@ def test_spent_dollars_are_all_that_were_spent(tmp_path: Path) -> None:
     after = spent_of(build_document(run, plan, read_table(run)))
     assert "failures" not in before.detail
     assert "failures $0.0250" in after.detail
-    assert "1 failed request may be billed besides" in after.detail
+    assert "1 request of unknown cost besides, $0.0250 by the price list" in after.detail
     assert float(after.value.strip("$")) == pytest.approx(float(before.value.strip("$")) + 0.05, abs=0.005)
+
+
+def test_what_a_later_session_fetched_has_a_known_cost(tmp_path: Path) -> None:
+    """Workers that died with requests in hand: nothing is unknown any more once these were fetched."""
+    run, plan = make_run(tmp_path / "run", **SMALL)
+    delivered = next(sample for sample in run.samples().values() if sample.hosted)
+    crashed = FailureRecord(
+        group_id=next(group.id for group in plan.groups if group.target.hosted),
+        setting_id=delivered.setting_id,
+        request_id=delivered.request_id,
+        attempt=1,
+        started_utc=delivered.started_utc,
+        error=make_failure(type="crashed", stage="generate", transient=True, fetch_again=True),
+        cost=Cost(usd=None, basis="none"),
+    )
+    with run.writer() as writer:
+        writer.append(crashed)
+    assert "1 request of unknown cost besides" in spent_of(build_document(run, plan, read_table(run))).detail
+    with run.writer() as writer:
+        writer.append(delivered)
+    assert "unknown" not in spent_of(build_document(run, plan, read_table(run))).detail
 
 
 def test_small_amounts_keep_three_digits(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class _Ledger:
         price = self._prices.get(record.setting_id or "")
         if record.cost.usd is not None:
             self._open.pop(record.request_id or "", None)
-            if record.cost.usd or isinstance(record, SampleRecord):  # a refused attempt is no call
+            if record.cost.usd or record.error is None:  # what was refused, or failed for nothing, is no call
                 self._spend(record.cost.basis, record.cost.usd)
         elif price is not None and record.request_id is not None and _was_sent(record):
             self._open.pop(record.request_id, None)
