@@ -117,8 +117,8 @@ def hosted_notices(hosted: Sequence[HostedSummary]) -> list[Notice]:
         Notice(
             level="warning",
             text=f"{message(summary.target)}, {summary.concurrency:,} in flight: none of its {summary.requests:,} "
-            f"delivered requests is a timing, as {summary.first_calls:,} of them opened a connection and each request "
-            "in flight has one. More seeds, repeats or prompts than are in flight give timings.",
+            f"delivered requests is a timing: {summary.first_calls:,} were the first on their connection, and each "
+            "request in flight has its own. More requests than are in flight, by seeds or repeats, give timings.",
         )
         for summary in hosted
         if summary.concurrency > 1 and summary.first_calls and not summary.timed
