@@ -595,7 +595,9 @@ def test_an_endpoint_without_steps_and_several_in_flight_beside_one_with_steps(t
     )
     run, plan = make_run(
         tmp_path / "run",
-        **SMALL | {"targets": (*TWO_TARGETS, bare), "steps": (2, 4), "concurrency": (1, 8), "skipped": [skipped]},
+        **SMALL
+        | {"targets": (*TWO_TARGETS, bare), "steps": (2, 4), "concurrency": (1, 8)}
+        | {"skipped": [skipped, replace(skipped, concurrency=8)]},
     )
     table = read_table(run)
     document = build_document(run, plan, table)
@@ -604,6 +606,9 @@ def test_an_endpoint_without_steps_and_several_in_flight_beside_one_with_steps(t
     assert {row.cells[titles.index("Steps")].text for row in rows} == {ABSENT}
     assert {row.cells[titles.index("Guidance")].text for row in rows} == {ABSENT}
     assert {row.cells[titles.index("In flight")].text for row in rows} == {"1", "8"}
+    assert document.skipped is not None
+    names = [column.title for column in document.skipped.columns]
+    assert [row.cells[names.index("In flight")].text for row in document.skipped.rows] == ["1", "8"]
     index = write_report(run, plan, tmp_path / "report")
     page = index.read_text(encoding="utf-8")
     assert "8 in flight" in page
