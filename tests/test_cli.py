@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -13,14 +14,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from kreabench.cli.main import COMMANDS, main
+from kreabench.cli.run_table import print_failures
 from kreabench.core.errors import ExitCode
+from tests.support import make_failure, make_sample
 
 Call = Callable[..., "tuple[int, str, str]"]
 
 SMALL = ("experiment=trial", "prompts.limit=2", "run.seeds=[0]", "run.warmup=0", "metrics=[]")
 """Four samples of drawn patterns; no model, no metric."""
+SMALL_HOSTED = ("axes.size=128x128", "run.seeds=[0]", "metrics=[]", "name=hosted")
 
 
 @pytest.fixture
@@ -133,6 +138,7 @@ def test_failed_samples_are_records_and_an_exit_code(call: Call, tmp_path: Path)
     assert code == ExitCode.FAILED_SAMPLES
     assert "2 of 4 samples delivered, 2 failed" in out
     assert "failed 2: internal in generate" in out
+    assert "2 are tried again only by: kreabench resume runs/trial --retry-failed" in out
     code, out, _ = call("show", "runs/trial")
     assert code == ExitCode.DONE
     assert "failed 2" in out
@@ -197,6 +203,31 @@ def test_the_report_can_be_written_elsewhere(call: Call, tmp_path: Path) -> None
     assert code == ExitCode.DONE
     assert "mine/index.html" in out
     assert (tmp_path / "mine/notes.txt").read_text(encoding="utf-8") == "keep"
+
+
+def test_failures_that_pass_name_the_plain_resume(call: Call) -> None:
+    faults = "target.fake_local.options.faults=[{prompt_contains: subway, kind: error, type: network}]"
+    _, out, _ = call("run", *SMALL, faults)
+    assert "2 of these are tried again, or fetched, by: kreabench resume runs/trial" in out
+    assert "--retry-failed" not in out
+
+
+def test_many_kinds_of_failure_are_not_left_out_unsaid() -> None:
+    out = io.StringIO()
+    samples = [make_sample(error=make_failure(message=f"reason {number}")) for number in range(12)]
+    print_failures(Console(file=out, width=200), Path("runs/x"), samples)
+    assert out.getvalue().count("reason") == 10
+    assert "2 more kinds of failure in the report" in out.getvalue()
+
+
+def test_a_bill_that_differs_from_the_list_is_said_at_the_end_of_a_run(call: Call) -> None:
+    service = "{images: patterns, fault: {wrong_units: 1.0}}"
+    code, out, _ = call(
+        "run", "target=[mini_fal]", f"target.mini_fal.service.options={service}", *SMALL_HOSTED, "prompts.limit=2"
+    )
+    assert code == ExitCode.DONE
+    assert "dollars: $0.100 by billed (2 calls)" in out
+    assert "2 of 2 billed requests differ, by +$0.0500 together" in " ".join(out.split())
 
 
 def test_looking_at_a_run_leaves_it_as_it_is(call: Call, tmp_path: Path) -> None:
@@ -274,6 +305,16 @@ def test_the_plan_says_how_many_are_in_flight_and_how_far_the_budget_goes(call: 
     assert "in flight" not in out
     _, out, _ = call("plan", "target=[krea_fal]", "target.krea_fal.model=fal-ai/other")
     assert "dollars unknown" in out
+
+
+def test_the_plan_warns_where_connections_leave_nothing_to_time(call: Call) -> None:
+    _, out, _ = call("plan", "target=[krea_fal]", "run.concurrency=[1,10,40]")
+    said = " ".join(out.split())
+    assert "krea_fal at 40 in flight: only about 0 of 16 requests can be timed" in said
+    assert "at 10 in flight" not in said  # 6 of 16: just enough
+    assert "at 1 in flight" not in said
+    _, out, _ = call("plan", "target=[krea_fal]", "run.concurrency=11")
+    assert "only about 5 of 16 requests can be timed" in " ".join(out.split())
 
 
 def test_an_axis_that_an_endpoint_lacks_is_said_in_the_plan(call: Call) -> None:

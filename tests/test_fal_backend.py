@@ -145,6 +145,21 @@ def test_open_without_a_key_is_a_typed_failure(no_fal_environment: None) -> None
     assert "FAL_KEY" in raised.value.message
 
 
+@pytest.mark.parametrize("key", ["planted-key\n", "planted\r\nkey", "planted key", "planted-ключ"])
+def test_a_key_that_no_header_can_hold_is_refused_unseen(
+    key: str, no_fal_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's error would quote it, with its line end escaped, so that nothing recognised it."""
+    monkeypatch.setenv("FAL_KEY", key)
+    (problem,) = FalBackend.check(fal_target(), ())
+    assert problem.key == "FAL_KEY"
+    assert "planted" not in str(problem)
+    with pytest.raises(GenerationError) as raised:
+        FalBackend().open(fal_target(), levels("none"), (), concurrency=1)
+    assert (raised.value.type, raised.value.stage) == ("authentication", "load")
+    assert "planted" not in f"{raised.value.message} {raised.value.remedy}"
+
+
 def test_a_certificate_file_that_is_not_there_is_a_typed_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

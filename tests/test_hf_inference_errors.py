@@ -53,9 +53,9 @@ def failure(
 @pytest.mark.parametrize(
     ("reply", "type_", "transient"),
     [
-        (json_reply({"error": "Invalid token"}, 401), "authentication", False),
-        (json_reply({"error": "forbidden"}, 403), "authentication", False),
-        (json_reply({"error": "You have exceeded your monthly included credits"}, 402), "authentication", False),
+        (json_reply({"error": "Invalid token"}, 401), "authentication", True),
+        (json_reply({"error": "forbidden"}, 403), "authentication", True),
+        (json_reply({"error": "You have exceeded your monthly included credits"}, 402), "authentication", True),
         (json_reply({"error": "no such model"}, 404), "invalid_request", False),
         (json_reply({"error": {"message": "steps too many", "code": "x"}}, 400), "invalid_request", False),
         (

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kreabench.core.records import Cost, FailureRecord, Record, SampleRecord, SubmissionRecord
+from kreabench.execution import hosted_answers
 from kreabench.execution.engine import GroupWork
 from kreabench.execution.flights import Flight, Requests
 from kreabench.execution.hosted_answers import THROTTLED, HostedAnswers
@@ -83,6 +84,41 @@ def test_answers_about_nothing_are_not_heard() -> None:
         Submitted(request_id="another", service_request_id="job-9"),
     ]
     assert rig.answers.records(strange) == []
+
+
+def denied(rig: Rig, number: int) -> list[Record]:
+    """What it makes of a refused key at the request of that number."""
+    error = make_failure(type="authentication", stage="submit", message="HTTP 401", transient=True, signal=None)
+    failed = Failed(
+        started_utc=UTC, elapsed_s=1.0, error=error, fatal=False, request_id=GROUP.requests[number].id, delivery=None
+    )
+    return rig.answers.records([failed])
+
+
+def test_a_key_refused_again_and_again_keeps_the_rest_from_being_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosted_answers, "MAX_DENIALS", 2)
+    rig = Rig(None, None)
+    assert len(denied(rig, 0)) == 1
+    records = denied(rig, 1)
+    assert not rig.requests.queue
+    assert [record.request_id for record in records if isinstance(record, SampleRecord)] == [
+        request.id for request in GROUP.requests[1:]
+    ]
+    for record in records[1:]:
+        assert isinstance(record, SampleRecord)
+        assert record.error is not None
+        assert (record.error.type, record.error.stage, record.error.transient) == ("authentication", "load", True)
+        assert "2 requests in a row were refused: HTTP 401" in record.error.message
+
+
+def test_refusals_with_a_request_taken_between_them_hold_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firewall may refuse single prompts."""
+    monkeypatch.setattr(hosted_answers, "MAX_DENIALS", 2)
+    rig = Rig(None, None, None)
+    denied(rig, 0)
+    rig.answers.records([Submitted(request_id=GROUP.requests[2].id, service_request_id="job")])
+    assert len(denied(rig, 1)) == 1
+    assert len(rig.requests.queue) == 1
 
 
 @pytest.mark.parametrize(

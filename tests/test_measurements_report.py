@@ -140,6 +140,16 @@ def test_a_first_call_that_was_faster_is_not_shown_as_no_difference(tmp_path: Pa
     table = first_calls_table([quick], [], summaries)
     assert table is not None
     assert [cell.text for cell in table.rows[0].cells[4:]] == ["0.300", "0.500", "-0.200", "1"]
+    assert table.rows[0].cells[0].detail == ""
+
+
+def test_settings_that_differ_in_how_many_are_in_flight_are_told_apart(tmp_path: Path) -> None:
+    run, plan = gpu_run(tmp_path / "run", measured)
+    (summary,) = summarise(read_table(run), plan.settings, [])
+    crowd = replace(summary, setting=replace(summary.setting, concurrency=8))
+    table = first_calls_table([record for record in run.records() if isinstance(record, WarmupRecord)], [], [crowd])
+    assert table is not None
+    assert table.rows[0].cells[0].detail == "8 in flight"
 
 
 def test_a_run_without_a_gpu_shows_none_of_it(tmp_path: Path) -> None:

@@ -162,11 +162,20 @@ def test_a_refused_attempt_is_no_call() -> None:
     money = summarise_money([submission(REQUESTS[0]), refused, delivered(REQUESTS[0])], PRICES)
     assert [(t.basis, t.calls) for t in money.totals] == [("billed", 1)]
     assert money.unknown == 0
+    given_up = failed(REQUESTS[1], Cost(usd=0.0, basis="price_list"), type="rate_limited")
+    assert summarise_money([submission(REQUESTS[1]), given_up], PRICES).totals == ()
 
 
 def test_local_requests_have_no_unknown_cost() -> None:
     assert summarise_money([failed(REQUESTS[0])], {}).unknown == 0
     assert money_table(summarise_money([], {})) is None
+
+
+def test_without_a_price_nothing_is_said_of_dollars() -> None:
+    unpriced = make_sample(REQUESTS[1], cost=UNKNOWN, hosted=call())
+    money = summarise_money([submission(REQUESTS[0]), submission(REQUESTS[1], "s-1"), unpriced], {})
+    assert (money.unknown, money.unknown_usd) == (0, 0.0)
+    assert (money_table(money), money_lines(money)) == (None, [])
 
 
 def test_money_as_a_table() -> None:
@@ -232,6 +241,24 @@ def test_a_limit_is_found_where_there_is_one(
     if said:
         assert f"{limit} of {in_flight} requests in flight" in said[0]
         assert f"seems to be {limit}" in said[0]
+
+
+def test_a_crowd_of_first_calls_without_a_timing_is_said(tmp_path: Path) -> None:
+    first = make_timings(first_call=True)
+    setting = replace(SETTING, concurrency=4)
+    group = make_group([setting], target=GROUP.target, prompts=4)
+    samples = [make_sample(request, timings=first, timing_valid=False, hosted=call()) for request in group.requests]
+    experiment = make_experiment(targets=(GROUP.target,), metrics=())
+    run = make_run(tmp_path / "run", experiment=experiment)
+    with run.writer() as writer:
+        for sample in samples:
+            writer.append(sample)
+    (summary,) = summarise_hosted(join_table(run, make_plan(group)), ["hosted"])
+    assert (summary.timed, summary.first_calls) == (0, 4)
+    (found,) = hosted_notices([summary])
+    assert found.level == "warning"
+    assert "hosted, 4 in flight: none of its 4 delivered requests is a timing" in found.text
+    assert hosted_notices([replace(summary, timed=1)]) == []
 
 
 def test_runners_and_what_went_astray(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_time_left_does_not_count_the_load() -> None:
     assert "1 of 11 samples, 0 failed $0.000, about 20 s left" in out.getvalue()
 
 
-def test_what_is_in_flight_is_shown() -> None:
+def test_what_is_under_way_is_shown() -> None:
     out = io.StringIO()
     requests = [make_request(seed=seed) for seed in range(3)]
     with ProgressObserver(Console(file=out, width=120), clock=lambda: 0.0) as observer:
@@ -43,4 +43,4 @@ def test_what_is_in_flight_is_shown() -> None:
             )
             observer.record(submission, 0.0)
         observer.record(make_sample(requests[1]), 0.5)
-    assert "1 of 3 samples, 0 failed $0.500 2 in flight" in out.getvalue()
+    assert "1 of 3 samples, 0 failed $0.500 2 under way" in out.getvalue()

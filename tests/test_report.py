@@ -20,7 +20,7 @@ from rich.console import Console
 
 from kreabench.cli.run_table import print_settings
 from kreabench.core.errors import RunDirectoryError, StorageError
-from kreabench.core.records import Cost
+from kreabench.core.records import Cost, FailureRecord
 from kreabench.core.specs import SkippedSetting
 from kreabench.report.build import build_document
 from kreabench.report.document import Cell, Document, Fact, Scatter, Table
@@ -271,8 +271,29 @@ def test_spent_dollars_are_all_that_were_spent(tmp_path: Path) -> None:
     after = spent_of(build_document(run, plan, read_table(run)))
     assert "failures" not in before.detail
     assert "failures $0.0250" in after.detail
-    assert "1 failed request may be billed besides" in after.detail
+    assert "1 request of unknown cost besides, $0.0250 by the price list" in after.detail
     assert float(after.value.strip("$")) == pytest.approx(float(before.value.strip("$")) + 0.05, abs=0.005)
+
+
+def test_what_a_later_session_fetched_has_a_known_cost(tmp_path: Path) -> None:
+    """Workers that died with requests in hand: nothing is unknown any more once these were fetched."""
+    run, plan = make_run(tmp_path / "run", **SMALL)
+    delivered = next(sample for sample in run.samples().values() if sample.hosted)
+    crashed = FailureRecord(
+        group_id=next(group.id for group in plan.groups if group.target.hosted),
+        setting_id=delivered.setting_id,
+        request_id=delivered.request_id,
+        attempt=1,
+        started_utc=delivered.started_utc,
+        error=make_failure(type="crashed", stage="generate", transient=True, fetch_again=True),
+        cost=Cost(usd=None, basis="none"),
+    )
+    with run.writer() as writer:
+        writer.append(crashed)
+    assert "1 request of unknown cost besides" in spent_of(build_document(run, plan, read_table(run))).detail
+    with run.writer() as writer:
+        writer.append(delivered)
+    assert "unknown" not in spent_of(build_document(run, plan, read_table(run))).detail
 
 
 def test_small_amounts_keep_three_digits(tmp_path: Path) -> None:
@@ -574,7 +595,9 @@ def test_an_endpoint_without_steps_and_several_in_flight_beside_one_with_steps(t
     )
     run, plan = make_run(
         tmp_path / "run",
-        **SMALL | {"targets": (*TWO_TARGETS, bare), "steps": (2, 4), "concurrency": (1, 8), "skipped": [skipped]},
+        **SMALL
+        | {"targets": (*TWO_TARGETS, bare), "steps": (2, 4), "concurrency": (1, 8)}
+        | {"skipped": [skipped, replace(skipped, concurrency=8)]},
     )
     table = read_table(run)
     document = build_document(run, plan, table)
@@ -583,6 +606,9 @@ def test_an_endpoint_without_steps_and_several_in_flight_beside_one_with_steps(t
     assert {row.cells[titles.index("Steps")].text for row in rows} == {ABSENT}
     assert {row.cells[titles.index("Guidance")].text for row in rows} == {ABSENT}
     assert {row.cells[titles.index("In flight")].text for row in rows} == {"1", "8"}
+    assert document.skipped is not None
+    names = [column.title for column in document.skipped.columns]
+    assert [row.cells[names.index("In flight")].text for row in document.skipped.rows] == ["1", "8"]
     index = write_report(run, plan, tmp_path / "report")
     page = index.read_text(encoding="utf-8")
     assert "8 in flight" in page

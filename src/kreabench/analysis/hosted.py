@@ -25,6 +25,10 @@ class HostedSummary:
     concurrency: int
     requests: int
     """Delivered."""
+    timed: int
+    """Of these, fit for timing."""
+    first_calls: int
+    """Of these, the first on their connection: no timings."""
     in_flight: int | None
     """Most requests seen under way at once."""
     running: int | None
@@ -70,6 +74,8 @@ def _summary(target: str, concurrency: int, rows: pd.DataFrame) -> HostedSummary
         target=target,
         concurrency=concurrency,
         requests=len(delivered),
+        timed=int(delivered["timing_valid"].isin([True]).sum()),
+        first_calls=int(delivered["first_call"].isin([True]).sum()),
         in_flight=int(in_flight.max()) if in_flight.size else None,
         running=int(running.max()) if running.size else None,
         limit=_limit(delivered),

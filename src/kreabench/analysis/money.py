@@ -79,8 +79,9 @@ class _Ledger:
 
     def add(self, record: Record) -> None:
         if isinstance(record, SubmissionRecord):
-            if record.setting_id in self._prices:
-                self._open[record.request_id] = self._prices[record.setting_id]
+            price = self._prices.get(record.setting_id)
+            if price is not None:  # without a price nothing can be said of it, delivered or not
+                self._open[record.request_id] = price
         elif isinstance(record, SampleRecord | FailureRecord):
             self._add_outcome(record)
         elif isinstance(record, WarmupRecord) and record.cost.usd is not None:
@@ -90,7 +91,7 @@ class _Ledger:
         price = self._prices.get(record.setting_id or "")
         if record.cost.usd is not None:
             self._open.pop(record.request_id or "", None)
-            if record.cost.usd or isinstance(record, SampleRecord):  # a refused attempt is no call
+            if record.cost.usd or record.error is None:  # what was refused, or failed for nothing, is no call
                 self._spend(record.cost.basis, record.cost.usd)
         elif price is not None and record.request_id is not None and _was_sent(record):
             self._open.pop(record.request_id, None)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kreabench.backends.base import Generation, Ticket
+from kreabench.backends.keys import is_usable_key
 from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError, Problem
 from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _ENDPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*){1,5}")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _DEFAULT_KEY_VARIABLE = "FAL_KEY"
+_USABLE = "a key of printable ASCII characters without spaces or line ends"
 
 
 class FalBackend:
@@ -70,6 +72,13 @@ class FalBackend:
                 type="authentication",
                 stage="load",
                 remedy=f"Set {key_env} to a key of the service.",
+            )
+        if not is_usable_key(key):
+            raise GenerationError(
+                f"the environment variable {key_env} holds a value that no header can hold",
+                type="authentication",
+                stage="load",
+                remedy=f"Set {key_env} to {_USABLE}.",
             )
         self._session = FalSession(
             target,
@@ -167,7 +176,8 @@ def _check_environment(target: TargetSpec, environ: Mapping[str, str]) -> list[P
         return []  # the service sets all of it
     problems = []
     key_env = _key_variable(target)
-    if not environ.get(key_env):
+    key = environ.get(key_env, "")
+    if not key:
         problems.append(
             Problem(
                 key=key_env,
@@ -176,6 +186,8 @@ def _check_environment(target: TargetSpec, environ: Mapping[str, str]) -> list[P
                 remedy=f"export {key_env}=… in the shell that starts kreabench; it is written nowhere.",
             )
         )
+    elif not is_usable_key(key):
+        problems.append(Problem(key=key_env, found="a value that no header can hold", expected=_USABLE))
     # Either mix-up gives a report that lies: a stand-in's numbers unbranded, or real dollars branded as emulated.
     host = _queue_host(environ)
     if _is_loopback(host) != target.emulated:

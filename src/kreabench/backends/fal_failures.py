@@ -103,7 +103,8 @@ ANSWERS: tuple[AnswerRow, ...] = (
         name="key refused",
         stages=(UPLOAD, SUBMIT),
         statuses=_DENIED,
-        verdict=Verdict(type="authentication", remedy=_CHECK_KEY),
+        # It passes when the key is corrected, the account filled: then a plain `resume` shall go on.
+        verdict=Verdict(type="authentication", transient=True, remedy=f"{_CHECK_KEY} Then: `kreabench resume`."),
     ),
     AnswerRow(
         name="key refused for an accepted request",

@@ -16,7 +16,8 @@ import msgspec
 
 from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.hf_inference_arguments import call_arguments
-from kreabench.backends.hf_inference_check import check_target, is_usable_key, key_variable
+from kreabench.backends.hf_inference_check import check_target, key_variable
+from kreabench.backends.keys import is_usable_key
 from kreabench.backends.options import HfInferenceOptions
 from kreabench.core.errors import GenerationError, Problem
 from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from kreabench.backends.keys import is_usable_key
 from kreabench.backends.options import HfInferenceOptions
 from kreabench.core.errors import Problem
 from kreabench.core.specs import AccelerationSpec, TargetSpec
@@ -15,18 +16,12 @@ _DEFAULT_KEY_VARIABLE = "HF_TOKEN"
 _TOKEN_PREFIX = "hf_"  # noqa: S105 - how the library tells a token of Hugging Face from a provider's key
 _OWN_ENDPOINT = "hf-inference"
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-_KEY = re.compile(r"[\x21-\x7e]+")
 _ON = {"1", "ON", "YES", "TRUE"}
 
 
 def key_variable(target: TargetSpec) -> str:
     """Name of the environment variable that holds the key."""
     return target.key_env or _DEFAULT_KEY_VARIABLE
-
-
-def is_usable_key(key: str) -> bool:
-    """Whether a header can hold it. One with a line end would be quoted, escaped, in an error of the client."""
-    return _KEY.fullmatch(key) is not None
 
 
 def check_target(

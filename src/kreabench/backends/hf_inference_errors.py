@@ -24,6 +24,7 @@ from kreabench.core.errors import GenerationError
 
 MAYBE_BILLED = "It may have been carried out and billed, so it is not sent again; see the provider's dashboard."
 _LATER = "Try again later with `kreabench resume`."
+_THEN = "Then: `kreabench resume`."
 _AGAIN = "Whether it was billed is not known. To send it again: `kreabench resume --retry-failed`."
 
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
@@ -145,9 +146,13 @@ class ProviderFailures:
 
     def _judge_refusal(self, code: int) -> tuple[str, bool, str]:
         if code in {401, 403}:
-            return "authentication", False, f"Check the key in {self._key_env} and what it may be used for."
+            return "authentication", True, f"Check the key in {self._key_env} and what it may be used for. {_THEN}"
         if code == 402:
-            return "authentication", False, f"The account of {self._key_env} has no credit left: add some, or wait."
+            return (
+                "authentication",
+                True,
+                f"The account of {self._key_env} has no credit left: add some, or wait. {_THEN}",
+            )
         if code == 404:
             return "invalid_request", False, f"{self._provider} does not serve {self._model}; see the model's Hub page."
         if code == 429:

@@ -10,7 +10,7 @@ from rich.console import Console
 from kreabench import pipeline
 from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.cli.progress import ProgressObserver
-from kreabench.cli.run_table import print_failures, print_settings
+from kreabench.cli.run_table import print_failures, print_money, print_settings
 from kreabench.cli.terminal import console, say
 from kreabench.core.specs import TargetSpec
 from kreabench.report.format import usd
@@ -30,8 +30,10 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
     except KeyboardInterrupt:
         say(out, f"interrupted; everything recorded so far is kept. Go on with: kreabench resume {run.path}")
         raise
-    print_settings(out, run, pipeline.plan_of(run), read_table(run))
-    print_failures(out, [sample for sample in run.samples().values() if sample.status == "failed"])
+    plan = pipeline.plan_of(run)
+    print_settings(out, run, plan, read_table(run))
+    print_money(out, run, plan)
+    print_failures(out, run.path, [sample for sample in run.samples().values() if sample.status == "failed"])
     _print_outcome(out, outcome, run.info.experiment.targets)
     if banner:
         say(out, f"! {banner}", "bold yellow")

@@ -16,6 +16,9 @@ from kreabench.core.specs import ExperimentSpec, LoadGroup, Plan, Setting
 from kreabench.estimate import GroupEstimate, PlanEstimate, estimate_plan, requests_within
 from kreabench.report.format import ABSENT, count, duration, general, usd
 
+LEAST_TIMINGS = 6
+"""Fewest of which a median has an interval of 95 %."""
+
 
 def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: Path, *, show_all: bool) -> None:
     """What a run would do, take and cost."""
@@ -61,6 +64,7 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
     )
     say(out, ", ".join(parts))
     _print_money(out, experiment, plan, guess)
+    _print_first_calls(out, plan)
     _print_close_seeds(out, experiment)
     state = "exists" if (run_path / "run.json").exists() else "new"
     say(out, f"run {run_path} ({state}), plan {plan.hash}")
@@ -183,6 +187,20 @@ def _settings_list(settings: Sequence[Setting]) -> Table:
             mark,
         )
     return table
+
+
+def _print_first_calls(out: Console, plan: Plan) -> None:
+    """The first request on each connection is no timing, and each request in flight has a connection of its own."""
+    for group in plan.groups:
+        requests, at_once = len(group.requests), group.concurrency
+        if group.target.hosted and at_once > 1 and requests - at_once < LEAST_TIMINGS * len(group.settings):
+            timed = max(0, requests - at_once)
+            text = (
+                f"! {group.target.name} at {at_once} in flight: only about {timed} of {count(requests, 'request')} can "
+                f"be timed, as the first on each connection is not, and a median needs {LEAST_TIMINGS} a setting for "
+                "its interval; more run.seeds or run.repeats give more"
+            )
+            say(out, text, "bold yellow")
 
 
 def _print_close_seeds(out: Console, experiment: ExperimentSpec) -> None:

@@ -27,8 +27,8 @@ class ProgressObserver(Observer):
         self._started_s = clock()
         self._done_before = 0
         self._spent_usd = 0.0
-        self._in_flight: set[str] = set()
-        """Hosted requests that were sent and have not ended."""
+        self._under_way: set[str] = set()
+        """Hosted requests that were sent and are not stored: more than in flight, which those received are not."""
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
@@ -66,15 +66,15 @@ class ProgressObserver(Observer):
             self._started_s += record.load_s  # loading says nothing about how long a sample takes
             self._say(f"loaded {record.target} in {record.load_s:.1f} s")
         elif isinstance(record, SubmissionRecord):
-            self._in_flight.add(record.request_id)
+            self._under_way.add(record.request_id)
             self._draw_bar()
         elif isinstance(record, FailureRecord):
-            self._in_flight.discard(record.request_id or "")
+            self._under_way.discard(record.request_id or "")
             self._say(f"{record.error.type} in {record.error.stage}: {record.error.message}")
         elif isinstance(record, WarmupRecord):
             self._started_s += record.timings.end_to_end_s
         elif isinstance(record, SampleRecord):
-            self._in_flight.discard(record.request_id)
+            self._under_way.discard(record.request_id)
             self._done += 1
             self._failed += record.status == "failed"
             self._draw()
@@ -100,8 +100,8 @@ class ProgressObserver(Observer):
         return True
 
     def _note(self) -> str:
-        in_flight = f"  {len(self._in_flight)} in flight" if self._in_flight else ""
-        return f"{self._failed} failed  ${self._spent_usd:.3f}{in_flight}"
+        under_way = f"  {len(self._under_way)} under way" if self._under_way else ""
+        return f"{self._failed} failed  ${self._spent_usd:.3f}{under_way}"
 
     def _time_left(self) -> str:
         fresh = self._done - self._done_before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -28,6 +29,9 @@ from kreabench.scoring import ScoringSummary
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+SHOWN_FAILURES = 10
+"""Kinds of failure that are printed; the report has all."""
 
 
 def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame) -> None:
@@ -125,21 +129,34 @@ def print_run(out: Console, run: RunDirectory, plan: Plan) -> None:
         f"{experiment.name}: {delivered} of {plan.request_count} samples delivered, {len(failed)} failed, "
         f"{left} not done; begun {run.info.created_utc}",
     )
+    print_money(out, run, plan)
+    print_failures(out, run.path, failed)
+    if left:
+        say(out, f"go on with: kreabench resume {run.path}")
+
+
+def print_money(out: Console, run: RunDirectory, plan: Plan) -> None:
+    """What was spent, on which basis, and where the bill differs from the price list."""
     money = summarise_money(run.records(), list_prices(plan))
     for line in money_lines(money):
         say(out, line)
     for found in money_notices(money):
         say(out, f"! {found.text}", "yellow")
-    print_failures(out, failed)
-    if left:
-        say(out, f"go on with: kreabench resume {run.path}")
 
 
-def print_failures(out: Console, failed: Sequence[SampleRecord]) -> None:
-    """Failed samples, gathered by what went wrong."""
-    counts = Counter((s.error.type, s.error.stage, s.error.message, s.error.remedy) for s in failed if s.error)
-    for (type_, stage, message, remedy), number in counts.most_common(10):
+def print_failures(out: Console, run_path: Path, failed: Sequence[SampleRecord]) -> None:
+    """Failed samples, gathered by what went wrong, and which command tries them again."""
+    errors = [sample.error for sample in failed if sample.error]
+    counts = Counter((error.type, error.stage, error.message, error.remedy) for error in errors)
+    for (type_, stage, message, remedy), number in counts.most_common(SHOWN_FAILURES):
         say(out, f"failed {number}: {type_} in {stage}: {message}" + (f" ({remedy})" if remedy else ""))
+    if len(counts) > SHOWN_FAILURES:
+        say(out, f"… {len(counts) - SHOWN_FAILURES} more kinds of failure in the report")
+    again = sum(error.transient or error.fetch_again for error in errors)
+    if again:
+        say(out, f"{again} of these are tried again, or fetched, by: kreabench resume {run_path}")
+    if len(errors) > again:
+        say(out, f"{len(errors) - again} are tried again only by: kreabench resume {run_path} --retry-failed")
 
 
 def print_scoring(out: Console, summary: ScoringSummary) -> None:

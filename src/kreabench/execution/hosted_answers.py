@@ -24,6 +24,9 @@ from kreabench.execution.throttle import MAX_TRIES, Throttle
 THROTTLED = "fewer in flight than asked for, as the service refused more"
 """Flag of such a sample, which is no timing: its times are those of another concurrency."""
 
+MAX_DENIALS = 5
+"""Requests in a row whose key, or whose account, was refused: then nothing more is sent, as it would fare the same."""
+
 
 class HostedAnswers:
     """Ends flights and writes down how. Whether anything more is sent is decided elsewhere."""
@@ -42,10 +45,22 @@ class HostedAnswers:
         """The worker is still there but must not be asked again."""
         self.settled = 0
         """Orders answered so far."""
+        self._denials = 0
+        """Requests in a row that were refused for the key."""
 
     def records(self, answers: Iterable[Answer]) -> list[Record]:
         """What `answers` amount to, in their order."""
         return [record for answer in answers for record in self._record(answer)]
+
+    def none_sent(self, trouble: Trouble, type_: str = "load_failed") -> list[Record]:
+        """Every request that waits fails without having been tried; what is open at the service stays open."""
+        error = replace(trouble.error, type=type_, stage="load", transient=True)
+        records: list[Record] = []
+        for request in self._requests.take_all():
+            reason = replace(error, fetch_again=request.id in self._requests.known)
+            attempt = self._requests.attempt(request)
+            records.append(failed_sample(self._group, request, attempt, replace(trouble, error=reason)))
+        return records
 
     def lost(self, requests: Iterable[Request]) -> list[Record]:
         """Requests that an earlier session may have sent, without a trace of what the service calls them."""
@@ -113,6 +128,7 @@ class HostedAnswers:
     def _named(self, flight: Flight, service_id: str) -> list[Record]:
         if flight.service_id == service_id:
             return []  # fetched: its name is in the journal already
+        self._denials = 0
         flight.service_id = self._requests.known[flight.request.id] = service_id
         return [self.submission(flight)]
 
@@ -128,6 +144,7 @@ class HostedAnswers:
         )
 
     def _delivered(self, flight: Flight, answer: Done) -> list[Record]:
+        self._denials = 0
         self._requests.known.pop(flight.request.id, None)
         sample = delivered_sample(self._group, flight.request, flight.attempt, answer)
         if flight.throttled or self._throttle.refused_since(flight.sent_s):
@@ -144,7 +161,18 @@ class HostedAnswers:
             return []  # stays as the journal has it: submitted
         if self._is_to_follow(flight, error, answer.retry_after_s):
             return [self._failure(flight, trouble)]
-        return [self._failed_sample(flight, trouble)]
+        return [self._failed_sample(flight, trouble), *self._denied(flight, trouble)]
+
+    def _denied(self, flight: Flight, trouble: Trouble) -> list[Record]:
+        """What a refused key means for those that wait: nothing the first times, as a prompt may be to blame."""
+        error = trouble.error
+        if error.type != "authentication" or flight.service_id is not None:
+            return []
+        self._denials += 1
+        if self._denials < MAX_DENIALS:
+            return []
+        message = f"not sent, as {self._denials} requests in a row were refused: {error.message}"
+        return self.none_sent(replace(trouble, error=replace(error, message=message)), error.type)
 
     def _is_to_follow(self, flight: Flight, error: Failure, retry_after_s: float | None) -> bool:
         """Whether another attempt follows, in this session or in the next one; in this one it is put back for that."""

@@ -20,7 +20,7 @@ from kreabench.execution.hosted_answers import HostedAnswers
 from kreabench.execution.interrupts import Interrupt, interruptible
 from kreabench.execution.messages import Close, Generate, Open, Opened
 from kreabench.execution.opening import first_answer
-from kreabench.execution.outcomes import Trouble, failed_sample, trouble_of_death, trouble_of_failed
+from kreabench.execution.outcomes import Trouble, trouble_of_death, trouble_of_failed
 from kreabench.execution.supervise import Death, WorkerProcess
 from kreabench.execution.throttle import Throttle
 
@@ -140,17 +140,7 @@ class HostedGroupRun:
             )
         ]
         if not trouble.died or self._load_deaths >= MAX_WORKER_DEATHS:
-            records += self._fail_all(trouble)
-        return records
-
-    def _fail_all(self, trouble: Trouble) -> list[Record]:
-        """Every request that waits fails without having been tried; what is open at the service stays open."""
-        error = replace(trouble.error, type="load_failed", stage="load", transient=True)
-        records: list[Record] = []
-        for request in self._requests.take_all():
-            reason = replace(error, fetch_again=request.id in self._requests.known)
-            attempt = self._requests.attempt(request)
-            records.append(failed_sample(self._group, request, attempt, replace(trouble, error=reason)))
+            records += self._answers.none_sent(trouble)
         return records
 
     def _send(self, worker: WorkerProcess) -> Iterator[Batch]:

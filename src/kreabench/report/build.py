@@ -258,21 +258,20 @@ def _spent(journal: _Journal, plan: Plan) -> Fact:
     )
     lost = [one.cost.usd for one in unsuccessful if one.cost.usd is not None]
     warmups = [warmup.cost.usd for warmup in journal.warmups if warmup.cost.usd is not None]
-    priced = {group.id for group in plan.groups if group.target.hosted and group.target.price is not None}
-    unknown = sum(one.group_id in priced and one.cost.usd is None and _was_sent(one) for one in unsuccessful)
-    doubt = f"{count(unknown, 'failed request')} may be billed besides" if unknown else ""
+    money = journal.money
+    doubt = (
+        f"{count(money.unknown, 'request')} of unknown cost besides, {usd(money.unknown_usd)} by the price list"
+        if money.unknown
+        else ""
+    )
     everything = delivered + lost + warmups
     if not everything:
-        return Fact(label="Spent", value=ABSENT, detail=doubt or "no price known")
+        return Fact(label="Spent", value=ABSENT, detail=doubt or ("nothing" if list_prices(plan) else "no price known"))
     parts = [f"warm-ups {usd(sum(warmups))}"] if warmups else []
-    parts += [f"failures {usd(sum(lost))}"] if lost else []
+    parts += [f"failures {usd(sum(lost))}"] if sum(lost) else []
     detail = f"of it {', '.join(parts)}" if parts else "delivered samples"
     unpaid = "nothing was paid: emulated" if nothing_was_paid(group.target for group in plan.groups) else ""
     return Fact(label="Spent", value=usd(sum(everything)), detail="; ".join(filter(None, (detail, doubt, unpaid))))
-
-
-def _was_sent(failed: SampleRecord | FailureRecord) -> bool:
-    return failed.error is not None and failed.error.stage != "load" and failed.setting_id is not None
 
 
 def _time(journal: _Journal) -> Fact:

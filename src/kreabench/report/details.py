@@ -23,6 +23,7 @@ def skipped_table(plan: Plan) -> Table | None:
     if not plan.skipped:
         return None
     strengths = any(s.strength is not None for s in plan.skipped)
+    crowds = any(s.concurrency > 1 for s in plan.skipped)
 
     def strength(value: float | None) -> tuple[str, ...]:
         return ((ABSENT if value is None else f"{value:g}"),) if strengths else ()
@@ -31,12 +32,13 @@ def skipped_table(plan: Plan) -> Table | None:
         _row(
             *(s.target, s.acceleration, general(s.steps), general(s.guidance)),
             *strength(s.strength),
-            *(s.size, s.num_images, s.output_format, s.reason),
+            *(s.size, s.num_images, s.output_format, *((s.concurrency,) if crowds else ()), s.reason),
         )
         for s in plan.skipped
     )
     names = ("Target", "Acceleration", "Steps", "Guidance", *(("Strength",) if strengths else ()))
-    columns = _columns(*names, "Size", "Images", "Format", prose=("Reason",))
+    names = (*names, "Size", "Images", "Format", *(("In flight",) if crowds else ()))
+    columns = _columns(*names, prose=("Reason",))
     return Table(columns=columns, rows=rows, caption="Settings that were asked for and cannot be done.")
 
 

@@ -112,8 +112,18 @@ def _astray(summary: HostedSummary) -> str:
 
 
 def hosted_notices(hosted: Sequence[HostedSummary]) -> list[Notice]:
-    """Where an account's limit was found."""
-    return [
+    """Where connections left nothing to time, and where an account's limit was found."""
+    untimed = [
+        Notice(
+            level="warning",
+            text=f"{message(summary.target)}, {summary.concurrency:,} in flight: none of its {summary.requests:,} "
+            f"delivered requests is a timing: {summary.first_calls:,} were the first on their connection, and each "
+            "request in flight has its own. More requests than are in flight, by seeds or repeats, give timings.",
+        )
+        for summary in hosted
+        if summary.concurrency > 1 and summary.first_calls and not summary.timed
+    ]
+    return untimed + [
         Notice(
             level="info",
             text=f"{message(summary.target)}: {summary.limit:,} of {summary.in_flight:,} requests in flight "

@@ -96,6 +96,8 @@ def _inspect(content: bytes, setting: Setting) -> tuple[str, str | None]:
             return format_, _degenerate(picture)
     except GenerationError:
         raise
+    except PIL.UnidentifiedImageError as error:  # its text names an address in memory
+        raise _bad_image("no known picture format", content) from error
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise _bad_image(f"{type(error).__name__}: {error}", content) from error
 
