@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,10 @@ from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.fal import FalBackend
 from kreabench.core.errors import GenerationError
 from kreabench.core.records import HostedCall
+from tests.fal_emulator_support import served
 from tests.fal_support import (
     draw,
     emulated_target,
-    emulator,
     endpoint_inputs,
     image_to_image,
     levels,
@@ -63,8 +64,8 @@ class Loopback:
 @contextmanager
 def loopback(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Loopback]:
     """A service with these options, and the client pointed at it."""
-    with emulator(folder, truth_log=str(folder / "truth.jsonl"), seed=5, **options) as environment:
-        point_client_at(environment, monkeypatch)
+    with served(folder / "truth.jsonl", http=False, seed=5, **options) as service:
+        point_client_at(service.environment, monkeypatch)
         place = Loopback(folder)
         try:
             yield place
@@ -101,6 +102,7 @@ def test_what_is_measured_of_many_at_once_is_what_happened(
         place.close()
         assert all(generation.timings.first_call for generation in first)
         truth = place.truth()
+    off_s = []
     for generation in generations:
         hosted, timings = _hosted(generation), generation.timings
         entry = truth[hosted.service_request_id]
@@ -110,13 +112,15 @@ def test_what_is_measured_of_many_at_once_is_what_happened(
         assert timings.resolution_s is not None
         happened = entry["finished_monotonic_s"] - entry["started_monotonic_s"]
         assert hosted.inference_s == pytest.approx(happened, abs=1e-6)
-        slack_s = timings.resolution_s + 0.05  # two cores, busy with seven processes' worth of threads
-        assert timings.stages_s["inference"] == pytest.approx(happened, abs=slack_s)
-        assert timings.stages_s["queue"] == pytest.approx(0.15, abs=slack_s)
+        off_s.append(abs(timings.stages_s["inference"] - happened) - timings.resolution_s)
+        off_s.append(abs(timings.stages_s["queue"] - 0.15) - timings.resolution_s)
         assert (hosted.billable_units, hosted.runner) == (entry["billable_units"], entry["runner"])
         assert hosted.in_flight is not None
         assert hosted.running is not None
         assert 1 <= hosted.running <= hosted.in_flight <= at_once
+    # Most are right within a twentieth of a second; a busy machine may hold up a few.
+    assert statistics.median(off_s) < 0.05
+    assert max(off_s) < 0.5
     assert max(_hosted(generation).in_flight or 0 for generation in generations) > 1
     assert len({_hosted(generation).service_request_id for generation in generations}) == 2 * at_once
 
@@ -303,7 +307,7 @@ def test_closing_cancels_what_is_queued_and_leaves_what_runs(
         time.sleep(0.5)
         began = time.monotonic()
         backend.close()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < END_S
         errors = _errors(futures)
         assert {error.type for error in errors} == {"cancelled"}
         assert all(error.transient and error.remedy for error in errors)
@@ -350,8 +354,8 @@ def test_closing_ends_every_read_that_hangs(
 
 
 def test_a_session_leaves_no_thread_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = set(threading.enumerate())
     with loopback(tmp_path, monkeypatch) as place:
+        before = set(threading.enumerate())
         draw(place.open())
         place.close()
         assert not [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]

@@ -26,8 +26,8 @@ from tests.hosted_driver import make_hosted_group
 from tests.hosted_support import USD, billed_usd, jobs, journal_usd
 from tests.support import ROOT, make_run
 
-KILLS = 6
-REQUESTS = 110
+KILLS = 8
+REQUESTS = 130
 
 
 @dataclass(frozen=True, kw_only=True)
