@@ -8,14 +8,17 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
 
+from kreabench.backends import fal_events
 from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.fal import FalBackend
 from kreabench.core.errors import GenerationError
@@ -351,6 +354,27 @@ def test_closing_ends_every_read_that_hangs(
         for error in _errors(futures):
             # A submission without an answer may have been accepted under a name that nobody knows.
             assert (error.type, error.fetch_again) == (type, type == "cancelled")
+
+
+def test_a_watchdog_is_closed_while_its_thread_is_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    created, go_on = threading.Event(), threading.Event()
+
+    class SlowThread(threading.Thread):
+        def start(self) -> None:
+            created.set()
+            assert go_on.wait(10)
+            super().start()
+
+    watchdog = fal_events.Watchdog()
+    monkeypatch.setattr(fal_events, "threading", SimpleNamespace(Thread=SlowThread))
+    with ThreadPoolExecutor(2) as pool:
+        guarding = pool.submit(lambda: watchdog.guards(Mock()).__enter__())
+        assert created.wait(10)
+        closing = pool.submit(watchdog.close)
+        wait([closing], 0.1)
+        go_on.set()
+        closing.result(10)
+        guarding.result(10)
 
 
 def test_a_session_leaves_no_thread_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
