@@ -104,6 +104,7 @@ def test_what_is_measured_of_many_at_once_is_what_happened(
         generations = _many(backend, 2 * at_once, at_once=at_once)
         place.close()
         assert all(generation.timings.first_call for generation in first)
+        _until(lambda: len(place.truth()) == 3 * at_once)  # a line is written after its answer is sent
         truth = place.truth()
     off_s = []
     for generation in generations:
