@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,28 @@ for _secret in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "HF_TOKEN"):
     os.environ.pop(_secret, None)
 
 
+# Else each of some hundred child processes would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """Modules live as long as the tests: the garbage collector need not walk through them each time."""
+    _freeze()
+
+
+def _freeze() -> None:
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def mini_model() -> Path:
     """The folder of `builtin:mini`, built by the first test run on this machine and kept for the next."""
+    from diffusers import FluxPipeline
+
+    assert FluxPipeline is not None
+    _freeze()  # what was imported just now is most of what there is
     from kreabench.backends.mini import resolve_model
 
     return Path(resolve_model("builtin:mini"))

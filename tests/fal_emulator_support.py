@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
+import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,13 +21,15 @@ import uvicorn
 
 from kreabench.backends.options import FalEmulatorOptions
 from kreabench.emulator.app import build_app
+from kreabench.emulator.certificates import write_certificates
 from kreabench.emulator.endpoints import read_endpoints
 from kreabench.emulator.faults import FaultPlan
 from kreabench.emulator.painters import PatternPainter
-from kreabench.emulator.serve import Server, bound_socket
+from kreabench.emulator.serve import Server, bound_socket, ready_line
 from kreabench.emulator.service import Place, Service, make_service
 from kreabench.emulator.studio import Studio
 from kreabench.emulator.truth import TruthLog
+from kreabench.execution.services import _environment
 
 ENDPOINT = "fal-ai/flux/krea"
 SMALL = {"width": 64, "height": 48}
@@ -38,6 +44,8 @@ class Served:
     url: str
     """Of the queue host."""
     run_url: str
+    environment: dict[str, str]
+    """By which the real client finds it; empty over plain http."""
 
     def strike(self, fault: str | None) -> None:
         """From now on every submission has this fault."""
@@ -49,18 +57,28 @@ class Served:
         return found
 
 
+@functools.cache
+def _certificates() -> tuple[Path, Path]:
+    """Of this process; the folder goes with it."""
+    folder = tempfile.TemporaryDirectory(prefix="kreabench-test-")
+    atexit.register(folder.cleanup)
+    return write_certificates(Path(folder.name))
+
+
 @contextlib.contextmanager
-def served(truth: Path | None = None, **options: Any) -> Iterator[Served]:
-    """A service on a free port, until the block ends."""
-    chosen = FalEmulatorOptions(images="patterns", http=True, seed=3, **options)
+def served(truth: Path | None = None, *, http: bool = True, **options: Any) -> Iterator[Served]:
+    """A service on a free port, until the block ends; without `http` over TLS, as the back end insists on."""
+    chosen = FalEmulatorOptions(images="patterns", http=http, **{"seed": 3, **options})
+    ca_file, server_file = (None, None) if http else _certificates()
     studio = Studio(PatternPainter())
     studio.start()
     ready = threading.Event()
     with bound_socket(0) as listener, TruthLog(truth) as log:
-        place = Place(scheme="http", port=listener.getsockname()[1])
+        place = Place(scheme="http" if http else "https", port=listener.getsockname()[1])
         service = make_service(chosen, place, read_endpoints([Path(file) for file in chosen.endpoint]), studio, log)
         config = uvicorn.Config(
             build_app(service, on_ready=ready.set),
+            ssl_certfile=server_file,
             http=service.connections.protocol(),
             log_config=None,
             timeout_graceful_shutdown=2,
@@ -70,7 +88,12 @@ def served(truth: Path | None = None, **options: Any) -> Iterator[Served]:
         thread.start()
         try:
             assert ready.wait(10)
-            yield Served(service=service, url=place.queue_url, run_url=f"http://{place.run_host}")
+            yield Served(
+                service=service,
+                url=place.queue_url,
+                run_url=f"{place.scheme}://{place.run_host}",
+                environment=_environment(ready_line(place, ca_file), os.environ) if ca_file else {},
+            )
         finally:
             server.should_exit = True
             thread.join(10)

@@ -266,7 +266,7 @@ def _delivered(path: Path, group: LoadGroup, setting: Setting, request: Request,
         }
     seconds = sum(stages.values()) + 0.002
     relative = f"images/{setting.id}/{request.id}.png"
-    content = encode_image(_drawing(setting, request))
+    content = encode_image(_drawing(setting, request), compress_level=1)
     if pictures:
         (path / relative).parent.mkdir(parents=True, exist_ok=True)
         (path / relative).write_bytes(content)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,24 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
     yield run
     signal.signal(signal.SIGTERM, previous)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which SMALL has run."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = subprocess.run(
+        [sys.executable, "-m", "kreabench", "run", *SMALL], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == ExitCode.DONE, done.stderr
+    return folder
+
+
+@pytest.fixture
+def ran(call: Call, finished: Path, tmp_path: Path) -> Call:
+    """`call` in a folder in which SMALL has run already."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return call
 
 
 def journal(run: Path) -> list[dict[str, object]]:
@@ -95,19 +114,17 @@ def test_a_run_from_one_command_to_a_report(call: Call, tmp_path: Path) -> None:
     assert str(tmp_path) not in (report / "index.html").read_text(encoding="utf-8")
 
 
-def test_the_same_run_again_draws_nothing(call: Call, tmp_path: Path) -> None:
-    call("run", *SMALL)
+def test_the_same_run_again_draws_nothing(ran: Call, tmp_path: Path) -> None:
     before = journal(tmp_path / "runs/trial")
-    code, out, _ = call("run", *SMALL)
+    code, out, _ = ran("run", *SMALL)
     assert code == ExitCode.DONE
     assert "4 of 4 samples are there already" in out
     assert journal(tmp_path / "runs/trial") == before
 
 
-def test_another_plan_is_refused_saying_what_differs(call: Call, tmp_path: Path) -> None:
-    call("run", *SMALL)
+def test_another_plan_is_refused_saying_what_differs(ran: Call, tmp_path: Path) -> None:
     before = journal(tmp_path / "runs/trial")
-    code, _, err = call("run", *SMALL, "axes.steps=[2,6]", "run.order_seed=3")
+    code, _, err = ran("run", *SMALL, "axes.steps=[2,6]", "run.order_seed=3")
     assert code == ExitCode.USAGE
     assert "6 steps" in err
     assert "4 steps" in err
@@ -116,18 +133,16 @@ def test_another_plan_is_refused_saying_what_differs(call: Call, tmp_path: Path)
     assert journal(tmp_path / "runs/trial") == before
 
 
-def test_changes_that_the_plan_leaves_free_are_kept(call: Call, tmp_path: Path) -> None:
-    call("run", *SMALL)
-    code, out, _ = call("run", *SMALL, "metrics=[psnr]")
+def test_changes_that_the_plan_leaves_free_are_kept(ran: Call, tmp_path: Path) -> None:
+    code, out, _ = ran("run", *SMALL, "metrics=[psnr]")
     assert code == ExitCode.DONE
     assert "psnr" in out
-    code, out, _ = call("show", "runs/trial")
+    code, out, _ = ran("show", "runs/trial")
     assert "psnr" in out
 
 
-def test_the_brand_of_what_is_drawn_cannot_be_taken_off(call: Call) -> None:
-    call("run", *SMALL)
-    code, out, _ = call("run", *SMALL, "target.fake_local.untrained=false", "budget.usd=3")
+def test_the_brand_of_what_is_drawn_cannot_be_taken_off(ran: Call) -> None:
+    code, out, _ = ran("run", *SMALL, "target.fake_local.untrained=false", "budget.usd=3")
     assert code == ExitCode.DONE
     assert "untrained weights" in out
 
@@ -150,33 +165,30 @@ def test_failed_samples_are_records_and_an_exit_code(call: Call, tmp_path: Path)
     assert len(samples(tmp_path / "runs/trial")) == 6
 
 
-def test_scoring_is_a_stage_of_its_own(call: Call) -> None:
-    call("run", *SMALL)
-    code, out, _ = call("score", "runs/trial", "--metrics", "psnr,ssim")
+def test_scoring_is_a_stage_of_its_own(ran: Call) -> None:
+    code, out, _ = ran("score", "runs/trial", "--metrics", "psnr,ssim")
     assert code == ExitCode.DONE
     assert re.search(r"psnr +2 +0", out)
-    code, out, _ = call("score", "runs/trial", "--metrics", "psnr,ssim")
+    code, out, _ = ran("score", "runs/trial", "--metrics", "psnr,ssim")
     assert re.search(r"psnr +0 +4", out)
-    code, _, err = call("score", "runs/trial", "--metrics", "psnrr")
+    code, _, err = ran("score", "runs/trial", "--metrics", "psnrr")
     assert code == ExitCode.USAGE
     assert "did you mean psnr?" in err
 
 
-def test_metrics_named_later_are_in_the_report(call: Call, tmp_path: Path) -> None:
-    call("run", *SMALL)
-    call("score", "runs/trial", "--metrics", "psnr")
-    code, out, _ = call("show", "runs/trial")
+def test_metrics_named_later_are_in_the_report(ran: Call, tmp_path: Path) -> None:
+    ran("score", "runs/trial", "--metrics", "psnr")
+    code, out, _ = ran("show", "runs/trial")
     assert (code, "psnr" in out) == (ExitCode.DONE, True)
-    call("report", "runs/trial")
+    ran("report", "runs/trial")
     assert "psnr" in (tmp_path / "reports/trial/report.md").read_text(encoding="utf-8")
-    code, _, err = call("score", "runs/trial", "--metrics", ",")
+    code, _, err = ran("score", "runs/trial", "--metrics", ",")
     assert (code, "--metrics" in err) == (ExitCode.USAGE, True)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
-def test_a_budget_that_would_hold_nobody_back_is_refused(call: Call, value: str) -> None:
-    call("run", *SMALL)
-    code, _, err = call("resume", "runs/trial", "--budget-usd", value)
+def test_a_budget_that_would_hold_nobody_back_is_refused(ran: Call, value: str) -> None:
+    code, _, err = ran("resume", "runs/trial", "--budget-usd", value)
     assert (code, "--budget-usd" in err) == (ExitCode.USAGE, True)
 
 
@@ -195,11 +207,10 @@ def test_what_was_tried_before_a_resume_is_no_timing(call: Call, tmp_path: Path)
     assert not any(sample["timing_valid"] for sample in found)
 
 
-def test_the_report_can_be_written_elsewhere(call: Call, tmp_path: Path) -> None:
-    call("run", *SMALL)
+def test_the_report_can_be_written_elsewhere(ran: Call, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("keep", encoding="utf-8")
-    code, out, _ = call("report", "runs/trial", "--out", "mine")
+    code, out, _ = ran("report", "runs/trial", "--out", "mine")
     assert code == ExitCode.DONE
     assert "mine/index.html" in out
     assert (tmp_path / "mine/notes.txt").read_text(encoding="utf-8") == "keep"
@@ -230,14 +241,13 @@ def test_a_bill_that_differs_from_the_list_is_said_at_the_end_of_a_run(call: Cal
     assert "2 of 2 billed requests differ, by +$0.0500 together" in " ".join(out.split())
 
 
-def test_looking_at_a_run_leaves_it_as_it_is(call: Call, tmp_path: Path) -> None:
+def test_looking_at_a_run_leaves_it_as_it_is(ran: Call, tmp_path: Path) -> None:
     """It may lie on a read-only disk, and another kreabench may be writing it."""
-    call("run", *SMALL)
     run = tmp_path / "runs/trial"
     (run / "samples.parquet").unlink()
     before = {path: path.stat().st_mtime_ns for path in (run, *run.rglob("*"))}
     for arguments in (("show", "runs/trial"), ("report", "runs/trial", "--out", "elsewhere")):
-        code, _, _ = call(*arguments)
+        code, _, _ = ran(*arguments)
         assert code == ExitCode.DONE
     assert {path: path.stat().st_mtime_ns for path in (run, *run.rglob("*"))} == before
 
@@ -346,28 +356,26 @@ def test_an_unwritable_place(call: Call, tmp_path: Path) -> None:
     assert "file" in err
 
 
-def test_a_torn_journal_is_repaired(call: Call, tmp_path: Path) -> None:
-    call("run", *SMALL)
+def test_a_torn_journal_is_repaired(ran: Call, tmp_path: Path) -> None:
     path = tmp_path / "runs/trial/journal.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.rstrip(b"\n").rfind(b"\n") + 40])
-    code, out, _ = call("resume", "runs/trial")
+    code, out, _ = ran("resume", "runs/trial")
     assert code == ExitCode.DONE
     assert "3 of 4 samples are there already" in out
     assert "4 of 4 samples delivered" in out
 
 
-def test_a_damaged_journal_names_its_line(call: Call, tmp_path: Path) -> None:
-    call("run", *SMALL)
+def test_a_damaged_journal_names_its_line(ran: Call, tmp_path: Path) -> None:
     path = tmp_path / "runs/trial/journal.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([lines[0], b"garbage\n", *lines[1:]]))
-    code, _, err = call("resume", "runs/trial")
+    code, _, err = ran("resume", "runs/trial")
     assert code == ExitCode.USAGE
     assert "line 2" in err
 
 
-def start_slow_run(folder: Path, latency_s: float = 1.0) -> subprocess.Popen[str]:
+def start_slow_run(folder: Path, latency_s: float = 0.5) -> subprocess.Popen[str]:
     """A run that takes seconds, as a process of its own; returns when its first sample is journalled."""
     process = subprocess.Popen(
         [sys.executable, "-m", "kreabench", "run", *SMALL, f"target.fake_local.options.latency_s={latency_s}"],

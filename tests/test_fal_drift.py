@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from kreabench.cli.doctor import doctor
 from kreabench.emulator.drift import differences, shape
-from tests.fal_support import emulator
+from tests.fal_emulator_support import Served, served
 
 KEY = "id-of-mine:secret-of-mine"
 
@@ -31,8 +31,8 @@ def _doctor(environment: dict[str, str], *arguments: str) -> subprocess.Complete
 
 def test_an_emulator_standing_for_the_live_service_is_no_different(tmp_path: Path) -> None:
     log = tmp_path / "truth.jsonl"
-    with emulator(tmp_path, queue_s=0.1, inference_s=0.1, truth_log=str(log)) as live:
-        done = _doctor(live, "--yes")
+    with served(log, http=False, queue_s=0.1, inference_s=0.1) as live:
+        done = _doctor(live.environment, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert "costs about $0.025" in done.stdout
     assert "the emulator answers as the live service does" in done.stdout
@@ -48,19 +48,19 @@ def test_an_emulator_standing_for_the_live_service_is_no_different(tmp_path: Pat
         ({"fault": {"expired_link": 1.0}}, "picture.status: live HTTP 404, emulated HTTP 200"),
     ],
 )
-def test_a_service_that_is_different_is_seen(tmp_path: Path, options: dict[str, Any], words: str) -> None:
-    with emulator(tmp_path, **options) as live:
-        done = _doctor(live, "--yes")
+def test_a_service_that_is_different_is_seen(options: dict[str, Any], words: str) -> None:
+    with served(http=False, **options) as live:
+        done = _doctor(live.environment, "--yes")
     assert done.returncode == 1, done.stderr
     assert words in done.stdout
     assert "secret-of-mine" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("fault", ["reset", "server_error", "rate_limit"])
-def test_a_request_that_fails_says_where_and_is_sent_once(tmp_path: Path, fault: str) -> None:
-    with emulator(tmp_path, fault={fault: 1.0}) as live:
-        done = _doctor(live, "--yes")
-        account = httpx.get(f"https://{live['FAL_QUEUE_RUN_HOST']}/emulator/account", verify=_trusting(live)).json()
+def test_a_request_that_fails_says_where_and_is_sent_once(fault: str) -> None:
+    with served(http=False, fault={fault: 1.0}) as live:
+        done = _doctor(live.environment, "--yes")
+        account = _account(live)
     assert done.returncode == 2
     assert "the live service: the request failed at" in done.stderr
     assert "may have been billed" in done.stderr
@@ -68,14 +68,16 @@ def test_a_request_that_fails_says_where_and_is_sent_once(tmp_path: Path, fault:
     assert account["jobs"] + sum(account["refused_submits"].values()) == 1
 
 
-def _trusting(environment: dict[str, str]) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=environment["SSL_CERT_FILE"])
+def _account(live: Served) -> dict[str, Any]:
+    trusting = ssl.create_default_context(cafile=live.environment["SSL_CERT_FILE"])
+    found: dict[str, Any] = httpx.get(f"{live.url}/emulator/account", verify=trusting).json()
+    return found
 
 
-def test_without_consent_nothing_is_sent(tmp_path: Path) -> None:
-    with emulator(tmp_path) as live:
-        done = _doctor(live)
-        account = httpx.get(f"https://{live['FAL_QUEUE_RUN_HOST']}/emulator/account", verify=_trusting(live)).json()
+def test_without_consent_nothing_is_sent() -> None:
+    with served(http=False) as live:
+        done = _doctor(live.environment)
+        account = _account(live)
     assert (done.returncode, done.stderr) == (2, "nothing was sent\n")
     assert account["jobs"] == 0
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import io
 import json
+import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
 
+from kreabench.backends import fal_events
 from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.fal import FalBackend
 from kreabench.core.errors import GenerationError
 from kreabench.core.records import HostedCall
+from tests.fal_emulator_support import served
 from tests.fal_support import (
     draw,
     emulated_target,
-    emulator,
     endpoint_inputs,
     image_to_image,
     levels,
@@ -63,8 +67,8 @@ class Loopback:
 @contextmanager
 def loopback(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Loopback]:
     """A service with these options, and the client pointed at it."""
-    with emulator(folder, truth_log=str(folder / "truth.jsonl"), seed=5, **options) as environment:
-        point_client_at(environment, monkeypatch)
+    with served(folder / "truth.jsonl", http=False, seed=5, **options) as service:
+        point_client_at(service.environment, monkeypatch)
         place = Loopback(folder)
         try:
             yield place
@@ -100,9 +104,9 @@ def test_what_is_measured_of_many_at_once_is_what_happened(
         generations = _many(backend, 2 * at_once, at_once=at_once)
         place.close()
         assert all(generation.timings.first_call for generation in first)
-        # A job is written down once its result has left, which its reader may see sooner.
-        _until(lambda: len(place.truth()) == 3 * at_once)
+        _until(lambda: len(place.truth()) == 3 * at_once)  # a line is written after its answer is sent
         truth = place.truth()
+    off_s = []
     for generation in generations:
         hosted, timings = _hosted(generation), generation.timings
         entry = truth[hosted.service_request_id]
@@ -112,13 +116,15 @@ def test_what_is_measured_of_many_at_once_is_what_happened(
         assert timings.resolution_s is not None
         happened = entry["finished_monotonic_s"] - entry["started_monotonic_s"]
         assert hosted.inference_s == pytest.approx(happened, abs=1e-6)
-        slack_s = timings.resolution_s + 0.05  # two cores, busy with seven processes' worth of threads
-        assert timings.stages_s["inference"] == pytest.approx(happened, abs=slack_s)
-        assert timings.stages_s["queue"] == pytest.approx(0.15, abs=slack_s)
+        off_s.append(abs(timings.stages_s["inference"] - happened) - timings.resolution_s)
+        off_s.append(abs(timings.stages_s["queue"] - 0.15) - timings.resolution_s)
         assert (hosted.billable_units, hosted.runner) == (entry["billable_units"], entry["runner"])
         assert hosted.in_flight is not None
         assert hosted.running is not None
         assert 1 <= hosted.running <= hosted.in_flight <= at_once
+    # Most are right within a twentieth of a second; a busy machine may hold up a few.
+    assert statistics.median(off_s) < 0.05
+    assert max(off_s) < 0.5
     assert max(_hosted(generation).in_flight or 0 for generation in generations) > 1
     assert len({_hosted(generation).service_request_id for generation in generations}) == 2 * at_once
 
@@ -305,7 +311,7 @@ def test_closing_cancels_what_is_queued_and_leaves_what_runs(
         time.sleep(0.5)
         began = time.monotonic()
         backend.close()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < END_S
         errors = _errors(futures)
         assert {error.type for error in errors} == {"cancelled"}
         assert all(error.transient and error.remedy for error in errors)
@@ -351,9 +357,30 @@ def test_closing_ends_every_read_that_hangs(
             assert (error.type, error.fetch_again) == (type, type == "cancelled")
 
 
+def test_a_watchdog_is_closed_while_its_thread_is_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    created, go_on = threading.Event(), threading.Event()
+
+    class SlowThread(threading.Thread):
+        def start(self) -> None:
+            created.set()
+            assert go_on.wait(10)
+            super().start()
+
+    watchdog = fal_events.Watchdog()
+    monkeypatch.setattr(fal_events, "threading", SimpleNamespace(Thread=SlowThread))
+    with ThreadPoolExecutor(2) as pool:
+        guarding = pool.submit(lambda: watchdog.guards(Mock()).__enter__())
+        assert created.wait(10)
+        closing = pool.submit(watchdog.close)
+        wait([closing], 0.1)
+        go_on.set()
+        closing.result(10)
+        guarding.result(10)
+
+
 def test_a_session_leaves_no_thread_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = set(threading.enumerate())
     with loopback(tmp_path, monkeypatch) as place:
+        before = set(threading.enumerate())
         draw(place.open())
         place.close()
         assert not [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]

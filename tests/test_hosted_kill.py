@@ -26,8 +26,8 @@ from tests.hosted_driver import make_hosted_group
 from tests.hosted_support import USD, billed_usd, jobs, journal_usd
 from tests.support import ROOT, make_run
 
-KILLS = 6
-REQUESTS = 110
+KILLS = 8
+REQUESTS = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def kill_something(process: subprocess.Popen[bytes], chance: random.Random) -> N
     process.wait()
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 def test_nothing_is_bought_twice_however_often_it_is_killed(tmp_path: Path) -> None:
     faults = [
         {"kind": "server_error", "prompt_contains": "7 red"},
@@ -176,7 +176,7 @@ def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 6.0
     assert len(pids) == 1
     assert is_gone(pids[0])
     assert len(rig.run.state().submitted) == 2

@@ -48,9 +48,7 @@ def test_a_sample_of_a_service_says_what_it_cost(tmp_path: Path) -> None:
 
 def test_as_many_are_in_flight_as_the_group_says(tmp_path: Path) -> None:
     group = hosted_group(tmp_path, prompts=40, concurrency=8, inference_s=0.1)
-    began = time.monotonic()
     records = run(group, tmp_path)
-    assert time.monotonic() - began < 4.0
     assert len(samples(records)) == 40
     assert most_at_once(tmp_path) == 8
     assert all(len(taken) == 1 for taken in jobs(tmp_path).values())
@@ -122,7 +120,7 @@ def test_the_service_says_how_long_to_wait(tmp_path: Path) -> None:
     began = time.monotonic()
     records = run(hosted_group(tmp_path, fault, prompts=1), tmp_path)
     assert kinds(records) == ["load", "submission", "failure", "submission", "submission", "sample"]
-    assert 0.3 <= time.monotonic() - began < 3.0
+    assert time.monotonic() - began >= 0.3
 
 
 def test_a_worker_that_dies_with_several_in_flight_loses_only_what_has_no_name(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -63,6 +64,8 @@ MEMORY = Memory(
     driver_process_bytes=None,
     driver_device_bytes=37 * 2**30,
 )
+FEW: dict[str, Any] = {"accelerations": ("none",), "steps": (2, 4), "sizes": ((128, 128),), "prompts": ("x",)}
+"""Of a run without a GPU: two settings a target."""
 TOO_FAST = "denoise took {} s, less than its floor of 2.6 s: a measuring error"
 FLAGS = ((TOO_FAST.format(1.26),), (TOO_FAST.format(1.3), "another process computed on the GPU"))
 
@@ -153,7 +156,7 @@ def test_settings_that_differ_in_how_many_are_in_flight_are_told_apart(tmp_path:
 
 
 def test_a_run_without_a_gpu_shows_none_of_it(tmp_path: Path) -> None:
-    run, plan = make_cpu_run(tmp_path / "run")
+    run, plan = make_cpu_run(tmp_path / "run", **FEW)
     document = build_document(run, plan, read_table(run))
     assert [title for title, _ in document.measurements] == ["Money", "Hosted service"]
     assert "Energy" not in [column.title for column in document.settings.columns]
@@ -173,7 +176,7 @@ def test_joules_are_those_of_one_picture() -> None:
 
 
 def test_a_table_of_an_older_run_has_no_device(tmp_path: Path) -> None:
-    run, plan = make_cpu_run(tmp_path / "run")
+    run, plan = make_cpu_run(tmp_path / "run", **FEW)
     table = read_table(run).drop(columns=["energy_j", "flags", "share_of_floor", "throttle_reasons"])
     assert all(summary.device is None for summary in summarise(table, plan.settings, ()))
 

@@ -143,12 +143,6 @@ def test_what_nobody_knows_counts_at_its_list_price(records: list[Record], unkno
     assert money.unknown_usd == pytest.approx(unknown * PRICE)
 
 
-def test_without_a_price_nothing_is_said_of_dollars() -> None:
-    """Each was journalled before it was sent; that its cost is unknown does not mean that its end is."""
-    money = summarise_money([submission(REQUESTS[0]), make_sample(REQUESTS[0], cost=UNKNOWN)], {})
-    assert (money.unknown, money.totals) == (0, ())
-
-
 def test_a_refused_attempt_is_no_call() -> None:
     refused = FailureRecord(
         group_id=GROUP.id,

@@ -325,7 +325,8 @@ def test_no_two_stages_of_a_figure_share_a_colour() -> None:
 
 
 def test_a_crowded_scatter_stays_small_and_says_what_it_leaves_out(tmp_path: Path) -> None:
-    document = document_of(tmp_path / "run", **SMALL | {"steps": range(1, 101), "prompts": ("x",), "pictures": False})
+    crowded = {"targets": TWO_TARGETS[:1], "steps": range(1, 152), "prompts": ("x",), "seeds": (0,), "pictures": False}
+    document = document_of(tmp_path / "run", **LOCAL | crowded | {"accelerations": ("none",), "sizes": ((128, 128),)})
     figure = next(figure for figure in document.figures if figure.name == "cost-quality")
     assert "Plots of more than 150 settings show neither numbers nor whiskers." in figure.caption
     assert len(draw(figure, format="svg")) < 2_000_000
@@ -595,8 +596,8 @@ def test_an_endpoint_without_steps_and_several_in_flight_beside_one_with_steps(t
     )
     run, plan = make_run(
         tmp_path / "run",
-        **SMALL
-        | {"targets": (*TWO_TARGETS, bare), "steps": (2, 4), "concurrency": (1, 8)}
+        **LOCAL
+        | {"targets": (TWO_TARGETS[0], bare), "concurrency": (1, 8), "prompts": ("x",)}
         | {"skipped": [skipped, replace(skipped, concurrency=8)]},
     )
     table = read_table(run)

@@ -60,8 +60,10 @@ class Watchdog:
     def close(self) -> None:
         """End the thread."""
         self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
+        with self._lock:  # else it may be there and not started yet
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def _watch(self) -> None:
         while not self._ended.wait(_FINISH_S / 2):
