@@ -253,6 +253,17 @@ def test_parameters_are_part_of_what_is_compared() -> None:
     assert ids() == ids("target.krea_fal.limits.steps=[1,40]")
 
 
+def test_which_inputs_there_are_decides_what_is_sent_and_their_ranges_do_not() -> None:
+    """Pictures drawn with and without a prompt must never be taken for the same request's."""
+
+    def ids(*overrides: str) -> list[str]:
+        plan = build_plan(load(["target=[krea_fal]", "acceleration=[none]", "metrics=[]", *overrides]).experiment)
+        return [setting.id for setting in plan.settings]
+
+    assert ids("~target.krea_fal.inputs.prompt") != ids()
+    assert ids("target.krea_fal.inputs.num_inference_steps.maximum=40") == ids()
+
+
 def test_numbers_that_are_none_are_refused_and_none_is_too_large_to_be_looked_at() -> None:
     number, whole = InputField(type="number"), InputField(type="integer", maximum=5)
     assert [reject_value(number, value) for value in (float("inf"), float("nan"), True, "1")] == ["a number"] * 4

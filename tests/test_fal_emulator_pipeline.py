@@ -12,7 +12,7 @@ from PIL import Image
 
 from kreabench.backends.options import FalEmulatorOptions
 from kreabench.core.errors import GenerationError
-from kreabench.emulator.painters import Order
+from kreabench.emulator.order import Order
 from kreabench.emulator.pipeline_painter import PipelinePainter
 from tests.support import encode_image, picture
 

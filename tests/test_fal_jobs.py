@@ -21,7 +21,8 @@ from kreabench.emulator.distributions import parse_time
 from kreabench.emulator.endpoints import Endpoint, read_endpoints
 from kreabench.emulator.files import PictureReader
 from kreabench.emulator.jobs import Asked, Delivered, Job, Outcome, Refused
-from kreabench.emulator.painters import FolderPainter, Order, PatternPainter, make_painter
+from kreabench.emulator.order import Order
+from kreabench.emulator.painters import FolderPainter, PatternPainter, make_painter
 from kreabench.emulator.pipeline_painter import PipelinePainter
 from kreabench.emulator.studio import Studio
 from kreabench.emulator.truth import Books, TruthLog

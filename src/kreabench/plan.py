@@ -12,6 +12,7 @@ from kreabench.backends.accelerations.choose import chosen, missing
 from kreabench.backends.accelerations.features import features_of_phase
 from kreabench.backends.input_images import NORMALISATION
 from kreabench.backends.table import identity_options, service_identity
+from kreabench.core.endpoint_inputs import FILLED_INPUTS
 from kreabench.core.ids import stable_hash
 from kreabench.core.sizes import parse_size
 from kreabench.core.specs import (
@@ -211,6 +212,8 @@ def target_identity(target: TargetSpec) -> dict[str, Any]:
         "service": service_identity(target.service) if target.service else None,
         "options": identity_options(target.backend, target.options),
         **({"parameters": target.parameters} if target.parameters else {}),
+        # Their ranges only say what may be asked; which of them there are decides what is sent.
+        **({"inputs": sorted(FILLED_INPUTS & target.inputs.keys())} if target.inputs else {}),
     }
 
 

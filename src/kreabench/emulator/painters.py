@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from kreabench.backends.encoding import encode_picture
 from kreabench.backends.options import FalEmulatorOptions
 from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.core.specs import OutputFormat, TaskKind
+from kreabench.emulator.order import Order, Painter
 
 _PATTERN_CELLS = 8
 _PATTERN_LEVELS: dict[str, float] = {"none": 0.0, "regular": 2.0, "high": 6.0}
@@ -19,38 +17,6 @@ _PATTERN_LEVELS: dict[str, float] = {"none": 0.0, "regular": 2.0, "high": 6.0}
 
 _CACHE_BYTES = 128 * 2**20
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
-    """What to draw, completely said."""
-
-    prompt: str
-    seed: int
-    steps: int
-    guidance: float
-    width: int
-    height: int
-    num_images: int
-    output_format: OutputFormat
-    acceleration: str
-    task: TaskKind = "text-to-image"
-    strength: float | None = None
-    inputs: tuple[bytes, ...] = ()
-    """Input pictures, whole files."""
-
-
-class Painter(Protocol):
-    """Opened, used and closed by one thread."""
-
-    def open(self) -> None:
-        """Load whatever is needed. Raises KreabenchError."""
-
-    def paint(self, order: Order) -> list[bytes]:
-        """Whole files in the asked format, one a picture."""
-
-    def close(self) -> None:
-        """Release everything."""
 
 
 class PictureCache:

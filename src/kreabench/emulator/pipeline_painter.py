@@ -12,7 +12,7 @@ from kreabench.backends.table import backend_class
 from kreabench.core.errors import EnvironmentProblem, GenerationError, Problem
 from kreabench.core.ids import stable_hash
 from kreabench.core.specs import AccelerationSpec, Defaults, InputImage, Limits, Request, Setting, TargetSpec, TaskKind
-from kreabench.emulator.painters import Order
+from kreabench.emulator.order import Order
 
 LEVELS = ("none", "regular", "high")
 """What fal's endpoints of FLUX.1 know as acceleration."""

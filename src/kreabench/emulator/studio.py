@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from kreabench.emulator.painters import Painter
+from kreabench.emulator.order import Painter
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@ from kreabench.emulator.billing import bill
 from kreabench.emulator.faults import AT_WORK
 from kreabench.emulator.files import InputPicture, PictureReader
 from kreabench.emulator.jobs import Delivered, Job, Outcome, Refused, SeedSource
-from kreabench.emulator.painters import Order, black_pictures
+from kreabench.emulator.order import Order
+from kreabench.emulator.painters import black_pictures
 from kreabench.emulator.studio import Studio
 from kreabench.emulator.validation import Invalid, Validator, Wanted, finding, whole_blocks
 

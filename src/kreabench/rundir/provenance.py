@@ -19,6 +19,8 @@ PACKAGES = (
     "diffusers",
     "fal-client",
     "httpx",
+    "httpx2",
+    "huggingface_hub",
     "msgspec",
     "numpy",
     "open_clip_torch",
