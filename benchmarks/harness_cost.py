@@ -26,8 +26,8 @@ from typing import Any
 from kreabench.backends.mini import resolve_model
 from kreabench.backends.quiet import no_progress_bars
 from kreabench.config.resolve import load
+from kreabench.core.planned import Plan, Request, Setting
 from kreabench.core.records import Record, SampleRecord
-from kreabench.core.specs import Plan, Request, Setting
 from kreabench.execution.budget import Budget
 from kreabench.execution.local import LocalEngine
 from kreabench.pipeline import pending_work, start

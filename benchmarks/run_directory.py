@@ -22,6 +22,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kreabench.core.ids import stable_hash
+from kreabench.core.planned import (
+    LoadGroup,
+    Plan,
+    Request,
+    Setting,
+)
 from kreabench.core.records import Cost, ImageRecord, Memory, SampleRecord, ScoreRecord, Timings
 from kreabench.core.specs import (
     AccelerationSpec,
@@ -30,13 +36,9 @@ from kreabench.core.specs import (
     EngineSpec,
     ExperimentSpec,
     Limits,
-    LoadGroup,
     MetricSpec,
-    Plan,
     Prompt,
     ReferenceSpec,
-    Request,
-    Setting,
     TargetSpec,
 )
 from kreabench.rundir import codec

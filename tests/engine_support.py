@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 import psutil
 
+from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord, WarmupRecord
-from kreabench.core.specs import EngineSpec, LoadGroup, Request, TargetSpec
+from kreabench.core.specs import EngineSpec, TargetSpec
 from kreabench.execution.engine import Admit, GroupWork
 from kreabench.execution.local import LocalEngine
 from tests.support import make_target

@@ -22,7 +22,14 @@ from kreabench.backends.fal import FalBackend
 from kreabench.backends.fal_download import Downloader
 from kreabench.backends.fal_wire import Network
 from kreabench.backends.input_images import describe_input
-from kreabench.core.specs import AccelerationSpec, InputField, InputImage, Request, ServiceSpec, Setting, TargetSpec
+from kreabench.core.planned import Request, Setting
+from kreabench.core.specs import (
+    AccelerationSpec,
+    InputField,
+    InputImage,
+    ServiceSpec,
+    TargetSpec,
+)
 from kreabench.execution.services import start_service
 from tests.support import ROOT, encode_image, make_acceleration, make_request, make_setting, make_target, picture
 

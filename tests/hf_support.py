@@ -26,7 +26,8 @@ from huggingface_hub.inference._providers._common import HARDCODED_MODEL_INFEREN
 
 from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.hf_inference import HfInferenceBackend
-from kreabench.core.specs import InputField, Request, Setting, TargetSpec
+from kreabench.core.planned import Request, Setting
+from kreabench.core.specs import InputField, TargetSpec
 from tests.support import encode_image, make_acceleration, make_request, make_setting, make_target, picture
 
 MODEL = "black-forest-labs/FLUX.1-Krea-dev"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kreabench.core.errors import BudgetReached, ExitCode
-from kreabench.core.specs import LoadGroup
+from kreabench.core.planned import LoadGroup
 from kreabench.execution.budget import Budget
 from kreabench.execution.local import LocalEngine
 from kreabench.pipeline import pending_work

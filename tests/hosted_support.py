@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kreabench.backends.fake_service import Job, read_account
+from kreabench.core.planned import LoadGroup
 from kreabench.core.records import FailureRecord, Record, SampleRecord, SubmissionRecord
-from kreabench.core.specs import LoadGroup, PriceSpec, TargetSpec
+from kreabench.core.specs import PriceSpec, TargetSpec
 from tests.support import make_group, make_setting, make_target
 
 PRICE = PriceSpec(

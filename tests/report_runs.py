@@ -10,6 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from kreabench.core.planned import (
+    LoadGroup,
+    Plan,
+    Request,
+    Setting,
+    SkippedSetting,
+)
 from kreabench.core.records import (
     SCHEMA_VERSION,
     Cost,
@@ -25,14 +32,9 @@ from kreabench.core.records import (
 )
 from kreabench.core.specs import (
     ExperimentSpec,
-    LoadGroup,
     MetricSpec,
-    Plan,
     PriceSpec,
     Prompt,
-    Request,
-    Setting,
-    SkippedSetting,
     TargetSpec,
 )
 from kreabench.rundir.directory import RunDirectory, RunInfo

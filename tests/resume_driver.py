@@ -6,7 +6,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from kreabench.core.specs import LoadGroup
+from kreabench.core.planned import LoadGroup
 from kreabench.execution.engine import GroupWork
 from kreabench.execution.local import LocalEngine
 from kreabench.rundir.directory import RunDirectory

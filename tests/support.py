@@ -12,6 +12,12 @@ from typing import Any
 from PIL import Image
 
 from kreabench.core.ids import stable_hash
+from kreabench.core.planned import (
+    LoadGroup,
+    Plan,
+    Request,
+    Setting,
+)
 from kreabench.core.records import (
     SCHEMA_VERSION,
     Cost,
@@ -29,13 +35,9 @@ from kreabench.core.specs import (
     EngineSpec,
     ExperimentSpec,
     Limits,
-    LoadGroup,
     MetricSpec,
-    Plan,
     Prompt,
     ReferenceSpec,
-    Request,
-    Setting,
     TargetSpec,
 )
 from kreabench.rundir.directory import RunDirectory, RunInfo

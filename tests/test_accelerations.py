@@ -21,7 +21,12 @@ from kreabench.backends.machine import look, visible
 from kreabench.config.compose import conf_dir, group_options
 from kreabench.config.resolve import load
 from kreabench.core.errors import ConfigError
-from kreabench.core.specs import AccelerationSpec, Gpu, MachineSpec, TargetSpec
+from kreabench.core.specs import (
+    AccelerationSpec,
+    Gpu,
+    MachineSpec,
+    TargetSpec,
+)
 from kreabench.plan import build_plan
 from tests.support import make_acceleration, make_experiment, make_target
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kreabench.core.errors import BudgetReached
+from kreabench.core.planned import Request
 from kreabench.core.records import Cost, Failure, FailureRecord, Record, SampleRecord, SubmissionRecord
-from kreabench.core.specs import Request
 from kreabench.execution.budget import ROUNDING_USD, Budget
 from tests.hosted_support import USD, hosted_group
 from tests.support import UTC, make_failure, make_plan, make_sample

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from kreabench.core.errors import BudgetReached, EnvironmentProblem, Problem, StorageError
+from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import Record
-from kreabench.core.specs import LoadGroup, Request, ServiceSpec
+from kreabench.core.specs import ServiceSpec
 from kreabench.execution import local
 from kreabench.execution.engine import GroupWork
 from tests.engine_support import (

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops
 from kreabench.backends.fake import FAULTS, FakeBackend
 from kreabench.backends.table import BACKENDS, backend_class
 from kreabench.core.errors import GenerationError
-from kreabench.core.specs import Request, Setting
+from kreabench.core.planned import Request, Setting
 from tests.support import make_acceleration, make_request, make_setting, make_target
 
 

@@ -17,7 +17,7 @@ from kreabench.backends.fake_hosted import FAULTS, FakeHostedBackend
 from kreabench.backends.fake_service import read_account
 from kreabench.backends.table import BACKENDS, hosted_backend_class
 from kreabench.core.errors import GenerationError
-from kreabench.core.specs import Request
+from kreabench.core.planned import Request
 from tests.hosted_support import SETTING, hosted_target
 from tests.support import make_acceleration, make_request
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kreabench.core.errors import BudgetReached, StorageError
+from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import Cost, Record, SubmissionRecord
-from kreabench.core.specs import LoadGroup, Request
 from kreabench.execution.budget import Budget
 from kreabench.execution.hosted_answers import THROTTLED
 from tests.engine_support import engine_spec, failures, kinds, loads, run, samples, start_batches, worker_pids

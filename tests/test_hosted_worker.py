@@ -14,7 +14,8 @@ import pytest
 
 from kreabench.backends.base import GeneratedImage, Generation, Ticket
 from kreabench.core.errors import GenerationError
-from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
+from kreabench.core.planned import Request, Setting
+from kreabench.core.specs import AccelerationSpec, TargetSpec
 from kreabench.execution import hosted_worker
 from kreabench.execution.messages import (
     Answer,

@@ -17,8 +17,8 @@ from PIL import Image
 
 from kreabench.backends.base import GeneratedImage
 from kreabench.core.errors import GenerationError
+from kreabench.core.planned import Setting
 from kreabench.core.records import FAILURE_TYPES, ImageRecord
-from kreabench.core.specs import Setting
 from kreabench.rundir import files
 from kreabench.rundir.images import store_image
 from tests.support import encode_image, make_request, make_setting, picture

@@ -13,6 +13,7 @@ import pytest
 
 from kreabench.analysis.device import summarise_device
 from kreabench.analysis.settings import summarise
+from kreabench.core.planned import LoadGroup, Plan, Request
 from kreabench.core.records import (
     Calibration,
     Cost,
@@ -24,7 +25,6 @@ from kreabench.core.records import (
     WarmupRecord,
     Work,
 )
-from kreabench.core.specs import LoadGroup, Plan, Request
 from kreabench.report.build import build_document
 from kreabench.report.measurements import first_calls_table, repeatability_sentence
 from kreabench.report.write import render, write_report

@@ -11,8 +11,8 @@ import pytest
 
 from kreabench.analysis.hosted import summarise_hosted
 from kreabench.analysis.money import summarise_money
+from kreabench.core.planned import Request
 from kreabench.core.records import Cost, FailureRecord, HostedCall, Record, SampleRecord, SubmissionRecord, WarmupRecord
-from kreabench.core.specs import Request
 from kreabench.report.hosted import hosted_notices, hosted_table, money_lines, money_notices, money_table
 from kreabench.rundir.table import join_table
 from tests.support import (

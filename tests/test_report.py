@@ -20,8 +20,8 @@ from rich.console import Console
 
 from kreabench.cli.run_table import print_settings
 from kreabench.core.errors import RunDirectoryError, StorageError
+from kreabench.core.planned import SkippedSetting
 from kreabench.core.records import Cost, FailureRecord
-from kreabench.core.specs import SkippedSetting
 from kreabench.report.build import build_document
 from kreabench.report.document import Cell, Document, Fact, Scatter, Table
 from kreabench.report.drawing.figures import draw

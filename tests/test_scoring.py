@@ -13,8 +13,14 @@ from PIL import Image
 
 from kreabench.backends.base import GeneratedImage
 from kreabench.core.errors import EnvironmentProblem, Problem, RunDirectoryError
+from kreabench.core.planned import (
+    LoadGroup,
+    Plan,
+    Request,
+    Setting,
+)
 from kreabench.core.records import SCHEMA_VERSION, SampleRecord, ScoreRecord
-from kreabench.core.specs import LoadGroup, MetricSpec, Plan, Request, Setting
+from kreabench.core.specs import MetricSpec
 from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.table import METRICS, MetricRow
 from kreabench.rundir import pictures

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kreabench.core.planned import LoadGroup
 from kreabench.core.records import FailureRecord, HostedCall, Record, SampleRecord, SubmissionRecord
-from kreabench.core.specs import LoadGroup, ServiceSpec
+from kreabench.core.specs import ServiceSpec
 from kreabench.pipeline import pending_work
 from kreabench.rundir.directory import RunState
 from tests.hosted_support import hosted_group

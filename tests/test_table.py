@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from kreabench.core.errors import RunDirectoryError
+from kreabench.core.planned import Plan
 from kreabench.core.records import Cost, DeviceState, HostedCall, Memory, SampleRecord, ScoreRecord, Work
-from kreabench.core.specs import MetricSpec, Plan
+from kreabench.core.specs import MetricSpec
 from kreabench.rundir.directory import TABLE_FILE, RunDirectory
 from kreabench.rundir.table import join_table, read_table, rebuild_table
 from tests.support import (

@@ -17,8 +17,9 @@ import pytest
 
 from kreabench.backends.base import GeneratedImage, Generation
 from kreabench.core.errors import EnvironmentProblem, GenerationError, Problem
+from kreabench.core.planned import Request, Setting
 from kreabench.core.records import HostedCall, Timings
-from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
+from kreabench.core.specs import AccelerationSpec, TargetSpec
 from kreabench.execution import worker as worker_module
 from kreabench.execution.failures import MAX_MESSAGE_CHARS, clean, describe, secrets
 from kreabench.execution.messages import (

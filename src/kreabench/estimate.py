@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kreabench.core.specs import LoadGroup, Plan, Setting, TargetSpec
+from kreabench.core.planned import LoadGroup, Plan, Setting
+from kreabench.core.specs import TargetSpec
 from kreabench.pricing import request_price_usd
 
 PIXELS_PER_MEGAPIXEL = 1_048_576

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from kreabench.core.errors import RunDirectoryError
+from kreabench.core.planned import Plan, Request, Setting
 from kreabench.core.records import ImageRecord, SampleRecord
-from kreabench.core.specs import Plan, Request, Setting
 
 RANDOM_WEIGHTS = "random weights: their pictures mean nothing"
 FLAGGED = "the safety checker flagged the picture"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from kreabench.backends.table import backend_class
 from kreabench.core.errors import BudgetReached, ConfigError, EnvironmentProblem, ExitCode, Problem, RunDirectoryError
+from kreabench.core.planned import LoadGroup, Plan, Request
 from kreabench.core.records import Record, SkipRecord
-from kreabench.core.specs import ExperimentSpec, LoadGroup, MetricSpec, Plan, Request, TargetSpec
+from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine, GroupWork
 from kreabench.execution.local import LocalEngine

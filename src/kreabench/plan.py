@@ -14,17 +14,19 @@ from kreabench.backends.input_images import NORMALISATION
 from kreabench.backends.table import identity_options, service_identity
 from kreabench.core.endpoint_inputs import FILLED_INPUTS
 from kreabench.core.ids import stable_hash
+from kreabench.core.planned import (
+    LoadGroup,
+    Plan,
+    Request,
+    Setting,
+    SkippedSetting,
+)
 from kreabench.core.sizes import parse_size
 from kreabench.core.specs import (
     AccelerationSpec,
     ExperimentSpec,
-    LoadGroup,
     OutputFormat,
-    Plan,
     Prompt,
-    Request,
-    Setting,
-    SkippedSetting,
     TargetSpec,
 )
 from kreabench.limits import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from kreabench.core.specs import ExperimentSpec, Setting
+from kreabench.core.planned import Setting
+from kreabench.core.specs import ExperimentSpec
 
 
 def reference_ids(experiment: ExperimentSpec, settings: Iterable[Setting]) -> dict[str, str | None]:

@@ -8,8 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 from kreabench.core.errors import Problem
+from kreabench.core.planned import Plan, Setting
 from kreabench.core.records import Cost, ImageRecord
-from kreabench.core.specs import Plan, PriceSpec, Setting, TargetSpec
+from kreabench.core.specs import PriceSpec, TargetSpec
 
 
 def price_key(model: str, options: Mapping[str, Any]) -> str:

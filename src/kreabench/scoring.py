@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from kreabench.core.errors import EnvironmentProblem, Problem, RunDirectoryError
 from kreabench.core.ids import stable_hash
+from kreabench.core.planned import Plan
 from kreabench.core.records import ImageRecord, ScoreRecord
-from kreabench.core.specs import MetricSpec, Plan
+from kreabench.core.specs import MetricSpec
 from kreabench.metrics.base import Metric, Score, ScoreItem
 from kreabench.metrics.table import METRICS, metric_class
 from kreabench.pairing import Picture, pictures_of

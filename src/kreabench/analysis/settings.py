@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from kreabench.analysis.device import DeviceSummary, summarise_device
 from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, latency_quantile, median, prompt_mean
-from kreabench.core.specs import MetricSpec, Plan, Setting
+from kreabench.core.planned import Plan, Setting
+from kreabench.core.specs import MetricSpec
 
 PERCENTILES = (0.90, 0.95, 0.99)
 """Computed wherever there are enough timings."""

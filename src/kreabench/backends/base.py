@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kreabench.core.errors import Problem
+from kreabench.core.planned import Request, Setting
 from kreabench.core.records import DeviceState, HostedCall, Memory, Timings, Work
-from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
+from kreabench.core.specs import AccelerationSpec, TargetSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

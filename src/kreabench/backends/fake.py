@@ -32,9 +32,10 @@ from kreabench.backends.input_images import read_input
 from kreabench.backends.local_steps import local_steps
 from kreabench.backends.options import FakeOptions
 from kreabench.core.errors import GenerationError, Problem
+from kreabench.core.planned import Request, Setting
 from kreabench.core.records import FAILURE_TYPES, Memory, Timings
 from kreabench.core.registry import suggest
-from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
+from kreabench.core.specs import AccelerationSpec, TargetSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -30,9 +30,10 @@ from kreabench.backends.fake import draw
 from kreabench.backends.fake_service import FakeService, Job
 from kreabench.backends.options import FakeHostedOptions
 from kreabench.core.errors import GenerationError, Problem
+from kreabench.core.planned import Request, Setting
 from kreabench.core.records import HostedCall, Timings
 from kreabench.core.registry import suggest
-from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
+from kreabench.core.specs import AccelerationSpec, TargetSpec
 
 FAULTS = {
     "rate_limited": "the request is refused before a job exists",

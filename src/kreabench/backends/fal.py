@@ -20,7 +20,8 @@ from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.keys import is_usable_key
 from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError, Problem
-from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
+from kreabench.core.planned import Request, Setting
+from kreabench.core.specs import AccelerationSpec, TargetSpec
 
 if TYPE_CHECKING:
     from kreabench.backends.fal_session import FalSession

@@ -7,8 +7,9 @@ from typing import Any
 
 from kreabench.core.endpoint_inputs import check_arguments
 from kreabench.core.errors import GenerationError
+from kreabench.core.planned import Request, Setting
 from kreabench.core.sizes import preset_name
-from kreabench.core.specs import InputField, Request, Setting, TargetSpec
+from kreabench.core.specs import InputField, TargetSpec
 
 CHECK = "check"
 """Stage of failures that happen before anything is sent."""

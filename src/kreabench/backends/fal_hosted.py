@@ -7,8 +7,8 @@ from fal_client.client import Completed
 from kreabench.backends.fal_jobs import Jobs
 from kreabench.backends.fal_observe import Watch
 from kreabench.backends.fal_result import Result, number, timings_of
+from kreabench.core.planned import Request
 from kreabench.core.records import HostedCall
-from kreabench.core.specs import Request
 
 _PROMPT_LENGTH = 10_000
 """Of a prompt that the service has changed, in characters: more is no prompt."""

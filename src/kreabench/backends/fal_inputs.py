@@ -14,7 +14,8 @@ from kreabench.backends.encoding import encode_picture
 from kreabench.backends.fal_arguments import CHECK
 from kreabench.backends.input_images import fit_to_size, read_input
 from kreabench.core.errors import GenerationError
-from kreabench.core.specs import InputImage, Request, Setting, TargetSpec
+from kreabench.core.planned import Request, Setting
+from kreabench.core.specs import InputImage, TargetSpec
 
 CONTENT_TYPE = "image/png"
 PLACEHOLDER = "https://to-be-uploaded/"

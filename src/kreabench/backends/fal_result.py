@@ -14,7 +14,7 @@ from fal_client.client import Completed
 from kreabench.backends.base import GeneratedImage
 from kreabench.backends.fal_errors import Failures
 from kreabench.core.errors import GenerationError
-from kreabench.core.specs import Setting
+from kreabench.core.planned import Setting
 
 _SEEDS = 2**64
 """So many the table of samples can hold; any other number is no seed that could be asked for again."""

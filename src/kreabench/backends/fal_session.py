@@ -40,7 +40,8 @@ from kreabench.backends.fal_stopwatch import Stopwatch
 from kreabench.backends.fal_wire import KEEPALIVE_S
 from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError
-from kreabench.core.specs import Request, Setting, TargetSpec
+from kreabench.core.planned import Request, Setting
+from kreabench.core.specs import TargetSpec
 
 _GRACE_S = 2.0
 """What calls under way have to end by themselves when the session is closed: to cancel, to read an answer."""

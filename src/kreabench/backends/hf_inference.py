@@ -20,7 +20,8 @@ from kreabench.backends.hf_inference_check import check_target, key_variable
 from kreabench.backends.keys import is_usable_key
 from kreabench.backends.options import HfInferenceOptions
 from kreabench.core.errors import GenerationError, Problem
-from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
+from kreabench.core.planned import Request, Setting
+from kreabench.core.specs import AccelerationSpec, TargetSpec
 
 if TYPE_CHECKING:
     from kreabench.backends.hf_inference_session import HfInferenceSession

@@ -7,7 +7,8 @@ from typing import Any
 
 from kreabench.core.endpoint_inputs import Finding, check_arguments
 from kreabench.core.errors import GenerationError
-from kreabench.core.specs import InputField, Request, Setting, TargetSpec
+from kreabench.core.planned import Request, Setting
+from kreabench.core.specs import InputField, TargetSpec
 
 _OF_THE_LIBRARY = frozenset({"prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "scheduler", "seed"})
 """Inputs that `text_to_image` has an argument for; it gives each provider its own name for them."""

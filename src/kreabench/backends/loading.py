@@ -28,7 +28,8 @@ from kreabench.backends.quiet import no_progress_bars
 from kreabench.backends.transformer_source import TransformerSource, find_transformer, hub_repository, load_transformer
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.paths import at_home
-from kreabench.core.specs import Setting, TargetSpec, TaskKind
+from kreabench.core.planned import Setting
+from kreabench.core.specs import TargetSpec, TaskKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

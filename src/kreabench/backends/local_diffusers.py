@@ -36,7 +36,8 @@ from kreabench.backends.tasks import Drawer, make_drawer
 from kreabench.backends.transformer_source import transformer_problem
 from kreabench.backends.work import BlockRuns
 from kreabench.core.errors import EnvironmentProblem, GenerationError, Problem
-from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
+from kreabench.core.planned import Request, Setting
+from kreabench.core.specs import AccelerationSpec, TargetSpec
 
 MAX_SEQUENCE_LENGTH = 512
 """The most T5 tokens that FLUX.1's pipelines take."""

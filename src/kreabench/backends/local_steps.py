@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kreabench.core.specs import Setting
+from kreabench.core.planned import Setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

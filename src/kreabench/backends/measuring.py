@@ -14,8 +14,8 @@ from kreabench.backends.nvml import open_driver
 from kreabench.backends.options import DiffusersOptions
 from kreabench.backends.staging import StageClock
 from kreabench.backends.work import BlockRuns, Shape, vision_tokens
+from kreabench.core.planned import Request, Setting
 from kreabench.core.records import Calibration, DeviceState, Memory, Work
-from kreabench.core.specs import Request, Setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

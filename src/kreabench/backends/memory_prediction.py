@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kreabench.core.errors import GenerationError
-from kreabench.core.specs import Setting
+from kreabench.core.planned import Setting
 
 ITEM_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 WEIGHTLESS = ("offload_", "fp8_", "int8_", "nunchaku")

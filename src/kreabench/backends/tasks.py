@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kreabench.backends.input_images import fit_to_size
-from kreabench.core.specs import Setting, TaskKind
+from kreabench.core.planned import Setting
+from kreabench.core.specs import TaskKind
 
 if TYPE_CHECKING:
     from PIL.Image import Image

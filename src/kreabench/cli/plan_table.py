@@ -12,7 +12,8 @@ from rich.table import Table
 
 from kreabench.analysis.notices import notice
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
-from kreabench.core.specs import ExperimentSpec, LoadGroup, Plan, Setting
+from kreabench.core.planned import LoadGroup, Plan, Setting
+from kreabench.core.specs import ExperimentSpec
 from kreabench.estimate import GroupEstimate, PlanEstimate, estimate_plan, requests_within
 from kreabench.report.format import ABSENT, count, duration, general, usd
 

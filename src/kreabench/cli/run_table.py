@@ -16,8 +16,9 @@ from kreabench.analysis.money import summarise_money
 from kreabench.analysis.notices import notice
 from kreabench.analysis.settings import MetricSummary, SettingSummary, requested_by_setting, summarise
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
+from kreabench.core.planned import Plan, Setting
 from kreabench.core.records import SampleRecord
-from kreabench.core.specs import MetricSpec, Plan, Setting
+from kreabench.core.specs import MetricSpec
 from kreabench.pricing import list_prices
 from kreabench.report.format import ABSENT, MIB, general, significant
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices

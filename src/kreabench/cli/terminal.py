@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kreabench.core.specs import SkippedSetting
+from kreabench.core.planned import SkippedSetting
 from kreabench.report.text import visible
 
 SHOWN_SETTINGS = 40

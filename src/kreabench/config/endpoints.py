@@ -12,7 +12,14 @@ from kreabench.config.model import LimitsConfig, TargetConfig
 from kreabench.core.endpoint_inputs import AXIS_INPUTS, FILLED_INPUTS, check_arguments, reject_value
 from kreabench.core.errors import Problem
 from kreabench.core.registry import suggest
-from kreabench.core.specs import Defaults, InputField, InputType, Limits, OutputFormat, TaskKind
+from kreabench.core.specs import (
+    Defaults,
+    InputField,
+    InputType,
+    Limits,
+    OutputFormat,
+    TaskKind,
+)
 
 Report = Callable[[Problem], None]
 

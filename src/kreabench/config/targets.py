@@ -17,7 +17,12 @@ from kreabench.config.problems import problems_of
 from kreabench.core.errors import Problem
 from kreabench.core.registry import suggest
 from kreabench.core.sizes import parse_size
-from kreabench.core.specs import ExpectedTime, PriceSpec, ServiceSpec, TargetSpec
+from kreabench.core.specs import (
+    ExpectedTime,
+    PriceSpec,
+    ServiceSpec,
+    TargetSpec,
+)
 from kreabench.pricing import price_key
 
 

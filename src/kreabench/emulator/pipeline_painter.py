@@ -11,7 +11,15 @@ from kreabench.backends.options import FalEmulatorOptions
 from kreabench.backends.table import backend_class
 from kreabench.core.errors import EnvironmentProblem, GenerationError, Problem
 from kreabench.core.ids import stable_hash
-from kreabench.core.specs import AccelerationSpec, Defaults, InputImage, Limits, Request, Setting, TargetSpec, TaskKind
+from kreabench.core.planned import Request, Setting
+from kreabench.core.specs import (
+    AccelerationSpec,
+    Defaults,
+    InputImage,
+    Limits,
+    TargetSpec,
+    TaskKind,
+)
 from kreabench.emulator.order import Order
 
 LEVELS = ("none", "regular", "high")

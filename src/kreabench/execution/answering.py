@@ -14,7 +14,7 @@ import msgspec
 
 from kreabench.backends.base import Generation
 from kreabench.core.errors import GenerationError, KreabenchError
-from kreabench.core.specs import Request, Setting
+from kreabench.core.planned import Request, Setting
 from kreabench.execution.clock import utc_now
 from kreabench.execution.failures import clean, describe
 from kreabench.execution.messages import Answer, Delivery, Failed, decode_answer, encode_line

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from kreabench.core.errors import BudgetReached
+from kreabench.core.planned import LoadGroup, Plan, Request
 from kreabench.core.records import FailureRecord, Record, SampleRecord, SubmissionRecord
-from kreabench.core.specs import LoadGroup, Plan, Request
 from kreabench.pricing import request_price_usd
 
 ROUNDING_USD = 1e-9

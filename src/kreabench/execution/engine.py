@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import Record
-from kreabench.core.specs import LoadGroup, Request
 
 Admit = Callable[[LoadGroup, Request | None], None]
 """Asked before each request (None: a warm-up) is sent; raises BudgetReached when its price could pass the budget."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kreabench.core.specs import Request
+from kreabench.core.planned import Request
 from kreabench.execution.engine import GroupWork
 
 

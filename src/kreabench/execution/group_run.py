@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kreabench.core.errors import StorageError
+from kreabench.core.planned import Request, Setting
 from kreabench.core.records import Failure, FailureRecord, LoadRecord, Record, SampleRecord
-from kreabench.core.specs import EngineSpec, Request, Setting
+from kreabench.core.specs import EngineSpec
 from kreabench.execution.engine import MAX_WORKER_DEATHS, Admit, GroupWork
 from kreabench.execution.messages import Done, Failed, Generate, Open, Opened, Order, Warmup
 from kreabench.execution.outcomes import (

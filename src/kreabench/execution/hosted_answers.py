@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import Failure, FailureRecord, Record, SampleRecord, SubmissionRecord
-from kreabench.core.specs import LoadGroup, Request
 from kreabench.execution.engine import MAX_WORKER_DEATHS
 from kreabench.execution.flights import Flight, Requests
 from kreabench.execution.messages import Answer, Done, Failed, Opened, Received, Submitted

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from kreabench.core.errors import BudgetReached, StorageError
+from kreabench.core.planned import Request
 from kreabench.core.records import Failure, FailureRecord, LoadRecord, Record
-from kreabench.core.specs import Request
 from kreabench.execution.engine import MAX_WORKER_DEATHS, GroupWork
 from kreabench.execution.flights import Flight, Requests
 from kreabench.execution.group_run import Surroundings

@@ -17,7 +17,7 @@ from pathlib import Path
 from kreabench.backends.base import Generation, HostedBackend, Ticket
 from kreabench.backends.table import hosted_backend_class
 from kreabench.core.errors import GenerationError
-from kreabench.core.specs import Setting
+from kreabench.core.planned import Setting
 from kreabench.execution.answering import Answering, delivery_of, stored
 from kreabench.execution.failures import secrets
 from kreabench.execution.messages import Answer, Done, Generate, Open, Opened, Received, Submitted, encode_line

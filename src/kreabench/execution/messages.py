@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kreabench.core.planned import Request, Setting
 from kreabench.core.records import Calibration, DeviceState, Failure, HostedCall, ImageRecord, Memory, Timings, Work
-from kreabench.core.specs import AccelerationSpec, Request, Setting, TargetSpec
+from kreabench.core.specs import AccelerationSpec, TargetSpec
 from kreabench.rundir import codec
 
 

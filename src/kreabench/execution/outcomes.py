@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from kreabench.core.planned import LoadGroup, Request, Setting
 from kreabench.core.records import Cost, Failure, SampleRecord, WarmupRecord
-from kreabench.core.specs import LoadGroup, Request, Setting, TargetSpec
+from kreabench.core.specs import TargetSpec
 from kreabench.execution.messages import Delivery, Done, Failed
 from kreabench.execution.supervise import Death
 from kreabench.pricing import request_price_usd, sample_cost, units_usd

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from kreabench.backends.base import Backend, Generation
 from kreabench.backends.table import backend_class
+from kreabench.core.planned import Setting
 from kreabench.core.records import Calibration
-from kreabench.core.specs import Setting
 from kreabench.execution.answering import Answering, delivery_of, stored
 from kreabench.execution.child import settle
 from kreabench.execution.clock import utc_now

@@ -13,8 +13,9 @@ from kreabench.analysis.money import MoneySummary, summarise_money
 from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.analysis.repeatability import Repeatability
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
+from kreabench.core.planned import Plan
 from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
-from kreabench.core.specs import ExperimentSpec, Plan
+from kreabench.core.specs import ExperimentSpec
 from kreabench.metrics.table import METRICS
 from kreabench.pricing import list_prices
 from kreabench.report import details

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kreabench.core.planned import Plan, Setting
 from kreabench.core.records import Failure, FailureRecord, LoadRecord, SampleRecord
-from kreabench.core.specs import MetricSpec, Plan, PriceSpec, Setting, TargetSpec
+from kreabench.core.specs import MetricSpec, PriceSpec, TargetSpec
 from kreabench.metrics.table import METRICS
 from kreabench.report.document import Cell, Column, Row, Table
 from kreabench.report.format import ABSENT, count, duration, general, usd

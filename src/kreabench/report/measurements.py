@@ -11,8 +11,8 @@ from kreabench.analysis.device import DeviceSummary
 from kreabench.analysis.drift import Drift
 from kreabench.analysis.repeatability import Repeatability
 from kreabench.analysis.settings import SettingSummary
+from kreabench.core.planned import Setting
 from kreabench.core.records import LoadRecord, SampleRecord, WarmupRecord
-from kreabench.core.specs import Setting
 from kreabench.report.document import Cell, Column, Notice, Row, Table
 from kreabench.report.format import ABSENT, GIB, count, estimate, fixed, general, significant
 from kreabench.report.text import message, visible

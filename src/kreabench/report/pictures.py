@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from kreabench.core.specs import ExperimentSpec, Plan, Prompt, Setting
+from kreabench.core.planned import Plan, Setting
+from kreabench.core.specs import ExperimentSpec, Prompt
 from kreabench.report.document import Grid, GridColumn, GridRow, Picture, Pictures
 from kreabench.report.format import count, significant
 from kreabench.report.text import message, shorten, visible

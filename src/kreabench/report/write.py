@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kreabench.core.specs import Plan
+from kreabench.core.planned import Plan
 from kreabench.report.build import build_document
 from kreabench.report.document import Document
 from kreabench.report.drawing.figures import draw

@@ -12,8 +12,8 @@ from kreabench.backends.base import GeneratedImage
 from kreabench.core.errors import GenerationError
 from kreabench.core.ids import slug
 from kreabench.core.picture_files import is_whole
+from kreabench.core.planned import Request, Setting
 from kreabench.core.records import ImageRecord
-from kreabench.core.specs import Request, Setting
 from kreabench.rundir.files import make_folders, storage_remedy, write_file
 
 if TYPE_CHECKING:

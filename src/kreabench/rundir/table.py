@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kreabench.core.errors import RunDirectoryError
+from kreabench.core.planned import Plan, Request, Setting
 from kreabench.core.records import (
     Cost,
     DeviceState,
@@ -25,7 +26,7 @@ from kreabench.core.records import (
     Timings,
     Work,
 )
-from kreabench.core.specs import Plan, Prompt, Request, Setting
+from kreabench.core.specs import Prompt
 from kreabench.rundir.directory import TABLE_FILE, RunDirectory
 from kreabench.rundir.files import publish, storage_error
 

@@ -14,7 +14,12 @@ from typing import Any, Literal
 
 from kreabench.backends.accelerations.checks import check_features
 from kreabench.backends.accelerations.features import FEATURES, Features, Needs
-from kreabench.core.specs import AccelerationSpec, Gpu, MachineSpec, TargetSpec
+from kreabench.core.specs import (
+    AccelerationSpec,
+    Gpu,
+    MachineSpec,
+    TargetSpec,
+)
 
 _ATTENTION_NEEDS: dict[str, Needs] = {
     "_native_cudnn": Needs(cuda=True, capability=(8, 0)),
