@@ -2,8 +2,9 @@
 
     python benchmarks/fal_latency.py [--quick]
 
-Error of end-to-end: what a sample says, its stage `client` (waiting before it was sent) apart, less the time from
-the moment when the service had the request to the moment when it had sent the picture's last byte. Error of queue and inference: what a sample says less the service's own times.
+Error of end-to-end: what a sample says, its stage `client` (waiting before it was sent) apart, less the time from the
+moment when the service had the request to the moment when it had sent the picture's last byte. Error of queue and
+inference: what a sample says less the service's own times.
 Both clocks are this machine's monotonic one. Peer: `fal_client.subscribe` with its defaults, on the same service with
 the same service times, where the error is how late the result is in hand. Then 200 requests of 2 s at 40 in flight.
 Exits 1 when a limit is missed. Nothing leaves this machine.
