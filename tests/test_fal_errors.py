@@ -272,7 +272,16 @@ def _run(case: Case, script: ScriptedFal, monkeypatch: pytest.MonkeyPatch, folde
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("soon", None), ("", None), ("nan", None), ("date", 20.0), (NO_YEAR, None)],
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", None),
+        ("soon", None),
+        ("", None),
+        ("nan", None),
+        ("date", 20.0),
+        (NO_YEAR, None),
+    ],
 )
 def test_what_the_service_asks_to_wait_is_handed_on(
     monkeypatch: pytest.MonkeyPatch, text: str, seconds: float | None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kreabench.backends.hf_inference import HfInferenceBackend
-from kreabench.backends.hf_inference_errors import retry_after_s
+from kreabench.backends.service_values import retry_after_s
 from kreabench.core.errors import GenerationError
 from tests.hf_support import (
     KEY,

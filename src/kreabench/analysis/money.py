@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from kreabench.core.records import FailureRecord, Record, SampleRecord, SubmissionRecord, WarmupRecord
+from kreabench.core.records import (
+    NEVER_TRIED_STAGES,
+    FailureRecord,
+    Record,
+    SampleRecord,
+    SubmissionRecord,
+    WarmupRecord,
+)
 
 SAME_USD = 1e-7
 """Differences below are rounding."""
-
-_NEVER_SENT_STAGES = frozenset({"load", "warmup"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,4 +147,4 @@ def _off_by(sample: SampleRecord) -> float:
 
 
 def _was_sent(record: SampleRecord | FailureRecord) -> bool:
-    return record.error is None or record.error.stage not in _NEVER_SENT_STAGES
+    return record.error is None or record.error.stage not in NEVER_TRIED_STAGES

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kreabench.backends.base import GeneratedImage, Generation
+from kreabench.backends.fake_faults import is_due, options_problems, times_problems
 from kreabench.backends.input_images import read_input
 from kreabench.backends.local_steps import local_steps
 from kreabench.backends.options import FakeOptions
@@ -83,15 +84,7 @@ class FakeBackend:
     def check(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> tuple[Problem, ...]:
         """What is wrong with the faults asked for."""
         options = FakeOptions(**target.options)
-        key = f"target.{target.name}.options"
-        problems = [
-            problem
-            for index, fault in enumerate(options.faults)
-            for problem in _fault_problems(f"{key}.faults[{index}]", fault, options.state_dir)
-        ]
-        if options.state_dir is not None and not Path(options.state_dir).is_dir():
-            problems.append(Problem(key=f"{key}.state_dir", found=options.state_dir, expected="an existing folder"))
-        return tuple(problems)
+        return options_problems(target.name, options.faults, options.state_dir, _fault_problems)
 
     def open(
         self,
@@ -152,28 +145,19 @@ class FakeBackend:
     def close(self) -> None:
         """Nothing is held."""
 
+    def _counter(self, index: int) -> Path | None:
+        return None if self._options.state_dir is None else Path(self._options.state_dir) / f"fault-{index}"
+
     def _next_fault(self, *, load: bool, prompt: str = "", label: str = "") -> Fault | None:
         for index, fault in enumerate(self._faults):
             if (
                 fault.kind.startswith("load_") == load
                 and fault.prompt_contains in prompt
                 and fault.setting_contains in label
-                and self._is_due(index, fault)
+                and is_due(self._counter(index), fault.times)
             ):
                 return fault
         return None
-
-    def _is_due(self, index: int, fault: Fault) -> bool:
-        """Whether the fault has not gone off often enough; counts this time, before the process may end by it."""
-        if fault.times is None:
-            return True
-        assert self._options.state_dir is not None  # noqa: S101 - `check` saw to it
-        counter = Path(self._options.state_dir) / f"fault-{index}"
-        with counter.open("ab") as file:
-            if file.tell() >= fault.times:
-                return False
-            file.write(b".")
-        return True
 
 
 def draw(setting: Setting, request: Request, index: int) -> Image:
@@ -247,7 +231,7 @@ def _fault_problems(key: str, fault: Mapping[str, Any], state_dir: str | None) -
                 expected = suggest(str(value), accepted[name])
                 problems.append(Problem(key=f"{key}.{name}", found=repr(value), expected=expected))
         elif name == "times":
-            problems += _times_problems(f"{key}.times", value, state_dir)
+            problems += times_problems(f"{key}.times", value, state_dir)
         elif name not in _TEXTS:
             expected = suggest(str(name), (*accepted, "times", *_TEXTS))
             problems.append(Problem(key=f"{key}.{name}", found="an unknown key", expected=expected))
@@ -262,14 +246,3 @@ def _fault_problems(key: str, fault: Mapping[str, Any], state_dir: str | None) -
             if name in fault
         ]
     return problems
-
-
-def _times_problems(key: str, times: object, state_dir: str | None) -> list[Problem]:
-    if times is None:
-        return []
-    if not isinstance(times, int) or isinstance(times, bool) or times < 1:
-        return [Problem(key=key, found=repr(times), expected="a whole number of at least 1, or null for always")]
-    if state_dir is None:
-        expected = "options.state_dir beside it: a folder where the count outlives the worker"
-        return [Problem(key=key, found=str(times), expected=expected)]
-    return []

@@ -27,6 +27,7 @@ import msgspec
 from kreabench.backends.base import GeneratedImage, Generation, Ticket
 from kreabench.backends.encoding import encode_picture
 from kreabench.backends.fake import draw
+from kreabench.backends.fake_faults import is_due, options_problems, times_problems
 from kreabench.backends.fake_service import FakeService, Job
 from kreabench.backends.options import FakeHostedOptions
 from kreabench.core.errors import GenerationError, Problem
@@ -78,15 +79,7 @@ class FakeHostedBackend:
     def check(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> tuple[Problem, ...]:
         """What is wrong with the faults asked for."""
         options = FakeHostedOptions(**target.options)
-        key = f"target.{target.name}.options"
-        problems = [
-            problem
-            for index, fault in enumerate(options.faults)
-            for problem in _fault_problems(f"{key}.faults[{index}]", fault, options.state_dir)
-        ]
-        if options.state_dir is not None and not Path(options.state_dir).is_dir():
-            problems.append(Problem(key=f"{key}.state_dir", found=options.state_dir, expected="an existing folder"))
-        return tuple(problems)
+        return options_problems(target.name, options.faults, options.state_dir, _fault_problems)
 
     def open(
         self,
@@ -221,26 +214,19 @@ class FakeHostedBackend:
             fault.kind == kind and fault.prompt_contains in prompt and fault.times is None for fault in self._faults
         )
 
+    def _counter(self, index: int) -> Path | None:
+        return None if self._options.state_dir is None else Path(self._options.state_dir) / f"hosted-fault-{index}"
+
     def _next_fault(self, *, load: bool = False, prompt: str = "") -> HostedFault | None:
         with self._fault_lock:
             for index, fault in enumerate(self._faults):
                 if (
                     (fault.kind == "load_error") == load
                     and fault.prompt_contains in prompt
-                    and self._is_due(index, fault)
+                    and is_due(self._counter(index), fault.times)
                 ):
                     return fault
         return None
-
-    def _is_due(self, index: int, fault: HostedFault) -> bool:
-        """Whether the fault has not gone off often enough; counts this time, before the process may end by it."""
-        if fault.times is None:
-            return True
-        with (Path(self._options.state_dir or "") / f"hosted-fault-{index}").open("ab") as file:
-            if file.tell() >= fault.times:
-                return False
-            file.write(b".")
-        return True
 
 
 def _pictures(setting: Setting, request: Request) -> tuple[GeneratedImage, ...]:
@@ -279,7 +265,5 @@ def _fault_problems(key: str, fault: Mapping[str, Any], state_dir: str | None) -
         problems.append(Problem(key=f"{key}.{min(unknown)}", found="an unknown key", expected=expected))
     if found.kind not in FAULTS:
         problems.append(Problem(key=f"{key}.kind", found=repr(found.kind), expected=suggest(found.kind, FAULTS)))
-    if found.times is not None and (found.times < 1 or state_dir is None):
-        expected = "at least 1, with options.state_dir beside it: a folder where the count outlives the worker"
-        problems.append(Problem(key=f"{key}.times", found=str(found.times), expected=expected))
+    problems += times_problems(f"{key}.times", found.times, state_dir)
     return problems

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from kreabench.backends.fal_failures import ANSWERS, SUBMIT, TRANSPORT, AnswerRow, Verdict
+from kreabench.backends.service_values import retry_after_s
 from kreabench.core.errors import GenerationError
 
 _MESSAGE_LENGTH = 500
@@ -60,16 +58,6 @@ class Answer:
         """fal's account: a text, or a list of findings for invalid input."""
         return self.body.get("detail", self.text) if isinstance(self.body, dict) else self.text
 
-    @property
-    def retry_after_s(self) -> float | None:
-        """What the service asks to wait, in seconds; it may be given as a date."""
-        text = self.headers.get("retry-after", "").strip()
-        try:
-            seconds = float(text) if not text.endswith("GMT") else parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return None
-        return max(0.0, seconds) if math.isfinite(seconds) else None
-
 
 class Failures:
     """Makes the errors of one session; knows the secrets that no message may hold."""
@@ -96,7 +84,7 @@ class Failures:
         message = f"HTTP {answer.status_code}{named}: {_detail_text(answer.detail)}"
         error = self.make(_judge_answer(answer, stage), message, stage)
         if error.type == "rate_limited":
-            error.retry_after_s = answer.retry_after_s
+            error.retry_after_s = retry_after_s(answer.headers)
         return error
 
     def from_exception(self, error: Exception, stage: str) -> GenerationError:

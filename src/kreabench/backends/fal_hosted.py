@@ -6,7 +6,8 @@ from fal_client.client import Completed
 
 from kreabench.backends.fal_jobs import Jobs
 from kreabench.backends.fal_observe import Watch
-from kreabench.backends.fal_result import Result, number, timings_of
+from kreabench.backends.fal_result import Result
+from kreabench.backends.service_values import amount, amounts_by_name
 from kreabench.core.planned import Request
 from kreabench.core.records import HostedCall
 
@@ -29,7 +30,7 @@ def hosted_call(
     headers, failures = call.wire.headers, call.failures
     metrics = edges.completed.metrics if isinstance(edges.completed, Completed) else None
     runner = headers.get("x-fal-served-from")
-    timings_s = timings_of(result)
+    timings_s = amounts_by_name(result.timings)
     told = result.prompt if isinstance(result.prompt, str) and result.prompt != request.prompt else None
     in_flight, running = under_way
     return HostedCall(
@@ -37,9 +38,9 @@ def hosted_call(
         attempts=1 + call.asked_again,
         polls=edges.seen,
         queue_s=queue_s,
-        inference_s=number(metrics.get("inference_time")) if isinstance(metrics, dict) else None,
+        inference_s=amount(metrics.get("inference_time")) if isinstance(metrics, dict) else None,
         runner=None if runner is None else failures.scrub(runner),
-        billable_units=number(headers.get("x-fal-billable-units")),
+        billable_units=amount(headers.get("x-fal-billable-units")),
         observed_by=edges.observed_by,
         model_s=timings_s.get("inference"),
         timings_s=timings_s,

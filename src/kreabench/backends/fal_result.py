@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +11,10 @@ from fal_client.client import Completed
 
 from kreabench.backends.base import GeneratedImage
 from kreabench.backends.fal_errors import Failures
+from kreabench.backends.service_values import seed_of
 from kreabench.core.errors import GenerationError
 from kreabench.core.planned import Setting
 
-_SEEDS = 2**64
-"""So many the table of samples can hold; any other number is no seed that could be asked for again."""
-_MOST_TIMINGS = 50
 _BILLED = "The request has been billed; see the service's dashboard."
 
 
@@ -62,8 +58,7 @@ def pictures_of(result: Result, contents: Sequence[bytes], *, checked: bool | No
     """The delivered pictures; `checked` as of `fal_arguments.safety_checked`."""
     flags = result.has_nsfw_concepts
     known = checked is not False and isinstance(flags, list) and len(flags) == len(contents)
-    is_number = isinstance(result.seed, int) and not isinstance(result.seed, bool)
-    seed = result.seed if is_number and 0 <= result.seed < _SEEDS else None
+    seed = seed_of(result.seed)
     return tuple(
         GeneratedImage(
             content=content,
@@ -87,27 +82,6 @@ def announced_otherwise(result: Result, setting: Setting) -> tuple[str, ...]:
         if picture.content_type is not None and picture.content_type != wanted:
             notes.append(f"picture {index} is announced as {str(picture.content_type)[:40]}, asked for {wanted}")
     return tuple(notes)
-
-
-def timings_of(result: Result) -> dict[str, float]:
-    """The service's own account of the seconds, without what can be none."""
-    if not isinstance(result.timings, Mapping):
-        return {}
-    parts = itertools.islice(result.timings.items(), _MOST_TIMINGS)
-    # JSON may name half a character, which no record can hold.
-    numbers = {str(name)[:60].encode("utf-8", "replace").decode(): number(value) for name, value in parts}
-    return {name: value for name, value in numbers.items() if value is not None}
-
-
-def number(value: Any) -> float | None:
-    """An amount (seconds, billed units) that may come as text; None where there is none that can be true."""
-    if isinstance(value, bool):
-        return None
-    try:
-        amount = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return amount if math.isfinite(amount) and amount >= 0 else None
 
 
 def _bad(message: str, remedy: str = _BILLED) -> GenerationError:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from kreabench.backends.base import GeneratedImage
 from kreabench.backends.hf_inference_errors import MAYBE_BILLED, ProviderAnswer
 from kreabench.backends.hf_inference_transport import Call
+from kreabench.backends.service_values import amount, amounts_by_name, seed_of
 from kreabench.core.errors import GenerationError
 from kreabench.core.records import HostedCall
 
 _ID_HEADERS = ("x-fal-request-id", "x-request-id", "x-inference-id", "inference-id")
-_MOST_TIMINGS = 50
-_SEEDS = range(2**64)
-"""What the table of samples can hold."""
 
 
 def service_request_id(answer: ProviderAnswer) -> str:
@@ -39,10 +35,10 @@ def hosted_call(call: Call, *, routed: bool, in_flight: int, scrub: Callable[[st
         polls=len(call.asked_s),
         queue_s=None,
         # Of Hugging Face's own service a header, of Replicate the field `metrics.predict_time`.
-        inference_s=_first(_number(headers.get("x-compute-time")), timings_s.get("predict_time")),
+        inference_s=_first(amount(headers.get("x-compute-time")), timings_s.get("predict_time")),
         runner=None if runner is None else scrub(runner),
         # What a router bills is not what the provider behind it counts.
-        billable_units=None if routed else _number(headers.get("x-fal-billable-units")),
+        billable_units=None if routed else amount(headers.get("x-fal-billable-units")),
         observed_by="polling" if polled else "response",
         model_s=timings_s.get("inference"),
         timings_s=timings_s,
@@ -68,7 +64,7 @@ def picture(content: bytes, call: Call, *, checked: bool, max_bytes: int) -> Gen
     flag = flags[0] if checked and isinstance(flags, list) and flags else None
     return GeneratedImage(
         content=content,
-        seed=seed if isinstance(seed, int) and not isinstance(seed, bool) and seed in _SEEDS else None,
+        seed=seed_of(seed),
         nsfw=flag if isinstance(flag, bool) else None,
     )
 
@@ -81,11 +77,7 @@ def _is_picture(content: bytes) -> bool:
 def _timings(body: Any) -> dict[str, float]:
     """`timings` (fal) or `metrics` (Replicate), both in seconds."""
     fields = _fields(body)
-    found = fields.get("timings") or fields.get("metrics")
-    parts = itertools.islice(_fields(found).items(), _MOST_TIMINGS)
-    # JSON may name half a character, which no record can hold.
-    numbers = {str(name)[:60].encode("utf-8", "replace").decode(): _number(value) for name, value in parts}
-    return {name: value for name, value in numbers.items() if value is not None}
+    return amounts_by_name(fields.get("timings") or fields.get("metrics"))
 
 
 def _fields(body: Any) -> dict[str, Any]:
@@ -94,14 +86,3 @@ def _fields(body: Any) -> dict[str, Any]:
 
 def _first(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
-
-
-def _number(value: Any) -> float | None:
-    """An amount that may come as text; None where there is none that can be true."""
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) and number >= 0 else None

@@ -12,14 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import httpx2
 
 from kreabench.backends.fal_errors import Failures
+from kreabench.backends.service_values import retry_after_s
 from kreabench.core.errors import GenerationError
 
 MAYBE_BILLED = "It may have been carried out and billed, so it is not sent again; see the provider's dashboard."
@@ -158,17 +157,6 @@ class ProviderFailures:
         if code == 429:
             return "rate_limited", True, f"The account's limit of requests is reached. {_LATER}"
         return "invalid_request", False, "Check the target's inputs against the provider's API page."
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a `Retry-After` header asks to wait, from a number or a date; None without one that is readable."""
-    value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", value):
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _policy(text: str, stage: str) -> GenerationError:

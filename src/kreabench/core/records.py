@@ -34,6 +34,10 @@ FAILURE_TYPES = (
 )
 
 
+NEVER_TRIED_STAGES = frozenset({"load", "warmup"})
+"""Stages of a failure before the request's own call: nothing was drawn for it, and nothing bought."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
     """Why something failed."""

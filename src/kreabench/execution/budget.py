@@ -6,7 +6,7 @@ import math
 
 from kreabench.core.errors import BudgetReached
 from kreabench.core.planned import LoadGroup, Plan, Request
-from kreabench.core.records import FailureRecord, Record, SampleRecord, SubmissionRecord
+from kreabench.core.records import NEVER_TRIED_STAGES, FailureRecord, Record, SampleRecord, SubmissionRecord
 from kreabench.pricing import request_price_usd
 
 ROUNDING_USD = 1e-9
@@ -71,5 +71,5 @@ class Budget:
         if record.cost.usd is not None:
             self.spent_usd += record.cost.usd
             self._dearest[record.setting_id] = max(self._dearest[record.setting_id], record.cost.usd)
-        elif isinstance(record, FailureRecord) or record.error is None or record.error.stage != "load":
+        elif isinstance(record, FailureRecord) or record.error is None or record.error.stage not in NEVER_TRIED_STAGES:
             self.spent_usd += price

@@ -22,6 +22,7 @@ import msgspec
 
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.records import (
+    NEVER_TRIED_STAGES,
     SCHEMA_VERSION,
     FailureRecord,
     LoadRecord,
@@ -45,8 +46,6 @@ TABLE_FILE = "samples.parquet"
 IMAGES_FOLDER = "images"
 LOCK_FILE = "driver.lock"
 
-NEVER_TRIED_STAGES = frozenset({"load", "warmup"})
-"""Stages before the request's own call."""
 DEATHS = frozenset({"crashed", "timeout"})
 """Types of a failed attempt that a worker did not survive."""
 
