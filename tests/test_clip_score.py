@@ -17,8 +17,8 @@ from PIL import Image
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics import mini_clip
 from kreabench.metrics.base import Score, ScoreItem
-from kreabench.metrics.clip_score import ClipScore
-from kreabench.metrics.options import ClipScoreOptions
+from kreabench.metrics.clip_score import ClipScore, ClipScoreOptions
+from tests.metric_support import shared
 from tests.support import picture
 
 PROMPTS = (
@@ -41,19 +41,19 @@ def metric(weights: Path) -> Iterator[ClipScore]:
     """Opened; two pictures a batch, so that batches are cut."""
     torch.set_num_threads(1)
     metric = ClipScore(model="builtin:mini", weights=str(weights), device="cpu", batch_size=2)
-    metric.open()
+    metric.open(shared())
     yield metric
     metric.close()
 
 
 def item(prompt: str, image: Image.Image | None = None) -> ScoreItem:
-    return ScoreItem(image=image or picture(96, 64), prompt=prompt, reference=None, lossy=False)
+    return ScoreItem(image=image or picture(96, 64), prompt=prompt, reference=None)
 
 
 def problem_of(**options: Any) -> Problem:
     """The problem that keeps a metric with `options` from opening."""
     with pytest.raises(EnvironmentProblem) as caught:
-        ClipScore(**options).open()
+        ClipScore(**options).open(shared())
     (problem,) = caught.value.problems
     return problem
 
@@ -156,7 +156,7 @@ def test_random_weights_are_flagged_and_always_the_same(tmp_path: Path, monkeypa
         monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path / name))
         metric = ClipScore(model="builtin:mini", weights="random", device="cpu")
         torch.manual_seed(len(values))  # the caller's generator decides nothing
-        identities.append(metric.open())
+        identities.append(metric.open(shared()))
         values.append(metric.score([item(prompt) for prompt in PROMPTS]))
 
     assert identities[0]["untrained"] is True
@@ -167,11 +167,11 @@ def test_random_weights_are_flagged_and_always_the_same(tmp_path: Path, monkeypa
 
 def test_random_weights_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path))
-    ClipScore(model="builtin:mini", weights="random", device="cpu").open()
+    ClipScore(model="builtin:mini", weights="random", device="cpu").open(shared())
     (file,) = tmp_path.rglob("*.*")
     before = file.stat().st_mtime_ns
 
-    ClipScore(model="builtin:mini", weights="random", device="cpu").open()
+    ClipScore(model="builtin:mini", weights="random", device="cpu").open(shared())
 
     assert file.stat().st_mtime_ns == before
 
@@ -198,7 +198,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_identity_is_of_the_weights_not_of_their_place(tmp_path: Path, weights: Path) -> None:
     def identity(path: Path, **options: Any) -> dict[str, Any]:
-        return ClipScore(model="builtin:mini", weights=str(path), device="cpu", **options).open()
+        return ClipScore(model="builtin:mini", weights=str(path), device="cpu", **options).open(shared())
 
     moved = tmp_path / "elsewhere.safetensors"
     shutil.copy(weights, moved)
@@ -358,7 +358,7 @@ def test_a_tag_must_fit_the_activation(
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, model, {"test_tag": tag})
 
     if accepted:
-        identity = ClipScore(model=model, weights="test_tag", device="cpu").open()
+        identity = ClipScore(model=model, weights="test_tag", device="cpu").open(shared())
         assert identity["quick_gelu"] is architecture_has_it
         assert identity["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
     else:
@@ -372,7 +372,7 @@ def test_parts_that_only_training_uses_are_off(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "weights.pt"
     torch.save(open_clip.CLIP(**config).state_dict(), path)
     metric = ClipScore(model="tiny-dropout", weights=str(path), device="cpu")
-    metric.open()
+    metric.open(shared())
 
     assert metric.score(items()) == metric.score(items())
 

@@ -40,7 +40,7 @@ def pair(size: tuple[int, int], distortion: str) -> ScoreItem:
 
 
 def item(image: Image.Image, reference: Image.Image | None) -> ScoreItem:
-    return ScoreItem(image=image, prompt="", reference=reference, lossy=False)
+    return ScoreItem(image=image, prompt="", reference=reference)
 
 
 def arrays(pair: ScoreItem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from PIL import Image
 
 from kreabench.core.ids import canonical_json
-from kreabench.metrics.base import Metric, ScoreItem
-from kreabench.metrics.table import METRICS, metric_class
+from kreabench.metrics.base import Member, Metric, ScoreItem, SetMetric
+from kreabench.metrics.table import METRICS, metric_class, options_class
+from tests.metric_support import offline_options, shared
 from tests.support import picture
 
-OFFLINE_OPTIONS: dict[str, dict[str, Any]] = {
-    "clip_score": {"model": "builtin:mini", "weights": "random", "device": "cpu", "batch_size": 2}
-}
-"""Options with which a metric runs on any machine, where its defaults do not."""
-
 ITEMS = (
-    ScoreItem(image=picture(seed=1), prompt="a red bicycle", reference=picture(seed=2), lossy=False),
-    ScoreItem(image=picture(64, 48), prompt="", reference=picture(64, 48, seed=9), lossy=True),
-    ScoreItem(image=picture(40, 40), prompt="a blue house " * 60, reference=picture(40, 40), lossy=False),
+    ScoreItem(image=picture(seed=1), prompt="a red bicycle", reference=picture(seed=2)),
+    ScoreItem(image=picture(64, 48), prompt="", reference=picture(64, 48, seed=9)),
+    ScoreItem(image=picture(40, 40), prompt="a blue house " * 60, reference=picture(40, 40)),
 )
 BAD_ITEMS = {
-    "no pixels": ScoreItem(image=Image.new("RGB", (0, 0)), prompt="x", reference=Image.new("RGB", (0, 0)), lossy=False),
-    "one pixel": ScoreItem(image=picture(1, 1), prompt="x", reference=picture(1, 1, seed=1), lossy=False),
-    "black": ScoreItem(image=Image.new("RGB", (64, 64)), prompt="x", reference=picture(64, 64), lossy=False),
-    "sizes differ": ScoreItem(image=picture(64, 48), prompt="x", reference=picture(48, 64), lossy=False),
-    "no reference": ScoreItem(image=picture(64, 48), prompt="x", reference=None, lossy=False),
-    "a very thin picture": ScoreItem(image=picture(2000, 1), prompt="x", reference=picture(2000, 1), lossy=False),
+    "no pixels": ScoreItem(image=Image.new("RGB", (0, 0)), prompt="x", reference=Image.new("RGB", (0, 0))),
+    "one pixel": ScoreItem(image=picture(1, 1), prompt="x", reference=picture(1, 1, seed=1)),
+    "black": ScoreItem(image=Image.new("RGB", (64, 64)), prompt="x", reference=picture(64, 64)),
+    "sizes differ": ScoreItem(image=picture(64, 48), prompt="x", reference=picture(48, 64)),
+    "no reference": ScoreItem(image=picture(64, 48), prompt="x", reference=None),
+    "a very thin picture": ScoreItem(image=picture(2000, 1), prompt="x", reference=picture(2000, 1)),
 }
 
 
@@ -53,11 +50,30 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def metric(kind: str, cache: Path) -> Iterator[Metric]:
-    metric: Metric = metric_class(kind)(**OFFLINE_OPTIONS.get(kind, {}))
-    metric.open()
+def options(kind: str, cache: Path) -> dict[str, Any]:
+    return offline_options(kind, cache)
+
+
+@pytest.fixture(scope="module")
+def opened(kind: str, options: dict[str, Any]) -> Iterator[Any]:
+    metric = metric_class(kind)(**options)
+    metric.open(shared())
     yield metric
     metric.close()
+
+
+@pytest.fixture
+def metric(kind: str, opened: Any) -> Metric:
+    if METRICS[kind].per != "image":
+        pytest.skip("it is a metric of sets")
+    return cast("Metric", opened)
+
+
+@pytest.fixture
+def set_metric(kind: str, opened: Any) -> SetMetric:
+    if METRICS[kind].per != "set":
+        pytest.skip("it is a metric of pictures")
+    return cast("SetMetric", opened)
 
 
 def test_importing_a_metric_imports_nothing_heavy(kind: str) -> None:
@@ -70,18 +86,17 @@ def test_importing_a_metric_imports_nothing_heavy(kind: str) -> None:
 
 
 def test_options_have_defaults_that_the_metric_takes(kind: str) -> None:
-    row = METRICS[kind]
-    defaults = row.options()
+    defaults = options_class(kind)()
     values = {field.name: getattr(defaults, field.name) for field in fields(defaults)}
 
     assert callable(metric_class(kind)(**values).open)
 
 
-def test_the_identity_is_the_same_each_time_and_can_be_hashed(kind: str, cache: Path) -> None:
+def test_the_identity_is_the_same_each_time_and_can_be_hashed(kind: str, options: dict[str, Any]) -> None:
     identities = []
     for _ in range(2):
-        metric: Metric = metric_class(kind)(**OFFLINE_OPTIONS.get(kind, {}))
-        identities.append(metric.open())
+        metric = metric_class(kind)(**options)
+        identities.append(metric.open(shared()))
         metric.close()
 
     assert canonical_json(identities[0]) == canonical_json(identities[1])
@@ -118,3 +133,64 @@ def test_only_a_metric_that_needs_a_reference_misses_it(kind: str, metric: Metri
     without_reference = metric.score([BAD_ITEMS["no reference"]])[0]
 
     assert without_reference.status == ("not_applicable" if METRICS[kind].needs_reference else "ok")
+
+
+def test_a_row_says_what_people_must_know(kind: str) -> None:
+    row = METRICS[kind]
+
+    assert all((row.unit, row.summary, row.bias, row.weights, row.licence, row.cost))
+
+
+def test_what_a_metric_needs_is_there_before_it_is_opened(kind: str, options: dict[str, Any]) -> None:
+    for need in metric_class(kind)(**options).needs:
+        assert need.name
+        assert need.problem(os.environ) is None
+
+
+SET_ITEMS = tuple(
+    ScoreItem(image=picture(64, 64, seed=seed), prompt=f"prompt {seed // 4}", reference=None, prompt_id=f"p{seed // 4}")
+    for seed in range(8)
+)
+
+
+def members(metric: SetMetric, items: Sequence[ScoreItem]) -> list[Member]:
+    rows = metric.features(items)
+    return [
+        Member(prompt_id=item.prompt_id, seed=number, features=row)
+        for number, (item, row) in enumerate(zip(items, rows, strict=True))
+        if not isinstance(row, str)
+    ]
+
+
+def test_features_are_rows_of_one_length_and_a_bad_picture_costs_only_its_own(set_metric: SetMetric) -> None:
+    empty = ScoreItem(image=Image.new("RGB", (0, 0)), prompt="", reference=None)
+
+    rows = set_metric.features([*SET_ITEMS[:2], empty, SET_ITEMS[2]])
+
+    assert isinstance(rows[2], str)
+    vectors = [row for row in rows if not isinstance(row, str)]
+    assert len(vectors) == 3
+    assert len({(vector.ndim, vector.shape, str(vector.dtype)) for vector in vectors}) == 1
+    assert (vectors[0].ndim, str(vectors[0].dtype)) == (1, "float32")
+    assert set_metric.features([]) == []
+
+
+def test_a_set_has_one_score_within_the_range(kind: str, set_metric: SetMetric) -> None:
+    pictures = members(set_metric, SET_ITEMS)
+
+    score = set_metric.compare(pictures, pictures[:4] if METRICS[kind].needs_reference else [])
+
+    low, high = METRICS[kind].range
+    assert (score.status == "ok") == (score.value is not None)
+    assert score.status == "ok" or score.reason
+    assert score.value is None or low is None or score.value >= low
+    assert score.value is None or high is None or score.value <= high
+
+
+def test_one_picture_is_no_set(kind: str, set_metric: SetMetric) -> None:
+    pictures = members(set_metric, SET_ITEMS[:1])
+
+    score = set_metric.compare(pictures, pictures if METRICS[kind].needs_reference else [])
+
+    assert (score.status, score.value) == ("not_applicable", None)
+    assert score.reason

@@ -22,6 +22,7 @@ from kreabench.core.planned import (
 from kreabench.core.records import SCHEMA_VERSION, SampleRecord, ScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.base import Score, ScoreItem
+from kreabench.metrics.shared import Shared
 from kreabench.metrics.table import METRICS, MetricRow
 from kreabench.rundir import pictures
 from kreabench.rundir.directory import RunDirectory, RunInfo
@@ -53,8 +54,9 @@ class Recorder:
 
     def __init__(self, version: int = 1) -> None:
         self.version = version
+        self.needs = ()
 
-    def open(self) -> dict[str, Any]:
+    def open(self, shared: Shared) -> dict[str, Any]:
         if Recorder.open_fault is not None:
             raise Recorder.open_fault
         Recorder.opened += 1
@@ -79,13 +81,14 @@ SSIM = MetricSpec(name="ssim", kind="ssim", options={})
 def recorder(monkeypatch: pytest.MonkeyPatch) -> type[Recorder]:
     row = MetricRow(
         location=f"{__name__}:Recorder",
-        options=dict,
+        options=f"{__name__}:Recorder",
         unit="1",
-        higher_is_better=True,
+        better="higher",
         range=(0.0, 765.0),
         needs_reference=False,
         summary="mean brightness",
         bias="none",
+        cost="none",
     )
     monkeypatch.setitem(METRICS, "brightness", row)
     monkeypatch.setattr(Recorder, "seen", [])
@@ -639,7 +642,7 @@ def test_a_lossy_format_is_told_to_the_metric(tmp_path: Path) -> None:
 
     score(run, plan)
 
-    assert sorted(item.lossy for item in Recorder.seen) == [False, True]
+    assert sorted(item.format for item in Recorder.seen) == ["jpeg", "png"]
 
 
 def test_without_pictures_no_model_is_loaded(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_dollars_of_device_seconds_leave_out_what_the_latency_leaves_out() -> No
 def test_an_interval_of_a_mean_ends_where_the_metric_does() -> None:
     rows = [{"score_clip": value, "prompt_id": f"prompt-{value}"} for value in (0.0, 1.0, 9.0)]
     (free,) = summarise(table(*rows), [SETTING], METRICS)
-    (bounded,) = summarise(table(*rows), [SETTING], METRICS, bounds={"clip_score": (0.0, 12.0)})
+    (bounded,) = summarise(table(*rows), [SETTING], METRICS, bounds={"clip": (0.0, 12.0)})
     assert free.metrics[0].mean is not None
     assert bounded.metrics[0].mean is not None
     assert free.metrics[0].mean.value == bounded.metrics[0].mean.value

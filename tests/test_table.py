@@ -144,7 +144,7 @@ def test_everything_known_of_a_sample_is_in_its_row(tmp_path: Path) -> None:
         *(
             f"score_{metric}{suffix}"
             for metric in ("clip", "psnr", "ssim")
-            for suffix in ("", "_status", "_reason", "_truncated", "_untrained")
+            for suffix in ("", "_status", "_reason", "_truncated", "_untrained", "_notes", "_usd")
         ),
     }
 
@@ -224,12 +224,14 @@ def test_scores_of_two_identities_are_never_mixed(tmp_path: Path) -> None:
 def test_a_metric_that_was_asked_for_later_comes_last(tmp_path: Path) -> None:
     sample = make_sample(REQUESTS[0])
     frame = table(tmp_path, [sample], [make_score(sample, metric="another", value=7.0)])
-    assert list(frame.columns)[-5:] == [
+    assert list(frame.columns)[-7:] == [
         "score_another",
         "score_another_status",
         "score_another_reason",
         "score_another_truncated",
         "score_another_untrained",
+        "score_another_notes",
+        "score_another_usd",
     ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.planned import Plan, Request, Setting
-from kreabench.core.records import ImageRecord, SampleRecord
+from kreabench.core.records import DEGENERATE, ImageRecord, SampleRecord
 
 RANDOM_WEIGHTS = "random weights: their pictures mean nothing"
 FLAGGED = "the safety checker flagged the picture"
@@ -113,4 +113,4 @@ def _reference(
 
 
 def _flat(image: ImageRecord) -> str:
-    return "all black" if image.degenerate == "black" else "of one colour"
+    return DEGENERATE.get(image.degenerate or "", str(image.degenerate))

@@ -6,6 +6,7 @@ A score stays as long as its metric's identity, its picture and, for fidelity, i
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from kreabench.core.planned import Plan
 from kreabench.core.records import ImageRecord, ScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.base import Metric, Score, ScoreItem
+from kreabench.metrics.shared import Shared
 from kreabench.metrics.table import METRICS, metric_class
 from kreabench.pairing import Picture, pictures_of
 from kreabench.rundir.directory import RunDirectory, RunWriter
@@ -130,10 +132,12 @@ def score_run(
     if not pictures:  # then nothing is worth loading a model for
         return ScoringSummary(metrics=tuple(MetricCounts(metric=spec.name) for spec in metrics), problems=())
     held = _held(run, {spec.name for spec in metrics})
+    shared = Shared(environ=os.environ)
     with ExitStack() as stack:
+        stack.callback(shared.close)
         # A model need not be loaded, or be there at all, to say that it has nothing to look at.
         applies = any(not picture.obstacle(needs_reference=False) for picture in pictures)
-        opened = [_open(spec, held, stack) if applies else _unopened(spec, held) for spec in metrics]
+        opened = [_open(spec, held, shared, stack) if applies else _unopened(spec, held) for spec in metrics]
         tasks = [_Task(picture=picture, metrics=_missing(picture, opened, held, again=again)) for picture in pictures]
         tally = Counter((one.name, "reused") for one in opened for task in tasks if one.name not in task.metrics)
         total = sum(len(task.metrics) for task in tasks)
@@ -173,13 +177,13 @@ def _held(run: RunDirectory, names: Set[str]) -> _Held:
     return held
 
 
-def _open(spec: MetricSpec, held: _Held, stack: ExitStack) -> _Opened:
+def _open(spec: MetricSpec, held: _Held, shared: Shared, stack: ExitStack) -> _Opened:
     """The metric of `spec`, to be closed by `stack`; any failure to open it becomes its problems."""
     key = f"metrics.{spec.name}"
     try:
         metric: Metric = metric_class(spec.kind)(**spec.options)
         stack.callback(metric.close)
-        identity = metric.open()
+        identity = metric.open(shared)
     except EnvironmentProblem as error:
         problems = tuple(replace(problem, key=_full_key(key, problem.key)) for problem in error.problems)
     except Exception as error:  # a metric's fault must not cost the other metrics their scores
@@ -287,12 +291,25 @@ def _prepare(picture: Picture, one: _Opened, decoder: _Decoder) -> ScoreItem | S
     if isinstance(image, str):
         return Score(status="failed", value=None, reason=image)
     if not one.needs_reference or picture.reference is None:
-        return ScoreItem(image=image, prompt=picture.prompt, reference=None, lossy=picture.image.format != "png")
+        return ScoreItem(
+            image=image,
+            prompt=picture.prompt,
+            reference=None,
+            sha256=picture.image.sha256,
+            format=picture.image.format,
+        )
     reference = decoder.read(picture.reference)
     if isinstance(reference, str):
         return Score(status="failed", value=None, reason=f"the reference: {reference}")
-    lossy = {picture.image.format, picture.reference.format} != {"png"}
-    return ScoreItem(image=image, prompt=picture.prompt, reference=reference, lossy=lossy)
+    return ScoreItem(
+        image=image,
+        prompt=picture.prompt,
+        reference=reference,
+        sha256=picture.image.sha256,
+        reference_sha256=picture.reference.sha256,
+        format=picture.image.format,
+        reference_format=picture.reference.format,
+    )
 
 
 def _scores(one: _Opened, items: Sequence[ScoreItem]) -> list[Score]:
@@ -329,6 +346,9 @@ def _record(picture: Picture, one: _Opened, score: Score) -> ScoreRecord:
         reference_sha256=_reference_sha256(picture, one),
         truncated=score.truncated,
         untrained=one.untrained,
+        notes=score.notes,
+        usd=score.usd,
+        details=score.details,
     )
 
 

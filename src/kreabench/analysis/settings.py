@@ -64,8 +64,7 @@ class CostSummary:
 class MetricSummary:
     """One metric over the delivered pictures of a setting; every picture is in exactly one of the counts."""
 
-    name: str
-    kind: str
+    spec: MetricSpec
     mean: Estimate | None
     """Over prompts, of the pictures with a finite score; None when there are none."""
     scored: int
@@ -82,6 +81,13 @@ class MetricSummary:
     """Pictures whose prompt was cut to fit the metric's text encoder."""
     untrained: bool
     """The metric's own weights are random."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the values must know, commonest first."""
+
+    @property
+    def name(self) -> str:
+        """As configured."""
+        return self.spec.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +138,7 @@ def summarise(
     """One summary for each of `settings`, in order, also for those without a sample.
 
     `table` is the table of samples (`rundir.table`), one row a picture; `requested` maps setting ids to the number
-    of planned requests, `bounds` kinds of metrics to the range of their values.
+    of planned requests, `bounds` names of metrics to the range of their values.
     """
     parts = {str(key): part for key, part in table.groupby("setting_id", sort=False)}
     empty = table.iloc[:0]
@@ -180,7 +186,7 @@ def _summarise_one(
         stage_resolution_s=max(_numbers(timed, "resolution_s").tolist(), default=None),
         memory=_memory(delivered),
         cost=_cost(samples, delivered, images),
-        metrics=tuple(_metric(images, spec, bounds.get(spec.kind, UNBOUNDED)) for spec in metrics),
+        metrics=tuple(_metric(images, spec, bounds.get(spec.name, UNBOUNDED)) for spec in metrics),
         device=summarise_device(delivered, timed),
     )
 
@@ -235,17 +241,16 @@ def _priced(delivered: pd.DataFrame) -> pd.DataFrame:
 
 def _metric(images: pd.DataFrame, spec: MetricSpec, bounds: Bounds) -> MetricSummary:
     column = f"score_{spec.name}"
-    if column not in images.columns:
-        images = images.assign(**{column: np.nan, f"{column}_status": None, f"{column}_reason": None})
-        images = images.assign(**{f"{column}_truncated": None, f"{column}_untrained": None})
+    for name, absent in _score_columns(column).items():
+        if name not in images.columns:
+            images = images.assign(**{name: absent})
     status = images[f"{column}_status"]
     value = _floats(images, column)
     finite = (status == "ok").to_numpy(dtype=bool) & np.isfinite(value)
     absent = images.loc[status.isin(["not_applicable", "failed"]), f"{column}_reason"]
     counts = Counter(str(state) for state in status[status.notna()])
     return MetricSummary(
-        name=spec.name,
-        kind=spec.kind,
+        spec=spec,
         mean=prompt_mean(value[finite], images.loc[finite, "prompt_id"].tolist(), bounds=bounds),
         scored=int(finite.sum()),
         infinite=counts["infinite"],
@@ -255,7 +260,14 @@ def _metric(images: pd.DataFrame, spec: MetricSpec, bounds: Bounds) -> MetricSum
         reasons=_commonest(absent.dropna()),
         truncated=int(images[f"{column}_truncated"].isin([True]).sum()),
         untrained=bool(images[f"{column}_untrained"].isin([True]).any()),
+        notes=_commonest(images[f"{column}_notes"].dropna()),
     )
+
+
+def _score_columns(column: str) -> dict[str, float | None]:
+    """The columns of a metric that has not scored yet; tables of older runs lack some too."""
+    parts = ("status", "reason", "truncated", "untrained", "notes")
+    return {column: np.nan, **{f"{column}_{part}": None for part in parts}}
 
 
 def _commonest(texts: Iterable[str]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def _metrics(config_dir: Path | None) -> Rows:
 
     def line(name: str) -> str:
         row = METRICS[name]
-        better = "higher is better" if row.higher_is_better else "lower is better"
+        better = "no direction" if row.better == "reference" else f"{row.better} is better"
         needs = ", needs a reference" if row.needs_reference else ""
         return f"{row.summary} [{row.unit}, {better}{needs}]; known bias: {row.bias}"
 

@@ -19,6 +19,7 @@ from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, sa
 from kreabench.core.planned import Plan, Setting
 from kreabench.core.records import SampleRecord
 from kreabench.core.specs import MetricSpec
+from kreabench.metrics.table import per_image
 from kreabench.pricing import list_prices
 from kreabench.report.format import ABSENT, MIB, general, significant
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
@@ -37,7 +38,7 @@ SHOWN_FAILURES = 10
 
 def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame) -> None:
     """What happened by the table of samples, a table for each target and size and a line for each setting."""
-    metrics = run.info.experiment.metrics
+    metrics = per_image(run.info.experiment.metrics)
     summaries = summarise(table, plan.settings, metrics, requested=requested_by_setting(plan))
     shown = summaries[:SHOWN_SETTINGS]
     axes = _varying_axes(plan.settings)

@@ -41,7 +41,7 @@ from kreabench.limits import (
     reject_steps,
     reject_strength,
 )
-from kreabench.metrics.table import METRICS
+from kreabench.metrics.table import METRICS, options_class
 from kreabench.pricing import budget_problems
 
 V = TypeVar("V")
@@ -174,8 +174,8 @@ def _metric(collect: Collector, name: str, config: MetricConfig) -> MetricSpec:
     if row is None:
         collect.add(f"metrics.{name}.kind", repr(config.kind), suggest(config.kind, METRICS))
         return MetricSpec(name=name, kind=config.kind, options={})
-    options = collect.options(f"metrics.{name}.options", row.options, config.options)
-    return MetricSpec(name=name, kind=config.kind, options=options)
+    options = collect.options(f"metrics.{name}.options", options_class(config.kind), config.options)
+    return MetricSpec(name=name, kind=config.kind, options=options, per=row.per)
 
 
 def _axes(collect: Collector, config: Config, targets: Sequence[TargetSpec]) -> AxesSpec:

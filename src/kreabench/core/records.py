@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SCHEMA_VERSION = 2
-"""Of run.json, journal.jsonl and scores.jsonl; raised whenever a reader of today would misread a file of tomorrow."""
+SCHEMA_VERSION = 3
+"""Of run.json and the journals; raised whenever a reader of today would misread a file of tomorrow."""
+READABLE_VERSIONS = frozenset({2, 3})
+"""Version 3 added pictures that are noise, notes and dollars of scores, scores of sets; all of 2 reads as before."""
 
 FAILURE_TYPES = (
     "out_of_memory",
@@ -33,6 +35,14 @@ FAILURE_TYPES = (
     "internal",
 )
 
+
+DEGENERATE = {
+    "black": "all black",
+    "constant": "of one colour",
+    "noise": "noise",
+    "nan": "not a number in part",
+}
+"""What a picture can be that is none → in words."""
 
 NEVER_TRIED_STAGES = frozenset({"load", "warmup"})
 """Stages of a failure before the request's own call: nothing was drawn for it, and nothing bought."""
@@ -205,7 +215,7 @@ class ImageRecord:
     nsfw: bool | None
     """None where no safety checker looked."""
     degenerate: str | None
-    """`black` or `constant`; such pictures are kept out of quality metrics."""
+    """One of DEGENERATE; such pictures are kept out of quality metrics."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -344,3 +354,36 @@ class ScoreRecord:
     """The prompt did not fit the text encoder and was cut."""
     untrained: bool = False
     """The metric's own weights are random: the value shows plumbing only."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the value must know: a JPEG was compared, a picture was shrunk."""
+    usd: float | None = None
+    """What a service was paid for it, also for a failed one."""
+    details: dict[str, float] = field(default_factory=dict)
+    """Named parts of the value."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetScoreRecord:
+    """One metric of all pictures of one setting."""
+
+    setting_id: str
+    metric: str
+    """Configured name."""
+    identity: str
+    """As in `ScoreRecord`."""
+    status: Literal["ok", "not_applicable", "failed"]
+    value: float | None
+    """Set exactly when status is ok."""
+    members: str
+    """Hash of the pictures' hashes, the reference's included: the score holds for these alone."""
+    pictures: int
+    """In the set."""
+    reference_pictures: int | None = None
+    """In the reference's set; None where the metric needs none."""
+    left_out: int = 0
+    """Delivered pictures of the setting that are not in the set: degenerate, flagged, unreadable."""
+    reason: str = ""
+    untrained: bool = False
+    notes: tuple[str, ...] = ()
+    details: dict[str, float] = field(default_factory=dict)
+    """Named parts of the value."""

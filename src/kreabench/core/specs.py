@@ -240,6 +240,8 @@ class Prompt:
     category: str | None = None
     look_for: str | None = None
     """What a person should check in the picture."""
+    questions: tuple[str, ...] = ()
+    """What a judge is asked of the picture, each answered by yes where all is well."""
     images: tuple[InputImage, ...] = ()
     """What image-to-image (one) and redux (one or several) start from; other tasks do not see them."""
 
@@ -260,6 +262,18 @@ class MetricSpec:
     kind: str
     """A row of `metrics.table`."""
     options: dict[str, Any]
+    per: Literal["image", "set"] = "image"
+    """Whether it has a score a picture or one a setting."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoringSpec:
+    """How scores are made; changes no picture, so it is no part of the plan's identity."""
+
+    during_generation: bool = False
+    """In a process of its own while pictures are drawn, on another device than any of them."""
+    device: str | None = None
+    """Where every metric's model runs, instead of its own `device` option; None leaves these."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -293,6 +307,7 @@ class ExperimentSpec:
     budget_usd: float | None
     passes: int = 1
     """How often every model is loaded anew and all its requests are drawn again; back and forth between models."""
+    scoring: ScoringSpec = ScoringSpec()
     concurrency: tuple[int, ...] = (1,)
     """Requests in flight at once at hosted targets; of several, each is a setting of its own."""
     machine: MachineSpec | None = None

@@ -8,6 +8,7 @@ batch, and cuts off the end token of long prompts.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.clip_weights import ClipWeights, find_weights
-from kreabench.metrics.options import ClipScoreOptions
+from kreabench.metrics.mini_clip import MINI_CLIP, RANDOM_WEIGHTS
+from kreabench.metrics.needs import Need
+from kreabench.metrics.shared import Shared
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,6 +29,34 @@ VERSION = 1
 
 _REMEMBERED_PROMPTS = 4096
 """Text embeddings kept: a prompt recurs with every setting and seed."""
+
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipScoreOptions:
+    """An open_clip model and where its weights come from."""
+
+    model: str = "ViT-L-14-quickgelu"
+    """An open_clip architecture, or `builtin:mini` for the tiny one that kreabench builds itself."""
+    weights: str = "openai"
+    """open_clip's tag, a local file, or `random` (with `builtin:mini` alone)."""
+    device: str = "auto"
+    """`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`."""
+    batch_size: int = 16
+    """Pictures encoded at once."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which `config/` turns into a message that names the key."""
+        if not self.weights:
+            raise ValueError("weights must be a tag of open_clip, a file, or `random`, and is empty")
+        if self.weights == RANDOM_WEIGHTS and self.model != MINI_CLIP:
+            raise ValueError(f"weights `random` need model `{MINI_CLIP}`: random scores of {self.model} mean nothing")
+        if not _DEVICE.fullmatch(self.device):
+            raise ValueError(f"device must be auto, cpu, cuda or cuda:N, and is {self.device!r}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, and is {self.batch_size}")
 
 
 @dataclass(slots=True)
@@ -84,8 +115,9 @@ class ClipScore:
         """Raises ValueError for options that no machine can fulfil."""
         self._options = ClipScoreOptions(**options)
         self._clip: _Clip | None = None
+        self.needs: tuple[Need, ...] = ()
 
-    def open(self) -> dict[str, Any]:
+    def open(self, shared: Shared) -> dict[str, Any]:
         """Find, check and load the weights. Raises EnvironmentProblem.
 
         Library versions are no part of the identity: they would void scores that do not change. The kind of device is,

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from kreabench.core.cache import cache_folder
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics import mini_clip
-from kreabench.metrics.options import MINI_CLIP, RANDOM_WEIGHTS
+from kreabench.metrics.mini_clip import MINI_CLIP, RANDOM_WEIGHTS
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 

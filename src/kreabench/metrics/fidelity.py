@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kreabench.metrics.base import Score, ScoreItem
-from kreabench.metrics.options import FidelityOptions
+from kreabench.metrics.needs import Need
+from kreabench.metrics.shared import Shared
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FidelityOptions:
+    """PSNR and SSIM have nothing to choose."""
 
 
 class _Fidelity(ABC):
@@ -22,9 +29,10 @@ class _Fidelity(ABC):
 
     def __init__(self, **options: Any) -> None:
         self._options = FidelityOptions(**options)
+        self.needs: tuple[Need, ...] = ()
 
     @abstractmethod
-    def open(self) -> dict[str, Any]:
+    def open(self, shared: Shared) -> dict[str, Any]:
         """The identity. Library versions are no part of it: they would void scores that do not change."""
 
     @abstractmethod
@@ -56,7 +64,7 @@ class Psnr(_Fidelity):
 
     PEAK = 255
 
-    def open(self) -> dict[str, Any]:
+    def open(self, shared: Shared) -> dict[str, Any]:
         return {"version": 1, "peak": self.PEAK, "channels": "RGB"}
 
     def _compare(self, picture: Tensor, reference: Tensor) -> Score:
@@ -83,7 +91,7 @@ class Ssim(_Fidelity):
     K1 = 0.01
     K2 = 0.03
 
-    def open(self) -> dict[str, Any]:
+    def open(self, shared: Shared) -> dict[str, Any]:
         return {
             "version": 1,
             "window": self.WINDOW,

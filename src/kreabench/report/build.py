@@ -16,7 +16,7 @@ from kreabench.analysis.settings import SettingSummary, requested_by_setting, su
 from kreabench.core.planned import Plan
 from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
 from kreabench.core.specs import ExperimentSpec
-from kreabench.metrics.table import METRICS
+from kreabench.metrics.table import per_image, row_of
 from kreabench.pricing import list_prices
 from kreabench.report import details
 from kreabench.report.charts import build_figures
@@ -86,12 +86,13 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     experiment = run.info.experiment
     journal = _read(run, plan)
     hosted = summarise_hosted(table, [target.name for target in experiment.targets if target.hosted])
+    metrics = per_image(experiment.metrics)
     summaries = summarise(
         table,
         plan.settings,
-        experiment.metrics,
+        metrics,
         requested=requested_by_setting(plan),
-        bounds={kind: row.range for kind, row in METRICS.items()},
+        bounds={spec.name: row.range for spec in metrics if (row := row_of(spec)) is not None},
     )
     targets = {target.name: target for target in experiment.targets}
     brand = notice(experiment.targets) or ""

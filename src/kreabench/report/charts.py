@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import MetricSummary, SettingSummary
-from kreabench.metrics.table import METRICS
+from kreabench.metrics.table import row_of
 from kreabench.report.document import Bar, Bars, Figure, Panel, Point, Scatter
 from kreabench.report.format import count, general, significant
 from kreabench.report.settings_table import UNTRAINED
@@ -37,7 +37,7 @@ def build_figures(summaries: Sequence[SettingSummary], brand: str) -> tuple[Figu
 
 def metric_label(metric: MetricSummary) -> str:
     """Name and unit of a metric, for an axis."""
-    row = METRICS.get(metric.kind)
+    row = row_of(metric.spec)
     return f"{metric.name} ({row.unit})" if row and row.unit != "1" else metric.name
 
 

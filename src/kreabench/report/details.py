@@ -10,7 +10,7 @@ from typing import Any
 from kreabench.core.planned import Plan, Setting
 from kreabench.core.records import Failure, FailureRecord, LoadRecord, SampleRecord
 from kreabench.core.specs import MetricSpec, PriceSpec, TargetSpec
-from kreabench.metrics.table import METRICS
+from kreabench.metrics.table import row_of
 from kreabench.report.document import Cell, Column, Row, Table
 from kreabench.report.format import ABSENT, count, duration, general, usd
 from kreabench.report.text import message, visible
@@ -115,7 +115,7 @@ def metrics_table(metrics: Sequence[MetricSpec]) -> Table | None:
     """What each metric measures and what it is known to get wrong."""
     rows = []
     for spec in metrics:
-        row = METRICS.get(spec.kind)
+        row = row_of(spec)
         if row is not None:
             rows.append(_row(spec.name, row.unit, _range(row.range), row.summary, row.bias))
     columns = _columns("Metric", "Unit", "Range", prose=("Measures", "Known bias"))

@@ -42,7 +42,7 @@ def build_pictures(
     rows: Rows = {(str(row["setting_id"]), str(row["prompt_id"])): row for row in _records(chosen)}
     settings = plan.settings[:MAX_THUMBNAILS]
     prompts = experiment.prompts[: max(1, MAX_THUMBNAILS // max(1, len(settings)))]
-    metrics = [metric.name for metric in experiment.metrics]
+    metrics = [metric.name for metric in experiment.metrics if metric.per == "image"]
     grids: list[Grid] = []
     for members in _by_target_and_size(settings):
         columns = _columns(members)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from kreabench.analysis.estimates import MIN_MEDIAN_TIMINGS
 from kreabench.analysis.settings import MetricSummary, PeakMemory, SettingSummary
 from kreabench.core.specs import TargetSpec
-from kreabench.metrics.table import METRICS
+from kreabench.metrics.table import row_of
 from kreabench.report.document import Cell, Column, Row, Table
 from kreabench.report.format import ABSENT, estimate, memory_unit, significant, usd
 from kreabench.report.hosted import BASES
@@ -15,6 +15,8 @@ from kreabench.report.measurements import DEVICE_COLUMNS, axis_cell, device_cell
 from kreabench.report.text import message
 
 UNTRAINED = "untrained weights"
+
+_DIRECTIONS = {"higher": "↑\u00a0better", "lower": "↓\u00a0better", "reference": "≈\u00a0reference"}
 
 
 def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, TargetSpec]) -> Table:
@@ -162,9 +164,9 @@ def _dollars(summary: SettingSummary, target: TargetSpec) -> Cell:
 def _metric_columns(summaries: Sequence[SettingSummary]) -> list[Column]:
     columns = []
     for index, metric in enumerate(summaries[0].metrics if summaries else ()):
-        row = METRICS.get(metric.kind)
+        row = row_of(metric.spec)
         untrained = any(summary.metrics[index].untrained for summary in summaries)
-        direction = "" if row is None else ("↑\u00a0better" if row.higher_is_better else "↓\u00a0better")
+        direction = "" if row is None else _DIRECTIONS[row.better]
         unit = "" if row is None or row.unit == "1" else row.unit
         columns.append(
             Column(

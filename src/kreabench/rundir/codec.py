@@ -13,6 +13,7 @@ from kreabench.core.records import (
     Record,
     SampleRecord,
     ScoreRecord,
+    SetScoreRecord,
     SkipRecord,
     SubmissionRecord,
     WarmupRecord,
@@ -36,6 +37,7 @@ _RECORDS: dict[str, msgspec.json.Decoder[Any]] = {
     "skip": msgspec.json.Decoder(SkipRecord),
 }
 _SCORE = msgspec.json.Decoder(ScoreRecord)
+_SET_SCORE = msgspec.json.Decoder(SetScoreRecord)
 
 
 def encode(value: Any) -> bytes:
@@ -74,3 +76,8 @@ def decode_record(line: bytes | str) -> Record:
 def decode_score(line: bytes | str) -> ScoreRecord:
     """One line of scores.jsonl."""
     return _SCORE.decode(line)
+
+
+def decode_set_score(line: bytes | str) -> SetScoreRecord:
+    """One line of set_scores.jsonl."""
+    return _SET_SCORE.decode(line)

@@ -3,7 +3,8 @@
 run.json          RunInfo; written last, so it is what makes a folder a run
 config.yaml       the composed configuration
 journal.jsonl     one record a line
-scores.jsonl      one score a line
+scores.jsonl      one score of a picture a line
+set_scores.jsonl  one score of a setting's pictures a line
 inputs/           see `rundir.inputs`
 images/           see `rundir.images`
 samples.parquet   see `rundir.table`
@@ -23,12 +24,14 @@ import msgspec
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.records import (
     NEVER_TRIED_STAGES,
+    READABLE_VERSIONS,
     SCHEMA_VERSION,
     FailureRecord,
     LoadRecord,
     Record,
     SampleRecord,
     ScoreRecord,
+    SetScoreRecord,
     SubmissionRecord,
 )
 from kreabench.core.specs import ExperimentSpec
@@ -42,9 +45,12 @@ RUN_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 JOURNAL_FILE = "journal.jsonl"
 SCORES_FILE = "scores.jsonl"
+SET_SCORES_FILE = "set_scores.jsonl"
 TABLE_FILE = "samples.parquet"
 IMAGES_FOLDER = "images"
 LOCK_FILE = "driver.lock"
+
+AnyRecord = Record | ScoreRecord | SetScoreRecord
 
 DEATHS = frozenset({"crashed", "timeout"})
 """Types of a failed attempt that a worker did not survive."""
@@ -111,7 +117,7 @@ class RunDirectory:
                 f"cannot make the run directory {path}: {reason}", remedy=storage_remedy(error)
             ) from error
         with hold(path / LOCK_FILE):
-            for name in (RUN_FILE, JOURNAL_FILE, SCORES_FILE, IMAGES_FOLDER):
+            for name in (RUN_FILE, JOURNAL_FILE, SCORES_FILE, SET_SCORES_FILE, IMAGES_FOLDER):
                 if (path / name).exists():
                     raise RunDirectoryError(
                         f"{path} already holds {name}", remedy="Choose another folder, or delete this one."
@@ -171,6 +177,21 @@ class RunDirectory:
         latest = {(score.request_id, score.image_index, score.metric): score for score in self.score_lines()}
         return iter(latest.values())
 
+    def set_score_lines(self) -> Iterator[SetScoreRecord]:
+        """Every line of set_scores.jsonl, in order. Raises RunDirectoryError for a damaged line."""
+        return read_lines(
+            self.path / SET_SCORES_FILE,
+            codec.decode_set_score,
+            remedy=f"Delete that line, which loses its score alone, then `kreabench score {self.path}`.",
+        )
+
+    def set_scores(self) -> list[SetScoreRecord]:
+        """The scores of sets that hold: of several lines of a setting and metric the last, under the identity that the
+        metric was last run with."""
+        latest = {(score.setting_id, score.metric): score for score in self.set_score_lines()}
+        identity = {score.metric: score.identity for score in self.set_score_lines()}
+        return [score for score in latest.values() if score.identity == identity[score.metric]]
+
     def state(self) -> RunState:
         """What is done and what was tried."""
         samples: dict[str, SampleRecord] = {}
@@ -212,16 +233,18 @@ class RunDirectory:
             hold(self.path / LOCK_FILE),
             closing(JournalWriter(self.path / JOURNAL_FILE)) as journal,
             closing(JournalWriter(self.path / SCORES_FILE)) as scores,
+            closing(JournalWriter(self.path / SET_SCORES_FILE)) as set_scores,
         ):
-            yield RunWriter(journal, scores)
+            yield RunWriter(journal, scores, set_scores)
 
 
 class RunWriter:
-    """Appends to the two journals of a run; see `RunDirectory.writer`."""
+    """Appends to the journals of a run; see `RunDirectory.writer`."""
 
-    def __init__(self, journal: JournalWriter, scores: JournalWriter) -> None:
+    def __init__(self, journal: JournalWriter, scores: JournalWriter, set_scores: JournalWriter) -> None:
         self._journal = journal
         self._scores = scores
+        self._set_scores = set_scores
 
     def append(self, *records: Record) -> None:
         """Journal `records`, all or none, with one fsync; durable on return.
@@ -236,6 +259,12 @@ class RunWriter:
         lines = [_line(record, codec.decode_score) for record in records]
         if lines:
             self._scores.append(lines)
+
+    def append_set_scores(self, records: Iterable[SetScoreRecord]) -> None:
+        """Journal `records`, all or none, with one fsync. Raises as `append` does."""
+        lines = [_line(record, codec.decode_set_score) for record in records]
+        if lines:
+            self._set_scores.append(lines)
 
 
 def _was_tried(sample: SampleRecord) -> bool:
@@ -252,7 +281,7 @@ def _settle(submitted: dict[str, str | None], request_id: str, record: SampleRec
         submitted[request_id] = record.hosted.service_request_id
 
 
-def _line(record: Record | ScoreRecord, decode: Callable[[bytes], Record | ScoreRecord]) -> bytes:
+def _line(record: AnyRecord, decode: Callable[[bytes], AnyRecord]) -> bytes:
     """`record` in JSON. Raises ValueError for NaN and the like, which JSON would turn into "absent", or worse."""
     line = codec.encode(record)
     try:
@@ -272,7 +301,7 @@ def _decode_info(file: Path, content: bytes) -> RunInfo:
     """The content of run.json. Raises RunDirectoryError for damage and for a version that is not ours."""
     try:
         version = codec.decode(content, _Version).schema_version
-        if version == SCHEMA_VERSION:
+        if version in READABLE_VERSIONS:
             return codec.decode(content, RunInfo)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RunDirectoryError(

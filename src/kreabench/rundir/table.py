@@ -145,6 +145,8 @@ _SCORE_COLUMNS: tuple[tuple[str, str, Any], ...] = (
     ("_reason", "reason", _TEXT),
     ("_truncated", "truncated", _BOOL),
     ("_untrained", "untrained", _BOOL),
+    ("_notes", "notes", _TEXT),
+    ("_usd", "usd", _FLOAT),
 )
 """What follows `score_<metric>`, field of ScoreRecord, type. All null where the image has no score yet."""
 
@@ -284,7 +286,9 @@ def _row(
 def _scores(run: RunDirectory, rows: Sequence[_Row]) -> Scores:
     """The scores that hold, by metric and row: configured metrics first, then any others in order of appearance."""
     positions = {(row.request.id, row.image.index): number for number, row in enumerate(rows) if row.image is not None}
-    scores: Scores = {metric.name: [None] * len(rows) for metric in run.info.experiment.metrics}
+    scores: Scores = {
+        metric.name: [None] * len(rows) for metric in run.info.experiment.metrics if metric.per == "image"
+    }
     identities: dict[str, str] = {}
     for score in run.score_lines():
         identities[score.metric] = score.identity
