@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -264,7 +264,7 @@ def _metric(images: pd.DataFrame, spec: MetricSpec, bounds: Bounds) -> MetricSum
     )
 
 
-def _score_columns(column: str) -> dict[str, float | None]:
+def _score_columns(column: str) -> dict[str, Any]:
     """The columns of a metric that has not scored yet; tables of older runs lack some too."""
     parts = ("status", "reason", "truncated", "untrained", "notes")
     return {column: np.nan, **{f"{column}_{part}": None for part in parts}}
