@@ -11,6 +11,7 @@ What comes from elsewhere is fetched by `fetch` alone; `locate` finds what is he
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,10 @@ class WeightsNeed:
 
     def locate(self, environ: Mapping[str, str]) -> Located:
         """The weights on this machine, hashed. Raises EnvironmentProblem; sends nothing."""
-        raise NotImplementedError
+        path = Path(self.source).expanduser()
+        if not path.exists():
+            raise _missing(self, path)
+        return Located(path=path, sha256=hash_of(path), source=self.source)
 
     def problem(self, environ: Mapping[str, str]) -> Problem | None:
         """As in `Need`."""
@@ -56,6 +60,16 @@ class WeightsNeed:
     def fetch(self, environ: Mapping[str, str], say: Say) -> None:
         """As in `Need`."""
         raise NotImplementedError
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's file names and their contents."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    listing = "\n".join(f"{file.relative_to(path)} {hash_of(file)}" for file in files)
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def _missing(need: WeightsNeed, path: Path) -> EnvironmentProblem:
