@@ -151,12 +151,37 @@ class AxesConfig(Model):
     exclude: list[ExcludeConfig] = []
 
 
-class PromptsConfig(Model):
-    """Where prompts come from and how many are used."""
+class HubPromptsConfig(Model):
+    """A published set: files of a Hub data set at one commit. What is given is checked in `config.hub_prompts`."""
 
-    file: Annotated[str, Field(min_length=1)]
-    limit: Annotated[int, Field(ge=1)] | None = None
+    dataset: str
+    revision: str | None = None
+    """The commit, in full: branches and tags move, and with them what a run would mean. Required."""
+    file: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1, max_length=100)]
+    column: str = "prompt"
+    category_column: str | None = None
+    """Without it, of several files each is a category by its name."""
+    id_column: str | None = None
+
+
+class GrammarPromptsConfig(Model):
+    """Prompts made by a grammar, the same on every machine."""
+
+    name: Literal["shapes"]
+    count: Annotated[int, Field(ge=1, le=10_000)]
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+
+
+class PromptsConfig(Model):
+    """Where prompts come from, exactly one of the first three, and which of them are used."""
+
+    file: Annotated[str, Field(min_length=1)] | None = None
+    hub: HubPromptsConfig | None = None
+    grammar: GrammarPromptsConfig | None = None
     ids: Annotated[list[str], Field(min_length=1)] | None = None
+    categories: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    per_category: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
 
 
 class MetricConfig(Model):
