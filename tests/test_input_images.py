@@ -22,7 +22,8 @@ from kreabench.backends.input_images import (
 )
 from kreabench.config.compose import conf_dir
 from kreabench.config.model import PromptsConfig
-from kreabench.config.prompts import MAX_IMAGES_PER_PROMPT, PromptSet, load_prompt_set
+from kreabench.config.prompt_rows import MAX_IMAGES_PER_PROMPT
+from kreabench.config.prompts import PromptSet, load_prompt_set
 from kreabench.core.errors import ConfigError, GenerationError, RunDirectoryError
 from kreabench.core.specs import InputImage, Prompt
 from kreabench.rundir.directory import RunDirectory

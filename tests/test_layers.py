@@ -89,6 +89,7 @@ HEAVY = ("torch", "diffusers", "transformers", "open_clip", "pandas", "matplotli
         (["list", "features"], set()),
         (["list", "targets"], set()),
         (["list", "pricing"], set()),
+        (["list", "prompts"], set()),
         (["plan", "experiment=trial"], {"hydra", "pydantic"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -45,6 +45,16 @@ def _configured(group: str) -> Callable[[Path | None], Rows]:
     return rows
 
 
+def _prompts(config_dir: Path | None) -> Rows:
+    """Each set's words, and how many prompts of which categories it has; nothing is fetched."""
+    from kreabench.config.compose import group_options, search_path
+    from kreabench.config.prompt_summary import summary_of
+
+    folders = [root / "prompts" for root in search_path(config_dir)]
+    files = group_options("prompts", config_dir)
+    return [(name, f"{_described(path)} [{summary_of(path, folders)}]") for name, path in files.items()]
+
+
 def _described(path: Path) -> str:
     """A group option's own words: its first `description`, else its first comment."""
     comments = []
@@ -62,7 +72,7 @@ KINDS: dict[str, Callable[[Path | None], Rows]] = {
     "targets": _configured("target"),
     "accelerations": _configured("acceleration"),
     "experiments": _configured("experiment"),
-    "prompts": _configured("prompts"),
+    "prompts": _prompts,
     "axes": _configured("axes"),
     "pricing": _configured("pricing"),
     "engines": _configured("engine"),

@@ -6,6 +6,7 @@ Its text comes from strangers: it is checked like any prompt file's, names no pi
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -119,61 +120,63 @@ def _is_hubs(error: Exception) -> bool:
     return isinstance(error, OSError | ValueError | RuntimeError) or library in {"huggingface_hub", "httpx", "httpx2"}
 
 
+_REFUSALS = {
+    "GatedRepoError": (
+        "prompts.hub.dataset",
+        "{dataset}, which is gated",
+        "a data set that this machine's account may read",
+        "Ask for access at {page}, then log in with `hf auth login`.",
+    ),
+    "RepositoryNotFoundError": (
+        "prompts.hub.dataset",
+        "{dataset}, which the Hub does not show",
+        "a data set that this machine's account can see",
+        "Correct it; for a private one, log in with `hf auth login`.",
+    ),
+    "RevisionNotFoundError": (
+        "prompts.hub.revision",
+        "{revision}, which {dataset} does not have",
+        "a commit of it",
+        "{newest}",
+    ),
+    "RemoteEntryNotFoundError": (
+        "prompts.hub.file",
+        "{file}, which {dataset} does not have at that commit",
+        "a file of it",
+        "{page}/tree/{revision} lists them.",
+    ),
+    "OfflineModeIsEnabled": (
+        "prompts.hub",
+        "{file} of {dataset}, which is not in the Hub's cache, and HF_HUB_OFFLINE is set",
+        "a file in the cache",
+        "Unset HF_HUB_OFFLINE, or fetch it where there is a network: {fetch}.",
+    ),
+}
+"""The Hub client's error, the telling first → key, found, expected and remedy."""
+_NO_ANSWER = (
+    "prompts.hub",
+    "{file} of {dataset}, which is not in the Hub's cache and did not come from the Hub ({reason})",
+    "an answer of the Hub",
+    "Try again later, or fetch it by hand: {fetch}.",
+)
+
+
 def _explained(error: Exception, dataset: str, revision: str, file: str) -> ConfigError:
     """`error` of the Hub's client, told apart by what a person has to do about it."""
-    from huggingface_hub import errors
-
-    page = f"https://huggingface.co/datasets/{dataset}"
-    fetch = f"`hf download --repo-type dataset --revision {revision} {dataset} {file}`"
-    kinds: list[tuple[type[Exception], tuple[str, str, str, str]]] = [
-        (
-            errors.GatedRepoError,
-            (
-                "prompts.hub.dataset",
-                f"{dataset}, which is gated",
-                "a data set that this machine's account may read",
-                f"Ask for access at {page}, then log in with `hf auth login`.",
-            ),
-        ),
-        (
-            errors.RepositoryNotFoundError,
-            (
-                "prompts.hub.dataset",
-                f"{dataset}, which the Hub does not show",
-                "a data set that this machine's account can see",
-                "Correct it; for a private one, log in with `hf auth login`.",
-            ),
-        ),
-        (
-            errors.RevisionNotFoundError,
-            ("prompts.hub.revision", repr(revision), f"a commit that {dataset} has", _newest(dataset)),
-        ),
-        (
-            errors.RemoteEntryNotFoundError,
-            (
-                "prompts.hub.file",
-                repr(file),
-                f"a file that {dataset} has at that commit",
-                f"{page}/tree/{revision} lists them.",
-            ),
-        ),
-        (
-            errors.OfflineModeIsEnabled,
-            (
-                "prompts.hub",
-                f"{file} of {dataset}, which is not in the Hub's cache, and HF_HUB_OFFLINE is set",
-                "a file in the cache",
-                f"Unset HF_HUB_OFFLINE, or fetch it where there is a network: {fetch}.",
-            ),
-        ),
-    ]
     causes = list(_chain(error))
-    for type_, said in kinds:
-        if any(isinstance(cause, type_) for cause in causes):
-            return _error(*said)
-    reason = " ".join(str(causes[-1]).split())[:200] or type(causes[-1]).__name__
-    found = f"{file} of {dataset}, which is not in the Hub's cache and did not come from the Hub ({reason})"
-    return _error("prompts.hub", found, "an answer of the Hub", f"Try again later, or fetch it by hand: {fetch}.")
+    names = {type_.__name__ for cause in causes for type_ in type(cause).__mro__}
+    said = next((said for name, said in _REFUSALS.items() if name in names), _NO_ANSWER)
+    words = {
+        "dataset": dataset,
+        "revision": revision,
+        "file": file,
+        "page": f"https://huggingface.co/datasets/{dataset}",
+        "newest": _newest(dataset),
+        "fetch": f"`hf download --repo-type dataset --revision {revision} {dataset} {shlex.quote(file)}`",
+        "reason": " ".join(str(causes[-1]).split())[:200] or type(causes[-1]).__name__,
+    }
+    key, found, expected, remedy = (part.format(**words) for part in said)
+    return _error(key, found, expected, remedy)
 
 
 def _newest(dataset: str) -> str:
@@ -193,7 +196,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
     """Only the driver draws."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     before = are_progress_bars_disabled()
     disable_progress_bars()

@@ -32,16 +32,8 @@ class PromptRow:
 
 def checked(row: Row, path: Path) -> PromptRow:
     """The prompt of a row of our own fields. Raises BadPromptFile."""
-    suffix, fields, where = path.suffix.lower(), row.fields, row.where
-    if suffix in TABLES:
-        if "prompt" not in fields:
-            raise BadPromptFile(where, f"columns {list(fields)}", "a header with at least the column `prompt`")
-        fields = {key: value for key, value in fields.items() if value not in (None, "")}
-        if suffix != ".parquet" and "questions" in fields:
-            fields["questions"] = [part for part in fields["questions"].split(";") if part.strip()]
-    unknown = sorted(fields.keys() - FIELDS)
-    if unknown and suffix not in TABLES:
-        raise BadPromptFile(where, f"the field {unknown[0]!r}", f"fields {', '.join(sorted(FIELDS))}")
+    where = row.where
+    fields = _of_table(row, path) if path.suffix.lower() in TABLES else _of_object(row)
     for key in _TEXTS:
         if key in fields:
             _check_text(where, key, fields[key])
@@ -62,6 +54,24 @@ def checked(row: Row, path: Path) -> PromptRow:
         questions=_questions(where, fields.get("questions", [])),
     )
     return PromptRow(prompt=prompt, where=where, images=images)
+
+
+def _of_table(row: Row, path: Path) -> dict[str, Any]:
+    """Empty cells are nothing; questions in a cell of text are separated by semicolons."""
+    if "prompt" not in row.fields:
+        expected = "a header with at least the column `prompt`"
+        raise BadPromptFile(row.where, f"columns {list(row.fields)}", expected)
+    fields = {key: value for key, value in row.fields.items() if value not in (None, "")}
+    if path.suffix.lower() != ".parquet" and "questions" in fields:
+        fields["questions"] = [part for part in fields["questions"].split(";") if part.strip()]
+    return fields
+
+
+def _of_object(row: Row) -> dict[str, Any]:
+    unknown = sorted(row.fields.keys() - FIELDS)
+    if unknown:
+        raise BadPromptFile(row.where, f"the field {unknown[0]!r}", f"fields {', '.join(sorted(FIELDS))}")
+    return row.fields
 
 
 def short(value: Any) -> str:

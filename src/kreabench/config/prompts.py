@@ -18,13 +18,11 @@ from kreabench.config.model import GrammarPromptsConfig, PromptsConfig
 from kreabench.config.picture_sources import Fetch, fetch_picture
 from kreabench.config.prompt_files import ENDINGS, BadPromptFile, read_rows
 from kreabench.config.prompt_pictures import PictureReader
-from kreabench.config.prompt_rows import MAX_PROMPT_CHARACTERS, PromptRow, checked
+from kreabench.config.prompt_rows import PromptRow, checked
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.registry import suggest
 from kreabench.core.shapes import sample_scenes
 from kreabench.core.specs import Prompt
-
-__all__ = ["MAX_PROMPT_CHARACTERS", "PromptSet", "expanded", "load_prompt_set"]
 
 SOURCES = ("file", "hub", "grammar")
 
@@ -76,7 +74,8 @@ def load_prompt_set(config: PromptsConfig, roots: list[Path], fetch: Fetch = fet
 def _source(config: PromptsConfig, roots: list[Path], fetch: Fetch) -> _Source:
     given = [name for name in SOURCES if getattr(config, name) is not None]
     if len(given) != 1:
-        remedy = f"Set the others to null, e.g. prompts.{given[0]}=null." if given else ""
+        # A file is what is mostly given on top of a chosen set.
+        remedy = f"Set all but one to null, e.g. prompts.{given[-1]}=null." if given else ""
         raise ConfigError(
             [
                 Problem(
