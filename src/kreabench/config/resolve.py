@@ -90,9 +90,15 @@ def _check_reference(config: Config, config_dir: Path | None) -> None:
         raise ConfigError([Problem(key="reference.acceleration", found=repr(name), expected=suggest(name, known))])
 
 
-def load_metrics(names: Sequence[str], config_dir: Path | None = None) -> tuple[MetricSpec, ...]:
-    """The metrics of these files of conf/metrics/. Raises ConfigError."""
-    values = compose.compose([f"metrics=[{','.join(names)}]"], config_dir)
+def load_metrics(
+    names: Sequence[str] | None, config_dir: Path | None = None, overrides: Sequence[str] = ()
+) -> tuple[MetricSpec, ...]:
+    """The metrics of these files of conf/metrics/; where None are named those of the configuration with `overrides`.
+
+    Raises ConfigError.
+    """
+    chosen = [] if names is None else [f"metrics=[{','.join(names)}]"]
+    values = compose.compose([*overrides, *chosen], config_dir)
     config = validate(values)
     collect = Collector()
     metrics = tuple(_metric(collect, name, value) for name, value in config.metrics.items())

@@ -19,6 +19,7 @@ _OTHER_LAYOUT = "open_clip_"
 """Beginning of files that repeat a model's weights in another library's layout."""
 _IGNORED = ["*/*", f"{_OTHER_LAYOUT}*"]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS}
 _BY_HAND = "Or fetch it where the network is and name its path instead"
 
 
@@ -111,7 +112,6 @@ def _checked_sha256(path: Path, environ: Mapping[str, str]) -> str:
 def fetch(source: HubWeights, environ: Mapping[str, str], say: Say) -> None:
     """Into the Hub's cache. Raises FetchRefused. Never fetches pickles unless one is named."""
     from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     damaged = _is_damaged(source, environ)
     token, endpoint = environ.get("HF_TOKEN") or None, environ.get("HF_ENDPOINT") or None
@@ -138,10 +138,8 @@ def fetch(source: HubWeights, environ: Mapping[str, str], say: Say) -> None:
             ignore_patterns=_IGNORED,
             force_download=damaged,
         )
-    except HfHubHTTPError as error:
-        raise _refused(source, error, error.response.status_code if error.response is not None else 0) from error
-    except Exception as error:  # offline, connection, disk, a changed size: the library raises many kinds
-        raise _refused(source, error, 0) from error
+    except Exception as error:  # answers, connection, disk, a changed size: the library raises many kinds
+        raise _refused(source, error) from error
     if not any(file.suffix == ".safetensors" for file in model_files(Path(folder), ignore=_OTHER_LAYOUT)):
         raise FetchRefused(
             f"{source}, which has no .safetensors", "Choose a revision that has, or name one file of tensors in it"
@@ -159,29 +157,32 @@ def _is_damaged(source: HubWeights, environ: Mapping[str, str]) -> bool:
     return False
 
 
-def _refused(source: HubWeights, error: Exception, status: int) -> FetchRefused:
+def _refused(source: HubWeights, raised: Exception) -> FetchRefused:
     """The refusal in few words: the library's own may hold signed addresses."""
     from huggingface_hub import errors
 
+    # The library says that nothing is in the cache either, and keeps the answer as the cause.
+    fell_back = isinstance(raised, errors.LocalEntryNotFoundError) and raised.__cause__ is not None
+    error = raised.__cause__ if fell_back else raised
     page = f"https://huggingface.co/{source.repo}"
-    cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) else None
     if isinstance(error, errors.GatedRepoError):
-        return FetchRefused(
-            f"{source}, which is gated (HTTP {status})",
-            f"Accept its licence on {page}, then log in with `hf auth login` or set HF_TOKEN",
-        )
+        login = "log in with `hf auth login` or set HF_TOKEN"
+        return FetchRefused(f"{source}, which is gated", f"Accept its licence on {page}, then {login}")
     if isinstance(error, errors.RevisionNotFoundError):
         return FetchRefused(f"{source}, whose revision is not there", f"See the commits on {page}/commits/main")
     if isinstance(error, errors.RemoteEntryNotFoundError):
         return FetchRefused(f"{source}, whose file is not there at that revision", f"See {page}/tree/main")
-    if isinstance(error, errors.RepositoryNotFoundError) or status in {401, 403}:
-        return FetchRefused(
-            f"{source}, which is not there or not for everyone (HTTP {status})",
-            f"Check {page}; where it is private or gated, log in with `hf auth login` or set HF_TOKEN",
-        )
-    if status:
+    if isinstance(error, errors.HfHubHTTPError):
+        return _refused_by_status(source, page, error.response.status_code)
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return FetchRefused(f"{source}: {error.strerror}", "Make room there, or point HF_HOME at another disk")
+    return FetchRefused(f"{source}: {type(error).__name__}", f"Check the network, proxy and HF_ENDPOINT. {_BY_HAND}")
+
+
+def _refused_by_status(source: HubWeights, page: str, status: int) -> FetchRefused:
+    if status not in {401, 403, 404}:  # a repository that is not there is 401 to those who are not logged in
         return FetchRefused(f"{source}: the Hub answered HTTP {status}", f"Try again later. {_BY_HAND}")
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
-        return FetchRefused(f"{source}: {error.strerror}", "Free space, or point HF_HOME at another disk")
-    reason = cause if cause is not None else error
-    return FetchRefused(f"{source}: {type(reason).__name__}", f"Check the network, proxy and HF_ENDPOINT. {_BY_HAND}")
+    return FetchRefused(
+        f"{source}, which is not there or not for everyone (HTTP {status})",
+        f"Check {page}; where it is private or gated, log in with `hf auth login` or set HF_TOKEN",
+    )
