@@ -32,7 +32,8 @@ from kreabench.execution.budget import Budget
 from kreabench.execution.local import LocalEngine
 from kreabench.pipeline import pending_work, start
 from kreabench.plan import build_plan
-from kreabench.rundir.directory import RunDirectory, RunWriter
+from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.writers import RunWriter
 
 LIMIT_MS = 10.0
 LIMIT_SHARE = 0.15

@@ -27,7 +27,9 @@ from kreabench.metrics.table import METRICS, MetricRow
 from kreabench.rundir import pictures
 from kreabench.rundir.directory import RunDirectory, RunInfo
 from kreabench.rundir.images import store_image
-from kreabench.scoring import CHUNK_IMAGES, ScoringSummary, score_run
+from kreabench.scoring.chunks import CHUNK_IMAGES
+from kreabench.scoring.stage import score_run
+from kreabench.scoring.summary import ScoringSummary
 from tests.support import (
     UTC,
     encode_image,
@@ -107,7 +109,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(record.path)
         return real(run_path, record)
 
-    monkeypatch.setattr("kreabench.scoring.read_picture", counting)
+    monkeypatch.setattr("kreabench.scoring.chunks.read_picture", counting)
     return paths
 
 
@@ -168,7 +170,7 @@ def deliver(
 
 
 def score(run: RunDirectory, plan: Plan, *metrics: MetricSpec, **options: Any) -> ScoringSummary:
-    with run.writer() as writer:
+    with run.score_writer() as writer:
         return score_run(run, plan, metrics=metrics or (BRIGHTNESS,), writer=writer, **options)
 
 
@@ -616,7 +618,7 @@ def test_each_picture_is_read_once_and_references_only_when_needed(tmp_path: Pat
 
 
 def test_large_pictures_are_scored_few_at_a_time(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("kreabench.scoring.CHUNK_PIXELS", 2 * 64 * 64)
+    monkeypatch.setattr("kreabench.scoring.chunks.CHUNK_PIXELS", 2 * 64 * 64)
     plan = make_plan(group_of(prompts=3))
     run = new_run(tmp_path / "run", plan)
     sizes: list[int] = []

@@ -21,10 +21,11 @@ from kreabench.plan import build_plan
 from kreabench.plan_difference import describe_difference
 from kreabench.pricing import budget_problems
 from kreabench.report.write import write_report
-from kreabench.rundir.directory import RunDirectory, RunInfo, RunState, RunWriter
+from kreabench.rundir.directory import RunDirectory, RunInfo, RunState
 from kreabench.rundir.inputs import Sources
 from kreabench.rundir.provenance import collect
 from kreabench.rundir.table import join_table, rebuild_table
+from kreabench.rundir.writers import RunWriter
 from kreabench.scoring import ScoringSummary, score_run
 
 

@@ -37,6 +37,8 @@ class MetricRow:
     """Of these weights."""
     cost: str
     """About how long a picture takes, or what it costs."""
+    paid: bool = False
+    """Whether scores cost dollars: it asks the purse before each picture."""
     from_options: tuple[str, ...] = ()
     """Fields of this row that the options of the same name decide."""
 
@@ -260,6 +262,7 @@ METRICS: dict[str, MetricRow] = {
         weights="a service with OpenAI's chat interface",
         licence="the service's terms",
         cost="a call a question, in dollars",
+        paid=True,
     ),
     "foreign": MetricRow(
         location="kreabench.metrics.foreign:Foreign",

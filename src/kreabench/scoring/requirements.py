@@ -42,10 +42,12 @@ def fetch(
 
     A fetch that fails costs no other one.
     """
-    refused = []
+    refused: list[Problem] = []
+    tried: set[str] = set()
     for entry in missing(metrics, environ):
-        if entry.need is None or not entry.need.fetchable or entry.need.problem(environ) is None:
-            continue  # nothing to get, or got for another metric a moment ago
+        if entry.need is None or not entry.need.fetchable or entry.need.name in tried:
+            continue  # nothing to get, or what two metrics share
+        tried.add(entry.need.name)
         say(f"fetching {entry.need.name} for metrics.{entry.metric}")
         try:
             entry.need.fetch(environ, say)

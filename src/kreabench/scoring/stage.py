@@ -1,113 +1,34 @@
-"""The scoring stage: every metric of every delivered picture, once, and only what is missing.
+"""The scoring stage: every metric of every delivered picture and of every set of pictures, once, and only what is
+missing.
 
-A score stays as long as its metric's identity, its picture and, for fidelity, its reference picture stay the same.
+A score stays as long as its metric's identity and its pictures, for fidelity the reference picture too, stay the same.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import Self
 
-from kreabench.core.errors import EnvironmentProblem, Problem, RunDirectoryError
-from kreabench.core.ids import stable_hash
+from kreabench.core.errors import BudgetReached
 from kreabench.core.planned import Plan
-from kreabench.core.records import ImageRecord, ScoreRecord
+from kreabench.core.records import SampleRecord
 from kreabench.core.specs import MetricSpec
-from kreabench.metrics.base import Metric, Score, ScoreItem
-from kreabench.metrics.shared import Shared
-from kreabench.metrics.table import METRICS, metric_class
+from kreabench.metrics.shared import Purse, Shared
 from kreabench.pairing import Picture, pictures_of
-from kreabench.rundir.directory import RunDirectory, RunWriter
-from kreabench.rundir.pictures import read_picture
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-CHUNK_IMAGES = 16
-CHUNK_PIXELS = 16 * 1024 * 1024
-"""Pictures decoded, scored and journalled together: what an interrupt may cost, and how much memory they may take
-(4 bytes a pixel, and as much again for references)."""
-
-_REASON_LENGTH = 1000
+from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.writers import ScoreWriter
+from kreabench.scoring.chunks import Decoder, Task, chunks
+from kreabench.scoring.held import Held, applies, read_held
+from kreabench.scoring.images import score_pictures
+from kreabench.scoring.opened import Opened, open_metric, unopened
+from kreabench.scoring.sets import PictureSet, SetScores, find_sets
+from kreabench.scoring.summary import ScoringSummary, Tally
 
 Progress = Callable[[int, int], None]
-Key = tuple[str, int, str]
-"""Request id, image index, metric name."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MetricCounts:
-    """What became of one metric's scores; together they are all pictures of the run."""
-
-    metric: str
-    scored: int = 0
-    """Computed now."""
-    reused: int = 0
-    """Held already, whatever their status; they still applied."""
-    not_applicable: int = 0
-    infinite: int = 0
-    failed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScoringSummary:
-    """What `score_run` did."""
-
-    metrics: tuple[MetricCounts, ...]
-    """In the order asked."""
-    problems: tuple[Problem, ...]
-    """Why metrics could not be opened; their missing scores are recorded as failed."""
-
-    @property
-    def failed(self) -> int:
-        return sum(counts.failed for counts in self.metrics)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Opened:
-    """A configured metric, ready or not."""
-
-    spec: MetricSpec
-    metric: Metric | None
-    """None where it could not be opened."""
-    identity: str
-    untrained: bool = False
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def needs_reference(self) -> bool:
-        return METRICS[self.spec.kind].needs_reference
-
-    def obstacle(self, picture: Picture) -> str:
-        """Why the metric does not apply to `picture`; empty where it does."""
-        return picture.obstacle(needs_reference=self.needs_reference, needs_prompt=METRICS[self.spec.kind].needs_prompt)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Held:
-    """The scores that the run directory holds."""
-
-    records: dict[Key, ScoreRecord]
-    last_identity: dict[str, str]
-    """Metric → identity that it was last run with; `rundir.table` shows no scores of another one."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Task:
-    """A picture and the names of the metrics that it lacks."""
-
-    picture: Picture
-    metrics: frozenset[str]
+"""Told the steps done and to do: a score of a picture, a picture seen for its set, a score of a set."""
 
 
 def score_run(
@@ -115,242 +36,195 @@ def score_run(
     plan: Plan,
     *,
     metrics: Sequence[MetricSpec],
-    writer: RunWriter,
+    writer: ScoreWriter,
     again: bool = False,
     progress: Progress | None = None,
+    purse: Purse | None = None,
 ) -> ScoringSummary:
     """Score what is missing, or everything with `again`, and journal it chunk by chunk.
 
     A score is missing if there is none, if it failed, or if metric, picture or reference have changed since. A metric
-    that cannot be opened costs no other metric a score: what it lacks is recorded as failed, what it has stays.
-    `progress` is told the scores done and to do.
+    that cannot be opened costs no other metric a score: what it lacks is recorded as failed, what it has stays. A
+    metric that stops at the limit of `purse` leaves the rest of its pictures without a score.
 
     Raises RunDirectoryError for a run of another plan, StorageError when a write is refused. Whatever was appended
     before an exception or an interrupt stays.
     """
-    pictures = pictures_of(run.samples(), plan)
-    if not pictures:  # then nothing is worth loading a model for
-        return ScoringSummary(metrics=tuple(MetricCounts(metric=spec.name) for spec in metrics), problems=())
-    held = _held(run, {spec.name for spec in metrics})
-    shared = Shared(environ=os.environ)
-    with ExitStack() as stack:
-        stack.callback(shared.close)
+    with Scoring(run, plan, metrics=metrics, writer=writer, again=again, progress=progress, purse=purse) as scoring:
+        scoring.score(run.samples())
+        return scoring.summary()
+
+
+class Scoring:
+    """Metrics that are opened once, for as many passes as pictures come; see `score_run`. A context manager."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        plan: Plan,
+        *,
+        metrics: Sequence[MetricSpec],
+        writer: ScoreWriter,
+        again: bool = False,
+        progress: Progress | None = None,
+        purse: Purse | None = None,
+    ) -> None:
+        self._run, self._plan, self._specs = run, plan, tuple(metrics)
+        self._writer, self._again, self._progress = writer, again, progress
+        self._purse = purse or Purse(limit_usd=None)
+        self._held = Held()
+        self._opened: tuple[Opened, ...] | None = None
+        self._pictures: list[Picture] = []
+        self._settled: dict[tuple[str, int, str], tuple[str | None, ...]] = {}
+        """Request id, image index and metric of each score that this scoring has made → of what."""
+        self._decoder = Decoder(run.path)
+        self._set_scores = SetScores()
+        self._tally = Tally()
+        self._stopped: dict[str, str] = {}
+        """Metrics that have stopped at the budget, and what they said."""
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._held = read_held(self._run, {spec.name for spec in self._specs})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def score(self, samples: Mapping[str, SampleRecord], *, drawing: bool = False) -> None:
+        """Score what `samples` delivered and what is missing of it.
+
+        While `drawing`, what may change is left for later: scores whose reference may still come, scores of sets, and
+        those that spend from a limited purse, which drawing spends from too.
+        """
+        pictures = pictures_of(samples, self._plan, self._run.info.experiment.prompts)
         # A model need not be loaded, or be there at all, to say that it has nothing to look at.
-        applies = any(not picture.obstacle(needs_reference=False) for picture in pictures)
-        opened = [_open(spec, held, shared, stack) if applies else _unopened(spec, held) for spec in metrics]
-        tasks = [_Task(picture=picture, metrics=_missing(picture, opened, held, again=again)) for picture in pictures]
-        tally = Counter((one.name, "reused") for one in opened for task in tasks if one.name not in task.metrics)
-        total = sum(len(task.metrics) for task in tasks)
+        to_see = any(not picture.obstacle(needs_reference=False) for picture in pictures)
+        if not pictures or (drawing and not to_see):
+            return
+        self._pictures = pictures
+        opened = self._open(to_see=to_see)
+        sets = self._sets(opened)
+        tasks = self._tasks(opened, sets, drawing=drawing)
+        total = sum(task.steps for task in tasks) + (0 if drawing else len(sets))
         done = 0
-        for chunk in _chunks(task for task in tasks if task.metrics):
-            if progress is not None:
-                progress(done, total)
-            records = _score_chunk(run.path, chunk, opened)
-            writer.append_scores(records)
-            tally.update((record.metric, record.status) for record in records)
-            done += len(records)
-        if progress is not None:
-            progress(done, total)
-    return ScoringSummary(
-        metrics=tuple(_counts(spec.name, tally) for spec in metrics),
-        problems=tuple(problem for one in opened for problem in one.problems),
-    )
+        for chunk in chunks(task for task in tasks if task.steps):
+            self._tell(done, total)
+            self._score_chunk(chunk, opened)
+            done += sum(task.steps for task in chunk)
+        for one_set in [] if drawing else sets:
+            self._score_set(one_set)
+        self._tell(total, total)
 
-
-def _counts(name: str, tally: Mapping[tuple[str, str], int]) -> MetricCounts:
-    return MetricCounts(
-        metric=name,
-        scored=tally[name, "ok"],
-        reused=tally[name, "reused"],
-        not_applicable=tally[name, "not_applicable"],
-        infinite=tally[name, "infinite"],
-        failed=tally[name, "failed"],
-    )
-
-
-def _held(run: RunDirectory, names: Set[str]) -> _Held:
-    held = _Held(records={}, last_identity={})
-    for record in run.score_lines():
-        if record.metric in names:
-            held.records[record.request_id, record.image_index, record.metric] = record
-            held.last_identity[record.metric] = record.identity
-    return held
-
-
-def _open(spec: MetricSpec, held: _Held, shared: Shared, stack: ExitStack) -> _Opened:
-    """The metric of `spec`, to be closed by `stack`; any failure to open it becomes its problems."""
-    key = f"metrics.{spec.name}"
-    try:
-        metric: Metric = metric_class(spec.kind)(**spec.options)
-        stack.callback(metric.close)
-        identity = metric.open(shared)
-    except EnvironmentProblem as error:
-        problems = tuple(replace(problem, key=_full_key(key, problem.key)) for problem in error.problems)
-    except Exception as error:  # a metric's fault must not cost the other metrics their scores
-        problems = (Problem(key=key, found=_one_line(error), expected="a metric that can be opened"),)
-    else:
-        return _Opened(
-            spec=spec,
-            metric=metric,
-            identity=stable_hash({"kind": spec.kind, "identity": identity}),
-            untrained=bool(identity.get("untrained", False)),
+    def summary(self) -> ScoringSummary:
+        """What became of all pictures and settings of the last pass."""
+        pictures = [(picture.request_id, picture.image.index) for picture in self._pictures]
+        settings = list(dict.fromkeys(picture.setting_id for picture in self._pictures))
+        return ScoringSummary(
+            metrics=tuple(
+                self._tally.counts(spec, settings if spec.per == "set" else pictures) for spec in self._specs
+            ),
+            problems=tuple(problem for one in self._opened or () for problem in one.problems),
+            budget_message=next((f"metrics.{name}: {said}" for name, said in self._stopped.items()), None),
         )
-    return _unopened(spec, held, problems)
 
+    def _tell(self, done: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress(done, total)
 
-def _unopened(spec: MetricSpec, held: _Held, problems: tuple[Problem, ...] = ()) -> _Opened:
-    """A metric that scores nothing: it could not be opened, or has nothing to look at."""
-    # What it was last run with, because failures under another identity would void the scores that are held.
-    asked = stable_hash({"kind": spec.kind, "options": spec.options})
-    return _Opened(spec=spec, metric=None, identity=held.last_identity.get(spec.name, asked), problems=problems)
+    def _open(self, *, to_see: bool) -> tuple[Opened, ...]:
+        if not to_see:
+            return tuple(unopened(spec, self._held.last_identity) for spec in self._specs)
+        if self._opened is None:
+            shared = Shared(environ=os.environ, purse=self._purse)
+            self._stack.callback(shared.close)
+            known = self._held.last_identity
+            self._opened = tuple(open_metric(spec, known, shared, self._stack) for spec in self._specs)
+        return self._opened
 
+    def _sets(self, opened: Sequence[Opened]) -> list[PictureSet]:
+        """Those that lack a score that holds."""
+        lacking = []
+        for one_set in find_sets(self._pictures, self._plan, [one for one in opened if one.spec.per == "set"]):
+            one, held = one_set.one, self._held.sets.get((one_set.setting_id, one_set.one.name))
+            anew = self._again and not one.problems
+            if not anew and one_set.is_held(held):
+                self._tally.reused(one.name, one_set.setting_id)
+            else:
+                lacking.append(one_set)
+        return lacking
 
-def _full_key(metric_key: str, key: str) -> str:
-    """`options.weights` of a metric is `metrics.NAME.options.weights`; an environment variable is only itself."""
-    return f"{metric_key}.{key}" if key.startswith("options") else key
+    def _tasks(self, opened: Sequence[Opened], sets: Sequence[PictureSet], *, drawing: bool) -> list[Task]:
+        unseen = self._set_scores.lacking(sets)
+        images = [one for one in opened if one.spec.per == "image"]
+        return [
+            Task(
+                picture=picture,
+                metrics=frozenset(one.name for one in images if self._is_missing(picture, one, drawing=drawing)),
+                sets=frozenset(unseen.get(picture.image.sha256, ())) - self._stopped.keys(),
+            )
+            for picture in self._pictures
+        ]
 
-
-def _missing(picture: Picture, opened: Sequence[_Opened], held: _Held, *, again: bool) -> frozenset[str]:
-    """The names of the metrics that have no score of `picture`, or none that still applies."""
-    return frozenset(
-        one.name
-        for one in opened
-        if (again and not one.problems)
-        or not _applies(held.records.get((picture.request_id, picture.image.index, one.name)), picture, one)
-    )
-
-
-def _applies(record: ScoreRecord | None, picture: Picture, one: _Opened) -> bool:
-    """Whether a score that is held says what scoring anew would say."""
-    if record is None or record.status == "failed" or record.identity != one.identity:
-        return False
-    if record.image_sha256 != picture.image.sha256 or record.reference_sha256 != _reference_sha256(picture, one):
-        return False
-    obstacle = one.obstacle(picture)
-    return not obstacle or record.reason == obstacle
-
-
-def _reference_sha256(picture: Picture, one: _Opened) -> str | None:
-    return picture.reference.sha256 if one.needs_reference and picture.reference is not None else None
-
-
-def _chunks(tasks: Iterable[_Task]) -> Iterator[list[_Task]]:
-    """Lists of tasks in the same order, at most CHUNK_IMAGES long and of CHUNK_PIXELS, but at least one."""
-    chunk: list[_Task] = []
-    pixels = 0
-    for task in tasks:
-        size = task.picture.image.width * task.picture.image.height
-        if chunk and (len(chunk) == CHUNK_IMAGES or pixels + size > CHUNK_PIXELS):
-            yield chunk
-            chunk, pixels = [], 0
-        chunk.append(task)
-        pixels += size
-    if chunk:
-        yield chunk
-
-
-def _score_chunk(run_path: Path, chunk: Sequence[_Task], opened: Sequence[_Opened]) -> list[ScoreRecord]:
-    """What the chunk lacks, metric by metric; each picture is decoded once, and only if a metric needs to see it."""
-    decoder = _Decoder(run_path)
-    records = []
-    for one in opened:
-        pictures = [task.picture for task in chunk if one.name in task.metrics]
-        prepared = [_prepare(picture, one, decoder) for picture in pictures]
-        scores = iter(_scores(one, [entry for entry in prepared if isinstance(entry, ScoreItem)]))
-        for picture, entry in zip(pictures, prepared, strict=True):
-            records.append(_record(picture, one, next(scores) if isinstance(entry, ScoreItem) else entry))
-    return records
-
-
-class _Decoder:
-    """Pictures of one chunk."""
-
-    def __init__(self, run_path: Path) -> None:
-        self._run_path = run_path
-        self._decoded: dict[str, Image | str] = {}
-
-    def read(self, image: ImageRecord) -> Image | str:
-        """The picture as RGB, or why it cannot be read."""
-        if image.path not in self._decoded:
-            try:
-                self._decoded[image.path] = read_picture(self._run_path, image)
-            except RunDirectoryError as error:
-                self._decoded[image.path] = " ".join(str(error).split())
-        return self._decoded[image.path]
-
-
-def _prepare(picture: Picture, one: _Opened, decoder: _Decoder) -> ScoreItem | Score:
-    """What the metric is to look at, or the outcome where there is nothing to look at."""
-    if one.metric is None and one.problems:
-        reason = f"the metric could not be opened: {'; '.join(map(str, one.problems))}"
-        return Score(status="failed", value=None, reason=reason)
-    obstacle = one.obstacle(picture)
-    if obstacle:
-        return Score(status="not_applicable", value=None, reason=obstacle)
-    image = decoder.read(picture.image)
-    if isinstance(image, str):
-        return Score(status="failed", value=None, reason=image)
-    if not one.needs_reference or picture.reference is None:
-        return ScoreItem(
-            image=image,
-            prompt=picture.prompt,
-            reference=None,
-            sha256=picture.image.sha256,
-            format=picture.image.format,
+    def _is_missing(self, picture: Picture, one: Opened, *, drawing: bool) -> bool:
+        """Whether the picture has no score of this metric, or none that still applies, and is to be scored now."""
+        what = (picture.request_id, picture.image.index)
+        if self._settled.get((*what, one.name)) == _state(picture, one):
+            return False
+        anew = self._again and not one.problems
+        if not anew and applies(self._held.of(picture, one), picture, one):
+            self._tally.reused(one.name, what)
+            return False
+        waits = drawing and (
+            (one.needs_reference and picture.reference_may_come)
+            or (one.is_paid and self._purse.limit_usd is not None)
         )
-    reference = decoder.read(picture.reference)
-    if isinstance(reference, str):
-        return Score(status="failed", value=None, reason=f"the reference: {reference}")
-    return ScoreItem(
-        image=image,
-        prompt=picture.prompt,
-        reference=reference,
-        sha256=picture.image.sha256,
-        reference_sha256=picture.reference.sha256,
-        format=picture.image.format,
-        reference_format=picture.reference.format,
-    )
+        return not waits and one.name not in self._stopped
+
+    def _score_chunk(self, chunk: Sequence[Task], opened: Sequence[Opened]) -> None:
+        """What the chunk lacks, metric by metric; each picture is decoded once, and only if a metric looks at it."""
+        self._decoder.begin(chunk)
+        records = []
+        for one in opened:
+            pictures = [task.picture for task in chunk if one.name in task.metrics and one.name not in self._stopped]
+            scored, stopped = score_pictures(one, pictures, self._decoder, self._purse)
+            records += scored
+            if stopped is not None:
+                self._stopped[one.name] = stopped
+        self._writer.append_scores(records)
+        for record in records:
+            self._tally.computed(record, (record.request_id, record.image_index))
+        made = {(record.request_id, record.image_index, record.metric) for record in records}
+        for task in chunk:
+            for one in opened:
+                key = (task.picture.request_id, task.picture.image.index, one.name)
+                if key in made:
+                    self._settled[key] = _state(task.picture, one)
+        for one in opened:
+            self._look(one, [task.picture for task in chunk if one.name in task.sets])
+
+    def _look(self, one: Opened, pictures: Sequence[Picture]) -> None:
+        if not pictures or one.name in self._stopped:
+            return
+        try:
+            self._set_scores.look(one, pictures, self._decoder)
+        except BudgetReached as reached:
+            self._stopped[one.name] = reached.message
+
+    def _score_set(self, one_set: PictureSet) -> None:
+        if one_set.one.name in self._stopped:
+            return
+        try:
+            record = self._set_scores.compare(one_set)
+        except BudgetReached as reached:
+            self._stopped[one_set.one.name] = reached.message
+            return
+        self._writer.append_set_scores([record])
+        self._tally.computed(record, one_set.setting_id)
 
 
-def _scores(one: _Opened, items: Sequence[ScoreItem]) -> list[Score]:
-    """One valid score an item, whatever the metric does."""
-    if one.metric is None or not items:
-        return []
-    try:
-        scores = one.metric.score(items)
-        if len(scores) != len(items):
-            raise ValueError(f"the metric gave {len(scores)} scores for {len(items)} pictures")
-    except Exception as error:  # recorded as failed, and done again by the next scoring
-        return [Score(status="failed", value=None, reason=_one_line(error))] * len(items)
-    return [_valid(score) for score in scores]
-
-
-def _valid(score: Score) -> Score:
-    """`score`, unless it breaks the rule that a value, a finite one, is there exactly when its status is ok."""
-    if score.value is None if score.status != "ok" else score.value is not None and math.isfinite(score.value):
-        return score
-    reason = f"the metric gave status {score.status} with value {score.value}"
-    return Score(status="failed", value=None, reason=reason)
-
-
-def _record(picture: Picture, one: _Opened, score: Score) -> ScoreRecord:
-    return ScoreRecord(
-        request_id=picture.request_id,
-        image_index=picture.image.index,
-        image_sha256=picture.image.sha256,
-        metric=one.name,
-        identity=one.identity,
-        status=score.status,
-        value=None if score.value is None else float(score.value),
-        reason=score.reason[:_REASON_LENGTH].encode("utf-8", "replace").decode(),  # messages may hold broken text
-        reference_sha256=_reference_sha256(picture, one),
-        truncated=score.truncated,
-        untrained=one.untrained,
-        notes=score.notes,
-        usd=score.usd,
-        details=score.details,
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def _state(picture: Picture, one: Opened) -> tuple[str | None, ...]:
+    """What a score of this metric depends on: once it is made, the same again would say the same."""
+    return picture.image.sha256, one.reference_sha256(picture), one.obstacle(picture)
