@@ -366,3 +366,11 @@ def options_class(kind: str) -> type[Any]:
     """The options of metric `kind`. Imports its module, which imports nothing heavy."""
     cls: type[Any] = load_object(METRICS[kind].options)
     return cls
+
+
+def range_in_words(row: MetricRow) -> str:
+    """The least and greatest possible value."""
+    low, high = row.range
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}"
+    return f"from {low:g}" if low is not None else f"up to {high:g}" if high is not None else "unbounded"
