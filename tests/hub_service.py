@@ -85,11 +85,11 @@ class HubService:
         parts = [unquote(part) for part in urlsplit(path).path.strip("/").split("/")]
         if parts[0] == "cdn":
             return 200, {}, self._large(parts[1], parts[-1])
-        if parts[0] == "api":
+        if parts[0] == "api" and len(parts) > 3:
             return self._api(parts[1].removesuffix("s"), f"{parts[2]}/{parts[3]}", parts[4:], token)
         repo_type = "dataset" if parts[0] == "datasets" else "model"
         parts = parts[1:] if repo_type == "dataset" else parts
-        if parts[2:3] != ["resolve"]:
+        if parts[2:3] != ["resolve"] or len(parts) < 5:
             return _refused(404, "EntryNotFound")
         return self._resolve(repo_type, f"{parts[0]}/{parts[1]}", parts[3], "/".join(parts[4:]), token)
 
@@ -190,6 +190,7 @@ def use_hub(hub: HubService, monkeypatch: pytest.MonkeyPatch, folder: Path, *, o
         patch.setattr(constants, "ENDPOINT", hub.url)
         patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
         patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        patch.setattr(constants, "AGENT_HARNESSES_PATH", str(cache.parent / "agents.json"))
         patch.setattr(constants, "HF_TOKEN_PATH", str(cache.parent / "token"))
         patch.setattr(constants, "HF_HUB_OFFLINE", offline)
         yield

@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import string
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kreabench.core.errors import EnvironmentProblem
@@ -76,11 +77,13 @@ _URL = st.builds(
 _LOCAL = st.builds(LocalWeights, path=st.builds("./{}".format, _FILE))
 
 
+@settings(deadline=None)
 @given(_HUB | _URL | _LOCAL)
 def test_a_source_is_read_as_it_is_written(source: HubWeights | UrlWeights | LocalWeights) -> None:
     assert parse_source(str(source)) == source
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.builds("hub:{}".format, st.text(max_size=40)) | st.builds("https://{}".format, _PART))
 def test_any_text_is_a_source_that_reads_the_same_again_or_refused_in_words(text: str) -> None:
     try:
@@ -330,9 +333,14 @@ def test_a_model_folder_is_tensors_and_descriptions_and_never_pickles(hub: HubSe
     commit = hub.put("owner/name", MODEL | extra)
     source = f"hub:owner/name@{commit}"
 
+    assert need(source).problem(os.environ) is not None
+    assert hub.requests == []
+
     fetched(source)
+    asked = len(hub.requests)
     located = need(source).locate(os.environ)
 
+    assert len(hub.requests) == asked
     assert {file.name for file in located.path.iterdir()} == {"config.json", "model.safetensors", "tokenizer.json"}
     assert located.sha256 == folder_sha256(located.path, os.environ)
 
@@ -424,6 +432,17 @@ def test_content_that_is_not_what_the_hub_promised_is_refused(hub: HubService) -
     hub.corrupt.add("x.pt")
 
     assert f"instead of {SHA256}" in refusal(lambda: fetched("hub:owner/name/x.pt@main"))
+
+
+def test_a_download_from_the_hub_that_ends_half_way_leaves_nothing_to_be_found(
+    hub: HubService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.put("owner/name", {"x.pt": CONTENT})
+    hub.truncate.add("x.pt")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the library tries again each second
+
+    assert "Check the network" in refusal(lambda: fetched("hub:owner/name/x.pt@main"))
+    assert need("hub:owner/name/x.pt@main").problem(os.environ) is not None
 
 
 def test_no_hub_at_all_is_said(hub: HubService, monkeypatch: pytest.MonkeyPatch) -> None:
