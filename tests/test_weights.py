@@ -20,7 +20,7 @@ from kreabench.core.errors import EnvironmentProblem
 from kreabench.metrics import weight_hashes, weight_urls
 from kreabench.metrics.needs import Need
 from kreabench.metrics.weight_errors import FetchRefused
-from kreabench.metrics.weight_hashes import file_sha256, folder_sha256
+from kreabench.metrics.weight_hashes import file_sha256, files_sha256, model_files
 from kreabench.metrics.weight_sources import (
     HubWeights,
     LocalWeights,
@@ -342,7 +342,24 @@ def test_a_model_folder_is_tensors_and_descriptions_and_never_pickles(hub: HubSe
 
     assert len(hub.requests) == asked
     assert {file.name for file in located.path.iterdir()} == {"config.json", "model.safetensors", "tokenizer.json"}
-    assert located.sha256 == folder_sha256(located.path, os.environ)
+    assert located.sha256 == files_sha256(model_files(located.path), os.environ)
+    assert located.commit == commit
+
+
+def test_a_processor_is_fetched_without_the_gigabytes_beside_it(hub: HubService, tmp_path: Path) -> None:
+    hub.put("owner/name", MODEL | {"tokenizer.json": b"{}"})
+    processor = replace(need("hub:owner/name@main"), tensors=False)
+    assert processor.problem(os.environ) is not None
+
+    processor.fetch(os.environ, print)
+    located = processor.locate(os.environ)
+
+    assert {file.name for file in located.path.iterdir()} == {"config.json", "tokenizer.json"}
+    assert need("hub:owner/name@main").problem(os.environ) is not None
+    _model_folder(tmp_path / "copy", {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": b"x"})
+    assert replace(need(tmp_path / "copy"), tensors=False).locate(os.environ).sha256 == located.sha256
+    (tmp_path / "empty").mkdir()
+    assert replace(need(tmp_path / "empty"), tensors=False).problem(os.environ) is not None
 
 
 def test_the_hash_of_a_folder_does_not_depend_on_what_other_tools_fetched(hub: HubService) -> None:

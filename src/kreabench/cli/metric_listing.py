@@ -22,8 +22,8 @@ def print_metrics(config_dir: Path | None) -> None:
 
     files: dict[str, list[str]] = {}
     for name, path in group_options("metrics", config_dir).items():
-        kind = _KIND.search(path.read_text(encoding="utf-8", errors="replace"))
-        files.setdefault(kind[1] if kind else "", []).append(name)
+        found = _KIND.search(path.read_text(encoding="utf-8", errors="replace"))
+        files.setdefault(found[1] if found else "", []).append(name)
     for kind, row in METRICS.items():
         click.echo(kind)
         for head, text in _facts(row, files.get(kind, [])):

@@ -12,13 +12,15 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kreabench.core.cache import cache_folder
 
-MODEL_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
-"""Of the files of a model folder that are loaded: weights, configuration, preprocessing and tokenizer."""
+DESCRIPTIONS = (".json", ".txt", ".model")
+"""Suffixes of configuration, preprocessing and tokenizer."""
+MODEL_FILES = (".safetensors", *DESCRIPTIONS)
+"""Suffixes of the files of a model folder that are loaded."""
 
 _TABLE = "hashes.json"
 _REMEMBERED_BYTES = 8 * 2**20
@@ -52,15 +54,14 @@ def file_sha256(path: Path, environ: Mapping[str, str]) -> str:
     return digest
 
 
-def model_files(folder: Path, *, ignore: str = "") -> list[Path]:
+def model_files(folder: Path, suffixes: tuple[str, ...] = MODEL_FILES, *, ignore: str = "") -> list[Path]:
     """The files of a model folder that are loaded, by name; those whose name begins with `ignore` are not."""
-    files = (file for file in folder.iterdir() if file.suffix in MODEL_SUFFIXES and file.is_file())
+    files = (file for file in folder.iterdir() if file.suffix in suffixes and file.is_file())
     return sorted(file for file in files if not (ignore and file.name.startswith(ignore)))
 
 
-def folder_sha256(folder: Path, environ: Mapping[str, str], *, ignore: str = "") -> str:
-    """SHA-256 over names and contents of a model folder's files, whatever else lies beside them. Raises OSError."""
-    files = model_files(folder, ignore=ignore)
+def files_sha256(files: Sequence[Path], environ: Mapping[str, str]) -> str:
+    """SHA-256 over names and contents of the files of a folder. Raises OSError."""
     listing = "".join(f"{file.name} {file_sha256(file, environ)}\n" for file in files)
     return hashlib.sha256(listing.encode()).hexdigest()
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from kreabench.metrics.needs import Located, Say
 from kreabench.metrics.weight_errors import FetchRefused, WeightsDamaged, WeightsMissing
-from kreabench.metrics.weight_hashes import MODEL_SUFFIXES, file_sha256, folder_sha256, model_files
+from kreabench.metrics.weight_hashes import DESCRIPTIONS, MODEL_FILES, file_sha256, files_sha256, model_files
 from kreabench.metrics.weight_sources import HubWeights
 
-_PATTERNS = [f"*{suffix}" for suffix in MODEL_SUFFIXES]
 _OTHER_LAYOUT = "open_clip_"
 """Beginning of files that repeat a model's weights in another library's layout."""
 _IGNORED = ["*/*", f"{_OTHER_LAYOUT}*"]
@@ -37,19 +36,29 @@ def _expanded(path: str) -> Path:
     return Path(os.path.expandvars(path)).expanduser()
 
 
-def locate(source: HubWeights, environ: Mapping[str, str]) -> Located:
-    """What is in the cache, hashed. Raises WeightsMissing, OSError; sends nothing."""
+def locate(source: HubWeights, environ: Mapping[str, str], *, tensors: bool = True) -> Located:
+    """What is in the cache, hashed; of a folder without `tensors` its descriptions alone.
+
+    Raises WeightsMissing, OSError; sends nothing.
+    """
     if source.file is not None:
         path, commit = _cached(source, source.file, environ)
-        digest = _checked_sha256(path, environ)
-        return Located(path=path, sha256=digest, source=str(source), commit=commit)
-    config, commit = _cached(source, "config.json", environ)
-    folder = config.parent
-    _check_complete(source, folder, environ)
-    for file in model_files(folder, ignore=_OTHER_LAYOUT):
+        return Located(path=path, sha256=_checked_sha256(path, environ), source=str(source), commit=commit)
+    folder = _snapshot(source, environ, tensors=tensors)
+    files = model_files(folder, _suffixes(tensors), ignore=_OTHER_LAYOUT)
+    if tensors:
+        _check_tensors(source, folder, {file.name for file in files})
+    for file in files:
         _checked_sha256(file, environ)
-    digest = folder_sha256(folder, environ, ignore=_OTHER_LAYOUT)
-    return Located(path=folder, sha256=digest, source=str(source), commit=commit)
+    return Located(path=folder, sha256=files_sha256(files, environ), source=str(source), commit=folder.name)
+
+
+def _suffixes(tensors: bool) -> tuple[str, ...]:
+    return MODEL_FILES if tensors else DESCRIPTIONS
+
+
+def _patterns(tensors: bool) -> list[str]:
+    return [f"*{suffix}" for suffix in _suffixes(tensors)]
 
 
 def _cached(source: HubWeights, file: str, environ: Mapping[str, str]) -> tuple[Path, str]:
@@ -63,26 +72,31 @@ def _cached(source: HubWeights, file: str, environ: Mapping[str, str]) -> tuple[
     return path, path.parents[file.count("/")].name
 
 
-def _check_complete(source: HubWeights, folder: Path, environ: Mapping[str, str]) -> None:
-    """Raises WeightsMissing where a file is missing: a download was interrupted, or only some files were wanted."""
+def _snapshot(source: HubWeights, environ: Mapping[str, str], *, tensors: bool) -> Path:
+    """The folder in the cache. Raises WeightsMissing where there is none, or a file the library knows of is missing."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
 
     try:
-        snapshot_download(
+        folder: str = snapshot_download(
             source.repo,
             revision=source.revision,
             cache_dir=cache_dir(environ),
-            allow_patterns=_PATTERNS,
+            allow_patterns=_patterns(tensors),
             ignore_patterns=_IGNORED,
             local_files_only=True,
         )
     except LocalEntryNotFoundError as error:
-        raise WeightsMissing(f"{source}, only in part in {folder}") from error
-    files = {file.name for file in model_files(folder, ignore=_OTHER_LAYOUT)}
-    if not any(name.endswith(".safetensors") for name in files):
+        how = "only in part" if isinstance(error, IncompleteSnapshotError) else "not"
+        raise WeightsMissing(f"{source}, {how} in the Hub's cache {cache_dir(environ)}") from error
+    return Path(folder)
+
+
+def _check_tensors(source: HubWeights, folder: Path, names: set[str]) -> None:
+    """Raises WeightsMissing where only some files were wanted by who fetched them."""
+    if not any(name.endswith(".safetensors") for name in names):
         raise WeightsMissing(f"{source}, without .safetensors in {folder}")
-    missing = sorted(_shards(folder) - files)
+    missing = sorted(_shards(folder) - names)
     if missing:
         raise WeightsMissing(f"{source}, without {missing[0]} in {folder}")
 
@@ -109,11 +123,11 @@ def _checked_sha256(path: Path, environ: Mapping[str, str]) -> str:
     return digest
 
 
-def fetch(source: HubWeights, environ: Mapping[str, str], say: Say) -> None:
+def fetch(source: HubWeights, environ: Mapping[str, str], say: Say, *, tensors: bool = True) -> None:
     """Into the Hub's cache. Raises FetchRefused. Never fetches pickles unless one is named."""
     from huggingface_hub import hf_hub_download, snapshot_download
 
-    damaged = _is_damaged(source, environ)
+    damaged = _is_damaged(source, environ, tensors)
     token, endpoint = environ.get("HF_TOKEN") or None, environ.get("HF_ENDPOINT") or None
     say(f"{source} from {endpoint or 'https://huggingface.co'}")
     try:
@@ -134,22 +148,22 @@ def fetch(source: HubWeights, environ: Mapping[str, str], say: Say) -> None:
             cache_dir=cache_dir(environ),
             endpoint=endpoint,
             token=token,
-            allow_patterns=_PATTERNS,
+            allow_patterns=_patterns(tensors),
             ignore_patterns=_IGNORED,
             force_download=damaged,
         )
     except Exception as error:  # answers, connection, disk, a changed size: the library raises many kinds
         raise _refused(source, error) from error
-    if not any(file.suffix == ".safetensors" for file in model_files(Path(folder), ignore=_OTHER_LAYOUT)):
+    if tensors and not model_files(Path(folder), (".safetensors",), ignore=_OTHER_LAYOUT):
         raise FetchRefused(
             f"{source}, which has no .safetensors", "Choose a revision that has, or name one file of tensors in it"
         )
 
 
-def _is_damaged(source: HubWeights, environ: Mapping[str, str]) -> bool:
+def _is_damaged(source: HubWeights, environ: Mapping[str, str], tensors: bool) -> bool:
     """Whether all files are here, but not as they should be: the library would take them as they are."""
     try:
-        locate(source, environ)
+        locate(source, environ, tensors=tensors)
     except (WeightsDamaged, OSError):
         return True
     except WeightsMissing:

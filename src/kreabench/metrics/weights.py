@@ -13,7 +13,7 @@ from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics import weight_hub, weight_urls
 from kreabench.metrics.needs import Located, Say
 from kreabench.metrics.weight_errors import FetchRefused, WeightsMissing
-from kreabench.metrics.weight_hashes import file_sha256, folder_sha256, model_files
+from kreabench.metrics.weight_hashes import DESCRIPTIONS, MODEL_FILES, file_sha256, files_sha256, model_files
 from kreabench.metrics.weight_sources import (
     NOT_PINNED,
     RANDOM_WEIGHTS,
@@ -43,6 +43,8 @@ class WeightsNeed:
     """As configured; one of the forms of `weight_sources`."""
     key: str = "options.weights"
     """Of problems."""
+    tensors: bool = True
+    """Whether a folder must hold weights; else only tokenizer and preprocessing are looked at, and fetched."""
 
     @property
     def fetchable(self) -> bool:
@@ -57,10 +59,10 @@ class WeightsNeed:
         source = self._parsed()
         try:
             if isinstance(source, HubWeights):
-                return weight_hub.locate(source, environ)
+                return weight_hub.locate(source, environ, tensors=self.tensors)
             if isinstance(source, UrlWeights):
                 return weight_urls.locate(source, environ)
-            return _local(source, environ)
+            return _local(source, environ, tensors=self.tensors)
         except WeightsMissing as error:
             raise self._problem(str(error), self._remedy(environ)) from error
         except OSError as error:
@@ -86,7 +88,7 @@ class WeightsNeed:
             raise self._problem(f"{source}, which is not here while {variable} is set", f"Unset {variable} to fetch it")
         try:
             if isinstance(source, HubWeights):
-                weight_hub.fetch(source, environ, say)
+                weight_hub.fetch(source, environ, say, tensors=self.tensors)
             else:
                 weight_urls.fetch(source, environ, say)
         except FetchRefused as refusal:
@@ -122,7 +124,7 @@ def offline_variable(environ: Mapping[str, str]) -> str | None:
     return None
 
 
-def _local(source: LocalWeights | RandomWeights, environ: Mapping[str, str]) -> Located:
+def _local(source: LocalWeights | RandomWeights, environ: Mapping[str, str], *, tensors: bool) -> Located:
     """Raises WeightsMissing, OSError."""
     path = Path(str(source)).expanduser()
     if path.is_file():
@@ -131,9 +133,12 @@ def _local(source: LocalWeights | RandomWeights, environ: Mapping[str, str]) -> 
         return Located(path=path, sha256=file_sha256(path, environ), source=str(source))
     if not path.is_dir():
         raise WeightsMissing(f"{path}, no such file or folder")
-    if not any(file.suffix == ".safetensors" for file in model_files(path)):
+    files = model_files(path, MODEL_FILES if tensors else DESCRIPTIONS)
+    if tensors and not any(file.suffix == ".safetensors" for file in files):
         raise WeightsMissing(f"{path}, a folder without .safetensors; a file of another kind must be named itself")
-    return Located(path=path, sha256=folder_sha256(path, environ), source=str(source))
+    if not files:
+        raise WeightsMissing(f"{path}, a folder without {', '.join(DESCRIPTIONS)}")
+    return Located(path=path, sha256=files_sha256(files, environ), source=str(source))
 
 
 def _pinned(source: HubWeights | UrlWeights, located: Located) -> str:
