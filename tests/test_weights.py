@@ -49,7 +49,7 @@ def refusal(action: Callable[[], object]) -> str:
         action()
     (problem,) = caught.value.problems
     assert problem.key == "options.weights"
-    assert problem.expected == "the weights of a model"
+    assert problem.expected.startswith("the weights of a model")
     return f"{problem.found}. {problem.remedy}"
 
 

@@ -6,6 +6,11 @@ from __future__ import annotations
 class WeightsMissing(Exception):
     """They are not here, or not as they should be; its text says which and where."""
 
+    def __init__(self, found: str, *, form: str = "") -> None:
+        super().__init__(found)
+        self.form = form
+        """What they must be in, where they are here in another form."""
+
 
 class WeightsDamaged(WeightsMissing):
     """They are here with other content than was promised."""

@@ -65,7 +65,7 @@ class WeightsNeed:
                 return weight_urls.locate(source, environ)
             return _local(source, environ, tensors=self.tensors)
         except WeightsMissing as error:
-            raise self._problem(str(error), self._remedy(environ)) from error
+            raise self._problem(str(error), self._remedy(environ), form=error.form) from error
         except OSError as error:
             raise self._problem(f"{self.source}: {error.strerror or error}") from error
 
@@ -111,10 +111,9 @@ class WeightsNeed:
         variable = offline_variable(environ)
         return f"{FETCH_REMEDY}, with {variable} unset" if variable else FETCH_REMEDY
 
-    def _problem(self, found: str, remedy: str = "") -> EnvironmentProblem:
-        return EnvironmentProblem(
-            [Problem(key=self.key, found=found, expected=f"the {self.name.removeprefix('the ')}", remedy=remedy)]
-        )
+    def _problem(self, found: str, remedy: str = "", *, form: str = "") -> EnvironmentProblem:
+        expected = f"the {self.name.removeprefix('the ')}{f', as {form}' if form else ''}"
+        return EnvironmentProblem([Problem(key=self.key, found=found, expected=expected, remedy=remedy)])
 
 
 def offline_variable(environ: Mapping[str, str]) -> str | None:
@@ -130,13 +129,14 @@ def _local(source: LocalWeights | RandomWeights, environ: Mapping[str, str], *, 
     path = Path(str(source)).expanduser()
     if path.is_file():
         if not path.name.lower().endswith(SUFFIXES):
-            raise WeightsMissing(f"{path}, a file of another kind than {', '.join(SUFFIXES)}")
+            raise WeightsMissing(f"{path}, a file of another kind", form=" or ".join(SUFFIXES))
         return Located(path=path, sha256=file_sha256(path, environ), source=str(source))
     if not path.is_dir():
         raise WeightsMissing(f"{path}, no such file or folder")
     files = model_files(path, MODEL_FILES if tensors else DESCRIPTIONS)
     if tensors and not any(file.suffix == ".safetensors" for file in files):
-        raise WeightsMissing(f"{path}, a folder without .safetensors; a file of another kind must be named itself")
+        found = f"{path}, a folder without .safetensors; a file of another kind must be named itself"
+        raise WeightsMissing(found, form="config.json and .safetensors")
     if not files:
         raise WeightsMissing(f"{path}, a folder without {', '.join(DESCRIPTIONS)}")
     return Located(path=path, sha256=files_sha256(files, environ), source=str(source))
