@@ -9,6 +9,7 @@ import shutil
 import string
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -274,6 +275,20 @@ def test_a_damaged_table_of_hashes_costs_time_alone(large: Path, environ: dict[s
 
     assert file_sha256(large, environ) == SHA256
     assert list(json.loads(table.read_bytes())) == [str(large)]
+
+
+def test_many_that_remember_at_once_leave_a_whole_table(large: Path, environ: dict[str, str]) -> None:
+    copies = [large.with_name(f"{number}.pt") for number in range(8)]
+    for copy in copies:
+        shutil.copy2(large, copy)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(lambda path: file_sha256(path, environ), copies * 10)) == {SHA256}
+
+    folder = Path(environ["KREABENCH_CACHE"]) / "weights"
+    entries = json.loads((folder / "hashes.json").read_bytes())
+    assert {entry[-1] for entry in entries.values()} == {SHA256}
+    assert [file.name for file in folder.iterdir()] == ["hashes.json"]
 
 
 def test_a_cache_that_cannot_be_written_costs_time_alone(large: Path, tmp_path: Path) -> None:

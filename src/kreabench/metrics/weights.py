@@ -135,7 +135,7 @@ def _local(source: LocalWeights | RandomWeights, environ: Mapping[str, str], *, 
         raise WeightsMissing(f"{path}, no such file or folder")
     files = model_files(path, MODEL_FILES if tensors else DESCRIPTIONS)
     if tensors and not any(file.suffix == ".safetensors" for file in files):
-        found = f"{path}, a folder without .safetensors; a file of another kind must be named itself"
+        found = f"{path}, a folder without .safetensors such as model.safetensors; another file must be named itself"
         raise WeightsMissing(found, form="config.json and .safetensors")
     if not files:
         raise WeightsMissing(f"{path}, a folder without {', '.join(DESCRIPTIONS)}")
