@@ -1,4 +1,4 @@
-"""Scores of sets: what a metric makes of each picture, gathered while pictures are decoded, then one score a setting."""
+"""Scores of sets: what a metric makes of each picture is gathered while pictures are decoded; then one a setting."""
 
 from __future__ import annotations
 
