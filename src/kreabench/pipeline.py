@@ -177,7 +177,7 @@ def execute(
     engine: Engine | None = None,
 ) -> Outcome:
     """Generate what is missing, score it and report. The journal is locked throughout."""
-    plan = plan_of(run)
+    plan, engine = plan_of(run), engine or LocalEngine(run.info.experiment.engine)
     with run.writer() as writer, ExitStack() as stack:
         with run.drawing():
             run.save_info()
@@ -194,9 +194,7 @@ def execute(
             failed = sum(sample.status == "failed" for sample in final)
             observer.generating(plan.request_count, len(final), failed)
             beside = start_beside(run, stack) if work else None
-            budget_message = _generate(
-                run, writer, work, budget, engine or LocalEngine(run.info.experiment.engine), observer.record
-            )
+            budget_message = _generate(run, writer, work, budget, engine, observer.record)
         observer.stage("scoring")
         scoring = score_rest(run, plan, beside, progress=observer.scoring, note=observer.note)
         observer.stage("report")

@@ -21,7 +21,7 @@ from kreabench.core.records import SampleRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.table import per_image
 from kreabench.pricing import list_prices
-from kreabench.report.format import ABSENT, MIB, general, significant
+from kreabench.report.format import ABSENT, MIB, general, significant, usd
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
 from kreabench.report.repeats import repeats_of
@@ -167,7 +167,7 @@ def print_scoring(out: Console, run_path: Path, summary: ScoringSummary) -> None
     table = make_table(("metric", "l"), *((head, "l" if head == "of" else "r") for head in heads))
     for counts in summary.metrics:
         numbers = (counts.scored, counts.reused, counts.infinite, counts.not_applicable, counts.failed, counts.left)
-        paid = usd(counts.usd) if counts.usd else "–"
+        paid = usd(counts.usd) if counts.usd else ABSENT
         table.add_row(counts.metric, *map(str, numbers), paid, "settings" if counts.per == "set" else "pictures")
     out.print(table)
     for counts in summary.metrics:
