@@ -43,11 +43,11 @@ def fetch(
     A fetch that fails costs no other one.
     """
     refused: list[Problem] = []
-    tried: set[str] = set()
+    tried: list[Need] = []
     for entry in missing(metrics, environ):
-        if entry.need is None or not entry.need.fetchable or entry.need.name in tried:
+        if entry.need is None or not entry.need.fetchable or entry.need in tried:
             continue  # nothing to get, or what two metrics share
-        tried.add(entry.need.name)
+        tried.append(entry.need)
         say(f"fetching {entry.need.name} for metrics.{entry.metric}")
         try:
             entry.need.fetch(environ, say)
