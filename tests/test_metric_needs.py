@@ -79,7 +79,11 @@ def experiment(*metrics: MetricSpec, **changes: Any) -> ExperimentSpec:
 
 def test_what_is_missing_is_found_under_its_full_key_and_fetched_once(tmp_path: Path) -> None:
     shared = {"path": str(tmp_path / "shared.bin"), "label": "shared weights"}
-    metrics = [spec(tmp_path, "a", **shared), spec(tmp_path, "b", **shared), MetricSpec(name="p", kind="psnr", options={})]
+    metrics = [
+        spec(tmp_path, "a", **shared),
+        spec(tmp_path, "b", **shared),
+        MetricSpec(name="p", kind="psnr", options={}),
+    ]
     said: list[str] = []
 
     assert [(entry.metric, entry.problem.key) for entry in missing(metrics, {})] == [

@@ -65,7 +65,13 @@ def test_a_damaged_file_fails_alone(tmp_path: Path, damage: str) -> None:
 def test_prompts_empty_endless_and_in_any_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path / "cache"))
     setting = make_setting(width=64, height=64)
-    texts = {"empty": "", "blank": "  ", "endless": "dogs " * 2000, "script": "红色的自行车 دراجة 🚲", "odd": "\x00\u202e"}
+    texts = {
+        "empty": "",
+        "blank": "  ",
+        "endless": "dogs " * 2000,
+        "script": "红色的自行车 دراجة 🚲",
+        "odd": "\x00\u202e",
+    }
     requests = tuple(make_request(setting, prompt_id=name, prompt=text) for name, text in texts.items())
     plan = make_plan(replace(group_of(setting), requests=requests))
     run = new_run(tmp_path / "run", plan)

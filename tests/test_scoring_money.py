@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from kreabench.metrics.shared import Purse, Shared
 from kreabench.metrics.table import METRICS
 from kreabench.rundir.directory import RunDirectory
 from kreabench.scoring.spending import purse_of, scores_usd
+from tests.hosted_support import USD as HOSTED_USD
+from tests.hosted_support import hosted_group
 from tests.scoring_support import counts, group_of, new_run, requests_of, score_with, scores
 from tests.support import make_plan, make_prompt
 
@@ -115,16 +118,12 @@ def test_what_scores_have_cost_counts_ever_after(made: tuple[RunDirectory, Plan]
 
     assert scores_usd(run) == pytest.approx(8 * USD), "replaced ones too"
     assert purse_of(run, plan).spent_usd == pytest.approx(8 * USD)
-    hosted = group_of(target=replace(plan.groups[0].target, hosted=True))
+
+    group = hosted_group(1)
+    budget = Budget(2.1, make_plan(group), scores_usd=scores_usd(run))
     with pytest.raises(BudgetReached, match=r"\$2\.0000 spent"):
-        _admit(Budget(1.9, make_plan(hosted), scores_usd=scores_usd(run)), make_plan(hosted))
-
-
-def _admit(budget: Budget, plan: Plan) -> None:
-    group = plan.groups[0]
-    budget._price = dict.fromkeys((setting.id for setting in group.settings), 0.01)
-    budget._dearest = dict(budget._price)
-    budget.admit(group, group.requests[0])
+        budget.admit(group, group.requests[0])
+    Budget(2.0 + HOSTED_USD, make_plan(group), scores_usd=scores_usd(run)).admit(group, group.requests[0])
 
 
 def test_what_was_paid_before_a_failure_is_recorded(made: tuple[RunDirectory, Plan], monkeypatch: Any) -> None:
@@ -149,8 +148,8 @@ def test_a_budget_that_ends_within_a_picture_forgets_nothing(made: tuple[RunDire
     assert summary.budget_message == "metrics.judge: no more"
 
 
-def test_what_it_cost_and_must_be_known_is_printed(made: tuple[RunDirectory, Plan], tmp_path: Path) -> None:
-    out = Console(width=200, record=True, file=(tmp_path / "out").open("w"))
+def test_what_it_cost_and_must_be_known_is_printed(made: tuple[RunDirectory, Plan]) -> None:
+    out = Console(width=200, file=io.StringIO(), record=True)
 
     print_scoring(out, Path("runs/x"), score_with(*made, PAID, PSNR, purse=Purse(limit_usd=0.6)))
 

@@ -303,7 +303,9 @@ def test_pictures_of_random_weights_are_no_set(tmp_path: Path) -> None:
 
 
 def test_pictures_of_several_indices_and_sizes_each_count_and_those_of_a_size_come_together(tmp_path: Path) -> None:
-    settings = [make_setting(steps=steps, width=w, height=h, num_images=2) for steps, w, h in ((2, 64, 48), (3, 16, 16))]
+    settings = [
+        make_setting(steps=steps, width=w, height=h, num_images=2) for steps, w, h in ((2, 64, 48), (3, 16, 16))
+    ]
     plan = make_plan(group_of(*settings, prompts=2))
     run = new_run(tmp_path / "run", plan)
 
