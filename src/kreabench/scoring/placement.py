@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from kreabench.core.errors import Problem
-from kreabench.core.specs import MetricSpec, TargetSpec
+from kreabench.backends.machine import look
+from kreabench.core.errors import ConfigError, Problem
+from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
 from kreabench.metrics.table import METRICS, options_class
 
 PROCESSOR = "cpu"
@@ -69,6 +70,26 @@ def disturbance(
                 remedy="Score after the pictures are drawn, or set scoring.device (`--device` of kreabench score)",
             )
     return None
+
+
+def check_placement(
+    experiment: ExperimentSpec,
+    targets: Sequence[TargetSpec],
+    *,
+    device: str | None = None,
+    key: str = "scoring.during_generation",
+) -> None:
+    """Raises ConfigError where scoring while `targets` draw is asked for, and would touch their timings.
+
+    It is asked for by `key`; the configuration asks only where it says so.
+    """
+    asked = key != "scoring.during_generation" or experiment.scoring.during_generation
+    if not asked or not experiment.metrics:
+        return
+    device = device or experiment.scoring.device
+    problem = disturbance(targets, experiment.metrics, device, len(look().gpus), key=key)
+    if problem is not None:
+        raise ConfigError([problem])
 
 
 def _has_device(spec: MetricSpec) -> bool:

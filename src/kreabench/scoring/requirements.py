@@ -43,17 +43,42 @@ def fetch(
     A fetch that fails costs no other one.
     """
     refused: list[Problem] = []
-    tried: set[str] = set()
+    tried: list[Need] = []
     for entry in missing(metrics, environ):
-        if entry.need is None or not entry.need.fetchable or entry.need.name in tried:
+        if entry.need is None or not entry.need.fetchable or entry.need in tried:
             continue  # nothing to get, or what two metrics share
-        tried.add(entry.need.name)
+        tried.append(entry.need)
         say(f"fetching {entry.need.name} for metrics.{entry.metric}")
         try:
             entry.need.fetch(environ, say)
         except EnvironmentProblem as error:
             refused += [under(entry.metric, problem) for problem in error.problems]
     return missing(metrics, environ), tuple(refused)
+
+
+def prepare(metrics: Sequence[MetricSpec], environ: Mapping[str, str], say: Say) -> None:
+    """Get what these metrics lack, where that can be got. Raises EnvironmentProblem with all that is missing then."""
+    lacking = missing(metrics, environ)
+    refused: tuple[Problem, ...] = ()
+    if any(entry.fetchable for entry in lacking) and not is_offline(environ):
+        lacking, refused = fetch(metrics, environ, say)
+    if not lacking:
+        return
+    command = fetch_command(entry.metric for entry in lacking if entry.fetchable)
+    told = {problem.key: problem for problem in refused}
+    raise EnvironmentProblem([_with_way_out(entry, told.get(entry.problem.key), command) for entry in lacking])
+
+
+def _with_way_out(entry: Missing, refused: Problem | None, command: str) -> Problem:
+    """What is missing, why it could not be fetched where that was tried, and what to do."""
+    problem = refused or entry.problem
+    leave_out = f"leave {entry.metric} out of metrics"
+    if not entry.fetchable:
+        remedy = f"{problem.remedy}, or {leave_out}" if problem.remedy else leave_out.capitalize()
+    else:
+        why = f"{problem.remedy}. " if refused and problem.remedy else ""
+        remedy = f"{why}`{command}` fetches it, or {leave_out}"
+    return replace(problem, remedy=remedy)
 
 
 def is_offline(environ: Mapping[str, str]) -> bool:

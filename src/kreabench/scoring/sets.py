@@ -1,4 +1,4 @@
-"""Scores of sets: what a metric makes of each picture, gathered while pictures are decoded, then one score a setting."""
+"""Scores of sets: what a metric makes of each picture is gathered while pictures are decoded; then one a setting."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _set(one: Opened, setting: Setting, of_setting: Mapping[str, Sequence[Pictur
     delivered = of_setting[setting.id]
     usable = tuple(picture for picture in delivered if not one.obstacle(picture))
     reference_id = setting.reference_id if one.needs_reference else None
-    paired = of_setting.get(reference_id, ()) if reference_id not in {None, setting.id} else ()  # type: ignore[arg-type]
+    paired = of_setting.get(reference_id, ()) if reference_id not in {None, setting.id} else ()
     reference = tuple(picture for picture in paired if not one.obstacle(picture))
     return PictureSet(
         one=one,

@@ -178,8 +178,7 @@ class Scoring:
             self._tally.reused(one.name, what)
             return False
         waits = drawing and (
-            (one.needs_reference and picture.reference_may_come)
-            or (one.is_paid and self._purse.limit_usd is not None)
+            (one.needs_reference and picture.reference_may_come) or (one.is_paid and self._purse.limit_usd is not None)
         )
         return not waits and one.name not in self._stopped
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kreabench.core.errors import Problem
+from kreabench.core.errors import ExitCode, Problem
 from kreabench.core.records import ScoreRecord, SetScoreRecord
 from kreabench.core.specs import MetricSpec
 
@@ -54,6 +54,13 @@ class ScoringSummary:
     @property
     def usd(self) -> float:
         return sum(counts.usd for counts in self.metrics)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Of `kreabench score`."""
+        if self.budget_message is not None:
+            return ExitCode.BUDGET
+        return ExitCode.FAILED_SAMPLES if self.failed else ExitCode.DONE
 
 
 class Tally:
