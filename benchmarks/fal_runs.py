@@ -18,7 +18,8 @@ from kreabench.config.resolve import load
 from kreabench.core.records import FailureRecord, Record, SampleRecord, SubmissionRecord
 from kreabench.execution.budget import Budget
 from kreabench.execution.local import LocalEngine
-from kreabench.pipeline import pending_work, start
+from kreabench.execution.pending import pending_work
+from kreabench.pipeline import start
 from kreabench.plan import build_plan
 
 SAMPLE_CPU_EVERY_S = 0.25

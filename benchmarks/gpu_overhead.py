@@ -77,7 +77,8 @@ def harness_block(arguments: argparse.Namespace, folder: Path) -> list[float]:
     from kreabench.core.records import SampleRecord
     from kreabench.execution.budget import Budget
     from kreabench.execution.local import LocalEngine
-    from kreabench.pipeline import pending_work, start
+    from kreabench.execution.pending import pending_work
+    from kreabench.pipeline import start
     from kreabench.plan import build_plan
 
     experiment = load([*overrides(arguments, "overhead", arguments.block), "acceleration=[none]"]).experiment

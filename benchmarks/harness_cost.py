@@ -30,9 +30,11 @@ from kreabench.core.planned import Plan, Request, Setting
 from kreabench.core.records import Record, SampleRecord
 from kreabench.execution.budget import Budget
 from kreabench.execution.local import LocalEngine
-from kreabench.pipeline import pending_work, start
+from kreabench.execution.pending import pending_work
+from kreabench.pipeline import start
 from kreabench.plan import build_plan
-from kreabench.rundir.directory import RunDirectory, RunWriter
+from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.writers import RunWriter
 
 LIMIT_MS = 10.0
 LIMIT_SHARE = 0.15

@@ -15,7 +15,7 @@ from kreabench.core.errors import BudgetReached, ExitCode
 from kreabench.core.planned import LoadGroup
 from kreabench.execution.budget import Budget
 from kreabench.execution.local import LocalEngine
-from kreabench.pipeline import pending_work
+from kreabench.execution.pending import pending_work
 from kreabench.rundir.directory import RunDirectory
 from tests.engine_support import engine_spec
 from tests.hosted_support import hosted_group

@@ -140,8 +140,9 @@ def make_run(
             writer.append(_load(group))
             for record in _samples(run.path, group, done, frozenset(failing), pictures):
                 writer.append(record)
-        if scores:
-            writer.append_scores(_scores(run, plan, experiment.metrics))
+    if scores:
+        with run.score_writer() as score_writer:
+            score_writer.append_scores(_scores(run, plan, experiment.metrics))
     rebuild_table(run, plan)
     return run, plan
 

@@ -20,6 +20,7 @@ from rich.console import Console
 from kreabench.cli.main import COMMANDS, main
 from kreabench.cli.run_table import print_failures
 from kreabench.core.errors import ExitCode
+from kreabench.metrics.table import METRICS
 from tests.support import make_failure, make_sample
 
 Call = Callable[..., "tuple[int, str, str]"]
@@ -269,6 +270,10 @@ def test_looking_at_a_run_leaves_it_as_it_is(ran: Call, tmp_path: Path) -> None:
         (("show", "."), "run.json"),
         (("list", "nothing"), "targets"),
         (("doctor", "nobody"), "nobody"),
+        (("doctor", "--metrics", "clip_scare"), "clip_score"),
+        (("doctor", "--metrics", ","), "no metric named"),
+        (("doctor", "--fetch", "models"), "metrics=NAME,NAME"),
+        (("doctor", "--fetch", "metrics=clip_scare"), "clip_score"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )
@@ -281,14 +286,34 @@ def test_bad_input_is_one_message_and_exit_2(
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
-@pytest.mark.parametrize(
-    "what", ["targets", "accelerations", "experiments", "metrics", "backends", "features", "prompts"]
-)
+@pytest.mark.parametrize("what", ["targets", "accelerations", "experiments", "backends", "features", "prompts"])
 def test_lists_describe_every_entry(call: Call, what: str) -> None:
     code, out, _ = call("list", what)
     assert code == ExitCode.DONE
     assert out
     assert all(re.fullmatch(r"\S+ +\S.*", line) for line in out.splitlines())
+
+
+def test_metrics_are_listed_with_all_that_people_must_know(call: Call, tmp_path: Path) -> None:
+    own = tmp_path / "own" / "metrics" / "my_score.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("# @package metrics.my_score\nkind: clip_score\noptions: {}\n")
+
+    code, out, _ = call("list", "metrics", "--config-dir", str(tmp_path / "own"))
+
+    assert code == ExitCode.DONE
+    assert all(len(line) <= 100 for line in out.splitlines())
+    entries = re.split(r"^(?=\S)", out, flags=re.MULTILINE)[1:]
+    assert [entry.split()[0] for entry in entries] == list(METRICS)
+    for entry, (kind, row) in zip(entries, METRICS.items(), strict=True):
+        text = " ".join(entry.split())
+        facts = (row.summary, row.unit, row.weights, row.licence, row.bias, row.cost)
+        assert all(" ".join(fact.split()) in text for fact in facts), kind
+        assert ("set of pictures" in text) == (row.per == "set")
+        needs = re.search(r"^  needs +(.+)$", entry, re.MULTILINE)
+        assert needs is not None
+        assert ("a reference" in needs[1], "the prompt" in needs[1]) == (row.needs_reference, row.needs_prompt)
+    assert "files clip_score, mini_clip_score, my_score" in " ".join(entries[0].split())
 
 
 def test_the_plan_says_what_it_takes_and_runs_nothing(call: Call, tmp_path: Path) -> None:

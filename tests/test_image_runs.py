@@ -223,7 +223,14 @@ def test_another_strength_is_another_plan() -> None:
 
 def test_a_picture_without_words_has_no_score_that_needs_them() -> None:
     without = Picture(
-        request_id="r", image=make_image_record(), prompt="", reference=make_image_record(), reference_obstacle=""
+        request_id="r",
+        setting_id="s",
+        image=make_image_record(),
+        prompt_id="p",
+        prompt="",
+        seed=0,
+        reference=make_image_record(),
+        reference_obstacle="",
     )
     assert METRICS["clip_score"].needs_prompt
     assert without.obstacle(needs_reference=False, needs_prompt=True) == "the prompt has no words"

@@ -252,8 +252,8 @@ def test_what_json_cannot_hold_is_refused_and_not_turned_into_nothing(
     with run.writer() as writer:
         with pytest.raises(ValueError, match="read back"):
             writer.append(make_sample(timings=make_timings(**value)))
-        with pytest.raises(ValueError, match="read back"):
-            writer.append_scores([make_score(), make_score(value=float("nan"))])
+        with run.score_writer() as scores, pytest.raises(ValueError, match="read back"):
+            scores.append_scores([make_score(), make_score(value=float("nan"))])
         writer.append(make_sample())
     assert len(list(run.records())) == 1
     assert list(run.scores()) == []
@@ -261,7 +261,7 @@ def test_what_json_cannot_hold_is_refused_and_not_turned_into_nothing(
 
 def test_scores_are_appended_all_or_none(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     first = [make_score(metric="clip"), make_score(metric="psnr")]
-    with run.writer() as writer:
+    with run.score_writer() as writer:
         writer.append_scores(first)
         writer.append_scores([])
         real, calls = os.write, []

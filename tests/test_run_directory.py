@@ -128,7 +128,7 @@ def test_the_state_holds_final_samples_and_how_often_each_was_tried(tmp_path: Pa
 
 def test_of_several_scores_of_one_image_and_metric_the_last_counts(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    with run.writer() as writer:
+    with run.score_writer() as writer:
         writer.append_scores([make_score(value=1.0), make_score(metric="psnr", value=2.0)])
         writer.append_scores([make_score(value=3.0), make_score(image_index=1, value=4.0)])
     scores = {(score.metric, score.image_index): score.value for score in run.scores()}

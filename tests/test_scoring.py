@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,33 +14,28 @@ from PIL import Image
 from kreabench.backends.base import GeneratedImage
 from kreabench.core.errors import EnvironmentProblem, Problem, RunDirectoryError
 from kreabench.core.planned import (
-    LoadGroup,
     Plan,
-    Request,
-    Setting,
 )
-from kreabench.core.records import SCHEMA_VERSION, SampleRecord, ScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.shared import Shared
 from kreabench.metrics.table import METRICS, MetricRow
 from kreabench.rundir import pictures
-from kreabench.rundir.directory import RunDirectory, RunInfo
+from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.images import store_image
-from kreabench.scoring import CHUNK_IMAGES, ScoringSummary, score_run
-from tests.support import (
-    UTC,
-    encode_image,
-    make_experiment,
-    make_failure,
-    make_group,
-    make_plan,
-    make_request,
-    make_sample,
-    make_setting,
-    make_target,
-    picture,
+from kreabench.scoring.chunks import CHUNK_IMAGES
+from kreabench.scoring.summary import ScoringSummary
+from tests.scoring_support import (
+    counts,
+    deliver,
+    group_of,
+    new_run,
+    reference_and_fast,
+    requests_of,
+    score_with,
+    scores,
 )
+from tests.support import encode_image, make_plan, make_request, make_sample, make_setting, make_target, picture
 
 
 class Recorder:
@@ -107,80 +102,12 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(record.path)
         return real(run_path, record)
 
-    monkeypatch.setattr("kreabench.scoring.read_picture", counting)
+    monkeypatch.setattr("kreabench.scoring.chunks.read_picture", counting)
     return paths
 
 
-def reference_and_fast(**changes: Any) -> tuple[Setting, Setting]:
-    """Two settings, of which the first is the reference of both."""
-    reference = make_setting(steps=4, width=64, height=64, **changes)
-    fast = make_setting(steps=2, width=64, height=64, reference_id=reference.id, **changes)
-    return reference, fast
-
-
-def group_of(*settings: Setting, **changes: Any) -> LoadGroup:
-    return make_group(settings or reference_and_fast(), **changes)
-
-
-def new_run(path: Path, plan: Plan, drawn: Mapping[str, Sequence[Image.Image] | None] | None = None) -> RunDirectory:
-    """A run of `plan` in which every request was delivered, but for those that `drawn` names: their pictures, or None
-    for a failed request."""
-    info = RunInfo(
-        schema_version=SCHEMA_VERSION,
-        plan_hash=plan.hash,
-        created_utc=UTC,
-        experiment=make_experiment(),
-        versions={},
-        environment={},
-        git_revision=None,
-    )
-    run = RunDirectory.create(path, info, "")
-    for number, (setting, request) in enumerate(requests_of(plan)):
-        default = [
-            picture(setting.width, setting.height, seed=10 * number + index) for index in range(setting.num_images)
-        ]
-        deliver(run, setting, request, (drawn or {}).get(request.id, default))
-    return run
-
-
-def requests_of(plan: Plan) -> list[tuple[Setting, Request]]:
-    settings = {setting.id: setting for setting in plan.settings}
-    return [(settings[request.setting_id], request) for group in plan.groups for request in group.requests]
-
-
-def deliver(
-    run: RunDirectory, setting: Setting, request: Request, images: Sequence[Image.Image] | None, **changes: Any
-) -> SampleRecord:
-    """Store the sample of `request`; None for `images` makes it a failed one."""
-    if images is None:
-        sample = make_sample(request, error=make_failure(type="timeout"))
-    else:
-        stored = tuple(
-            store_image(
-                run.path, setting, request, k, GeneratedImage(content=encode_image(image), seed=None, nsfw=None)
-            )
-            for k, image in enumerate(images)
-        )
-        sample = make_sample(request, images=tuple(replace(image, **changes) for image in stored))
-    with run.writer() as writer:
-        writer.append(sample)
-    return sample
-
-
 def score(run: RunDirectory, plan: Plan, *metrics: MetricSpec, **options: Any) -> ScoringSummary:
-    with run.writer() as writer:
-        return score_run(run, plan, metrics=metrics or (BRIGHTNESS,), writer=writer, **options)
-
-
-def scores(run: RunDirectory, metric: str = "brightness") -> dict[tuple[str, int], ScoreRecord]:
-    return {(record.request_id, record.image_index): record for record in run.scores() if record.metric == metric}
-
-
-def counts(summary: ScoringSummary, metric: str = "brightness") -> dict[str, int]:
-    """What is not 0."""
-    (found,) = [entry for entry in summary.metrics if entry.metric == metric]
-    names = ("scored", "reused", "not_applicable", "infinite", "failed")
-    return {name: getattr(found, name) for name in names if getattr(found, name)}
+    return score_with(run, plan, *(metrics or (BRIGHTNESS,)), **options)
 
 
 def test_every_picture_gets_one_score_of_every_metric(tmp_path: Path) -> None:
@@ -616,7 +543,7 @@ def test_each_picture_is_read_once_and_references_only_when_needed(tmp_path: Pat
 
 
 def test_large_pictures_are_scored_few_at_a_time(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("kreabench.scoring.CHUNK_PIXELS", 2 * 64 * 64)
+    monkeypatch.setattr("kreabench.scoring.chunks.CHUNK_PIXELS", 2 * 64 * 64)
     plan = make_plan(group_of(prompts=3))
     run = new_run(tmp_path / "run", plan)
     sizes: list[int] = []

@@ -10,7 +10,7 @@ import pytest
 from kreabench.core.planned import LoadGroup
 from kreabench.core.records import FailureRecord, HostedCall, Record, SampleRecord, SubmissionRecord
 from kreabench.core.specs import ServiceSpec
-from kreabench.pipeline import pending_work
+from kreabench.execution.pending import pending_work
 from kreabench.rundir.directory import RunState
 from tests.hosted_support import hosted_group
 from tests.support import UTC, make_failure, make_plan, make_run, make_sample

@@ -44,7 +44,8 @@ def table(
     with run.writer() as writer:
         for sample in samples:
             writer.append(sample)
-        writer.append_scores(scores)
+    with run.score_writer() as score_writer:
+        score_writer.append_scores(scores)
     joined = join_table(run, plan)
     assert not (run.path / TABLE_FILE).exists(), "joining writes nothing"
     assert rebuild_table(run, plan) == run.path / TABLE_FILE

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kreabench.backends.table import backend_class
 from kreabench.core.errors import BudgetReached, ConfigError, EnvironmentProblem, ExitCode, Problem, RunDirectoryError
-from kreabench.core.planned import LoadGroup, Plan, Request
-from kreabench.core.records import Record, SkipRecord
+from kreabench.core.planned import Plan
+from kreabench.core.records import Record
 from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine, GroupWork
 from kreabench.execution.local import LocalEngine
+from kreabench.execution.pending import journal_skips, nothing_to_draw, pending_work
 from kreabench.plan import build_plan
 from kreabench.plan_difference import describe_difference
 from kreabench.pricing import budget_problems
 from kreabench.report.write import write_report
-from kreabench.rundir.directory import RunDirectory, RunInfo, RunState, RunWriter
+from kreabench.rundir.directory import RunDirectory, RunInfo
 from kreabench.rundir.inputs import Sources
 from kreabench.rundir.provenance import collect
 from kreabench.rundir.table import join_table, rebuild_table
-from kreabench.scoring import ScoringSummary, score_run
+from kreabench.rundir.writers import RunWriter
+from kreabench.scoring.beside import score_rest, start_beside
+from kreabench.scoring.follow import follow_run
+from kreabench.scoring.placement import check_placement, on_device
+from kreabench.scoring.requirements import prepare
+from kreabench.scoring.spending import purse_of, scores_usd
+from kreabench.scoring.stage import score_run
+from kreabench.scoring.summary import ScoringSummary
 
 
 class Observer:
@@ -43,6 +50,9 @@ class Observer:
     def scoring(self, done: int, total: int) -> None:
         """Scoring goes on."""
 
+    def note(self, text: str) -> None:
+        """Something happens that whoever waits should know."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
@@ -53,15 +63,16 @@ class Outcome:
     delivered: int
     failed: int
     spent_usd: float
-    """On hosted requests, as counted against the budget."""
+    """On hosted requests, as counted against the budget; what scores cost is in `scoring`."""
     budget_message: str | None
+    """Why drawing stopped; None where it did not."""
     scoring: ScoringSummary | None
     report_index: Path | None
 
     @property
     def exit_code(self) -> ExitCode:
         """As the design promises."""
-        if self.budget_message is not None:
+        if self.budget_message or (self.scoring is not None and self.scoring.budget_message):
             return ExitCode.BUDGET
         if self.failed or (self.scoring is not None and self.scoring.failed):
             return ExitCode.FAILED_SAMPLES
@@ -85,19 +96,24 @@ def start(
     config_yaml: str,
     environ: Mapping[str, str],
     input_files: Sources | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> RunDirectory:
     """A new run directory, or the one that is there when it holds the same plan.
 
-    `input_files`: where each input picture is now, to be copied into a new directory.
+    `input_files`: where each input picture is now, to be copied into a new directory. What the metrics of a new run
+    need is fetched first, where that can be; `say` is told.
 
-    Raises RunDirectoryError, saying what differs, when it holds another plan, and ConfigError for a plan without
-    requests.
+    Raises RunDirectoryError, saying what differs, when it holds another plan, ConfigError for a plan without
+    requests, and EnvironmentProblem for what this machine lacks.
     """
     plan = build_plan(experiment)
     if not plan.request_count:
-        raise ConfigError([_nothing_to_draw(plan)])
+        raise ConfigError([nothing_to_draw(plan)])
     if not (path / "run.json").exists():
         check_environment(plan)
+        check_placement(experiment, experiment.targets)
+        if not all(target.random_weights for target in experiment.targets):  # nothing scores their pictures
+            prepare(experiment.metrics, environ, say)
         info = collect(plan.hash, experiment, environ=environ, now=datetime.now(UTC))
         return RunDirectory.create(path, info, config_yaml, input_files)
     run = RunDirectory.open(path)
@@ -122,14 +138,6 @@ def _branded(targets: Sequence[TargetSpec], before: Sequence[TargetSpec]) -> tup
         )
         for target in targets
     )
-
-
-def _nothing_to_draw(plan: Plan) -> Problem:
-    """Why no setting is left; a run of nothing would end as if all were well."""
-    reasons = [f"{plan.excluded} settings left out by axes.exclude"] if plan.excluded else []
-    skipped = Counter(skip.reason for skip in plan.skipped)
-    reasons += [f"{number} that cannot be done: {reason}" for reason, number in skipped.most_common()]
-    return Problem(key="axes", found=f"nothing to draw ({'; '.join(reasons)})", expected="at least one setting")
 
 
 def reopen(path: Path, *, budget_usd: float | None = None) -> RunDirectory:
@@ -160,55 +168,6 @@ def _with_asked(run: RunDirectory, experiment: ExperimentSpec) -> RunDirectory:
     return RunDirectory(run.path, info)
 
 
-def _journal_skips(run: RunDirectory, writer: RunWriter, plan: Plan) -> None:
-    """Say once what will not be done; a crash may have come between two of these lines."""
-    said = sum(isinstance(record, SkipRecord) for record in run.records()) if plan.skipped else 0
-    for skip in plan.skipped[said:]:
-        writer.append(
-            SkipRecord(
-                target=skip.target,
-                acceleration=skip.acceleration,
-                steps=skip.steps,
-                guidance=skip.guidance,
-                size=skip.size,
-                num_images=skip.num_images,
-                output_format=skip.output_format,
-                reason=skip.reason,
-                strength=skip.strength,
-                concurrency=skip.concurrency,
-            )
-        )
-
-
-def pending_work(plan: Plan, state: RunState, *, retry_failed: bool) -> list[GroupWork]:
-    """What is left: requests without a final state, and failed ones that may be tried again."""
-
-    def is_left(request: Request) -> bool:
-        sample = state.samples.get(request.id)
-        if sample is None:
-            return True
-        # Failed before and yet open at a service: it was sent anew on request, and that was cut short.
-        is_open, error = request.id in state.submitted, sample.error
-        return error is not None and (is_open or error.transient or error.fetch_again or retry_failed)
-
-    def work(group: LoadGroup) -> GroupWork:
-        pending = tuple(request for request in group.requests if is_left(request))
-        ids = {request.id for request in pending}
-        return GroupWork(
-            group=group,
-            pending=pending,
-            # Asked to try again, a request that killed its workers gets a fresh start.
-            deaths={} if retry_failed else {key: count for key, count in state.deaths.items() if key in ids},
-            tries={key: count for key, count in state.tries.items() if key in ids},
-            # A service that the run itself started took its jobs with it: those are drawn again.
-            submitted={key: service_id for key, service_id in state.submitted.items() if key in ids}
-            if group.target.service is None
-            else {},
-        )
-
-    return [group_work for group_work in map(work, plan.groups) if group_work.pending]
-
-
 def execute(
     run: RunDirectory,
     *,
@@ -217,32 +176,31 @@ def execute(
     retry_failed: bool = False,
     engine: Engine | None = None,
 ) -> Outcome:
-    """Generate what is missing, score it and report. The run directory is locked throughout."""
-    plan = plan_of(run)
-    with run.writer() as writer:
-        run.save_info()
-        _journal_skips(run, writer, plan)
-        state = run.state()
-        work = pending_work(plan, state, retry_failed=retry_failed)
-        check_environment(plan, [item.group.id for item in work])
-        budget = Budget(run.info.experiment.budget_usd, plan)
-        for record in run.records():
-            budget.record(record)
-        left = {request.id for item in work for request in item.pending}
-        final = [sample for sample in state.samples.values() if sample.request_id not in left]
-        failed = sum(sample.status == "failed" for sample in final)
-        observer.generating(plan.request_count, len(final), failed)
-        budget_message = _generate(run, writer, work, budget, engine or _engine(run), observer.record)
+    """Generate what is missing, score it and report. The journal is locked throughout."""
+    plan, engine = plan_of(run), engine or LocalEngine(run.info.experiment.engine)
+    with run.writer() as writer, ExitStack() as stack:
+        with run.drawing():
+            run.save_info()
+            journal_skips(run, writer, plan)
+            state = run.state()
+            work = pending_work(plan, state, retry_failed=retry_failed)
+            check_environment(plan, [item.group.id for item in work])
+            check_placement(run.info.experiment, [item.group.target for item in work])
+            budget = Budget(run.info.experiment.budget_usd, plan, scores_usd=scores_usd(run))
+            for record in run.records():
+                budget.record(record)
+            left = {request.id for item in work for request in item.pending}
+            final = [sample for sample in state.samples.values() if sample.request_id not in left]
+            failed = sum(sample.status == "failed" for sample in final)
+            observer.generating(plan.request_count, len(final), failed)
+            beside = start_beside(run, stack) if work else None
+            budget_message = _generate(run, writer, work, budget, engine, observer.record)
         observer.stage("scoring")
-        scoring = score_run(run, plan, metrics=run.info.experiment.metrics, writer=writer, progress=observer.scoring)
+        scoring = score_rest(run, plan, beside, progress=observer.scoring, note=observer.note)
         observer.stage("report")
         rebuild_table(run, plan)
     index = write_report(run, plan, report_path)
     return _outcome(run, plan, budget, budget_message, scoring, index)
-
-
-def _engine(run: RunDirectory) -> Engine:
-    return LocalEngine(run.info.experiment.engine)
 
 
 def _generate(
@@ -289,15 +247,49 @@ def _outcome(
 
 
 def rescore(
-    run: RunDirectory, *, metrics: Sequence[MetricSpec], again: bool, progress: Callable[[int, int], None]
+    run: RunDirectory,
+    *,
+    metrics: Sequence[MetricSpec],
+    again: bool,
+    progress: Callable[[int, int], None],
+    device: str | None = None,
 ) -> ScoringSummary:
-    """Score an existing run and rebuild its table. `metrics` become metrics of the run, so that reports show them."""
+    """Score an existing run and rebuild its table. `metrics` become metrics of the run, so that reports show them.
+
+    `device` is for this time, instead of the run's own `scoring.device`.
+    """
     plan = plan_of(run)
     named = {spec.name: spec for spec in (*run.info.experiment.metrics, *metrics)}
     run = _with_asked(run, replace(run.info.experiment, metrics=tuple(named.values())))
-    with run.writer() as writer:
+    with run.writer(), run.score_writer() as writer:
         run.save_info()
-        summary = score_run(run, plan, metrics=metrics, writer=writer, again=again, progress=progress)
+        summary = score_run(
+            run,
+            plan,
+            metrics=on_device(metrics, device or run.info.experiment.scoring.device),
+            writer=writer,
+            again=again,
+            progress=progress,
+            purse=purse_of(run, plan),
+        )
+        rebuild_table(run, plan)
+    return summary
+
+
+def follow(run: RunDirectory, *, progress: Callable[[int, int], None], device: str | None = None) -> ScoringSummary:
+    """Score a run that another process draws, until that has ended and all is scored.
+
+    Raises ConfigError where that would touch its timings, RunDirectoryError where another process scores.
+    """
+    plan = plan_of(run)
+    experiment = run.info.experiment
+    device = device or experiment.scoring.device
+    if run.is_drawn:
+        check_placement(experiment, experiment.targets, device=device, key="--follow")
+    with run.score_writer() as writer:
+        metrics = on_device(experiment.metrics, device)
+        summary = follow_run(run, plan, metrics=metrics, writer=writer, progress=progress)
+    with suppress(RunDirectoryError), run.writer():  # the process that drew rebuilds it itself, if it still lives
         rebuild_table(run, plan)
     return summary
 

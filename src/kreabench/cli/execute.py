@@ -10,7 +10,7 @@ from rich.console import Console
 from kreabench import pipeline
 from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.cli.progress import ProgressObserver
-from kreabench.cli.run_table import print_failures, print_money, print_settings
+from kreabench.cli.run_table import print_failures, print_money, print_settings, scoring_stopped
 from kreabench.cli.terminal import console, say
 from kreabench.core.specs import TargetSpec
 from kreabench.report.format import usd
@@ -50,8 +50,12 @@ def _print_outcome(out: Console, outcome: pipeline.Outcome, targets: Sequence[Ta
         parts.append(f"{usd(outcome.spent_usd)} of {kind}")
     say(out, ", ".join(parts))
     if outcome.scoring is not None:
+        if outcome.scoring.usd:
+            say(out, f"{usd(outcome.scoring.usd)} of scores")
         for problem in outcome.scoring.problems:
             say(out, f"not scored: {problem}")
+        if outcome.scoring.budget_message is not None:
+            say(out, scoring_stopped(outcome.run_path, outcome.scoring.budget_message))
     if outcome.budget_message is not None:
         say(out, f"{outcome.budget_message}. Go on with: kreabench resume {outcome.run_path} --budget-usd MORE")
     say(out, f"run: {outcome.run_path}")

@@ -18,18 +18,6 @@ def _backends(config_dir: Path | None) -> Rows:
     return [(name, row.summary) for name, row in BACKENDS.items()]
 
 
-def _metrics(config_dir: Path | None) -> Rows:
-    from kreabench.metrics.table import METRICS
-
-    def line(name: str) -> str:
-        row = METRICS[name]
-        better = "no direction" if row.better == "reference" else f"{row.better} is better"
-        needs = ", needs a reference" if row.needs_reference else ""
-        return f"{row.summary} [{row.unit}, {better}{needs}]; known bias: {row.bias}"
-
-    return [(name, line(name)) for name in METRICS]
-
-
 def _features(config_dir: Path | None) -> Rows:
     from kreabench.backends.accelerations.features import FEATURES
 
@@ -76,10 +64,12 @@ KINDS: dict[str, Callable[[Path | None], Rows]] = {
     "axes": _configured("axes"),
     "pricing": _configured("pricing"),
     "engines": _configured("engine"),
-    "metrics": _metrics,
     "backends": _backends,
     "features": _features,
 }
+
+METRICS = "metrics"
+"""Listed with all that is known of each, on lines of their own."""
 
 
 @click.command(name="list")
@@ -93,8 +83,13 @@ def list_(what: str, config_dir: Path | None) -> None:
     WHAT is one of targets, accelerations, experiments, prompts, axes, pricing, engines (files of the configuration),
     metrics, backends, features (parts of the program).
     """
+    if what == METRICS:
+        from kreabench.cli.metric_listing import print_metrics
+
+        print_metrics(config_dir)
+        return
     if what not in KINDS:
-        raise click.UsageError(f"nothing called {what!r} to list; expected {suggest(what, KINDS)}")
+        raise click.UsageError(f"nothing called {what!r} to list; expected {suggest(what, [*KINDS, METRICS])}")
     rows = KINDS[what](config_dir)
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:

@@ -88,6 +88,9 @@ class ProgressObserver(Observer):
         if done == total or self._line_is_due():
             self._say(f"scored {done} of {total}")
 
+    def note(self, text: str) -> None:
+        self._say(text)
+
     def _draw(self) -> None:
         if not self._draw_bar() and (self._done == self._total or self._line_is_due()):
             self._say(f"{self._done} of {self._total} samples, {self._note()}{self._time_left()}")

@@ -19,7 +19,7 @@ CONFIG_DIR = click.option(
 PASS_ON = {"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
 
 
-def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
     """Nothing is ever more than NaN: such a budget would hold nobody back."""
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"found {value}; expected a finite number of dollars")
@@ -51,11 +51,18 @@ def run(overrides: tuple[str, ...], config_dir: Path | None, retry_failed: bool)
         return None
     from kreabench import pipeline
     from kreabench.cli.execute import execute_and_print
+    from kreabench.cli.terminal import console, say
     from kreabench.config.resolve import load
 
     composed = load(overrides, config_dir)
+    out = console()
     directory = pipeline.start(
-        composed.run_path, composed.experiment, composed.config_yaml, os.environ, composed.input_files
+        composed.run_path,
+        composed.experiment,
+        composed.config_yaml,
+        os.environ,
+        composed.input_files,
+        say=lambda line: say(out, line),
     )
     return execute_and_print(directory, report_path=composed.report_path, retry_failed=retry_failed)
 
@@ -86,8 +93,8 @@ def plan(overrides: tuple[str, ...], config_dir: Path | None, show_all: bool) ->
 @click.option(
     "--budget-usd",
     type=click.FloatRange(min=0),
-    callback=_finite,
-    help="A new budget for hosted requests, in dollars.",
+    callback=finite,
+    help="A new budget for hosted requests and scores, in dollars.",
 )
 @click.option("--retry-failed", is_flag=True, help="Try failed samples again, also those that would fail again.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [default: reports/<name>].")

@@ -21,13 +21,13 @@ from kreabench.core.records import SampleRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.table import per_image
 from kreabench.pricing import list_prices
-from kreabench.report.format import ABSENT, MIB, general, significant
+from kreabench.report.format import ABSENT, MIB, general, significant, usd
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
 from kreabench.report.repeats import repeats_of
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
-from kreabench.scoring import ScoringSummary
+from kreabench.scoring.summary import ScoringSummary
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -161,14 +161,24 @@ def print_failures(out: Console, run_path: Path, failed: Sequence[SampleRecord])
         say(out, f"{len(errors) - again} are tried again only by: kreabench resume {run_path} --retry-failed")
 
 
-def print_scoring(out: Console, summary: ScoringSummary) -> None:
-    """What a scoring pass did."""
-    table = make_table(
-        ("metric", "l"), ("scored", "r"), ("reused", "r"), ("identical", "r"), ("not applicable", "r"), ("failed", "r")
-    )
+def print_scoring(out: Console, run_path: Path, summary: ScoringSummary) -> None:
+    """What a scoring did: a row a metric, over pictures or over the settings' sets of pictures."""
+    heads = ("scored", "reused", "identical", "not applicable", "failed", "left", "paid", "of")
+    table = make_table(("metric", "l"), *((head, "l" if head == "of" else "r") for head in heads))
     for counts in summary.metrics:
-        numbers = (counts.scored, counts.reused, counts.infinite, counts.not_applicable, counts.failed)
-        table.add_row(counts.metric, *map(str, numbers))
+        numbers = (counts.scored, counts.reused, counts.infinite, counts.not_applicable, counts.failed, counts.left)
+        paid = usd(counts.usd) if counts.usd else ABSENT
+        table.add_row(counts.metric, *map(str, numbers), paid, "settings" if counts.per == "set" else "pictures")
     out.print(table)
+    for counts in summary.metrics:
+        for note, number in counts.notes:
+            say(out, f"{counts.metric}: {note} ({number})")
     for problem in summary.problems:
         say(out, f"not scored: {problem}")
+    if summary.budget_message is not None:
+        say(out, scoring_stopped(run_path, summary.budget_message))
+
+
+def scoring_stopped(run_path: Path, message: str) -> str:
+    """That a metric has stopped at the budget, and how to go on."""
+    return f"scoring stopped at the budget: {message} Go on with: kreabench score {run_path} --budget-usd MORE"

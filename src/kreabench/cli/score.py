@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from kreabench.backends.devices import DEVICE_NAMES, is_device_name
+from kreabench.cli.run import finite
+
+if TYPE_CHECKING:
+    from kreabench.core.specs import MetricSpec
+
+
+def _device(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not is_device_name(value):
+        raise click.BadParameter(f"found {value!r}; expected {DEVICE_NAMES}")
+    return value
 
 
 @click.command()
@@ -16,32 +29,71 @@ import click
 )
 @click.option("--again", is_flag=True, help="Score everything anew, not only what is missing.")
 @click.option(
+    "--follow", is_flag=True, help="Score while another process draws the run: each picture as it comes, to the end."
+)
+@click.option(
+    "--device",
+    callback=_device,
+    help="auto, cpu, cuda or cuda:N for all metrics, this time [default: the run's scoring.device].",
+)
+@click.option(
+    "--budget-usd",
+    type=click.FloatRange(min=0),
+    callback=finite,
+    help="A new budget for hosted requests and scores of the run, in dollars.",
+)
+@click.option(
     "--config-dir", type=click.Path(path_type=Path), help="A folder of your own groups, beside the shipped ones."
 )
-def score(run_path: Path, names: str | None, again: bool, config_dir: Path | None) -> int:
-    """Score a run's pictures: only what is missing, unless --again.
+@click.option("--beside", type=int, metavar="PID", hidden=True, help="End with this parent process, and give way.")
+def score(
+    run_path: Path,
+    names: str | None,
+    again: bool,
+    follow: bool,
+    device: str | None,
+    budget_usd: float | None,
+    config_dir: Path | None,
+    beside: int | None,
+) -> int:
+    """Score a run's pictures and sets of pictures: only what is missing, unless --again.
 
     RUN is a run directory such as runs/demo. Nothing is drawn anew. Metrics named here stay with the run: `show`,
     `report` and later scorings have them too.
+
+    With --follow the run may be drawn by another process meanwhile. That is refused where scoring would touch its
+    timings: on a GPU that it draws on, and wherever it draws on the processor. A score made on a GPU is another one
+    than that of a processor: score a run on one of them.
+
+    Exit codes: 0 done, 2 refused, 4 some scores failed, 5 stopped at the budget.
     """
     from kreabench import pipeline
     from kreabench.cli.progress import ProgressObserver
     from kreabench.cli.run_table import print_scoring
     from kreabench.cli.terminal import console
-    from kreabench.core.errors import ExitCode
-    from kreabench.rundir.directory import RunDirectory
 
-    run = RunDirectory.open(run_path)
-    metrics = run.info.experiment.metrics
-    if names is not None:
-        from kreabench.config.resolve import load_metrics
+    if follow and (names is not None or again or budget_usd is not None):
+        raise click.UsageError("--follow scores what the run was asked with: no --metrics, --again or --budget-usd")
+    if beside is not None:
+        from kreabench.scoring.background import settle_in_background
 
-        chosen = [name.strip() for name in names.split(",") if name.strip()]
-        if not chosen:
-            raise click.BadParameter(f"found {names!r}; expected names such as psnr,ssim", param_hint="--metrics")
-        metrics = load_metrics(chosen, config_dir)
+        settle_in_background(beside)
+    run = pipeline.reopen(run_path, budget_usd=budget_usd)
+    metrics = run.info.experiment.metrics if names is None else _named(names, config_dir)
     out = console()
     with ProgressObserver(out) as observer:
-        summary = pipeline.rescore(run, metrics=metrics, again=again, progress=observer.scoring)
-    print_scoring(out, summary)
-    return ExitCode.FAILED_SAMPLES if summary.failed else ExitCode.DONE
+        if follow:
+            summary = pipeline.follow(run, progress=observer.scoring, device=device)
+        else:
+            summary = pipeline.rescore(run, metrics=metrics, again=again, progress=observer.scoring, device=device)
+    print_scoring(out, run_path, summary)
+    return int(summary.exit_code)
+
+
+def _named(names: str, config_dir: Path | None) -> tuple[MetricSpec, ...]:
+    from kreabench.config.resolve import load_metrics
+
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    if not chosen:
+        raise click.BadParameter(f"found {names!r}; expected names such as psnr,ssim", param_hint="--metrics")
+    return load_metrics(chosen, config_dir)

@@ -260,6 +260,13 @@ class BudgetConfig(Model):
     usd: Annotated[float, Field(ge=0)] | None = None
 
 
+class ScoringConfig(Model):
+    """How scores are made."""
+
+    during_generation: bool = False
+    device: str | None = None
+
+
 class ReportConfig(Model):
     """Where reports are written."""
 
@@ -281,4 +288,5 @@ class Config(Model):
     run: RunConfig
     reference: ReferenceConfig
     budget: BudgetConfig
+    scoring: ScoringConfig = ScoringConfig()
     report: ReportConfig

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from kreabench.backends.accelerations.choose import combination_problems
 from kreabench.backends.accelerations.features import complete
+from kreabench.backends.devices import DEVICE_NAMES, is_device_name
 from kreabench.backends.machine import look
 from kreabench.config import compose
-from kreabench.config.model import AccelerationConfig, Config, MetricConfig
+from kreabench.config.model import AccelerationConfig, Config, MetricConfig, ScoringConfig
 from kreabench.config.problems import problems_of, shown
 from kreabench.config.prompts import PromptSet, expanded, load_prompt_set
 from kreabench.config.targets import Collector, make_target
@@ -30,6 +31,7 @@ from kreabench.core.specs import (
     MetricSpec,
     Prompt,
     ReferenceSpec,
+    ScoringSpec,
     TargetSpec,
 )
 from kreabench.limits import (
@@ -90,9 +92,15 @@ def _check_reference(config: Config, config_dir: Path | None) -> None:
         raise ConfigError([Problem(key="reference.acceleration", found=repr(name), expected=suggest(name, known))])
 
 
-def load_metrics(names: Sequence[str], config_dir: Path | None = None) -> tuple[MetricSpec, ...]:
-    """The metrics of these files of conf/metrics/. Raises ConfigError."""
-    values = compose.compose([f"metrics=[{','.join(names)}]"], config_dir)
+def load_metrics(
+    names: Sequence[str] | None, config_dir: Path | None = None, overrides: Sequence[str] = ()
+) -> tuple[MetricSpec, ...]:
+    """The metrics of these files of conf/metrics/; where None are named those of the configuration with `overrides`.
+
+    Raises ConfigError.
+    """
+    chosen = [] if names is None else [f"metrics=[{','.join(names)}]"]
+    values = compose.compose([*overrides, *chosen], config_dir)
     config = validate(values)
     collect = Collector()
     metrics = tuple(_metric(collect, name, value) for name, value in config.metrics.items())
@@ -123,6 +131,7 @@ def resolve(
     accelerations = tuple(_acceleration(collect, name, value) for name, value in config.acceleration.items())
     axes = _axes(collect, config, targets)
     metrics = tuple(_metric(collect, name, value) for name, value in config.metrics.items())
+    scoring = _scoring(collect, config.scoring)
     if config.budget.usd is not None:
         collect.problems.extend(budget_problems(targets))
     if collect.problems:
@@ -149,7 +158,14 @@ def resolve(
         passes=config.run.passes,
         concurrency=tuple(dict.fromkeys(config.run.concurrency)),
         machine=machine,
+        scoring=scoring,
     )
+
+
+def _scoring(collect: Collector, config: ScoringConfig) -> ScoringSpec:
+    if config.device is not None and not is_device_name(config.device):
+        collect.add("scoring.device", repr(config.device), f"{DEVICE_NAMES}, or null for the metrics' own")
+    return ScoringSpec(during_generation=config.during_generation, device=config.device)
 
 
 def _acceleration(collect: Collector, name: str, config: AccelerationConfig) -> AccelerationSpec:

@@ -21,9 +21,12 @@ class Budget:
     billed it. Where the service was seen to bill more than the list price, that is what the next ones reserve.
     """
 
-    def __init__(self, limit_usd: float | None, plan: Plan) -> None:
+    def __init__(self, limit_usd: float | None, plan: Plan, *, scores_usd: float = 0.0) -> None:
+        """`scores_usd`: what scores have cost before, which counts against the limit too."""
         self.limit_usd = limit_usd
+        self.scores_usd = scores_usd
         self.spent_usd = 0.0
+        """On hosted requests alone."""
         self._price = {
             setting.id: request_price_usd(group.target, setting) or 0.0
             for group in plan.groups
@@ -46,10 +49,11 @@ class Budget:
         price = self._dearest[request.setting_id]
         # An earlier session's submission of the same request, to a service that died with it, gives way to this one.
         reserved = self.reserved_usd - self._reserved.get(request.id, 0.0)
-        if self.limit_usd is not None and self.spent_usd + reserved + price > self.limit_usd + ROUNDING_USD:
+        used = self.spent_usd + self.scores_usd
+        if self.limit_usd is not None and used + reserved + price > self.limit_usd + ROUNDING_USD:
             under_way = f", ${reserved:.4f} reserved for requests under way" if reserved > ROUNDING_USD else ""
             raise BudgetReached(
-                f"stopped at the budget: ${self.spent_usd:.4f} spent{under_way}, the next request costs ${price:.4f}, "
+                f"stopped at the budget: ${used:.4f} spent{under_way}, the next request costs ${price:.4f}, "
                 f"budget.usd is {self.limit_usd:g}"
             )
         self._reserved[request.id] = price

@@ -41,3 +41,5 @@ class Located:
     """Of the file; of a folder, of its files' names and contents."""
     source: str
     """As configured."""
+    commit: str | None = None
+    """Of a Hub repository: what its branch or tag meant when the weights were fetched."""

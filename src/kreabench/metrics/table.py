@@ -37,6 +37,8 @@ class MetricRow:
     """Of these weights."""
     cost: str
     """About how long a picture takes, or what it costs."""
+    paid: bool = False
+    """Whether scores cost dollars: it asks the purse before each picture."""
     from_options: tuple[str, ...] = ()
     """Fields of this row that the options of the same name decide."""
 
@@ -260,6 +262,7 @@ METRICS: dict[str, MetricRow] = {
         weights="a service with OpenAI's chat interface",
         licence="the service's terms",
         cost="a call a question, in dollars",
+        paid=True,
     ),
     "foreign": MetricRow(
         location="kreabench.metrics.foreign:Foreign",
@@ -363,3 +366,11 @@ def options_class(kind: str) -> type[Any]:
     """The options of metric `kind`. Imports its module, which imports nothing heavy."""
     cls: type[Any] = load_object(METRICS[kind].options)
     return cls
+
+
+def range_in_words(row: MetricRow) -> str:
+    """The least and greatest possible value."""
+    low, high = row.range
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}"
+    return f"from {low:g}" if low is not None else f"up to {high:g}" if high is not None else "unbounded"

@@ -1,33 +1,37 @@
-"""Where weights of metrics come from: one line of text, so that it can be given on a command line.
-
-    hub:OWNER/NAME@REVISION           the model folder of a Hub repository (configuration and safetensors)
-    hub:OWNER/NAME/FILE@REVISION      one file of it
-    https://ADDRESS#sha256=HEX        one file, whose content is checked
-    PATH                              a file or folder of this machine
-    random                            drawn at random: only where `untrained: true` says so
+"""Weights that a metric needs: found, hashed and fetched, whatever their source (see `weight_sources`).
 
 What comes from elsewhere is fetched by `fetch` alone; `locate` finds what is here and sends nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.metrics import weight_hub, weight_urls
 from kreabench.metrics.needs import Located, Say
+from kreabench.metrics.weight_errors import FetchRefused, WeightsMissing
+from kreabench.metrics.weight_hashes import DESCRIPTIONS, MODEL_FILES, file_sha256, files_sha256, model_files
+from kreabench.metrics.weight_sources import (
+    NOT_PINNED,
+    RANDOM_WEIGHTS,
+    SUFFIXES,
+    HubWeights,
+    LocalWeights,
+    RandomWeights,
+    UrlWeights,
+    WeightSource,
+    check_source,
+    parse_source,
+)
 
-RANDOM_WEIGHTS = "random"
+__all__ = ["RANDOM_WEIGHTS", "WeightsNeed", "check_source", "hash_of"]
 
-
-def check_source(source: str, *, untrained: bool) -> None:
-    """Raises ValueError, for an options class, where `source` is none of the forms above or random without the flag."""
-    if not source:
-        raise ValueError("weights must be hub:…, https://…, a path or `random`, and is empty")
-    if source == RANDOM_WEIGHTS and not untrained:
-        raise ValueError("weights `random` need `untrained: true`, which brands every score")
+OFFLINE_VARIABLES = ("KREABENCH_OFFLINE", "HF_HUB_OFFLINE")
+FETCH_REMEDY = "Fetch it with `kreabench doctor --fetch metrics`"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,22 +39,40 @@ class WeightsNeed:
     """A `Need` of weights."""
 
     name: str
+    """For people: `weights of CLIP ViT-L-14`."""
     source: str
+    """As configured; one of the forms of `weight_sources`."""
     key: str = "options.weights"
+    """Of problems."""
+    tensors: bool = True
+    """Whether a folder must hold weights; else only tokenizer and preprocessing are looked at, and fetched."""
 
     @property
     def fetchable(self) -> bool:
-        return self.source.startswith(("hub:", "https://"))
+        """Whether the source lies elsewhere, so that `fetch` can get it."""
+        try:
+            return isinstance(parse_source(self.source), HubWeights | UrlWeights)
+        except ValueError:
+            return False
 
     def locate(self, environ: Mapping[str, str]) -> Located:
         """The weights on this machine, hashed. Raises EnvironmentProblem; sends nothing."""
-        path = Path(self.source).expanduser()
-        if not path.exists():
-            raise _missing(self, path)
-        return Located(path=path, sha256=hash_of(path), source=self.source)
+        source = self._parsed()
+        try:
+            if isinstance(source, HubWeights):
+                return weight_hub.locate(source, environ, tensors=self.tensors)
+            if isinstance(source, UrlWeights):
+                return weight_urls.locate(source, environ)
+            return _local(source, environ, tensors=self.tensors)
+        except WeightsMissing as error:
+            raise self._problem(str(error), self._remedy(environ), form=error.form) from error
+        except OSError as error:
+            raise self._problem(f"{self.source}: {error.strerror or error}") from error
 
     def problem(self, environ: Mapping[str, str]) -> Problem | None:
         """As in `Need`."""
+        if self.source == RANDOM_WEIGHTS:
+            return None
         try:
             self.locate(environ)
         except EnvironmentProblem as error:
@@ -58,21 +80,80 @@ class WeightsNeed:
         return None
 
     def fetch(self, environ: Mapping[str, str], say: Say) -> None:
-        """As in `Need`."""
-        raise NotImplementedError
+        """As in `Need`. What was fetched is said with its size and hash, and how to pin it where it is not pinned."""
+        source = self._parsed()
+        if not isinstance(source, HubWeights | UrlWeights) or self.problem(environ) is None:
+            return
+        variable = offline_variable(environ)
+        if variable is not None:
+            raise self._problem(f"{source}, which is not here while {variable} is set", f"Unset {variable} to fetch it")
+        try:
+            if isinstance(source, HubWeights):
+                weight_hub.fetch(source, environ, say, tensors=self.tensors)
+            else:
+                weight_urls.fetch(source, environ, say)
+        except FetchRefused as refusal:
+            raise self._problem(refusal.found, refusal.remedy) from refusal
+        located = self.locate(environ)
+        say(f"{self.name}: {_size(located.path)} in {located.path}, SHA-256 {located.sha256}")
+        if not source.pinned:
+            say(f"{self.name}: {NOT_PINNED}; to pin what is here now: {_pinned(source, located)}")
+
+    def _parsed(self) -> WeightSource:
+        try:
+            return parse_source(self.source)
+        except ValueError as error:
+            raise self._problem(str(error)) from error
+
+    def _remedy(self, environ: Mapping[str, str]) -> str:
+        if not self.fetchable:
+            return ""
+        variable = offline_variable(environ)
+        return f"{FETCH_REMEDY}, with {variable} unset" if variable else FETCH_REMEDY
+
+    def _problem(self, found: str, remedy: str = "", *, form: str = "") -> EnvironmentProblem:
+        expected = f"the {self.name.removeprefix('the ')}{f', as {form}' if form else ''}"
+        return EnvironmentProblem([Problem(key=self.key, found=found, expected=expected, remedy=remedy)])
 
 
-def hash_of(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's file names and their contents."""
+def offline_variable(environ: Mapping[str, str]) -> str | None:
+    """The variable that forbids fetching, where one is set."""
+    for name in OFFLINE_VARIABLES:
+        if environ.get(name, "").strip().lower() in {"1", "on", "yes", "true"}:
+            return name
+    return None
+
+
+def _local(source: LocalWeights | RandomWeights, environ: Mapping[str, str], *, tensors: bool) -> Located:
+    """Raises WeightsMissing, OSError."""
+    path = Path(str(source)).expanduser()
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    listing = "\n".join(f"{file.relative_to(path)} {hash_of(file)}" for file in files)
-    return hashlib.sha256(listing.encode()).hexdigest()
+        if not path.name.lower().endswith(SUFFIXES):
+            raise WeightsMissing(f"{path}, a file of another kind", form=" or ".join(SUFFIXES))
+        return Located(path=path, sha256=file_sha256(path, environ), source=str(source))
+    if not path.is_dir():
+        raise WeightsMissing(f"{path}, no such file or folder")
+    files = model_files(path, MODEL_FILES if tensors else DESCRIPTIONS)
+    if tensors and not any(file.suffix == ".safetensors" for file in files):
+        found = f"{path}, a folder without .safetensors such as model.safetensors; another file must be named itself"
+        raise WeightsMissing(found, form="config.json and .safetensors")
+    if not files:
+        raise WeightsMissing(f"{path}, a folder without {', '.join(DESCRIPTIONS)}")
+    return Located(path=path, sha256=files_sha256(files, environ), source=str(source))
 
 
-def _missing(need: WeightsNeed, path: Path) -> EnvironmentProblem:
-    return EnvironmentProblem(
-        [Problem(key=need.key, found=f"{path}, no such file or folder", expected=f"the {need.name}")]
-    )
+def hash_of(path: Path, environ: Mapping[str, str] = os.environ) -> str:
+    """SHA-256 of a file, or of what is loaded of a model folder. Raises OSError."""
+    return file_sha256(path, environ) if path.is_file() else files_sha256(model_files(path), environ)
+
+
+def _pinned(source: HubWeights | UrlWeights, located: Located) -> str:
+    if isinstance(source, HubWeights):
+        return str(replace(source, revision=located.commit or source.revision))
+    return str(replace(source, sha256=located.sha256))
+
+
+def _size(path: Path) -> str:
+    files = model_files(path) if path.is_dir() else [path]
+    total = sum(file.stat().st_size for file in files)
+    return f"{total / 1e9:.2f} GB" if total >= 1e9 else f"{total / 1e6:.1f} MB"

@@ -10,7 +10,8 @@ from typing import Any
 from kreabench.core.planned import Plan, Setting
 from kreabench.core.records import Failure, FailureRecord, LoadRecord, SampleRecord
 from kreabench.core.specs import MetricSpec, PriceSpec, TargetSpec
-from kreabench.metrics.table import row_of
+from kreabench.metrics.table import MetricRow, range_in_words, row_of
+from kreabench.metrics.weight_sources import NOT_PINNED, is_pinned
 from kreabench.report.document import Cell, Column, Row, Table
 from kreabench.report.format import ABSENT, count, duration, general, usd
 from kreabench.report.text import message, visible
@@ -112,21 +113,25 @@ def _identity(identity: Mapping[str, Any]) -> str:
 
 
 def metrics_table(metrics: Sequence[MetricSpec]) -> Table | None:
-    """What each metric measures and what it is known to get wrong."""
+    """What each metric measures, with which weights, and what it is known to get wrong."""
     rows = []
     for spec in metrics:
         row = row_of(spec)
         if row is not None:
-            rows.append(_row(spec.name, row.unit, _range(row.range), row.summary, row.bias))
-    columns = _columns("Metric", "Unit", "Range", prose=("Measures", "Known bias"))
+            facts = (spec.name, row.unit, range_in_words(row), row.summary, row.bias, _weights(spec, row), row.licence)
+            rows.append(_row(*facts))
+    columns = _columns("Metric", "Unit", "Range", prose=("Measures", "Known bias", "Weights", "Their licence"))
     return Table(columns=columns, rows=tuple(rows), caption="What the scores mean.") if rows else None
 
 
-def _range(bounds: tuple[float | None, float | None]) -> str:
-    low, high = bounds
-    if low is not None and high is not None:
-        return f"{low:g} to {high:g}"
-    return f"from {low:g}" if low is not None else f"up to {high:g}" if high is not None else "unbounded"
+def _weights(spec: MetricSpec, row: MetricRow) -> str:
+    """What the metric loads, and from where if that was elsewhere; never a path of the machine."""
+    if spec.options.get("untrained"):
+        return "random, untrained"
+    values = [value for value in spec.options.values() if isinstance(value, str)]
+    sources = [value for value in values if value.startswith(("hub:", "https://"))]
+    told = [source if is_pinned(source) else f"{source} ({NOT_PINNED})" for source in sources]
+    return "; ".join([row.weights, *told])
 
 
 def prices_table(targets: Sequence[TargetSpec]) -> Table | None:

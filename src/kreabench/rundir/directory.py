@@ -8,15 +8,17 @@ set_scores.jsonl  one score of a setting's pictures a line
 inputs/           see `rundir.inputs`
 images/           see `rundir.images`
 samples.parquet   see `rundir.table`
-driver.lock       pid of the process that may write
+driver.lock       pid of the process that may write the journal
+drawing.lock      pid of the same process, while it draws
+scores.lock       pid of the process that may write scores
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -38,8 +40,9 @@ from kreabench.core.specs import ExperimentSpec
 from kreabench.rundir import codec
 from kreabench.rundir.files import make_folders, storage_error, storage_remedy, write_file
 from kreabench.rundir.inputs import Sources, store_inputs
-from kreabench.rundir.journal import JournalWriter, read_lines
-from kreabench.rundir.lock import hold
+from kreabench.rundir.journal import JournalTail, JournalWriter, read_lines
+from kreabench.rundir.lock import hold, is_held
+from kreabench.rundir.writers import RunWriter, ScoreWriter
 
 RUN_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
@@ -49,8 +52,8 @@ SET_SCORES_FILE = "set_scores.jsonl"
 TABLE_FILE = "samples.parquet"
 IMAGES_FOLDER = "images"
 LOCK_FILE = "driver.lock"
-
-AnyRecord = Record | ScoreRecord | SetScoreRecord
+DRAWING_LOCK_FILE = "drawing.lock"
+SCORES_LOCK_FILE = "scores.lock"
 
 DEATHS = frozenset({"crashed", "timeout"})
 """Types of a failed attempt that a worker did not survive."""
@@ -150,11 +153,15 @@ class RunDirectory:
 
     def records(self) -> Iterator[Record]:
         """Every record of the journal, in order. Raises RunDirectoryError for a damaged line."""
-        return read_lines(
-            self.path / JOURNAL_FILE,
-            codec.decode_record,
-            remedy=f"Delete that line, which loses its record alone, then `kreabench resume {self.path}`.",
-        )
+        return read_lines(self.path / JOURNAL_FILE, codec.decode_record, remedy=self._journal_remedy)
+
+    def tail(self) -> JournalTail[Record]:
+        """The journal as another process writes it."""
+        return JournalTail(self.path / JOURNAL_FILE, codec.decode_record, remedy=self._journal_remedy)
+
+    @property
+    def _journal_remedy(self) -> str:
+        return f"Delete that line, which loses its record alone, then `kreabench resume {self.path}`."
 
     def samples(self) -> dict[str, SampleRecord]:
         """Request id → its final state; of several lines the last."""
@@ -214,9 +221,10 @@ class RunDirectory:
     def save_info(self) -> None:
         """Write run.json anew when what is asked has changed in what the plan leaves free (engine, budget, metrics).
 
-        For the holder of the lock alone. Raises StorageError.
+        For the holder of the journal alone, who may go on to write what older versions do not know: the schema version
+        is today's. Raises StorageError.
         """
-        file, content = self.path / RUN_FILE, _encode_info(self.info)
+        file, content = self.path / RUN_FILE, _encode_info(replace(self.info, schema_version=SCHEMA_VERSION))
         try:
             if file.read_bytes() != content:
                 write_file(file, content)
@@ -225,46 +233,37 @@ class RunDirectory:
 
     @contextmanager
     def writer(self) -> Iterator[RunWriter]:
-        """The right to write, for one process at a time; unfinished last lines are cut off first.
+        """The right to write the journal, for one process at a time; an unfinished last line is cut off first.
 
-        Raises RunDirectoryError while another process writes, naming its pid; StorageError when the disk refuses.
+        Raises RunDirectoryError while another process has it, naming its pid; StorageError when the disk refuses.
+        """
+        with hold(self.path / LOCK_FILE), closing(JournalWriter(self.path / JOURNAL_FILE)) as journal:
+            yield RunWriter(journal)
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Say until the block ends that pictures are still to come; see `is_drawn`. For the holder of the journal."""
+        with hold(self.path / DRAWING_LOCK_FILE, waiting=lambda pid: None):  # whoever looks holds it for that instant
+            yield
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a process is drawing pictures of this run now."""
+        return is_held(self.path / DRAWING_LOCK_FILE)
+
+    @contextmanager
+    def score_writer(self, *, waiting: Callable[[str], None] | None = None) -> Iterator[ScoreWriter]:
+        """The right to write scores, for one process at a time, whoever draws; unfinished last lines are cut off first.
+
+        While another process has it: with `waiting`, which is told its pid, wait for its end, else raise
+        RunDirectoryError, naming the pid. Raises StorageError when the disk refuses.
         """
         with (
-            hold(self.path / LOCK_FILE),
-            closing(JournalWriter(self.path / JOURNAL_FILE)) as journal,
+            hold(self.path / SCORES_LOCK_FILE, waiting=waiting),
             closing(JournalWriter(self.path / SCORES_FILE)) as scores,
             closing(JournalWriter(self.path / SET_SCORES_FILE)) as set_scores,
         ):
-            yield RunWriter(journal, scores, set_scores)
-
-
-class RunWriter:
-    """Appends to the journals of a run; see `RunDirectory.writer`."""
-
-    def __init__(self, journal: JournalWriter, scores: JournalWriter, set_scores: JournalWriter) -> None:
-        self._journal = journal
-        self._scores = scores
-        self._set_scores = set_scores
-
-    def append(self, *records: Record) -> None:
-        """Journal `records`, all or none, with one fsync; durable on return.
-
-        Raises StorageError; ValueError for what would read back differently.
-        """
-        if records:
-            self._journal.append([_line(record, codec.decode_record) for record in records])
-
-    def append_scores(self, records: Iterable[ScoreRecord]) -> None:
-        """Journal `records`, all or none, with one fsync. Raises as `append` does."""
-        lines = [_line(record, codec.decode_score) for record in records]
-        if lines:
-            self._scores.append(lines)
-
-    def append_set_scores(self, records: Iterable[SetScoreRecord]) -> None:
-        """Journal `records`, all or none, with one fsync. Raises as `append` does."""
-        lines = [_line(record, codec.decode_set_score) for record in records]
-        if lines:
-            self._set_scores.append(lines)
+            yield ScoreWriter(scores, set_scores)
 
 
 def _was_tried(sample: SampleRecord) -> bool:
@@ -279,18 +278,6 @@ def _settle(submitted: dict[str, str | None], request_id: str, record: SampleRec
         submitted.pop(request_id, None)
     elif isinstance(record, SampleRecord) and record.hosted is not None and record.hosted.service_request_id:
         submitted[request_id] = record.hosted.service_request_id
-
-
-def _line(record: AnyRecord, decode: Callable[[bytes], AnyRecord]) -> bytes:
-    """`record` in JSON. Raises ValueError for NaN and the like, which JSON would turn into "absent", or worse."""
-    line = codec.encode(record)
-    try:
-        same = decode(line) == record or isinstance(record, LoadRecord)  # an identity may hold tuples
-    except msgspec.DecodeError as error:
-        raise ValueError(f"{record} cannot be read back: {error}") from error
-    if not same:
-        raise ValueError(f"{record} would be read back as {decode(line)}")
-    return line
 
 
 def _encode_info(info: RunInfo) -> bytes:

@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -41,6 +41,39 @@ def read_lines(path: Path, decode: Callable[[bytes], T], *, remedy: str) -> Iter
         raise RunDirectoryError(
             f"cannot read {path}: {error.strerror}", remedy="Check the disk and the file's permissions."
         ) from error
+
+
+class JournalTail(Generic[T]):
+    """Reads a journal that another process appends to: each whole line once, from the first on."""
+
+    def __init__(self, path: Path, decode: Callable[[bytes], T], *, remedy: str) -> None:
+        """As `read_lines`."""
+        self._path, self._decode, self._remedy = path, decode, remedy
+        self._offset = 0
+
+    def new(self) -> list[T]:
+        """What was appended since. Raises RunDirectoryError for a damaged line and where the file cannot be read.
+
+        Where the file has become shorter, because its writer took back lines that the disk refused, all are read again.
+        """
+        try:
+            with self._path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self._offset:
+                    self._offset = 0
+                file.seek(self._offset)
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RunDirectoryError(
+                f"cannot read {self._path}: {error.strerror}", remedy="Check the disk and the file's permissions."
+            ) from error
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        try:
+            return [self._decode(line) for line in whole.split(b"\n")[:-1]]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise RunDirectoryError(f"a line of {self._path} is damaged: {error}", remedy=self._remedy) from error
 
 
 class JournalWriter:

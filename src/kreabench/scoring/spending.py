@@ -1,0 +1,26 @@
+"""Dollars of a run: what drawing and scoring together may spend, and have."""
+
+from __future__ import annotations
+
+from kreabench.core.planned import Plan
+from kreabench.execution.budget import Budget
+from kreabench.metrics.shared import Purse
+from kreabench.rundir.directory import RunDirectory
+
+
+def scores_usd(run: RunDirectory) -> float:
+    """What all scores ever written have cost, replaced and failed ones too."""
+    return sum(record.usd or 0.0 for record in run.score_lines())
+
+
+def spent_usd(run: RunDirectory, plan: Plan) -> float:
+    """Of the budget: scores, and hosted requests as `execution.budget` counts them, open ones included."""
+    budget = Budget(None, plan)
+    for record in run.records():
+        budget.record(record)
+    return budget.spent_usd + budget.reserved_usd + scores_usd(run)
+
+
+def purse_of(run: RunDirectory, plan: Plan) -> Purse:
+    """What scoring may spend now."""
+    return Purse(limit_usd=run.info.experiment.budget_usd, spent_usd=spent_usd(run, plan))
