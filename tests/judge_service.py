@@ -51,8 +51,8 @@ def yes(probability: float, *, word: str = "Yes", other: str = "No") -> dict[str
     """A choice whose first token is the likelier of two words."""
     share = {word: probability, other: 1 - probability}
     top = [{"token": token, "logprob": math.log(p) if p > 0 else -9999.0, "bytes": None} for token, p in share.items()]
-    best = max(top, key=lambda entry: entry["logprob"])
-    return choice(str(best["token"]), [{**best, "top_logprobs": top}])
+    best = max(share, key=lambda token: share[token])
+    return choice(best, [{**top[list(share).index(best)], "top_logprobs": top}])
 
 
 def choice(text: str, tokens: list[dict[str, Any]] | None = None, **changes: Any) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def test_without_probabilities_the_word_counts_and_the_score_says_so(
 def test_a_service_that_refuses_probabilities_is_asked_without_them_from_then_on(
     judge: Make, service: JudgeServer
 ) -> None:
-    refusal = (400, error("'logprobs' is not supported with this model."), {})
+    refusal: tuple[Any, ...] = (400, error("'logprobs' is not supported with this model."), {})
     metric = judge(max_attempts=1)
 
     scores = [only(metric, service=service, script=[refusal, completion(choice("yes"))])]
@@ -221,7 +221,8 @@ def test_one_question_without_answer_fails_the_picture_and_is_named(judge: Make,
     score = only(judge(**PRICES), service=service, script=script, questions=("a?", "b?", "c?"))
 
     assert score.reason.startswith("q2 has no answer")
-    assert (score.details, score.usd) == ({"q1": pytest.approx(0.9)}, pytest.approx(2.002))
+    assert score.details == pytest.approx({"q1": 0.9})
+    assert score.usd == pytest.approx(2.002)
 
 
 def test_who_answered_is_said_where_it_is_not_who_was_asked(judge: Make, service: JudgeServer) -> None:

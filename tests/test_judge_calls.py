@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -65,7 +68,8 @@ def test_an_answer_that_does_not_come_ends_at_the_limit(judge: Make, service: Ju
     score = only(judge(timeout_s=0.3, max_attempts=1, **PRICES), service=service, script=[answer])
 
     assert time.monotonic() - began < 2
-    assert (score.status, score.usd) == ("failed", pytest.approx(1.0))  # it may have been billed
+    assert score.status == "failed"
+    assert score.usd == pytest.approx(1.0)  # it may have been billed
 
 
 @pytest.mark.parametrize(
@@ -129,6 +133,20 @@ def test_pictures_are_asked_about_at_once_as_far_as_configured(judge: Make, serv
     assert [score.value for score in several] == [score.value for score in alone]
     assert len({score.value for score in several}) > 6
     assert 2 <= most <= 4
+
+
+def test_an_interrupt_waits_for_no_answer(judge: Make, service: JudgeServer) -> None:
+    metric = judge(concurrency=2)
+    service.always = "hang"
+    began = time.monotonic()
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+
+    with pytest.raises(KeyboardInterrupt):
+        metric.score([item()] * 4)
+
+    metric.close()
+    assert time.monotonic() - began < 2
 
 
 # What it costs
@@ -197,7 +215,8 @@ def test_attempts_that_may_have_been_billed_do_not_pass_the_budget(judge: Make, 
     score = only(judge(purse=purse, timeout_s=0.2, max_attempts=4, **PRICES))
 
     assert len(service.requests) == 1
-    assert (score.status, score.usd) == ("failed", pytest.approx(1.0))
+    assert score.status == "failed"
+    assert score.usd == pytest.approx(1.0)
     assert "$1.5000" in score.reason
     assert purse.held_usd == pytest.approx(0.0)
 

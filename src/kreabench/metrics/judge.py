@@ -158,19 +158,22 @@ class Judge:
             raise RuntimeError("score() before open()")
         if not items:
             return []
-        if self._reached is not None:
-            raise self._reached
+        self._raise_reached()
         scores: list[Score | None] = [None] * len(items)
 
         def work(number: int) -> None:
             scores[number] = self._score(service, items[number])
 
         _in_threads(work, len(items), self._options.concurrency, service.stop)
-        if self._reached is not None and all(score is None for score in scores):
-            raise self._reached
+        if all(score is None for score in scores):
+            self._raise_reached()
         reason = f"the budget is spent: {_one_line(self._reached)}"
         stopped = Score(status="failed", value=None, reason=reason)
         return [stopped if score is None else score for score in scores]
+
+    def _raise_reached(self) -> None:
+        if self._reached is not None:
+            raise self._reached
 
     def close(self) -> None:
         """Hang up."""
