@@ -28,12 +28,21 @@ STAND_IN = str(ROOT / "tests" / "foreign_stand_in.py")
 Make = Callable[..., Foreign]
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[Foreign]:
+    """One for all tests that leave it as it is."""
+    metric = Foreign(command=[sys.executable, STAND_IN], range=[0.0, 1.0], score_timeout_s=10.0)
+    metric.open(Shared(environ=os.environ))
+    yield metric
+    metric.close()
+
+
 @pytest.fixture
 def foreign() -> Iterator[Make]:
     made: list[Foreign] = []
 
     def make(mode: str = "", *, environ: dict[str, str] | None = None, **options: Any) -> Foreign:
-        command = [sys.executable, STAND_IN, *([mode] if mode else [])]
+        command = [sys.executable, "-S", STAND_IN, *([mode] if mode else [])]  # -S: starts in half the time
         metric = Foreign(**{"command": command, "start_timeout_s": 10.0, "score_timeout_s": 10.0, **options})
         made.append(metric)
         metric.open(Shared(environ=os.environ if environ is None else environ))
@@ -111,34 +120,27 @@ def test_a_picture_without_a_file_is_written_for_it_and_taken_away_again(foreign
         ("bad details", "details {'part': nan}"),
     ],
 )
-def test_an_unsound_answer_is_a_failure_of_its_own_picture(foreign: Make, prompt: str, reason: str) -> None:
-    metric = foreign(range=[0.0, 1.0])
-    pid = pid_of(metric)
+def test_an_unsound_answer_is_a_failure_of_its_own_picture(running: Foreign, prompt: str, reason: str) -> None:
+    pid = pid_of(running)
 
-    scores = metric.score([item("one"), item(prompt), item("two")])
+    scores = running.score([item("one"), item(prompt), item("two")])
 
     assert [scores[0].status, scores[2].status] == ["ok", "ok"]
-    assert pid_of(metric) == pid
+    assert pid_of(running) == pid
     assert (scores[1].status, scores[1].value) == ("failed", None)
     assert reason in scores[1].reason
 
 
-def test_notes_details_and_the_cut_of_a_prompt_are_kept(foreign: Make) -> None:
-    [score] = foreign().score([item("notes")])
+def test_notes_details_and_the_cut_of_a_prompt_are_kept(running: Foreign) -> None:
+    [score] = running.score([item("notes")])
 
     assert score == Score(status="ok", value=0.25, truncated=True, notes=("halved",), details={"part": 0.75})
 
 
-def test_what_libraries_print_is_no_message(foreign: Make) -> None:
-    scores = foreign(batch_size=2).score([item("noisy"), item("noisy"), item()])
-
-    assert [score.status for score in scores] == ["ok"] * 3
-
-
-def test_a_large_batch_does_not_block_either_side(foreign: Make) -> None:
+def test_neither_a_large_batch_nor_what_libraries_print_blocks_or_is_taken_for_a_message(running: Foreign) -> None:
     long = item("word " * 20_000)  # more than a pipe holds, both ways
 
-    scores = foreign(batch_size=32).score([item("noisy"), *[long] * 31])
+    scores = running.score([item("noisy"), *[long] * 15, item("noisy"), item()])
 
     assert {score.status for score in scores} == {"ok"}
 
@@ -151,15 +153,14 @@ def test_a_large_batch_does_not_block_either_side(foreign: Make) -> None:
     [
         ("exit", "it ended with exit code 3; its last words: "),
         ("segfault", "it was ended by SIGSEGV"),
-        ("hang", "no answer within 1 s"),
+        ("hang", "no answer within 0.6 s"),
         ("garbage", "it wrote what is no message: 'Loading model...'"),
-        ("a list", "it wrote what is no message: '[1, 2]'"),
         ("endless", "it wrote a line of more than 1000000 bytes"),
         ("not asked", "it answered what was not asked: id 999999"),
     ],
 )
 def test_a_picture_that_breaks_the_program_fails_alone(foreign: Make, prompt: str, reason: str) -> None:
-    metric = foreign(batch_size=4, score_timeout_s=1.0 if prompt == "hang" else 10.0)
+    metric = foreign(batch_size=4, score_timeout_s=0.6 if prompt == "hang" else 10.0)
     first = pid_of(metric)
 
     scores = metric.score([item("one"), item(prompt), item("three"), item("four"), item("five")])
@@ -183,7 +184,7 @@ def test_a_program_that_always_fails_is_given_up(foreign: Make) -> None:
     metric = foreign(batch_size=2)
     began = time.monotonic()
 
-    scores = metric.score([item("exit")] * 200)
+    scores = metric.score([item("exit")] * 50)
 
     assert time.monotonic() - began < 5
     assert {score.status for score in scores} == {"failed"}
@@ -229,10 +230,8 @@ def test_a_program_that_does_not_start_well_is_a_problem_that_says_why(foreign: 
     assert mode != "fails" or "No module named 'old_library'" in problem.found
 
 
-def test_its_hello_is_the_identity(foreign: Make) -> None:
-    metric = foreign()
-
-    assert metric._identity == {
+def test_its_hello_is_the_identity(running: Foreign) -> None:
+    assert running._identity == {
         "protocol": 1,
         "name": "stand-in",
         "version": "1",
@@ -361,7 +360,7 @@ def test_wrong_options_are_named(options: dict[str, Any], says: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_picture_that_cannot_be_written_fails_alone(foreign: Make) -> None:
+def test_a_picture_that_cannot_be_written_fails_alone(running: Foreign) -> None:
     empty = item(image=Image.new("RGB", (0, 0)))
 
-    assert [score.status for score in foreign().score([item(), empty, item()])] == ["ok", "failed", "ok"]
+    assert [score.status for score in running.score([item(), empty, item()])] == ["ok", "failed", "ok"]
