@@ -39,9 +39,18 @@ class ClipEncoder(PromptEncoder):
     """A model of open_clip."""
 
     def __init__(
-        self, *, model: Any, prepare: Callable[[Image], Tensor], tokenizer: Any, identity: dict[str, Any], device: str
+        self,
+        *,
+        model: Any,
+        width: int,
+        prepare: Callable[[Image], Tensor],
+        tokenizer: Any,
+        identity: dict[str, Any],
+        device: str,
     ) -> None:
         super().__init__(identity=identity, device=device)
+        self.width = width
+        """Numbers in an embedding."""
         self._model = model
         self._preprocess = prepare
         self._tokenizer = tokenizer
@@ -120,8 +129,14 @@ def _load(
         "device": device.partition(":")[0],
         "untrained": untrained,
     }
-    tokenizer = open_clip.get_tokenizer(weights.architecture)
-    return ClipEncoder(model=model, prepare=prepare, tokenizer=tokenizer, identity=identity, device=device)
+    return ClipEncoder(
+        model=model,
+        width=int(open_clip.get_model_config(weights.architecture)["embed_dim"]),
+        prepare=prepare,
+        tokenizer=open_clip.get_tokenizer(weights.architecture),
+        identity=identity,
+        device=device,
+    )
 
 
 def _random(weights: ClipWeights) -> Any:
