@@ -56,8 +56,8 @@ def test_ratings_equal_the_published_network(weights: Path, head: Path) -> None:
     metric = made(weights, head)
     metric.open(shared())
     with torch.no_grad():
-        images = torch.stack([preprocess(item.image) for item in items()])  # type: ignore[operator]
-        embeddings = clip.eval().encode_image(images)  # type: ignore[operator]
+        images = torch.stack([preprocess(item.image) for item in items()])
+        embeddings = clip.eval().encode_image(images)
         expected = layers.eval()(embeddings / embeddings.norm(dim=-1, keepdim=True))[:, 0].tolist()
 
     scores = metric.score(items())

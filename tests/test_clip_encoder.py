@@ -18,7 +18,7 @@ from kreabench.config.resolve import load_metrics
 from kreabench.core.errors import EnvironmentProblem
 from kreabench.metrics import mini_clip
 from kreabench.metrics.aesthetic import Aesthetic
-from kreabench.metrics.base import ScoreItem
+from kreabench.metrics.base import Metric, ScoreItem
 from kreabench.metrics.clip_encoder import ClipEncoder, open_clip_encoder
 from kreabench.metrics.clip_iqa import ClipIqa
 from kreabench.metrics.clip_score import ClipScore
@@ -75,7 +75,7 @@ def test_metrics_on_one_model_share_one_pass_of_each_picture(
 ) -> None:
     monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path))
     scoring, items = shared(), [scored(number) for number in range(3)]
-    metrics = [ClipScore(**MINI), Aesthetic(**MINI, head="random"), ClipIqa(**MINI)]
+    metrics: list[Metric] = [ClipScore(**MINI), Aesthetic(**MINI, head="random"), ClipIqa(**MINI)]
     metrics.append(ClipIqa(**MINI, positive="Natural skin texture.", negative="Waxy plastic skin."))
 
     for metric in metrics:
@@ -143,8 +143,12 @@ def test_an_embedding_of_no_numbers_is_a_failure_not_a_score(tmp_path: Path) -> 
     path = tmp_path / "broken.pt"
     broken = {name: value * (float("nan") if name == "visual.proj" else 1) for name, value in clip_state().items()}
     torch.save(broken, path)
-    options = {"model": "builtin:mini", "weights": str(path), "device": "cpu"}
-    metrics = [ClipScore(**options), ClipIqa(**options), Aesthetic(**options, head="random", untrained=True)]
+    options: dict[str, Any] = {"model": "builtin:mini", "weights": str(path), "device": "cpu"}
+    metrics: list[Metric] = [
+        ClipScore(**options),
+        ClipIqa(**options),
+        Aesthetic(**options, head="random", untrained=True),
+    ]
 
     for metric in metrics:
         metric.open(shared())

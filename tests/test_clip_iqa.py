@@ -123,7 +123,7 @@ def test_the_texts_are_part_of_the_identity(weights: Path) -> None:
     ("options", "said"),
     [({"positive": " "}, "positive"), ({"positive": "A.", "negative": "A."}, "differ"), ({"weights": ""}, "weights")],
 )
-def test_options_that_mean_nothing(options: dict[str, str], said: str) -> None:
+def test_options_that_mean_nothing(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ClipIqaOptions(**options)
 

@@ -155,7 +155,8 @@ def hps_input(image: Image.Image, size: int = 64) -> torch.Tensor:
         tensor = functional.resize(tensor, new, functional.InterpolationMode.BICUBIC)
         high, wide = size - new[0], size - new[1]
         tensor = functional.pad(tensor, [wide // 2, high // 2, wide - wide // 2, high - high // 2], fill=0)
-    return functional.normalize(tensor, OPENAI_MEAN, OPENAI_STD)  # type: ignore[arg-type]
+    normalised: torch.Tensor = functional.normalize(tensor, OPENAI_MEAN, OPENAI_STD)
+    return normalised
 
 
 def test_hps_equals_its_package(hps: Path) -> None:

@@ -125,7 +125,7 @@ def _made(width: int) -> Module:
     return nn.ModuleDict({"layers": layers}).eval()
 
 
-def _rated(head: Module, picture: Tensor) -> Score:
+def _rated(head: Any, picture: Tensor) -> Score:
     import torch
 
     with torch.inference_mode():

@@ -203,7 +203,7 @@ def _uninitialised() -> Any:
     import torch
     from torch.overrides import TorchFunctionMode
 
-    drawing = {torch.Tensor.normal_, torch.Tensor.uniform_, torch.nn.init.normal_, torch.nn.init.uniform_}
+    drawing: set[Any] = {torch.Tensor.normal_, torch.Tensor.uniform_, torch.nn.init.normal_, torch.nn.init.uniform_}
     drawing |= {torch.nn.init.kaiming_uniform_, torch.nn.init.trunc_normal_}
 
     class Uninitialised(TorchFunctionMode):

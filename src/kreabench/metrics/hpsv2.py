@@ -91,6 +91,7 @@ def preparation(config: Mapping[str, Any]) -> Callable[[Image], Tensor]:
             pixels = functional.resize(pixels, [height, width], InterpolationMode.BICUBIC, antialias=True)
         left, top = (size - width) // 2, (size - height) // 2
         padded = functional.pad(pixels, [left, top, size - width - left, size - height - top], fill=0)
-        return functional.normalize(padded, mean=list(config["mean"]), std=list(config["std"]))
+        normalised: Tensor = functional.normalize(padded, mean=list(config["mean"]), std=list(config["std"]))
+        return normalised
 
     return prepare
