@@ -140,10 +140,10 @@ class Plain:
         def made() -> Any:
             return Adapter(), processor
 
-        self._score = CLIPScore(model_name_or_path=made)  # type: ignore[arg-type]
+        self._score = CLIPScore(model_name_or_path=made)
         with torch.inference_mode():
             self._iqa: Any = CLIPImageQualityAssessment(
-                model_name_or_path=made,  # type: ignore[arg-type]
+                model_name_or_path=made,
                 data_range=255,
                 prompts=(TEXTS,),
             )

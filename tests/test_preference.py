@@ -131,6 +131,35 @@ def test_pickscore_never_runs_code_of_a_pickle(pickscore: Path, tmp_path: Path) 
     assert not (tmp_path / "owned").exists()
 
 
+def test_odd_prompts_have_a_pickscore_or_a_reason(pickscore: Path) -> None:
+    metric = PickScore(weights=str(pickscore), device="cpu")
+    metric.open(shared())
+    prompts = ("a dog", "half a character \ud83d", "lighthouse " * 2000, "a\x00b", "a dog")
+
+    scores = metric.score([ScoreItem(image=picture(64, 64), prompt=prompt, reference=None) for prompt in prompts])
+
+    assert [score.status for score in scores] == ["ok", "failed", "ok", "ok", "ok"]
+    assert "prompt" in scores[1].reason
+    assert [score.truncated for score in scores] == [False, False, True, False, False]
+    assert scores[0] == scores[4]
+
+
+def test_a_logit_that_is_no_number_is_a_failure_not_a_score(pickscore: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "broken"
+    shutil.copytree(pickscore, folder)
+    state = load_file(folder / "model.safetensors")
+    save_file({**state, "logit_scale": torch.tensor(1e9)}, folder / "model.safetensors", metadata={"format": "pt"})
+    metric = PickScore(weights=str(folder), device="cpu")
+    metric.open(shared())
+
+    (score,) = metric.score(items()[:1])
+
+    assert (score.status, score.value) == ("failed", None)
+    assert "inf" in score.reason
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

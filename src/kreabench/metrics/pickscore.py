@@ -133,11 +133,11 @@ class TransformersClip(PromptEncoder):
         return _pooled(self._model.get_image_features(pixel_values=batch))
 
     def _tokens(self, prompt: str) -> tuple[Tensor, bool]:
+        import torch
+
         tokenizer = self._processor.tokenizer
         truncated = len(tokenizer(prompt, truncation=False, verbose=False)["input_ids"]) > self._context
         fitted = tokenizer(prompt, truncation=True, padding="max_length", max_length=self._context, return_tensors="pt")
-        import torch
-
         return torch.stack([fitted["input_ids"][0], fitted["attention_mask"][0]]), truncated
 
     def _encode_text(self, tokens: Tensor) -> Tensor:
@@ -145,8 +145,8 @@ class TransformersClip(PromptEncoder):
 
 
 def _pooled(output: Any) -> Tensor:
-    """transformers 4 gave the embedding itself, 5 gives it among others."""
-    pooled: Tensor = getattr(output, "pooler_output", output)
+    """Since transformers 5 the embedding comes among others."""
+    pooled: Tensor = output.pooler_output
     return pooled
 
 

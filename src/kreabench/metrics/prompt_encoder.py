@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -102,8 +103,10 @@ def _pair(picture: Tensor | str, text: Text, value: Callable[[float], float]) ->
     if isinstance(picture, str):
         return failed(picture)
     cosine = float((picture * text.embedding).sum())
-    # Rounding takes the cosine of two equal directions past 1.
-    return Score(status="ok", value=value(min(max(cosine, -1.0), 1.0)), truncated=text.truncated)
+    result = value(min(max(cosine, -1.0), 1.0))  # rounding takes the cosine of two equal directions past 1
+    if not math.isfinite(result):
+        return failed(f"the model gave {result}")
+    return Score(status="ok", value=result, truncated=text.truncated)
 
 
 def failed(reason: str) -> Score:
