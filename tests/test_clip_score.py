@@ -13,6 +13,9 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from torchmetrics.functional.multimodal.clip_score import _clip_score_update
+from torchmetrics.multimodal import CLIPScore
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics import mini_clip
@@ -65,6 +68,51 @@ def direct_score(model: Any, preprocess: Any, item: ScoreItem) -> float:
     return max(100.0 * float(torch.dot(image, text) / image.norm() / text.norm()), 0.0)
 
 
+class Adapter(torch.nn.Module):
+    """open_clip's model with the methods that torchmetrics calls."""
+
+    def __init__(self, clip: Any, context: int | None) -> None:
+        super().__init__()
+        self._clip = clip
+        limits = SimpleNamespace(max_position_embeddings=context)
+        self.config = SimpleNamespace(text_config=limits) if context else SimpleNamespace()
+
+    def get_image_features(self, pixels: torch.Tensor) -> Any:
+        return self._clip.encode_image(pixels)
+
+    def get_text_features(self, tokens: torch.Tensor, _: torch.Tensor) -> Any:
+        return self._clip.encode_text(tokens)
+
+
+def torchmetrics_model(weights: Path, context: int | None = None) -> tuple[Any, Any]:
+    """What `CLIPScore` takes: a model and a processor. With `context` it cuts prompts itself, as with transformers'."""
+    clip, preprocess = open_clip.create_model_from_pretrained(mini_clip.NAME, pretrained=str(weights))
+    tokenizer = open_clip.get_tokenizer(mini_clip.NAME)
+
+    def tokens(prompt: str) -> torch.Tensor:
+        if not context:
+            return torch.as_tensor(tokenizer(prompt)[0])
+        return torch.tensor([tokenizer.sot_token_id, *tokenizer.encode(prompt), tokenizer.eot_token_id])
+
+    def processor(text: list[str] | None = None, images: list[torch.Tensor] | None = None, **_: Any) -> Any:
+        if images is not None:
+            return {"pixel_values": torch.stack([preprocess(to_pil_image(image)) for image in images])}
+        rows = torch.nn.utils.rnn.pad_sequence([tokens(prompt) for prompt in text or []], batch_first=True)
+        return {"input_ids": rows, "attention_mask": torch.ones_like(rows)}
+
+    return Adapter(clip.eval(), context), processor
+
+
+@torch.no_grad()
+def unclamped(
+    images: list[torch.Tensor], prompts: list[str], weights: Path, context: int | None = None
+) -> list[torch.Tensor]:
+    """What torchmetrics computes before it takes the mean."""
+    model, processor = torchmetrics_model(weights, context)
+    scores, _ = _clip_score_update(images, prompts, model, processor)
+    return list(scores)
+
+
 def items() -> list[ScoreItem]:
     """Several sizes, and every prompt twice with other pictures between."""
     sizes = ((96, 64), (64, 64), (200, 70))
@@ -84,33 +132,50 @@ def test_scores_equal_a_direct_computation(metric: ClipScore, weights: Path) -> 
     assert max(expected) - min(expected) > 1.0  # else equality would show nothing
 
 
-def test_scores_equal_those_of_torchmetrics(metric: ClipScore, weights: Path) -> None:
-    from torchmetrics.functional.multimodal import clip_score
-    from torchvision.transforms.functional import pil_to_tensor, to_pil_image
+def test_scores_equal_those_of_torchmetrics_picture_by_picture(metric: ClipScore, weights: Path) -> None:
+    """Its class gives only the mean of what it was shown, and takes no model of today's transformers: so it is fed with
+    open_clip, and shown one pair at a time."""
+    pairs = items()
+    theirs = CLIPScore(model_name_or_path=lambda: torchmetrics_model(weights))
+    expected = []
+    for pair in pairs:
+        theirs.reset()
+        theirs.update(pil_to_tensor(pair.image), pair.prompt)
+        expected.append(float(theirs.compute()))
 
-    clip, preprocess = open_clip.create_model_from_pretrained(mini_clip.NAME, pretrained=str(weights))
+    scores = [score.value or 0.0 for score in metric.score(pairs)]
 
-    class Model(torch.nn.Module):
-        config = SimpleNamespace()
+    assert scores == pytest.approx(expected, abs=1e-4)
 
-        def get_image_features(self, pixels: torch.Tensor) -> Any:
-            return clip.eval().encode_image(pixels)
 
-        def get_text_features(self, tokens: torch.Tensor, _: torch.Tensor) -> Any:
-            return clip.eval().encode_text(tokens)
+def test_scores_below_zero_are_zero_as_in_torchmetrics_but_each_on_its_own(metric: ClipScore, weights: Path) -> None:
+    """torchmetrics takes the mean first and cuts it off at 0 after: then one bad picture pulls others down."""
+    pairs = items()
+    images = [pil_to_tensor(pair.image) for pair in pairs]
+    theirs = CLIPScore(model_name_or_path=lambda: torchmetrics_model(weights))
+    theirs.update(images, [pair.prompt for pair in pairs])
+    raw = [float(value) for value in unclamped(images, [pair.prompt for pair in pairs], weights)]
 
-    def processor(text: list[str] | None = None, images: list[torch.Tensor] | None = None, **_: Any) -> Any:
-        if images is not None:
-            return {"pixel_values": torch.stack([preprocess(to_pil_image(image)) for image in images])}
-        tokens = open_clip.tokenize(text or [])
-        return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+    scores = [score.value or 0.0 for score in metric.score(pairs)]
 
-    with torch.no_grad():
-        expected = [
-            float(clip_score(pil_to_tensor(item.image), item.prompt, lambda: (Model(), processor))) for item in items()
-        ]
+    assert min(raw) < 0 < max(raw)
+    assert scores == pytest.approx([max(value, 0.0) for value in raw], abs=1e-4)
+    assert float(theirs.compute()) == pytest.approx(max(sum(raw) / len(raw), 0.0), abs=1e-4)
 
-    assert [score.value for score in metric.score(items())] == pytest.approx(expected, abs=1e-4)
+
+@pytest.mark.filterwarnings("ignore:Encountered caption longer")
+def test_long_prompts_differ_where_torchmetrics_gives_them_one_score(metric: ClipScore, weights: Path) -> None:
+    """Fed with tokens as transformers gives them, it cuts off the end token, where CLIP reads the text."""
+    prompts = [LONG_PROMPT, "dog " * 90]
+    pairs = [[item(prompt, picture(64, 64, seed=seed)) for seed in range(6)] for prompt in prompts]
+    images = [pil_to_tensor(pair.image) for pair in pairs[0]]
+    theirs = [torch.stack(unclamped(images, [prompt] * 6, weights, context=77)) for prompt in prompts]
+
+    first, second = (metric.score(one) for one in pairs)
+
+    assert torch.allclose(theirs[0], theirs[1], atol=1e-4)
+    assert [score.value for score in first] != pytest.approx([score.value for score in second], abs=1e-2)
+    assert {score.truncated for score in (*first, *second)} == {True}
 
 
 def test_a_score_does_not_depend_on_its_neighbours(metric: ClipScore) -> None:
@@ -154,7 +219,7 @@ def test_random_weights_are_flagged_and_always_the_same(tmp_path: Path, monkeypa
     values: list[list[Score]] = []
     for name in ("one", "two"):
         monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path / name))
-        metric = ClipScore(model="builtin:mini", weights="random", device="cpu")
+        metric = ClipScore(model="builtin:mini", weights="random", untrained=True, device="cpu")
         torch.manual_seed(len(values))  # the caller's generator decides nothing
         identities.append(metric.open(shared()))
         values.append(metric.score([item(prompt) for prompt in PROMPTS]))
@@ -167,11 +232,11 @@ def test_random_weights_are_flagged_and_always_the_same(tmp_path: Path, monkeypa
 
 def test_random_weights_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path))
-    ClipScore(model="builtin:mini", weights="random", device="cpu").open(shared())
+    ClipScore(model="builtin:mini", weights="random", untrained=True, device="cpu").open(shared())
     (file,) = tmp_path.rglob("*.*")
     before = file.stat().st_mtime_ns
 
-    ClipScore(model="builtin:mini", weights="random", device="cpu").open(shared())
+    ClipScore(model="builtin:mini", weights="random", untrained=True, device="cpu").open(shared())
 
     assert file.stat().st_mtime_ns == before
 
@@ -190,7 +255,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "file").touch()
     monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path / "file" / "cache"))
 
-    problem = problem_of(model="builtin:mini", weights="random", device="cpu")
+    problem = problem_of(model="builtin:mini", weights="random", untrained=True, device="cpu")
 
     assert problem.key == "KREABENCH_CACHE"
     assert str(tmp_path / "file" / "cache") in problem.found
@@ -216,7 +281,8 @@ def test_the_identity_is_of_the_weights_not_of_their_place(tmp_path: Path, weigh
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"weights": "random", "model": "ViT-B-32"}, "builtin:mini"),
+        ({"weights": "random", "model": "ViT-B-32"}, "untrained"),
+        ({"weights": "random", "model": "builtin:mini"}, "untrained"),
         ({"weights": ""}, "weights"),
         ({"device": "gpu"}, "device"),
         ({"batch_size": 0}, "batch_size"),
@@ -236,21 +302,19 @@ def test_weights_that_are_not_there(tmp_path: Path) -> None:
     assert missing in problem.found
     assert "openai" in problem.expected
     assert ".safetensors" in problem.expected
-    assert "downloads" in problem.remedy
+    assert "doctor --fetch metrics" in problem.remedy
 
 
-def test_a_tag_that_cannot_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_network(*_: object, **__: object) -> str:
-        raise FileNotFoundError("Failed to download file\nConnection refused")
-
-    monkeypatch.setattr(open_clip, "download_pretrained", no_network)
+def test_opening_sends_nothing_and_says_what_to_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_clip, "download_pretrained", lambda *_: pytest.fail("asked the network"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/nowhere")
 
     problem = problem_of(model="ViT-B-32-quickgelu", weights="openai", device="cpu")
 
     assert problem.key == "options.weights"
     assert "'openai'" in problem.found
-    assert "Failed to download file" in problem.found
-    assert "network" in problem.remedy
+    assert "timm/vit_base_patch32_clip_224.openai" in problem.expected
+    assert "doctor --fetch metrics" in problem.remedy
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights at all", b"PK\x03\x04 cut short"])
@@ -306,7 +370,7 @@ def test_architectures_that_do_not_read_prompts_as_clip_does(model: str) -> None
 
 
 def test_a_cuda_device_that_is_not_there() -> None:
-    problem = problem_of(model="builtin:mini", weights="random", device="cuda:99")
+    problem = problem_of(model="builtin:mini", weights="random", untrained=True, device="cuda:99")
 
     assert problem.key == "options.device"
     assert "cuda:99" in problem.found
