@@ -68,6 +68,7 @@ class PickScore:
             name="processor of PickScore",
             source=self._options.processor or self._options.weights,
             key="options.processor" if self._options.processor else "options.weights",
+            tensors=not self._options.processor,
         )
         self.needs: tuple[Need, ...] = (self._weights, self._processor)[: 2 if self._options.processor else 1]
 
