@@ -13,7 +13,7 @@ from kreabench.backends.options import FalEmulatorOptions
 from kreabench.backends.table import BACKENDS
 from kreabench.config import endpoints
 from kreabench.config.model import PricingConfig, ServiceConfig, TargetConfig, options_model
-from kreabench.config.problems import problems_of
+from kreabench.config.problems import problems_of, shown
 from kreabench.core.errors import Problem
 from kreabench.core.registry import suggest
 from kreabench.core.sizes import parse_size
@@ -39,10 +39,15 @@ class Collector:
         """`values` completed and validated as the options dataclass `type_`."""
         try:
             # As JSON, so that a strict schema takes a list where the options hold a tuple.
-            return options_model(type_).model_validate_json(json.dumps(dict(values))).model_dump(mode="json")
+            typed = options_model(type_).model_validate_json(json.dumps(dict(values)))
+            type_(**{field.name: getattr(typed, field.name) for field in fields(type_)})
         except ValidationError as error:
             self.problems.extend(problems_of(error, key, sorted(field.name for field in fields(type_))))
             return {}
+        except ValueError as error:  # values that do not go together; the class's own words, which name the option
+            self.problems.append(_combination_problem(key, values, str(error)))
+            return {}
+        return typed.model_dump(mode="json")
 
     def size(self, key: str, text: str) -> tuple[int, int] | None:
         try:
@@ -50,6 +55,14 @@ class Collector:
         except ValueError as error:
             self.add(key, repr(text), str(error))
             return None
+
+
+def _combination_problem(key: str, values: Mapping[str, Any], message: str) -> Problem:
+    """Of a message that begins with the option at fault. A value named `…_env` may be a secret put there by mistake."""
+    option = message.partition(" ")[0].rstrip(":")
+    if option not in values or option.endswith("_env"):
+        return Problem(key=key, found="options that cannot be used so", expected=message)
+    return Problem(key=f"{key}.{option}", found=shown(values[option]), expected=message)
 
 
 def make_target(collect: Collector, name: str, config: TargetConfig, pricing: PricingConfig) -> TargetSpec:
