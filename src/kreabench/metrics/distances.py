@@ -160,7 +160,7 @@ def effective_number(rows: ArrayLike) -> float:
     rows, n for orthogonal ones.
     """
     x = np.asarray(rows, dtype=np.float64)
-    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300)
     shares = np.linalg.eigvalsh(x @ x.T / len(x))
     shares = shares[shares > 1e-12]  # rounding leaves some just below 0, and 0 · log 0 is 0
     return float(min(max(math.exp(-(shares * np.log(shares)).sum()), 1.0), len(x)))
