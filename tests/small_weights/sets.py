@@ -8,7 +8,7 @@ from typing import Any
 
 
 def inception_file(folder: Path) -> Path:
-    """All of Inception's weights, drawn at random, in the published file's format; half precision saves half the disk."""
+    """All of Inception's weights, drawn at random, in the published file's format, but half precision to save disk."""
     import torch
 
     from kreabench.metrics import inception

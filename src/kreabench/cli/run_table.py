@@ -14,7 +14,6 @@ from kreabench.analysis.drift import find_drifts
 from kreabench.analysis.hosted import summarise_hosted
 from kreabench.analysis.money import summarise_money
 from kreabench.analysis.notices import notice
-from kreabench.analysis.sets import find_collapses
 from kreabench.analysis.settings import MetricSummary, SettingSummary, requested_by_setting, summarise
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.planned import Plan, Setting
@@ -26,7 +25,7 @@ from kreabench.report.format import ABSENT, MIB, general, significant
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
 from kreabench.report.repeats import repeats_of
-from kreabench.report.sets import set_notices, set_value
+from kreabench.report.sets import set_notices, set_scores_of, set_value
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 from kreabench.scoring import ScoringSummary
@@ -70,7 +69,7 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
 def _print_sets(out: Console, run: RunDirectory, plan: Plan) -> None:
     """A line for each setting with a value of a metric of sets; what has no value is in the report, with the reason."""
     metrics = per_set(run.info.experiment.metrics)
-    scores = [score for score in run.set_scores() if score.metric in {spec.name for spec in metrics}]
+    scores = set_scores_of(run, plan)
     held = {(score.setting_id, score.metric): score for score in scores}
     shown = [setting for setting in plan.settings if any((setting.id, spec.name) in held for spec in metrics)]
     if shown:
@@ -80,7 +79,7 @@ def _print_sets(out: Console, run: RunDirectory, plan: Plan) -> None:
         out.print(table)
         if len(shown) > SHOWN_SETTINGS:
             say(out, f"… {len(shown) - SHOWN_SETTINGS} more settings in the report")
-    for found in set_notices(find_collapses(scores, plan.settings, metrics), plan.settings, scores):
+    for found in set_notices(scores, plan.settings, metrics):
         say(out, f"! {found.text}", "yellow")
 
 

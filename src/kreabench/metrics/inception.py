@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kreabench.metrics.devices import kind_of, resolve_device
+from kreabench.metrics.devices import find_device
 from kreabench.metrics.encoder import ImageEncoder
 from kreabench.metrics.state_dicts import load_into, load_state_dict
 from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed
@@ -71,7 +71,7 @@ def inception_need(weights: str) -> WeightsNeed | None:
 
 def inception_encoder(shared: Shared, *, weights: str, untrained: bool, device: str) -> ImageEncoder:
     """The encoder of these options, loaded by the first who asks. Raises EnvironmentProblem; sends nothing."""
-    device = resolve_device(device)
+    device = find_device(device)
     need = inception_need(weights)
     located = None if need is None else need.locate(shared.environ)
     digest = f"random, seed {_RANDOM_SEED}" if located is None else located.sha256
@@ -87,7 +87,7 @@ def inception_encoder(shared: Shared, *, weights: str, untrained: bool, device: 
             "features": _FEATURES,
             "preprocessing": "bilinear to 299 as TensorFlow 1, not antialiased",
             "weights_sha256": digest,
-            "device": kind_of(device),
+            "device": device.partition(":")[0],
             "untrained": untrained,
         }
         return InceptionEncoder(network.to(device), identity=identity, device=device)

@@ -12,7 +12,6 @@ from kreabench.analysis.hosted import HostedSummary, summarise_hosted
 from kreabench.analysis.money import MoneySummary, summarise_money
 from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.analysis.repeatability import Repeatability
-from kreabench.analysis.sets import find_collapses
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
 from kreabench.core.planned import Plan
 from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, SetScoreRecord, WarmupRecord
@@ -34,7 +33,7 @@ from kreabench.report.measurements import (
 )
 from kreabench.report.pictures import build_pictures
 from kreabench.report.repeats import repeats_of
-from kreabench.report.sets import set_notices, set_table
+from kreabench.report.sets import set_notices, set_scores_of, set_table
 from kreabench.report.settings_table import settings_table
 from kreabench.report.text import message, visible
 from kreabench.rundir.directory import RunDirectory
@@ -112,7 +111,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
             *hosted_notices(hosted),
             *measuring_notices(summaries, find_drifts(table)),
             *_repeat_notices(repeats),
-            *_set_notices(journal.set_scores, experiment, plan),
+            *set_notices(journal.set_scores, plan.settings, per_set(experiment.metrics)),
         ),
         facts=_facts(journal, experiment, plan, summaries),
         targets=details.targets_table(experiment.targets),
@@ -159,11 +158,6 @@ def _repeat_notices(repeats: Sequence[Repeatability]) -> list[Notice]:
     return [Notice(level="info", text=sentence)] if sentence else []
 
 
-def _set_notices(scores: Sequence[SetScoreRecord], experiment: ExperimentSpec, plan: Plan) -> list[Notice]:
-    collapses = find_collapses(scores, plan.settings, per_set(experiment.metrics))
-    return set_notices(collapses, plan.settings, scores)
-
-
 def _read(run: RunDirectory, plan: Plan) -> _Journal:
     records = list(run.records())
     samples: dict[str, SampleRecord] = {}
@@ -189,15 +183,8 @@ def _read(run: RunDirectory, plan: Plan) -> _Journal:
         loads=tuple(loads),
         warmups=tuple(warmups),
         money=summarise_money(records, list_prices(plan)),
-        set_scores=_set_scores(run, plan),
+        set_scores=set_scores_of(run, plan),
     )
-
-
-def _set_scores(run: RunDirectory, plan: Plan) -> tuple[SetScoreRecord, ...]:
-    """Those of the run's metrics and settings: the file keeps what was once asked for."""
-    names = {spec.name for spec in per_set(run.info.experiment.metrics)}
-    settings = {setting.id for setting in plan.settings}
-    return tuple(score for score in run.set_scores() if score.metric in names and score.setting_id in settings)
 
 
 def _notices(experiment: ExperimentSpec, plan: Plan, summaries: Sequence[SettingSummary]) -> tuple[Notice, ...]:

@@ -6,20 +6,28 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-from kreabench.analysis.sets import Collapse
+from kreabench.analysis.sets import find_collapses
 from kreabench.core.per_prompt import is_of_prompt
-from kreabench.core.planned import Setting
+from kreabench.core.planned import Plan, Setting
 from kreabench.core.records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
-from kreabench.metrics.table import row_of
+from kreabench.metrics.table import per_set, row_of
 from kreabench.report.document import Cell, Column, Notice, Row, Table
 from kreabench.report.format import ABSENT, count, decimals, fixed, significant
 from kreabench.report.tables import guard
 from kreabench.report.text import message, redact, visible
+from kreabench.rundir.directory import RunDirectory
 
 MAX_NOTICES = 8
 
 _MISSING = "not scored yet"
+
+
+def set_scores_of(run: RunDirectory, plan: Plan) -> tuple[SetScoreRecord, ...]:
+    """Those of the run's metrics and settings: the file keeps what was once asked for. Raises RunDirectoryError."""
+    names = {spec.name for spec in per_set(run.info.experiment.metrics)}
+    settings = {setting.id for setting in plan.settings}
+    return tuple(score for score in run.set_scores() if score.metric in names and score.setting_id in settings)
 
 
 def set_table(
@@ -117,11 +125,10 @@ def _remark(score: SetScoreRecord) -> str:
 
 
 def set_notices(
-    collapses: Sequence[Collapse],
-    settings: Sequence[Setting],
-    scores: Sequence[SetScoreRecord],
+    scores: Sequence[SetScoreRecord], settings: Sequence[Setting], metrics: Sequence[MetricSpec]
 ) -> list[Notice]:
     """Collapsed diversity, and values of random weights."""
+    collapses = find_collapses(scores, settings, metrics)
     labels = {setting.id: setting.label for setting in settings}
     found = [
         Notice(level="warning", text=f"{message(labels.get(one.setting_id, one.setting_id), 200)}: {one.text}.")
@@ -141,7 +148,9 @@ def set_scores_csv(scores: Sequence[SetScoreRecord], labels: Mapping[str, str], 
 
     `labels`: id of a setting → what people call it.
     """
-    rows = [_csv_row(score, labels.get(score.setting_id, "")) | ({"notice": brand} if brand else {}) for score in scores]
+    rows = [
+        _csv_row(score, labels.get(score.setting_id, "")) | ({"notice": brand} if brand else {}) for score in scores
+    ]
     names = list(dict.fromkeys(name for row in rows for name in row)) or ["setting_id"]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
