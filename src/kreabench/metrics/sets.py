@@ -136,10 +136,10 @@ class CmmdOptions(ClipOptions):
 class Cmmd(EncodedSets):
     """CLIP maximum mean discrepancy (Jayasumana et al., arXiv 2401.09603): Gaussian kernel with σ 10, × 1000.
 
-    The original takes the biased estimator, which for n pictures a side adds about 2/n of a kernel's variance: nothing
-    for its 30,000, but as much as settings differ by for some hundred. So the unbiased one is ours unless asked; it is
-    below 0 as often as above 0 for two samples of one distribution. As in the original, a picture is squeezed into the
-    model's square and not cropped to it.
+    The original takes the biased estimator. For n pictures a side it is too large by 2/n of how far a picture's kernel
+    with itself lies above that with another: nothing for its 30,000, but as much as settings differ by for some
+    hundred. So the unbiased one is ours unless asked; it is below 0 as often as above for two samples of one
+    distribution. As in the original, a picture is squeezed into the model's square and not cropped to it.
     """
 
     SIGMA = 10.0
