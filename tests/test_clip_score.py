@@ -154,7 +154,7 @@ def test_random_weights_are_flagged_and_always_the_same(tmp_path: Path, monkeypa
     values: list[list[Score]] = []
     for name in ("one", "two"):
         monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path / name))
-        metric = ClipScore(model="builtin:mini", weights="random", device="cpu")
+        metric = ClipScore(model="builtin:mini", weights="random", untrained=True, device="cpu")
         torch.manual_seed(len(values))  # the caller's generator decides nothing
         identities.append(metric.open(shared()))
         values.append(metric.score([item(prompt) for prompt in PROMPTS]))
@@ -167,11 +167,11 @@ def test_random_weights_are_flagged_and_always_the_same(tmp_path: Path, monkeypa
 
 def test_random_weights_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path))
-    ClipScore(model="builtin:mini", weights="random", device="cpu").open(shared())
+    ClipScore(model="builtin:mini", weights="random", untrained=True, device="cpu").open(shared())
     (file,) = tmp_path.rglob("*.*")
     before = file.stat().st_mtime_ns
 
-    ClipScore(model="builtin:mini", weights="random", device="cpu").open(shared())
+    ClipScore(model="builtin:mini", weights="random", untrained=True, device="cpu").open(shared())
 
     assert file.stat().st_mtime_ns == before
 
@@ -190,7 +190,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "file").touch()
     monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path / "file" / "cache"))
 
-    problem = problem_of(model="builtin:mini", weights="random", device="cpu")
+    problem = problem_of(model="builtin:mini", weights="random", untrained=True, device="cpu")
 
     assert problem.key == "KREABENCH_CACHE"
     assert str(tmp_path / "file" / "cache") in problem.found
@@ -306,7 +306,7 @@ def test_architectures_that_do_not_read_prompts_as_clip_does(model: str) -> None
 
 
 def test_a_cuda_device_that_is_not_there() -> None:
-    problem = problem_of(model="builtin:mini", weights="random", device="cuda:99")
+    problem = problem_of(model="builtin:mini", weights="random", untrained=True, device="cuda:99")
 
     assert problem.key == "options.device"
     assert "cuda:99" in problem.found

@@ -670,7 +670,9 @@ def test_random_weights_and_cut_prompts_are_flagged(tmp_path: Path, monkeypatch:
     plan = make_plan(replace(group_of(setting), requests=(short, long)))
     run = new_run(tmp_path / "run", plan)
     clip = MetricSpec(
-        name="clip", kind="clip_score", options={"model": "builtin:mini", "weights": "random", "device": "cpu"}
+        name="clip",
+        kind="clip_score",
+        options={"model": "builtin:mini", "weights": "random", "untrained": True, "device": "cpu"},
     )
 
     score(run, plan, clip, PSNR)

@@ -2,13 +2,200 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.ids import canonical_json
+from kreabench.metrics import mini_clip
+from kreabench.metrics.clip_weights import ClipWeights, ClipWeightsNeed
+from kreabench.metrics.devices import find_device
+from kreabench.metrics.prompt_encoder import PromptEncoder
+from kreabench.metrics.weights import RANDOM_WEIGHTS
 
 if TYPE_CHECKING:
-    from kreabench.metrics.encoder import ImageEncoder
+    from pathlib import Path
+
+    from PIL.Image import Image
+    from torch import Tensor
+
     from kreabench.metrics.shared import Shared
 
 
-def open_clip_encoder(shared: Shared, *, model: str, weights: str, untrained: bool, device: str) -> ImageEncoder:
-    """The encoder of these options, loaded by the first who asks. Raises EnvironmentProblem; sends nothing."""
-    raise NotImplementedError
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preparation:
+    """How pictures are made the model's input, where that is not what open_clip would do."""
+
+    name: str
+    """Part of the identity."""
+    make: Callable[[Mapping[str, Any]], Callable[[Image], Tensor]]
+    """Given open_clip's preprocessing configuration (size, mean, std), what turns an RGB picture into an input."""
+
+
+class ClipEncoder(PromptEncoder):
+    """A model of open_clip."""
+
+    def __init__(
+        self, *, model: Any, prepare: Callable[[Image], Tensor], tokenizer: Any, identity: dict[str, Any], device: str
+    ) -> None:
+        super().__init__(identity=identity, device=device)
+        self._model = model
+        self._preprocess = prepare
+        self._tokenizer = tokenizer
+
+    def _prepare(self, image: Image) -> Tensor:
+        if image.mode != "RGB":
+            raise ValueError(f"expected an RGB picture, found {image.mode}")
+        return self._preprocess(image)
+
+    def _encode(self, batch: Tensor) -> Tensor:
+        encoded: Tensor = self._model.encode_image(batch)
+        return encoded
+
+    def _tokens(self, prompt: str) -> tuple[Tensor, bool]:
+        # open_clip keeps the end token of a cut prompt, so the tokens alone do not show the cut.
+        truncated = len(self._tokenizer.encode(prompt)) + 2 > self._tokenizer.context_length
+        return self._tokenizer(prompt)[0], truncated
+
+    def _encode_text(self, tokens: Tensor) -> Tensor:
+        encoded: Tensor = self._model.encode_text(tokens)
+        return encoded
+
+
+def open_clip_encoder(
+    shared: Shared,
+    *,
+    model: str,
+    weights: str,
+    untrained: bool,
+    device: str,
+    weights_key: str = "options.weights",
+    preparation: Preparation | None = None,
+) -> ClipEncoder:
+    """The encoder of these options, loaded by the first who asks. Raises EnvironmentProblem; sends nothing.
+
+    `weights_key` is the option that named the weights, for messages. The encoder's `identity` says all of it that
+    changes a score, and `untrained`.
+    """
+    place = find_device(device)
+    found = ClipWeightsNeed(model=model, weights=weights, key=weights_key).locate(shared.environ)
+    untrained = untrained or weights == RANDOM_WEIGHTS
+    said = canonical_json(_preprocessing(found.preprocessing))
+    key = ("open_clip", model, found.sha256, said, preparation and preparation.name, untrained, place)
+    return shared.encoder(key, lambda: _load(found, model, untrained, place, weights_key, preparation))
+
+
+def _load(
+    weights: ClipWeights, name: str, untrained: bool, device: str, key: str, preparation: Preparation | None
+) -> ClipEncoder:
+    import open_clip
+
+    try:
+        model = _random(weights) if weights.path is None else _filled(weights, weights.path)
+        model = model.to(device).eval()
+    except Exception as error:  # unpickling, safetensors, missing keys, memory: each library raises its own
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        problem = Problem(
+            key=key,
+            found=f"{weights.path or 'random weights'} (SHA-256 {weights.sha256[:12]}…): {reason}",
+            expected=f"weights in open_clip's layout for {weights.architecture}, as tensors without code",
+            remedy="Delete the file if it is a damaged download or cache; it is fetched or built again",
+        )
+        raise EnvironmentProblem([problem]) from error
+    config = model.visual.preprocess_cfg
+    if preparation is None:
+        transform = open_clip.transform.PreprocessCfg(**config)
+        prepare = open_clip.transform.image_transform_v2(transform, is_train=False)
+    else:
+        prepare = preparation.make(config)
+    preprocessing = {part: list(value) if isinstance(value, tuple) else value for part, value in config.items()}
+    identity = {
+        "model": name,
+        "weights_sha256": weights.sha256,
+        "quick_gelu": weights.quick_gelu,
+        "preprocessing": preprocessing if preparation is None else {**preprocessing, "resize_mode": preparation.name},
+        "device": device.partition(":")[0],
+        "untrained": untrained,
+    }
+    tokenizer = open_clip.get_tokenizer(weights.architecture)
+    return ClipEncoder(model=model, prepare=prepare, tokenizer=tokenizer, identity=identity, device=device)
+
+
+def _random(weights: ClipWeights) -> Any:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):  # on the CPU alone: the caller's generators stay as they are
+        torch.manual_seed(mini_clip.SEED)
+        return _made(weights)
+
+
+def _filled(weights: ClipWeights, path: Path) -> Any:
+    """The model with the weights of `path`, all of them, held once: the file's tensors become the model's."""
+    import open_clip
+
+    with _uninitialised():
+        model = _made(weights)
+
+    def assign(state: dict[str, Tensor], strict: bool) -> Any:
+        own = model.state_dict()
+        cast = {name: value.to(own[name].dtype) if name in own else value for name, value in state.items()}
+        return type(model).load_state_dict(model, cast, strict=strict, assign=True)
+
+    model.load_state_dict = assign  # open_clip's loader, which knows its older layouts, would copy
+    try:
+        open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
+    finally:
+        del model.load_state_dict
+    return model
+
+
+def _made(weights: ClipWeights) -> Any:
+    import open_clip
+
+    with _silenced(logging.getLogger()):  # open_clip warns that there are no weights, which is what is asked for here
+        return open_clip.create_model(
+            weights.architecture,
+            precision="fp32",
+            pretrained_text=False,
+            force_preprocess_cfg=_preprocessing(weights.preprocessing),
+        )
+
+
+def _preprocessing(tag: Mapping[str, Any]) -> dict[str, Any]:
+    return {part: tag[part] for part in ("mean", "std", "interpolation", "resize_mode", "fill_color") if part in tag}
+
+
+@contextmanager
+def _silenced(logger: logging.Logger) -> Iterator[None]:
+    def nothing(_: logging.LogRecord) -> bool:
+        return False
+
+    logger.addFilter(nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(nothing)
+
+
+def _uninitialised() -> Any:
+    """Modules made within are not given random numbers, which weights from a file, loaded strictly, replace anyway.
+
+    Saves the seconds, and the memory, as pages that were never written take none.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    drawing = {torch.Tensor.normal_, torch.Tensor.uniform_, torch.nn.init.normal_, torch.nn.init.uniform_}
+    drawing |= {torch.nn.init.kaiming_uniform_, torch.nn.init.trunc_normal_}
+
+    class Uninitialised(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            if function in drawing:
+                return args[0] if args else kwargs["tensor"]
+            return function(*args, **kwargs)
+
+    return Uninitialised()

@@ -1,4 +1,4 @@
-"""Which weights a CLIP score is computed with: found, checked against their architecture, and hashed.
+"""Which weights a CLIP model runs with: found, checked against their architecture, and hashed.
 
 open_clip leaves room for silent mistakes that this module closes: random weights after a log line, an activation that
 the weights were not trained with, and downloads whose content nobody checks.
@@ -7,27 +7,30 @@ the weights were not trained with, and downloads whose content nobody checks.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 from kreabench.core.cache import cache_folder
 from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.ids import stable_hash
 from kreabench.metrics import mini_clip
-from kreabench.metrics.mini_clip import MINI_CLIP, RANDOM_WEIGHTS
+from kreabench.metrics.mini_clip import MINI_CLIP
+from kreabench.metrics.needs import Say
+from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, hash_of
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
 _MODEL_KEY = "options.model"
-_WEIGHTS_KEY = "options.weights"
+_ELSEWHERE = ("hub:", "https://")
+_IN_FOLDER = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+"""Names of weights in a folder in open_clip's layout, the preferred first."""
 _OPENAI_FOLDER = re.compile(r"clip.*openai|openai.*clip")
-_DOWNLOAD = (
-    "open_clip downloads a tag on first use ($HF_HOME, or ~/.cache/clip): run once where the network is and copy that "
-    "folder here, or name a local file of weights"
-)
+_FETCH = "`kreabench doctor --fetch metrics` fetches it where the network is; or name a local file of weights"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,47 +39,161 @@ class ClipWeights:
 
     architecture: str
     """Name in open_clip's registry."""
-    source: str
-    """What open_clip is given as `pretrained`: a tag or the path of a file."""
-    tag: str | None
+    path: Path | None
+    """The file; None for random weights that are drawn when the model is made."""
     sha256: str
-    """Of the weights file."""
+    """Of the file; of random weights, of what they are drawn from."""
     quick_gelu: bool
     """Whether the architecture computes with QuickGELU, as OpenAI's weights need."""
-    untrained: bool
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    """What the weights' tag says of mean, standard deviation and resizing."""
 
 
-def find_weights(model: str, weights: str) -> ClipWeights:
-    """The weights for the options `model` and `weights`, downloaded where open_clip knows how.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipWeightsNeed:
+    """A `Need` of the weights that the options `model` and `weights` name."""
 
-    Raises EnvironmentProblem: an unknown or unsuitable architecture, a tag or file that is not there, weights of
-    another activation than the architecture's, a download or cache that fails.
-    """
-    if model == MINI_CLIP:
-        mini_clip.register()
-        architecture = mini_clip.NAME
-    else:
-        architecture = model.replace("/", "-")
-    config = _architecture_config(architecture, model)
+    model: str
+    weights: str
+    """open_clip's tag, a file, `hub:…`, `https://…` or `random`."""
+    key: str = "options.weights"
+
+    @property
+    def name(self) -> str:
+        return f"weights of CLIP {self.model} ({self.weights})"
+
+    @property
+    def fetchable(self) -> bool:
+        return self.weights.startswith(_ELSEWHERE) or bool(self._tag())
+
+    def locate(self, environ: Mapping[str, str]) -> ClipWeights:
+        """The weights on this machine, checked and hashed. Sends nothing.
+
+        Raises EnvironmentProblem: an unknown or unsuitable architecture, weights that are not there, or were trained
+        with another activation than the architecture's.
+        """
+        architecture = _architecture(self.model)
+        config = _architecture_config(architecture, self.model)
+        quick_gelu = bool(config.get("quick_gelu", False))
+        if self.weights == RANDOM_WEIGHTS:
+            return _random(self.model, architecture, config, environ)
+        tag = self._tag()  # goes before a file of the same name, as in open_clip
+        path = self._cached_file(tag) if tag else self._file(environ)
+        digest = _sha256(path, self.key)
+        if tag:
+            _check_tag_activation(architecture, self.weights, tag, quick_gelu)
+        elif not quick_gelu:
+            _check_gelu_file(architecture, path, digest)
+        return ClipWeights(
+            architecture=architecture, path=path, sha256=digest, quick_gelu=quick_gelu, preprocessing=tag
+        )
+
+    def problem(self, environ: Mapping[str, str]) -> Problem | None:
+        """As in `Need`."""
+        try:
+            self.locate(environ)
+        except EnvironmentProblem as error:
+            return error.problems[0]
+        return None
+
+    def fetch(self, environ: Mapping[str, str], say: Say) -> None:
+        """As in `Need`. A tag is fetched by open_clip, into the cache of the Hub."""
+        if self.weights.startswith(_ELSEWHERE):
+            WeightsNeed(name=self.name, source=self.weights, key=self.key).fetch(environ, say)
+            return
+        tag = self._tag()
+        if tag and _cached(tag) is None:
+            say(f"fetching the {self.name}")
+            _download(tag, self)
+        problem = self.problem(environ)
+        if problem is not None:
+            raise EnvironmentProblem([problem])
+
+    def _tag(self) -> dict[str, Any]:
+        """What open_clip knows of `weights` as a tag; empty where it is none."""
+        import open_clip
+
+        tag: dict[str, Any] = open_clip.get_pretrained_cfg(_architecture(self.model), self.weights)
+        return tag
+
+    def _cached_file(self, tag: Mapping[str, Any]) -> Path:
+        path = _cached(tag)
+        if path is None:
+            found = f"tag {self.weights!r} of {self.model}, whose file is not on this machine"
+            raise _problem(self.key, found, f"{tag.get('hf_hub') or tag.get('file')} in the cache of the Hub", _FETCH)
+        return path
+
+    def _file(self, environ: Mapping[str, str]) -> Path:
+        """The file that `weights` names, or the one in the folder that it names."""
+        path = Path(self.weights).expanduser()
+        if self.weights.startswith(_ELSEWHERE) or path.is_dir():
+            located = WeightsNeed(name=self.name, source=self.weights, key=self.key).locate(environ).path
+            if located.is_file():
+                return located
+            inside = [located / name for name in _IN_FOLDER if (located / name).is_file()]
+            if inside:
+                return inside[0]
+            raise _problem(self.key, f"{located}, a folder without weights", f"one of {', '.join(_IN_FOLDER)} in it")
+        if path.is_file() and path.suffix in SUFFIXES:
+            return path
+        raise self._no_such_file(path)
+
+    def _no_such_file(self, path: Path) -> EnvironmentProblem:
+        import open_clip
+
+        architecture = _architecture(self.model)
+        tags = ", ".join(sorted(open_clip.list_pretrained_tags_by_model(architecture))) or "none"
+        return _problem(
+            self.key,
+            f"{self.weights!r}, {'a file of another kind' if path.is_file() else 'no such tag or file'}",
+            f"a tag of {architecture} ({tags}) or a file ending in {', '.join(SUFFIXES)}",
+            _FETCH,
+        )
+
+
+def _architecture(model: str) -> str:
+    """The architecture's name in open_clip's registry, to which ours is added."""
+    if model != MINI_CLIP:
+        return model.replace("/", "-")
+    mini_clip.register()
+    return mini_clip.NAME
+
+
+def _random(model: str, architecture: str, config: Mapping[str, Any], environ: Mapping[str, str]) -> ClipWeights:
     quick_gelu = bool(config.get("quick_gelu", False))
-    if weights == RANDOM_WEIGHTS:
-        tag, path = None, mini_clip.weights_file(cache_folder(os.environ))
-    else:
-        tag, path = _locate(architecture, weights)
-    untrained = weights == RANDOM_WEIGHTS
-    digest = _sha256(path)
-    if tag is not None:
-        _check_tag_activation(architecture, tag, quick_gelu)
-    elif not untrained and not quick_gelu:
-        _check_gelu_file(architecture, path, digest)
-    return ClipWeights(
-        architecture=architecture,
-        source=str(path) if tag is None else tag,
-        tag=tag,
-        sha256=digest,
-        quick_gelu=quick_gelu,
-        untrained=untrained,
-    )
+    if model == MINI_CLIP:  # drawn once, so that it comes off a file like any other
+        path = mini_clip.weights_file(cache_folder(environ))
+        digest = _sha256(path, "KREABENCH_CACHE")
+        return ClipWeights(architecture=architecture, path=path, sha256=digest, quick_gelu=quick_gelu)
+    digest = stable_hash([architecture, dict(config), mini_clip.SEED], length=64)
+    return ClipWeights(architecture=architecture, path=None, sha256=digest, quick_gelu=quick_gelu)
+
+
+def _cached(tag: Mapping[str, Any]) -> Path | None:
+    """The file of a tag where open_clip would put it: in the Hub's cache, safetensors preferred."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if "file" in tag:
+        path = Path(tag["file"])
+        return path if path.is_file() else None
+    repository, name = os.path.split(tag.get("hf_hub", ""))
+    names = (str(Path(name).with_suffix(".safetensors")), name) if name else _IN_FOLDER
+    for candidate in names:
+        found = try_to_load_from_cache(repository, candidate) if repository else None
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def _download(tag: dict[str, Any], need: ClipWeightsNeed) -> None:
+    import open_clip
+
+    try:
+        open_clip.download_pretrained(tag)
+    except (OSError, RuntimeError, ValueError) as error:  # network, hub, disk, checksum
+        found = f"tag {need.weights!r} of {need.model} ({type(error).__name__}: {_first_line(error)})"
+        remedy = "Try again where the network is, or name a local file of weights"
+        raise _problem(need.key, found, "a download that works", remedy) from error
 
 
 def _problem(key: str, found: str, expected: str, remedy: str = "") -> EnvironmentProblem:
@@ -109,43 +226,15 @@ def _choices(name: str, known: list[str]) -> str:
     return f"{MINI_CLIP} or an architecture of open_clip.list_models(){hint}"
 
 
-def _locate(architecture: str, weights: str) -> tuple[str | None, Path]:
-    """The tag, if `weights` is one, and the file. A tag goes before a file of the same name, as in open_clip."""
-    import open_clip
-
-    tag_config = open_clip.get_pretrained_cfg(architecture, weights)
-    if tag_config:
-        try:
-            return weights, Path(open_clip.download_pretrained(tag_config))
-        except (OSError, RuntimeError, ValueError) as error:  # network, hub, disk, checksum
-            reason = f"{type(error).__name__}: {_first_line(error)}"
-            raise _problem(
-                _WEIGHTS_KEY, f"tag {weights!r} not on this machine ({reason})", "its weights", _DOWNLOAD
-            ) from error
-    path = Path(weights).expanduser()
-    if path.is_file() and path.suffix in SUFFIXES:
-        return None, path
-    tags = ", ".join(sorted(open_clip.list_pretrained_tags_by_model(architecture))) or "none"
-    what = "a file of another kind" if path.is_file() else "no such tag or file"
-    raise _problem(
-        _WEIGHTS_KEY,
-        f"{weights!r}, {what}",
-        f"a tag of {architecture} ({tags}) or a file ending in {', '.join(SUFFIXES)}",
-        _DOWNLOAD,
-    )
-
-
-def _check_tag_activation(architecture: str, tag: str, quick_gelu: bool) -> None:
+def _check_tag_activation(architecture: str, name: str, tag: Mapping[str, Any], quick_gelu: bool) -> None:
     """open_clip only warns when a tag's weights were trained with another activation than the architecture has."""
-    import open_clip
-
-    trained = bool(open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False))
+    trained = bool(tag.get("quick_gelu", False))
     if trained and not quick_gelu:
-        _refuse_gelu(architecture, f"tag {tag!r}")
+        _refuse_gelu(architecture, f"tag {name!r}")
     if quick_gelu and not trained:
         raise _problem(
             _MODEL_KEY,
-            f"{architecture!r} with tag {tag!r}, whose weights were trained with GELU",
+            f"{architecture!r} with tag {name!r}, whose weights were trained with GELU",
             "the architecture without QuickGELU",
         )
 
@@ -180,12 +269,18 @@ def _openai_hashes() -> frozenset[str]:
     return frozenset(url.split("/")[-2] for url in urls if "openaipublic" in url)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, key: str) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        status = path.stat()
+        return _hash_once(path, status.st_size, status.st_mtime_ns)
     except OSError as error:
-        raise _problem(_WEIGHTS_KEY, f"{path}: {error.strerror or error}", "a file that can be read") from error
+        raise _problem(key, f"{path}: {error.strerror or error}", "a file that can be read") from error
+
+
+@lru_cache(maxsize=32)
+def _hash_once(path: Path, size: int, modified_ns: int) -> str:
+    """Several metrics ask for the same gigabytes."""
+    return hash_of(path)
 
 
 def _first_line(error: BaseException) -> str:

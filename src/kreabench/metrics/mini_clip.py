@@ -17,7 +17,6 @@ from kreabench.core.ids import stable_hash
 
 MINI_CLIP = "builtin:mini"
 """The `model` that kreabench builds itself."""
-RANDOM_WEIGHTS = "random"
 
 NAME = "kreabench-mini"
 """Its architecture's name in open_clip's registry."""

@@ -1,0 +1,36 @@
+"""What the metrics on a CLIP model of open_clip have in common to choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kreabench.metrics.devices import check_device
+from kreabench.metrics.weights import check_source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipOptions:
+    """An open_clip model and where its weights come from. Metrics with the same ones share its passes."""
+
+    model: str = "ViT-L-14-quickgelu"
+    """An open_clip architecture, or `builtin:mini` for the tiny one that kreabench builds itself."""
+    weights: str = "openai"
+    """open_clip's tag, a file in its layout, `hub:` or `https:` (see metrics/weights.py), or `random`."""
+    untrained: bool = False
+    """Says that the weights are random, which brands every score."""
+    device: str = "auto"
+    """`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`."""
+    batch_size: int = 16
+    """Pictures encoded at once."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which `config/` turns into a message that names the key."""
+        check_source(self.weights, untrained=self.untrained)
+        check_running(self.device, self.batch_size)
+
+
+def check_running(device: str, batch_size: int) -> None:
+    """Raises ValueError, for an options class, for a device or batch size that no machine has."""
+    check_device(device)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, and is {batch_size}")
