@@ -80,9 +80,7 @@ def comparable(item: ScoreItem, options: ComparableOptions) -> Pair | Score:
     if item.reference is None:
         return Score(status="not_applicable", value=None, reason="there is no reference picture")
     pair = Pair(
-        picture=Side(
-            name="picture", image=item.image, sha256=item.sha256, format=item.format, path=item.path
-        ),
+        picture=Side(name="picture", image=item.image, sha256=item.sha256, format=item.format, path=item.path),
         reference=Side(
             name="reference",
             image=item.reference,
@@ -184,7 +182,9 @@ def _one_format(pair: Pair, shrunk: str) -> Pair:
 
 def _compression(side: Side) -> JpegCompression:
     if side.format != "jpeg":
-        raise _NotComparable(f"the {side.name} is a {side.format}, and how strongly it is compressed is not in the file")
+        raise _NotComparable(
+            f"the {side.name} is a {side.format}, and how strongly it is compressed is not in the file"
+        )
     if side.path is None:
         raise ValueError(f"the file of the {side.name} is not known, so its compression cannot be read")
     found = read_compression(side.path)

@@ -16,7 +16,7 @@ def check_device(device: str) -> None:
 
 
 def resolve_device(wanted: str) -> str:
-    """`wanted` as torch names it; `auto` is CUDA where there is one. Raises EnvironmentProblem where it is not there."""
+    """`wanted` as torch names it; `auto` is CUDA where there is one. Raises EnvironmentProblem for one not there."""
     import torch
 
     if wanted == "auto":

@@ -1,4 +1,4 @@
-"""DINOv2: pictures to embeddings of what they show, with transformers.
+"""Whether a picture shows the same as its reference: the cosine of their DINOv2 embeddings, with transformers.
 
 Oquab et al., "DINOv2: Learning Robust Visual Features without Supervision" (arXiv 2304.07193). The embedding is that of
 the class token after the last normalisation, the model's own `pooler_output`.
@@ -7,21 +7,27 @@ the class token after the last normalisation, the model's own `pooler_output`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.metrics.devices import kind_of, resolve_device
+from kreabench.metrics.base import Score, ScoreItem
+from kreabench.metrics.comparable import ComparableOptions, Pair, comparable
+from kreabench.metrics.devices import check_device, kind_of, resolve_device
 from kreabench.metrics.encoder import ImageEncoder
+from kreabench.metrics.needs import Need
 from kreabench.metrics.shared import Shared
-from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed
+from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, check_source
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+SOURCE = "hub:facebook/dinov2-base@f9e44c814b77203eaa57a6bdbbd535f21ede1415"
 WEIGHTS_KEY = "options.weights"
 MODEL_TYPES = ("dinov2", "dinov2_with_registers")
 """Of a folder's config.json: those whose `pooler_output` is the normalised class token."""
@@ -55,6 +61,78 @@ _PREPROCESSING = (
     "image_std",
 )
 """What of a processor's configuration changes the pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DinoOptions(ComparableOptions):
+    """A folder of DINOv2 and where it runs."""
+
+    weights: str = SOURCE
+    """A folder with config.json, preprocessor_config.json and model.safetensors; `random` draws a tiny model."""
+    untrained: bool = False
+    """Says that the weights are random, which brands every score."""
+    device: str = "auto"
+    """`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`."""
+    batch_size: int = 16
+    """Pictures encoded at once."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which `config/` turns into a message that names the key."""
+        ComparableOptions.__post_init__(self)  # super() does not find the class that `slots` makes anew
+        check_source(self.weights, untrained=self.untrained)
+        check_device(self.device)
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, and is {self.batch_size}")
+
+
+class DinoSimilarity:
+    """See the module. A reference that many pictures have is encoded once."""
+
+    def __init__(self, **options: Any) -> None:
+        """Options as in `DinoOptions`. Raises ValueError for options that no machine can fulfil."""
+        self._options = DinoOptions(**options)
+        self._encoder: ImageEncoder | None = None
+        self.needs: tuple[Need, ...] = dino_need(self._options.weights)
+
+    def open(self, shared: Shared) -> dict[str, Any]:
+        """Load the model, or take the one that is loaded. Raises EnvironmentProblem; sends nothing."""
+        self._encoder = dino_encoder(
+            shared,
+            weights=self._options.weights,
+            untrained=self._options.untrained,
+            device=self._options.device,
+            environ=shared.environ,
+        )
+        return {"version": 1, **self._encoder.identity, **self._options.identity()}
+
+    def score(self, items: Sequence[ScoreItem]) -> list[Score]:
+        """One score an item."""
+        if self._encoder is None:
+            raise RuntimeError("score() before open()")
+        pairs = [comparable(item, self._options) for item in items]
+        sides = [
+            (side.sha256, side.image)
+            for pair in pairs
+            if isinstance(pair, Pair)
+            for side in (pair.picture, pair.reference)
+        ]
+        embeddings = iter(self._encoder.embed(sides, batch_size=self._options.batch_size))
+        return [
+            _to_score(next(embeddings), next(embeddings), pair.notes) if isinstance(pair, Pair) else pair
+            for pair in pairs
+        ]
+
+    def close(self) -> None:
+        """Let go of the encoder, which is shared."""
+        self._encoder = None
+
+
+def _to_score(picture: Tensor | str, reference: Tensor | str, notes: tuple[str, ...]) -> Score:
+    if isinstance(picture, str) or isinstance(reference, str):
+        reason = str(picture) if isinstance(picture, str) else f"the reference: {reference}"
+        return Score(status="failed", value=None, reason=reason, notes=notes)
+    cosine = float(picture.double() @ reference.double())
+    return Score(status="ok", value=min(max(cosine, -1.0), 1.0), notes=notes)  # rounding takes equal ones past 1
 
 
 def dino_need(weights: str, *, key: str = WEIGHTS_KEY) -> tuple[WeightsNeed, ...]:
@@ -142,7 +220,8 @@ def _load(folder: Path, *, sha256: str, untrained: bool, device: str) -> DinoEnc
     try:
         # Pillow's resizing, as the model was trained with; torchvision's differs by a level here and there.
         processor = AutoImageProcessor.from_pretrained(folder, backend="pil", **given)
-        model, report = AutoModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **given)
+        with _no_progress_bar():
+            model, report = AutoModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **given)
     except Exception as error:  # JSON, safetensors, shapes, missing files: each raises its own
         raise _misfit(folder, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
     # transformers draws what is missing at random, with no more than a log line.
@@ -150,6 +229,20 @@ def _load(folder: Path, *, sha256: str, untrained: bool, device: str) -> DinoEnc
     if wrong:
         raise _misfit(folder, "; ".join(wrong))
     return DinoEncoder(model, processor, sha256=sha256, untrained=untrained, device=device)
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Only the driver draws."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _check_model_type(folder: Path) -> None:
