@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kreabench.metrics.devices import find_device
+from kreabench.metrics.devices import find_device, kind_of
 from kreabench.metrics.encoder import ImageEncoder
 from kreabench.metrics.state_dicts import load_into, load_state_dict
 from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed
@@ -87,7 +87,7 @@ def inception_encoder(shared: Shared, *, weights: str, untrained: bool, device: 
             "features": _FEATURES,
             "preprocessing": "bilinear to 299 as TensorFlow 1, not antialiased",
             "weights_sha256": digest,
-            "device": device.partition(":")[0],
+            "device": kind_of(device),
             "untrained": untrained,
         }
         return InceptionEncoder(network.to(device), identity=identity, device=device)

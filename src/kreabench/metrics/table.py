@@ -157,13 +157,13 @@ METRICS: dict[str, MetricRow] = {
         options="kreabench.metrics.perceptual:DistsOptions",
         unit="1",
         better="lower",
-        range=(0.0, 1.0),
+        range=(0.0, None),  # a negative covariance takes it a little past 1
         needs_reference=True,
         summary="distance from the reference picture in structure and texture (DISTS)",
-        bias="forgives resampled texture, not another layout",
-        weights="VGG-16 of torchvision and DISTS' own weights",
+        bias="forgives resampled texture, not another layout; sees pictures shrunk to 256 pixels a side",
+        weights="VGG-16 of torchvision; DISTS' own weights come with torchmetrics",
         licence="BSD-3-Clause (VGG-16), MIT (DISTS)",
-        cost="some 3 s of CPU at 1024²",
+        cost="some 0.4 s of CPU",
     ),
     "dino_similarity": MetricRow(
         location="kreabench.metrics.dino:DinoSimilarity",
