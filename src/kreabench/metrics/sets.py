@@ -257,5 +257,12 @@ def _squash(config: Mapping[str, Any]) -> Callable[[Image], Tensor]:
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     cfg = PreprocessCfg(**{**config, "resize_mode": "squash"})
-    prepare: Callable[[Image], Tensor] = image_transform_v2(cfg, is_train=False)
+    transform = image_transform_v2(cfg, is_train=False)
+
+    def prepare(image: Image) -> Tensor:
+        if 0 in image.size:  # of which the transform makes a black square
+            raise ValueError(f"the picture has {image.width}×{image.height} pixels")
+        pixels: Tensor = transform(image)
+        return pixels
+
     return prepare
