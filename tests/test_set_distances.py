@@ -66,6 +66,11 @@ def test_kid_equals_torchmetrics_over_one_subset_of_everything() -> None:
     assert kid(x, y) == pytest.approx(float(theirs.compute()[0]), rel=1e-5)
 
 
+def test_the_same_pictures_on_both_sides_are_below_0_apart() -> None:
+    """As the row of KID warns: they are nearer than two samples of one distribution are."""
+    assert kid(sample(1), sample(1)) < 0
+
+
 @pytest.mark.parametrize("unbiased", [True, False])
 def test_sets_of_unequal_size_follow_the_definition(unbiased: bool) -> None:
     x, y = sample(1, 7, 5), sample(2, 11, 5, shift=0.5)
@@ -122,7 +127,8 @@ def test_two_samples_of_one_distribution_are_0_apart_on_average_and_within_their
 
 def test_the_biased_estimator_sees_a_distance_where_there_is_none_and_the_unbiased_one_does_not() -> None:
     kernel = gaussian_kernel(10.0)
-    biased, unbiased = [], []
+    biased: list[float] = []
+    unbiased: list[float] = []
     for seed in range(60):
         x, y = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (sample(2 * seed), sample(2 * seed + 1)))
         for flag, into in ((False, biased), (True, unbiased)):

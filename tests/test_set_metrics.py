@@ -57,7 +57,11 @@ def items(pictures: Sequence[Image.Image]) -> list[ScoreItem]:
 def members(rows: Any, prompts: int = 0) -> list[Member]:
     """Rows as pictures, of as many prompts, or each of its own."""
     return [
-        Member(prompt_id=f"p{number % prompts if prompts else number}", seed=number, features=np.float32(row))
+        Member(
+            prompt_id=f"p{number % prompts if prompts else number}",
+            seed=number,
+            features=np.asarray(row, dtype=np.float32),
+        )
         for number, row in enumerate(rows)
     ]
 
@@ -155,10 +159,12 @@ def test_random_weights_are_drawn_alike_and_branded() -> None:
     found = []
     for _ in range(2):
         encoder = inception_encoder(shared(), weights="random", untrained=True, device="cpu")
-        found.append(encoder.embed([("", PICTURES[1])], batch_size=1)[0])
+        (vector,) = encoder.embed([("", PICTURES[1])], batch_size=1)
+        assert isinstance(vector, torch.Tensor)
+        found.append(vector)
 
     assert encoder.identity["untrained"] is True
-    assert torch.equal(found[0], found[1])
+    assert torch.equal(*found)
     with pytest.raises(ValueError, match="untrained"):
         Kid(weights="random")
 
@@ -255,7 +261,7 @@ def test_cmmd_follows_the_papers_definition(tmp_path: Path) -> None:
 
 def vendi_of(rows: Any, prompts: list[str], seeds: list[int]) -> Any:
     pictures = [
-        Member(prompt_id=prompt, seed=seed, features=np.float32(row))
+        Member(prompt_id=prompt, seed=seed, features=np.asarray(row, dtype=np.float32))
         for row, prompt, seed in zip(rows, prompts, seeds, strict=True)
     ]
     return Vendi(encoder="clip", weights="random", untrained=True).compare(pictures, [])

@@ -149,8 +149,7 @@ def frechet_distance(pictures: ArrayLike, reference: ArrayLike) -> float:
 def _root(x: Rows) -> Rows:
     """A with AᵀA the covariance of `x` (with n − 1), and as few rows as that takes."""
     centred = (x - x.mean(axis=0)) / math.sqrt(len(x) - 1)
-    root: Rows = np.linalg.qr(centred, mode="r") if len(x) > x.shape[1] else centred
-    return root
+    return np.asarray(np.linalg.qr(centred, mode="r")) if len(x) > x.shape[1] else centred
 
 
 def effective_number(rows: ArrayLike) -> float:
