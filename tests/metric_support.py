@@ -11,6 +11,9 @@ from tests.small_weights import clip, fidelity, services, sets
 
 _FAMILIES = (clip, fidelity, sets, services)
 
+SCALE = {"ms_ssim": 4}
+"""How many times larger than 64 × 48 pixels a picture must be for metrics that need many."""
+
 
 def offline_options(kind: str, folder: Path) -> dict[str, Any]:
     """Options with which metric `kind` runs on any machine; none where its defaults do."""

@@ -18,14 +18,19 @@ from PIL import Image
 from kreabench.core.ids import canonical_json
 from kreabench.metrics.base import Member, Metric, ScoreItem, SetMetric
 from kreabench.metrics.table import METRICS, metric_class, options_class
-from tests.metric_support import offline_options, shared
+from tests.metric_support import SCALE, offline_options, shared
 from tests.support import picture
 
-ITEMS = (
-    ScoreItem(image=picture(seed=1), prompt="a red bicycle", reference=picture(seed=2)),
-    ScoreItem(image=picture(64, 48), prompt="", reference=picture(64, 48, seed=9)),
-    ScoreItem(image=picture(40, 40), prompt="a blue house " * 60, reference=picture(40, 40)),
-)
+
+def items_of(scale: int) -> tuple[ScoreItem, ...]:
+    wide, square = (64 * scale, 48 * scale), (40 * scale, 40 * scale)
+    return (
+        ScoreItem(image=picture(*wide, seed=1), prompt="a red bicycle", reference=picture(*wide, seed=2)),
+        ScoreItem(image=picture(*wide), prompt="", reference=picture(*wide, seed=9)),
+        ScoreItem(image=picture(*square), prompt="a blue house " * 60, reference=picture(*square)),
+    )
+
+
 BAD_ITEMS = {
     "no pixels": ScoreItem(image=Image.new("RGB", (0, 0)), prompt="x", reference=Image.new("RGB", (0, 0))),
     "one pixel": ScoreItem(image=picture(1, 1), prompt="x", reference=picture(1, 1, seed=1)),
@@ -76,6 +81,11 @@ def set_metric(kind: str, opened: Any) -> SetMetric:
     return cast("SetMetric", opened)
 
 
+@pytest.fixture
+def items(kind: str) -> tuple[ScoreItem, ...]:
+    return items_of(SCALE.get(kind, 1))
+
+
 def test_importing_a_metric_imports_nothing_heavy(kind: str) -> None:
     module = METRICS[kind].location.partition(":")[0]
     code = f"import json, sys, {module}; print(json.dumps([name for name in sys.modules if '.' not in name]))"
@@ -103,11 +113,11 @@ def test_the_identity_is_the_same_each_time_and_can_be_hashed(kind: str, options
     assert "version" in identities[0]
 
 
-def test_one_score_an_item_within_the_range(kind: str, metric: Metric) -> None:
-    scores = metric.score(ITEMS)
+def test_one_score_an_item_within_the_range(kind: str, metric: Metric, items: tuple[ScoreItem, ...]) -> None:
+    scores = metric.score(items)
 
     low, high = METRICS[kind].range
-    assert len(scores) == len(ITEMS)
+    assert len(scores) == len(items)
     assert [score.status for score in scores][:2] == ["ok", "ok"]
     for score in scores:
         assert (score.status == "ok") == (score.value is not None)
@@ -121,8 +131,10 @@ def test_no_items_give_no_scores(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("name", list(BAD_ITEMS))
-def test_a_bad_item_does_not_raise_and_costs_no_other_its_score(metric: Metric, name: str) -> None:
-    scores = metric.score([ITEMS[0], BAD_ITEMS[name], ITEMS[0]])
+def test_a_bad_item_does_not_raise_and_costs_no_other_its_score(
+    metric: Metric, items: tuple[ScoreItem, ...], name: str
+) -> None:
+    scores = metric.score([items[0], BAD_ITEMS[name], items[0]])
 
     assert [scores[0].status, scores[2].status] == ["ok", "ok"]
     assert (scores[1].status == "ok") == (scores[1].value is not None)

@@ -17,14 +17,15 @@ from kreabench.analysis.notices import notice
 from kreabench.analysis.settings import MetricSummary, SettingSummary, requested_by_setting, summarise
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.planned import Plan, Setting
-from kreabench.core.records import SampleRecord
+from kreabench.core.records import SampleRecord, SetScoreRecord
 from kreabench.core.specs import MetricSpec
-from kreabench.metrics.table import per_image
+from kreabench.metrics.table import per_image, per_set
 from kreabench.pricing import list_prices
 from kreabench.report.format import ABSENT, MIB, general, significant, usd
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
 from kreabench.report.repeats import repeats_of
+from kreabench.report.sets import set_notices, set_scores_of, set_value
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 from kreabench.scoring.summary import ScoringSummary
@@ -58,10 +59,35 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
     hosted = summarise_hosted(table, [target.name for target in run.info.experiment.targets if target.hosted])
     for found in (*hosted_notices(hosted), *measuring_notices(summaries, find_drifts(table))):
         say(out, f"! {found.text}", "yellow")
+    _print_sets(out, run, plan)
     sentence = repeatability_sentence(repeats_of(run, table))
     if sentence:
         say(out, sentence, "bold")
     print_skipped(out, plan.skipped)
+
+
+def _print_sets(out: Console, run: RunDirectory, plan: Plan) -> None:
+    """A line for each setting with a value of a metric of sets; what has no value is in the report, with the reason."""
+    metrics = per_set(run.info.experiment.metrics)
+    scores = set_scores_of(run, plan)
+    held = {(score.setting_id, score.metric): score for score in scores}
+    shown = [setting for setting in plan.settings if any((setting.id, spec.name) in held for spec in metrics)]
+    if shown:
+        table = make_table(("sets of pictures", "l"), *((spec.name, "r") for spec in metrics))
+        for setting in shown[:SHOWN_SETTINGS]:
+            table.add_row(setting.label, *(_set_cell(held.get((setting.id, spec.name))) for spec in metrics))
+        out.print(table)
+        if len(shown) > SHOWN_SETTINGS:
+            say(out, f"… {len(shown) - SHOWN_SETTINGS} more settings in the report")
+    for found in set_notices(scores, plan.settings, metrics):
+        say(out, f"! {found.text}", "yellow")
+
+
+def _set_cell(score: SetScoreRecord | None) -> str:
+    if score is None:
+        return ABSENT
+    value, error = set_value(score)
+    return f"{value}{f' ± {error}' if error else ''}{'†' if score.untrained and score.value is not None else ''}"
 
 
 def _varying_axes(settings: Sequence[Setting]) -> tuple[str, ...]:

@@ -29,3 +29,8 @@ def find_device(wanted: str) -> str:
     found = f"{wanted!r} on a machine with {count} CUDA device{'' if count == 1 else 's'}"
     problem = Problem(key="options.device", found=found, expected="a device that is there, `cpu` or `auto`")
     raise EnvironmentProblem([problem])
+
+
+def kind_of(device: str) -> str:
+    """What an identity says of a device: `cpu` or `cuda`, because a GPU rounds differently."""
+    return device.partition(":")[0]

@@ -18,10 +18,12 @@ REMEMBERED = 65_536
 class ImageEncoder(ABC):
     """A loaded model. Subclasses prepare one picture as the model's own preprocessing does, and encode a batch."""
 
-    def __init__(self, *, identity: dict[str, Any], device: str) -> None:
+    def __init__(self, *, identity: dict[str, Any], device: str, normalised: bool = True) -> None:
         self.identity = identity
         """What a metric's identity has to say of it: model, weights_sha256, preprocessing, device, untrained."""
         self.device = device
+        self.normalised = normalised
+        """Whether vectors have length 1; some distances need them as the model gives them."""
         self._known: OrderedDict[str, Tensor] = OrderedDict()
 
     @abstractmethod
@@ -33,7 +35,8 @@ class ImageEncoder(ABC):
         """Batch × width, not normalised. Called in inference mode, with `batch` on the device."""
 
     def embed(self, pictures: Sequence[tuple[str, Image]], *, batch_size: int) -> list[Tensor | str]:
-        """An L2-normalised vector (float32, on the CPU) for each (SHA-256, RGB picture), or why there is none.
+        """A vector (float32, on the CPU, of length 1 unless not `normalised`) for each (SHA-256, RGB picture), or why
+        there is none.
 
         A picture whose SHA-256 was seen before is not encoded again. Where memory runs out the batch is halved.
         """
@@ -81,7 +84,9 @@ class ImageEncoder(ABC):
         try:
             with torch.inference_mode():
                 encoded = self._encode(torch.stack(pixels).to(self.device)).float()
-                return list(torch.nn.functional.normalize(encoded, dim=-1).cpu())
+                if self.normalised:
+                    encoded = torch.nn.functional.normalize(encoded, dim=-1)
+                return list(encoded.cpu())
         except torch.OutOfMemoryError:
             if len(pixels) == 1:
                 raise

@@ -1,16 +1,17 @@
-"""How close a picture is to its reference, pixel by pixel: PSNR and SSIM.
+"""How close a picture is to its reference, pixel by pixel: PSNR, SSIM and MS-SSIM.
 
-Both need two pictures of one size: a picture is never rescaled to be compared, as that alone would cost fidelity.
+All need two pictures of one size; `metrics.comparable` says when others are shrunk to it, and what a JPEG costs.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kreabench.metrics.base import Score, ScoreItem
+from kreabench.metrics.comparable import ComparableOptions, comparable
 from kreabench.metrics.needs import Need
 from kreabench.metrics.shared import Shared
 
@@ -19,25 +20,38 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+WINDOW = 11
+"""Side of the Gaussian window of SSIM and MS-SSIM, pixels."""
+SIGMA = 1.5
+K1 = 0.01
+K2 = 0.03
+_WINDOW_IDENTITY = {"window": WINDOW, "sigma": SIGMA, "k1": K1, "k2": K2}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FidelityOptions:
-    """PSNR and SSIM have nothing to choose."""
+class FidelityOptions(ComparableOptions):
+    """There is nothing to choose but what is compared with what."""
 
 
 class _Fidelity(ABC):
-    """What PSNR and SSIM share: pairs, sizes, and one bad item costing only its own score."""
+    """What these metrics share: pairs, and one bad item costing only its own score."""
 
     def __init__(self, **options: Any) -> None:
         self._options = FidelityOptions(**options)
         self.needs: tuple[Need, ...] = ()
 
+    @property
     @abstractmethod
-    def open(self, shared: Shared) -> dict[str, Any]:
-        """The identity. Library versions are no part of it: they would void scores that do not change."""
+    def _definition(self) -> dict[str, Any]:
+        """What of the identity is the metric's own."""
 
     @abstractmethod
     def _compare(self, picture: Tensor, reference: Tensor) -> Score:
         """The score of two pictures of one size: unsigned bytes, channels × height × width."""
+
+    def open(self, shared: Shared) -> dict[str, Any]:
+        """The identity. Library versions are no part of it: they would void scores that do not change."""
+        return {**self._definition, **self._options.identity()}
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:
         """One score an item. Pair by pair: a batch would only cost memory."""
@@ -47,16 +61,14 @@ class _Fidelity(ABC):
         """Nothing is held."""
 
     def _score_one(self, item: ScoreItem) -> Score:
-        if item.reference is None:
-            return Score(status="not_applicable", value=None, reason="there is no reference picture")
-        if item.image.size != item.reference.size:
-            sizes = "{}×{} and its reference {}×{}".format(*item.image.size, *item.reference.size)
-            reason = f"the picture has {sizes} pixels, and pictures are never rescaled to be compared"
-            return Score(status="not_applicable", value=None, reason=reason)
+        pair = comparable(item, self._options)
+        if isinstance(pair, Score):
+            return pair
         try:
-            return self._compare(_pixels(item.image), _pixels(item.reference))
+            score = self._compare(rgb_bytes(pair.picture.image), rgb_bytes(pair.reference.image))
         except Exception as error:  # one bad picture must not cost the others their score
             return Score(status="failed", value=None, reason=f"{type(error).__name__}: {error}")
+        return replace(score, notes=pair.notes)
 
 
 class Psnr(_Fidelity):
@@ -64,7 +76,8 @@ class Psnr(_Fidelity):
 
     PEAK = 255
 
-    def open(self, shared: Shared) -> dict[str, Any]:
+    @property
+    def _definition(self) -> dict[str, Any]:
         return {"version": 1, "peak": self.PEAK, "channels": "RGB"}
 
     def _compare(self, picture: Tensor, reference: Tensor) -> Score:
@@ -86,47 +99,72 @@ class Ssim(_Fidelity):
     `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`, and fine detail counts.
     """
 
-    WINDOW = 11
-    SIGMA = 1.5
-    K1 = 0.01
-    K2 = 0.03
-
-    def open(self, shared: Shared) -> dict[str, Any]:
-        return {
-            "version": 1,
-            "window": self.WINDOW,
-            "sigma": self.SIGMA,
-            "k1": self.K1,
-            "k2": self.K2,
-            "downsample": False,
-            "channels": "RGB",
-        }
+    @property
+    def _definition(self) -> dict[str, Any]:
+        return {"version": 1, **_WINDOW_IDENTITY, "downsample": False, "channels": "RGB"}
 
     def _compare(self, picture: Tensor, reference: Tensor) -> Score:
         import piq
 
         height, width = picture.shape[1:]
-        if min(height, width) < self.WINDOW:
-            reason = f"{width}×{height} pixels are smaller than the window of {self.WINDOW}×{self.WINDOW}"
+        if min(height, width) < WINDOW:
+            reason = f"{width}×{height} pixels are smaller than the window of {WINDOW}×{WINDOW}"
             return Score(status="not_applicable", value=None, reason=reason)
         value = piq.ssim(
             picture[None] / 255,
             reference[None] / 255,
-            kernel_size=self.WINDOW,
-            kernel_sigma=self.SIGMA,
+            kernel_size=WINDOW,
+            kernel_sigma=SIGMA,
             data_range=1.0,
             downsample=False,
-            k1=self.K1,
-            k2=self.K2,
+            k1=K1,
+            k2=K2,
         )
         return Score(status="ok", value=min(max(float(value), -1.0), 1.0))  # rounding takes equal pictures past 1
 
 
-def _pixels(image: Image) -> Tensor:
-    """Channels × height × width, unsigned bytes. Raises ValueError for anything but RGB."""
+class MsSsim(_Fidelity):
+    """Structural similarity over five scales, with piq.
+
+    Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image quality assessment" (Asilomar 2003): the
+    window and constants of `Ssim`, each scale half of the one before by 2 × 2 means, each channel on its own, then the
+    mean over the channels. A negative scale counts as 0, where the original gives a complex number. torchmetrics takes
+    the mean over the channels before it multiplies the scales, so the two agree for grey pictures alone.
+    """
+
+    SCALES = 5
+
+    @property
+    def _definition(self) -> dict[str, Any]:
+        return {"version": 1, **_WINDOW_IDENTITY, "scales": self.SCALES, "channels": "RGB"}
+
+    def _compare(self, picture: Tensor, reference: Tensor) -> Score:
+        import piq
+
+        smallest = (WINDOW - 1) * 2 ** (self.SCALES - 1) + 1
+        height, width = picture.shape[1:]
+        if min(height, width) < smallest:
+            reason = f"{width}×{height} pixels are too few for {self.SCALES} scales, which need {smallest} a side"
+            return Score(status="not_applicable", value=None, reason=reason)
+        value = piq.multi_scale_ssim(
+            picture[None] / 255,
+            reference[None] / 255,
+            kernel_size=WINDOW,
+            kernel_sigma=SIGMA,
+            data_range=1.0,
+            k1=K1,
+            k2=K2,
+        )
+        return Score(status="ok", value=min(max(float(value), 0.0), 1.0))  # rounding takes equal pictures past 1
+
+
+def rgb_bytes(image: Image) -> Tensor:
+    """Channels × height × width, unsigned bytes. Raises ValueError for anything but RGB, and without pixels."""
     import numpy as np
     import torch
 
     if image.mode != "RGB":
         raise ValueError(f"expected an RGB picture, found {image.mode}")
+    if not all(image.size):
+        raise ValueError("the picture has no pixels")
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()

@@ -14,9 +14,9 @@ from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.analysis.repeatability import Repeatability
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
 from kreabench.core.planned import Plan
-from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
+from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, SetScoreRecord, WarmupRecord
 from kreabench.core.specs import ExperimentSpec
-from kreabench.metrics.table import per_image, row_of
+from kreabench.metrics.table import per_image, per_set, row_of
 from kreabench.pricing import list_prices
 from kreabench.report import details
 from kreabench.report.charts import build_figures
@@ -33,6 +33,7 @@ from kreabench.report.measurements import (
 )
 from kreabench.report.pictures import build_pictures
 from kreabench.report.repeats import repeats_of
+from kreabench.report.sets import set_notices, set_scores_of, set_table
 from kreabench.report.settings_table import settings_table
 from kreabench.report.text import message, visible
 from kreabench.rundir.directory import RunDirectory
@@ -76,6 +77,7 @@ class _Journal:
     loads: tuple[LoadRecord, ...]
     warmups: tuple[WarmupRecord, ...]
     money: MoneySummary
+    set_scores: tuple[SetScoreRecord, ...]
 
 
 def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Document:
@@ -109,6 +111,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
             *hosted_notices(hosted),
             *measuring_notices(summaries, find_drifts(table)),
             *_repeat_notices(repeats),
+            *set_notices(journal.set_scores, plan.settings, per_set(experiment.metrics)),
         ),
         facts=_facts(journal, experiment, plan, summaries),
         targets=details.targets_table(experiment.targets),
@@ -124,12 +127,14 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         method=METHOD,
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
         summaries=summaries,
-        measurements=_measurements(plan, journal, summaries, repeats, hosted),
+        measurements=_measurements(experiment, plan, journal, summaries, repeats, hosted),
         brand=brand,
+        set_scores=journal.set_scores,
     )
 
 
 def _measurements(
+    experiment: ExperimentSpec,
     plan: Plan,
     journal: _Journal,
     summaries: Sequence[SettingSummary],
@@ -137,6 +142,7 @@ def _measurements(
     hosted: Sequence[HostedSummary],
 ) -> tuple[tuple[str, Table], ...]:
     tables = (
+        ("Sets of pictures", set_table(journal.set_scores, plan.settings, per_set(experiment.metrics))),
         ("Money", money_table(journal.money)),
         ("Hosted service", hosted_table(hosted)),
         ("Work and floor", work_table(summaries, journal.loads)),
@@ -177,6 +183,7 @@ def _read(run: RunDirectory, plan: Plan) -> _Journal:
         loads=tuple(loads),
         warmups=tuple(warmups),
         money=summarise_money(records, list_prices(plan)),
+        set_scores=set_scores_of(run, plan),
     )
 
 

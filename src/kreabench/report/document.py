@@ -10,6 +10,7 @@ from typing import Literal
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import SettingSummary
+from kreabench.core.records import SetScoreRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -243,3 +244,5 @@ class Document:
     """What keeps all numbers from being real, for renderings that are passed on alone; or empty."""
     measurements: tuple[tuple[str, Table], ...] = ()
     """Heading and table of what was measured beside time and dollars; only what is there."""
+    set_scores: tuple[SetScoreRecord, ...] = ()
+    """The numbers behind the table of sets of pictures, for machine-readable renderers."""

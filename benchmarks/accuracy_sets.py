@@ -1,0 +1,207 @@
+"""Metrics of sets of pictures against independent implementations, through the whole path from pixels to value.
+
+    python benchmarks/accuracy_sets.py
+
+24 drawn pictures of two sizes a side, 8 prompts of 3 seeds, and networks with random weights, Inception in its real
+geometry, which hide no error of arithmetic, preprocessing or pairing. KID and FID: torchmetrics with torch-fidelity's
+network, told to resize as the original does, in double precision from its features on, as ours. CMMD: the paper's
+formula, pair by pair, over embeddings by open_clip's own transform. Vendi: the entropy of the singular values of the
+embeddings themselves. Exits 1 above LIMIT.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+
+from kreabench.metrics import inception
+from kreabench.metrics.base import Member, ScoreItem
+from kreabench.metrics.clip_encoder import open_clip_encoder
+from kreabench.metrics.sets import Cmmd, Fid, Kid, Vendi
+from kreabench.metrics.shared import Shared
+
+LIMIT = 1e-3
+"""Greatest relative deviation."""
+PROMPTS, SEEDS = 8, 3
+RANDOM = {"weights": "random", "untrained": True, "device": "cpu"}
+MINI = {"model": "builtin:mini", **RANDOM}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One comparison."""
+
+    against: str
+    pictures: int
+    ours: float
+    theirs: float
+
+    @property
+    def deviation(self) -> float:
+        """Relative to theirs."""
+        return abs(self.ours - self.theirs) / abs(self.theirs)
+
+
+def drawn(side: int) -> list[ScoreItem]:
+    """Pictures of one side: soft shapes of the prompt, with grain of the seed; the second side is darker."""
+    found = []
+    for prompt in range(PROMPTS):
+        for seed in range(SEEDS):
+            base = np.random.default_rng(prompt).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            width, height = (320, 256) if prompt % 2 else (200, 304)
+            soft = Image.fromarray(base).resize((width, height), Image.Resampling.BICUBIC)
+            soft = soft.filter(ImageFilter.GaussianBlur(2 + seed))
+            grain = np.random.default_rng([side, prompt, seed]).normal(-12.0 * side, 18, (height, width, 3))
+            pixels = np.clip(np.asarray(soft, dtype=float) + grain, 0, 255).astype(np.uint8)
+            found.append(
+                ScoreItem(
+                    image=Image.fromarray(pixels),
+                    prompt="",
+                    reference=None,
+                    sha256=f"{side}-{prompt}-{seed}",
+                    prompt_id=f"p{prompt}",
+                    seed=seed,
+                )
+            )
+    return found
+
+
+def members(metric: Any, items: Sequence[ScoreItem]) -> list[Member]:
+    """As the scoring stage makes them."""
+    return [
+        Member(prompt_id=item.prompt_id, seed=item.seed, features=row)
+        for item, row in zip(items, metric.features(items), strict=True)
+    ]
+
+
+def ours(metric: Any) -> float:
+    """The value of our metric of both sides."""
+    shared = Shared(environ=os.environ)
+    try:
+        metric.open(shared)
+        return float(metric.compare(members(metric, drawn(0)), members(metric, drawn(1))).value)
+    finally:
+        shared.close()
+
+
+class _Double(torch.nn.Module):
+    """A network for torchmetrics, which else takes the small difference of large sums in single precision."""
+
+    num_features = 2048
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.network(batch)
+        return features.double()
+
+
+def _torchmetrics(make: Callable[[Any], Any]) -> float:
+    """The value that torchmetrics' class, made with a network, has of both sides."""
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
+    with tempfile.TemporaryDirectory() as folder:
+        network = inception._empty_network()
+        inception._fill_at_random(network)
+        torch.save(network.state_dict(), Path(folder, "weights.pth"))
+        theirs = NoTrainInceptionV3("inception", ["2048"], str(Path(folder, "weights.pth")), antialias=False)
+    metric = make(_Double(theirs))
+    with torch.inference_mode():
+        for side, real in ((0, False), (1, True)):
+            for item in drawn(side):
+                metric.update(torch.from_numpy(np.array(item.image)).permute(2, 0, 1)[None], real=real)
+        found = metric.compute()
+    return float(found[0] if isinstance(found, tuple) else found)
+
+
+def kid() -> Check:
+    """Ours against torchmetrics with one subset, of everything."""
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    number = PROMPTS * SEEDS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that all features are kept
+        theirs = _torchmetrics(lambda net: KernelInceptionDistance(feature=net, subsets=1, subset_size=number))
+    return Check(against="torchmetrics 1 subset", pictures=2 * number, ours=ours(Kid(**RANDOM)), theirs=theirs)
+
+
+def fid() -> Check:
+    """Ours, forced, against torchmetrics."""
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    theirs = _torchmetrics(lambda net: FrechetInceptionDistance(feature=net, input_img_size=(3, 299, 299)))
+    found = ours(Fid(**RANDOM, force=True))
+    return Check(against="torchmetrics", pictures=2 * PROMPTS * SEEDS, ours=found, theirs=theirs)
+
+
+def cmmd() -> Check:
+    """Ours, with the paper's estimator, against its formula pair by pair."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    encoder = open_clip_encoder(Shared(environ=os.environ), **MINI)  # type: ignore[arg-type]
+    config = {**encoder._model.visual.preprocess_cfg, "resize_mode": "squash"}
+    transform = image_transform_v2(PreprocessCfg(**config), is_train=False)
+    with torch.inference_mode():
+        x, y = (
+            encoder._model.encode_image(torch.stack([transform(item.image) for item in drawn(side)]), normalize=True)
+            for side in (0, 1)
+        )
+
+    def mean(a: Any, b: Any) -> float:
+        pairs = [float(((p - q).double() ** 2).sum()) for p in a for q in b]
+        return math.fsum(math.exp(-squared / 200) for squared in pairs) / len(pairs)
+
+    theirs = 1000 * (mean(x, x) + mean(y, y) - 2 * mean(x, y))
+    found = ours(Cmmd(**MINI, estimator="biased"))
+    return Check(against="formula, pair by pair", pictures=len(x) + len(y), ours=found, theirs=theirs)
+
+
+def vendi() -> Check:
+    """Ours against the singular values of each prompt's embeddings."""
+    metric = Vendi(encoder="clip", **MINI)
+    metric.open(Shared(environ=os.environ))
+    pictures = members(metric, drawn(0))
+    values = []
+    for prompt in range(PROMPTS):
+        rows = np.array([one.features for one in pictures if one.prompt_id == f"p{prompt}"], dtype=float)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        shares = np.linalg.svd(rows / math.sqrt(SEEDS), compute_uv=False) ** 2
+        values.append(math.exp(-sum(share * math.log(share) for share in shares if share > 0)))
+    found = metric.compare(pictures, []).value
+    assert found is not None
+    return Check(
+        against="entropy of singular values", pictures=len(pictures), ours=found, theirs=float(np.mean(values))
+    )
+
+
+CHECKS: dict[str, Callable[[], Check]] = {"kid": kid, "fid": fid, "cmmd": cmmd, "vendi": vendi}
+
+
+def main() -> int:
+    """Print a line a metric."""
+    failed = 0
+    for name, check in CHECKS.items():
+        found = check()
+        failed += not found.deviation <= LIMIT
+        print(
+            f"{name:6} {found.ours:12.6f}  {found.theirs:12.6f}  deviation {found.deviation:.1e}  "
+            f"{found.pictures} pictures, {found.against}"
+        )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
