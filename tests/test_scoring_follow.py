@@ -56,10 +56,7 @@ class Light:
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:
         Light.calls.append(len(items))
-        return [
-            Score(status="ok", value=float(_light(item) - (_light(item, True) if item.reference else 0)))
-            for item in items
-        ]
+        return [Score(status="ok", value=float(_light(item.image) - _light(item.reference))) for item in items]
 
     def features(self, items: Sequence[ScoreItem]) -> list[Any]:
         import numpy as np
