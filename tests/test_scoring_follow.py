@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +29,7 @@ from kreabench.metrics.shared import Shared
 from kreabench.metrics.table import METRICS
 from kreabench.plan import build_plan
 from kreabench.rundir.directory import RunDirectory
+from kreabench.scoring.background import LOG_FILE, scoring_beside
 from kreabench.scoring.beside import score_rest
 from kreabench.scoring.follow import follow_run
 from kreabench.scoring.placement import disturbance, on_device
@@ -56,10 +57,7 @@ class Light:
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:
         Light.calls.append(len(items))
-        return [
-            Score(status="ok", value=float(_light(item) - (_light(item, True) if item.reference else 0)))
-            for item in items
-        ]
+        return [Score(status="ok", value=float(_light(item.image) - _light(item.reference))) for item in items]
 
     def features(self, items: Sequence[ScoreItem]) -> list[Any]:
         import numpy as np
@@ -339,30 +337,42 @@ def children_that_score(pid: int) -> list[psutil.Process]:
         return []
 
 
-def kill_nobody(process: psutil.Process) -> None:
-    """Let it go on."""
-
-
-@pytest.mark.parametrize(("then", "words"), [(kill_nobody, ""), (psutil.Process.kill, "was killed by signal 9")])
-def test_a_run_scores_beside_drawing_and_ends_with_all_scores_whatever_becomes_of_that(
-    tmp_path: Path, then: Callable[[psutil.Process], None], words: str
-) -> None:
+def test_a_run_ends_with_all_scores_whatever_becomes_of_the_scoring_beside_it(tmp_path: Path) -> None:
     run_path = tmp_path / "runs" / "trial"
     with command(tmp_path, "run", *SMALL, "scoring.during_generation=true") as process:
         wait_until(lambda: bool(children_that_score(process.pid)), "a process that scores")
         (scorer,) = children_that_score(process.pid)
-        wait_until(lambda: (run_path / "scores.lock").exists() and scorer.nice() == 19, "it has begun")
-        then(scorer)
+        wait_until((run_path / "scores.lock").exists, "it has begun")
+        scorer.kill()
         out, _ = process.communicate(timeout=120)
 
     assert process.returncode == ExitCode.DONE, out
-    assert words in out
+    assert "was killed by signal 9" in out
     assert is_gone(scorer.pid)
     run = RunDirectory.open(run_path)
-    assert len(list(run.scores())) == 4
+    assert len(list(run.scores())) == len(list(run.score_lines())) == 4
     assert {record.status for record in run.scores()} <= {"ok", "not_applicable", "infinite"}
-    assert len(list(run.score_lines())) == 4, "nothing was scored twice"
-    assert ("scored" in (run_path / "logs" / "scoring.log").read_text()) == (not words)
+
+
+def test_the_process_beside_gives_way_and_ends_when_drawing_has_ended(tmp_path: Path) -> None:
+    experiment = make_experiment(metrics=(PSNR,))
+    run = pipeline.start(tmp_path / "run", experiment, "", {})
+    requests = requests_of(build_plan(experiment))
+    with ExitStack() as drawing:
+        drawing.enter_context(run.drawing())
+        with scoring_beside(run.path, "cpu") as beside:
+            for setting, request in requests:
+                deliver(run, setting, request, [picture(setting.width, setting.height)])
+            wait_until(lambda: len(list(run.scores())) == len(requests), "all scores, while drawing goes on")
+            assert psutil.Process(beside.pid).nice() == 19
+            assert os.getsid(beside.pid) == beside.pid
+            before = (run.path / "scores.jsonl").read_bytes()
+            drawing.close()
+            assert beside.wait() == ""
+
+    assert (run.path / "scores.jsonl").read_bytes() == before
+    assert f"scored {len(requests)} of {len(requests)}" in (run.path / LOG_FILE).read_text()
+    assert (run.path / "samples.parquet").exists()
 
 
 def test_ctrl_c_ends_it_and_keeps_what_it_has(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_spent_budget_stops_that_metric_alone_and_more_goes_on(made: tuple[Run
     assert (summary.budget_message, summary.exit_code) == (None, ExitCode.DONE)
 
 
-def test_what_scores_have_cost_counts_ever_after(made: tuple[RunDirectory, Plan]) -> None:
+def test_what_scores_have_cost_counts_ever_after(made: tuple[RunDirectory, Plan], tmp_path: Path) -> None:
     run, plan = made
     score_with(run, plan, PAID)
     score_with(run, plan, PAID, again=True)
@@ -119,7 +119,7 @@ def test_what_scores_have_cost_counts_ever_after(made: tuple[RunDirectory, Plan]
     assert scores_usd(run) == pytest.approx(8 * USD), "replaced ones too"
     assert purse_of(run, plan).spent_usd == pytest.approx(8 * USD)
 
-    group = hosted_group(1)
+    group = hosted_group(tmp_path)
     budget = Budget(2.1, make_plan(group), scores_usd=scores_usd(run))
     with pytest.raises(BudgetReached, match=r"\$2\.0000 spent"):
         budget.admit(group, group.requests[0])
