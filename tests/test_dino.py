@@ -99,7 +99,12 @@ def test_a_reference_passes_the_model_once_and_other_metrics_share_it(
     assert encoder is metric._encoder
     seen: list[int] = []
     encode = encoder._encode
-    monkeypatch.setattr(encoder, "_encode", lambda batch: (seen.append(len(batch)), encode(batch))[1])
+
+    def counted(batch: torch.Tensor) -> torch.Tensor:
+        seen.append(len(batch))
+        return encode(batch)
+
+    monkeypatch.setattr(encoder, "_encode", counted)
     items = [item(photo(seed=seed), photo(seed=9), sha256=f"{seed}", reference_sha256="9") for seed in range(3)]
 
     first, again = metric.score(items), metric.score(items)

@@ -98,7 +98,7 @@ def test_lpips_equals_the_class_of_torchmetrics(
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
     def features(net: str, pretrained: bool = False) -> torch.nn.Module:
-        model = torchvision.models.get_model(net, weights=None).features
+        model: torch.nn.Module = torchvision.models.get_model(net, weights=None).features
         state = torch.load(files[net], weights_only=True)
         model.load_state_dict({name.removeprefix("features."): weights for name, weights in state.items()})
         return model
@@ -142,7 +142,7 @@ def test_dists_equals_the_network_of_torchmetrics_where_nothing_is_shrunk(
 
     def vgg16(weights: Any = None) -> torch.nn.Module:
         with torch.device("meta"):
-            model = torchvision.models.vgg16(weights=None)
+            model: torch.nn.Module = torchvision.models.vgg16(weights=None)
         model.load_state_dict(torch.load(files["vgg16"], weights_only=True), strict=False, assign=True)
         return model
 
@@ -255,7 +255,7 @@ def test_the_identity_says_what_changes_a_score(files: dict[str, Path]) -> None:
 
 
 def test_random_weights_are_the_same_each_time_and_branded() -> None:
-    values = []
+    values: list[float] = []
     for _ in range(2):
         torch.manual_seed(len(values))
         metric = Lpips(weights="random", untrained=True, device="cpu")

@@ -198,7 +198,7 @@ def dinov2(image: Image.Image, *, state: Mapping[str, Tensor], heads: int, short
         block = f"encoder.layer.{layer}"
         y = norm(f"{block}.norm1", x)
         query, key, value = (
-            linear(f"{block}.attention.attention.{name}", y).unflatten(-1, (heads, -1)).transpose(1, 2)
+            linear(f"{block}.attention.attention.{name}", y).view(1, y.shape[1], heads, -1).transpose(1, 2)
             for name in ("query", "key", "value")
         )
         attention = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(dim=-1) @ value
@@ -213,7 +213,7 @@ def _positions(learned: Tensor, side: int) -> Tensor:
     """The learned grid at the size of this picture's, bicubic."""
     token, grid = learned[:, :1], learned[:, 1:]
     learned_side = math.isqrt(grid.shape[1])
-    square = grid.transpose(1, 2).unflatten(-1, (learned_side, learned_side))
+    square = grid.transpose(1, 2).reshape(1, -1, learned_side, learned_side)
     fitted = functional.interpolate(square, size=(side, side), mode="bicubic", align_corners=False)
     return torch.cat([token, fitted.flatten(2).transpose(1, 2)], dim=1)
 

@@ -90,7 +90,7 @@ def dists(backbone: Weights, own: Weights) -> tuple[Module, str]:
                 self,
                 _features("vgg16", backbone)[: int(_VGG16_STAGES[-1]) + 1],
                 layers=_VGG16_STAGES,
-                weights=[part for whole in (alpha, beta) for part in torch.split(whole, _DISTS_CHANNELS, dim=1)],
+                weights=[part for whole in (alpha, beta) for part in torch.split(whole, list(_DISTS_CHANNELS), dim=1)],
                 replace_pooling=True,
                 reduction="none",
                 allow_layers_weights_mismatch=True,
