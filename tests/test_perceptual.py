@@ -218,6 +218,23 @@ def test_where_memory_runs_out_the_batch_is_halved(metric: Metric, monkeypatch: 
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
 
 
+def test_a_pair_too_large_for_the_memory_fails_alone(lpips: Lpips, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = lpips._model
+    assert model is not None
+
+    def small(pictures: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+        if pictures.shape[-1] > 64:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        distances: torch.Tensor = model(pictures, reference)
+        return distances
+
+    monkeypatch.setattr(lpips, "_model", small)
+    scores = lpips.score([item(picture(*size), picture(*size, seed=1)) for size in ((64, 64), (96, 64), (64, 64))])
+
+    assert [score.status for score in scores] == ["ok", "failed", "ok"]
+    assert "out of memory" in scores[1].reason
+
+
 def test_a_distance_that_is_no_number_is_a_failure(lpips: Lpips, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lpips, "_model", lambda pictures, _: torch.full((len(pictures),), torch.nan))
 

@@ -1,4 +1,4 @@
-"""On which device a metric's model runs."""
+"""Where a metric's model runs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def check_device(device: str) -> None:
-    """Raises ValueError, for an options class, for anything but auto, cpu, cuda and cuda:N."""
+    """Raises ValueError, for an options class, for anything but `auto`, `cpu`, `cuda` and `cuda:N`."""
     if not _DEVICE.fullmatch(device):
         raise ValueError(f"device must be auto, cpu, cuda or cuda:N, and is {device!r}")
 
 
-def resolve_device(wanted: str) -> str:
-    """`wanted` as torch names it; `auto` is CUDA where there is one. Raises EnvironmentProblem for one not there."""
+def find_device(wanted: str) -> str:
+    """The device for the option `device`: `auto` is CUDA where there is one. Raises EnvironmentProblem."""
     import torch
 
     if wanted == "auto":
@@ -24,11 +24,11 @@ def resolve_device(wanted: str) -> str:
     if wanted == "cpu":
         return wanted
     count = torch.cuda.device_count()
-    if int(wanted.partition(":")[2] or 0) >= count:
-        found = f"{wanted!r} on a machine with {count} CUDA device{'' if count == 1 else 's'}"
-        expected = "a device that is there, `cpu` or `auto`"
-        raise EnvironmentProblem([Problem(key="options.device", found=found, expected=expected)])
-    return wanted
+    if int(wanted.partition(":")[2] or 0) < count:
+        return wanted
+    found = f"{wanted!r} on a machine with {count} CUDA device{'' if count == 1 else 's'}"
+    problem = Problem(key="options.device", found=found, expected="a device that is there, `cpu` or `auto`")
+    raise EnvironmentProblem([problem])
 
 
 def kind_of(device: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.comparable import ComparableOptions, Pair, comparable
-from kreabench.metrics.devices import check_device, kind_of, resolve_device
+from kreabench.metrics.devices import check_device, find_device, kind_of
 from kreabench.metrics.encoder import ImageEncoder
 from kreabench.metrics.needs import Need
 from kreabench.metrics.shared import Shared
@@ -150,7 +150,7 @@ def dino_encoder(
     `weights` is a source as in `metrics.weights`, of a model folder; `random` draws a tiny model. `device` is auto,
     cpu, cuda or cuda:N. Raises EnvironmentProblem: weights that are not here or fit no DINOv2, a device not there.
     """
-    place = resolve_device(device)
+    place = find_device(device)
     if weights == RANDOM_WEIGHTS:
         return shared.encoder(("dinov2", RANDOM_WEIGHTS, place), lambda: _random(place))
     located = dino_need(weights)[0].locate(environ)
