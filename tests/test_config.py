@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from kreabench.config.compose import conf_dir, group_options
 from kreabench.config.resolve import load, load_metrics
+from kreabench.config.targets import Collector
 from kreabench.core.errors import ConfigError
 from kreabench.plan import build_plan
 
@@ -212,9 +214,19 @@ def test_a_key_given_for_its_name_is_not_repeated() -> None:
     assert "def-secret" not in found["target.krea_fal.key_env"]
 
 
-def test_options_of_something_that_takes_none() -> None:
+def test_an_unknown_option_is_named_with_those_there_are() -> None:
     found = problems("experiment=trial", "metrics.psnr.options={x: 1}")
-    assert "none to choose from" in found["metrics.psnr.options.x"]
+    assert "formats, sizes" in found["metrics.psnr.options.x"]
+
+
+def test_options_of_something_that_takes_none() -> None:
+    @dataclass
+    class NoOptions:
+        pass
+
+    collect = Collector()
+    collect.options("metrics.x.options", NoOptions, {"y": 1})
+    assert "none to choose from" in collect.problems[0].expected
 
 
 def test_a_reference_that_nobody_defines_is_a_slip_one_that_is_not_chosen_is_none() -> None:

@@ -1,4 +1,4 @@
-"""PSNR and SSIM are what the literature says, and say so when they do not apply."""
+"""PSNR, SSIM and MS-SSIM are what the literature says, and say so when they do not apply."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+import torch
 from PIL import Image, ImageFilter
-from scipy.ndimage import correlate1d
+from skimage.metrics import structural_similarity
 
 from kreabench.metrics.base import ScoreItem
-from kreabench.metrics.fidelity import Psnr, Ssim
+from kreabench.metrics.fidelity import MsSsim, Psnr, Ssim
+from tests.metric_references import fidelity as references
 from tests.support import picture
 
 SIZES = ((64, 64), (80, 48), (33, 47), (11, 11), (12, 200), (128, 96))
+LARGE_SIZES = ((176, 192), (256, 208))
 
 
 def noisy(image: Image.Image, amount: float, seed: int) -> Image.Image:
@@ -43,34 +45,9 @@ def item(image: Image.Image, reference: Image.Image | None) -> ScoreItem:
     return ScoreItem(image=image, prompt="", reference=reference)
 
 
-def arrays(pair: ScoreItem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def by_definition(reference_metric: Callable[[Image.Image, Image.Image], float], pair: ScoreItem) -> float:
     assert pair.reference is not None
-    return np.asarray(pair.image, dtype=np.float64), np.asarray(pair.reference, dtype=np.float64)
-
-
-def psnr_by_definition(pair: ScoreItem) -> float:
-    x, y = arrays(pair)
-    return 10.0 * math.log10(255.0**2 / float(np.mean((x - y) ** 2)))
-
-
-def ssim_by_the_paper(pair: ScoreItem) -> float:
-    """Wang et al. 2004, equations 13 to 17, with the window inside the picture, in double precision."""
-    offsets = np.arange(-5, 6)
-    window = np.exp(-(offsets**2) / (2 * 1.5**2))
-    window /= window.sum()
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-
-    def local_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        smooth: NDArray[np.float64] = correlate1d(correlate1d(values, window, axis=0), window, axis=1)
-        return smooth[5:-5, 5:-5]
-
-    x, y = arrays(pair)
-    mean_x, mean_y = local_mean(x), local_mean(y)
-    variance_x, variance_y = local_mean(x * x) - mean_x**2, local_mean(y * y) - mean_y**2
-    covariance = local_mean(x * y) - mean_x * mean_y
-    numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    denominator = (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
-    return float(np.mean(numerator / denominator))
+    return reference_metric(pair.image, pair.reference)
 
 
 @pytest.mark.parametrize(("size", "distortion"), PAIRS)
@@ -78,7 +55,7 @@ def test_psnr_equals_its_closed_form(size: tuple[int, int], distortion: str) -> 
     score = Psnr().score([pair(size, distortion)])[0]
 
     assert score.status == "ok"
-    assert score.value == pytest.approx(psnr_by_definition(pair(size, distortion)), rel=1e-5)
+    assert score.value == pytest.approx(by_definition(references.psnr, pair(size, distortion)), rel=1e-5)
 
 
 @pytest.mark.parametrize(("size", "distortion"), PAIRS)
@@ -86,7 +63,88 @@ def test_ssim_equals_the_paper(size: tuple[int, int], distortion: str) -> None:
     score = Ssim().score([pair(size, distortion)])[0]
 
     assert score.status == "ok"
-    assert score.value == pytest.approx(ssim_by_the_paper(pair(size, distortion)), rel=1e-3, abs=1e-5)
+    assert score.value == pytest.approx(by_definition(references.ssim, pair(size, distortion)), rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (33, 47), (128, 96)])
+def test_ssim_equals_scikit_image(size: tuple[int, int]) -> None:
+    given = pair(size, "strong noise")
+    assert given.reference is not None
+
+    expected = structural_similarity(  # type: ignore[no-untyped-call]
+        np.asarray(given.image),
+        np.asarray(given.reference),
+        channel_axis=2,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+
+    assert Ssim().score([given])[0].value == pytest.approx(float(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize(("size", "distortion"), [(size, name) for size in LARGE_SIZES for name in DISTORTIONS])
+def test_ms_ssim_equals_the_paper(size: tuple[int, int], distortion: str) -> None:
+    given = pair(size, distortion)
+
+    score = MsSsim().score([given])[0]
+
+    assert score.status == "ok"
+    assert score.value == pytest.approx(by_definition(references.ms_ssim, given), rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("distortion", list(DISTORTIONS))
+def test_ms_ssim_of_odd_sides_is_near_the_paper(distortion: str) -> None:
+    """Where a side is odd, piq takes the first row twice and the authors the last."""
+    given = pair((161, 203), distortion)
+
+    assert MsSsim().score([given])[0].value == pytest.approx(by_definition(references.ms_ssim, given), abs=0.01)
+
+
+def test_ms_ssim_equals_torchmetrics_for_grey_pictures() -> None:
+    """torchmetrics takes the mean over the channels before it multiplies the scales."""
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as theirs
+
+    image, reference = (
+        one.convert("L").convert("RGB") for one in (noisy(picture(256, 208), 25.0, 1), picture(256, 208))
+    )
+    tensors = [torch.from_numpy(np.array(one)).permute(2, 0, 1)[None] / 255 for one in (image, reference)]
+
+    score = MsSsim().score([item(image, reference)])[0]
+
+    assert score.value == pytest.approx(float(theirs(*tensors, data_range=1.0)), rel=1e-3)
+
+
+def test_ms_ssim_needs_room_for_five_scales() -> None:
+    small, enough = (item(picture(side, 200, seed=1), picture(side, 200, seed=2)) for side in (160, 161))
+
+    score = MsSsim().score([small])[0]
+
+    assert (score.status, score.value) == ("not_applicable", None)
+    assert "160×200" in score.reason
+    assert "161 a side" in score.reason
+    assert MsSsim().score([enough])[0].status == "ok"
+
+
+@pytest.mark.parametrize("metric", [Psnr(), Ssim(), MsSsim()])
+def test_which_is_the_reference_makes_no_difference(metric: Psnr | Ssim | MsSsim) -> None:
+    one, other = picture(176, 176, seed=1), picture(176, 176, seed=2)
+
+    scores = metric.score([item(one, other), item(other, one)])
+
+    assert scores[0].value == pytest.approx(scores[1].value, rel=1e-5)
+
+
+@pytest.mark.parametrize("metric", [Psnr(), Ssim(), MsSsim()])
+def test_more_noise_is_less_fidelity(metric: Psnr | Ssim | MsSsim) -> None:
+    reference = picture(176, 176)
+
+    scores = metric.score([item(noisy(reference, amount, 1), reference) for amount in (1.0, 4.0, 16.0, 64.0)])
+
+    values = [score.value or 0.0 for score in scores]
+    assert values == sorted(values, reverse=True)
+    assert len(set(values)) == 4
 
 
 def test_a_large_picture_is_not_shrunk_before_ssim() -> None:
@@ -94,16 +152,18 @@ def test_a_large_picture_is_not_shrunk_before_ssim() -> None:
     reference = picture(512, 512)
     pair = item(noisy(reference, 30.0, 1), reference)
 
-    assert Ssim().score([pair])[0].value == pytest.approx(ssim_by_the_paper(pair), rel=1e-3)
+    assert Ssim().score([pair])[0].value == pytest.approx(by_definition(references.ssim, pair), rel=1e-3)
 
 
 def test_equal_pictures() -> None:
     same = item(picture(), picture())
 
     psnr, ssim = Psnr().score([same])[0], Ssim().score([same])[0]
+    ms_ssim = MsSsim().score([item(picture(176, 176), picture(176, 176))])[0]
 
     assert (psnr.status, psnr.value) == ("infinite", None)
     assert (ssim.status, ssim.value) == ("ok", 1.0)
+    assert (ms_ssim.status, ms_ssim.value) == ("ok", 1.0)
 
 
 def test_one_level_in_one_channel_of_one_pixel_is_not_equal() -> None:
@@ -122,8 +182,8 @@ def test_black_against_white_is_the_worst_psnr() -> None:
     assert Psnr().score([item(white, black)])[0].value == pytest.approx(0.0, abs=1e-5)
 
 
-@pytest.mark.parametrize("metric", [Psnr(), Ssim()])
-def test_pictures_of_two_sizes_are_not_compared(metric: Psnr | Ssim) -> None:
+@pytest.mark.parametrize("metric", [Psnr(), Ssim(), MsSsim()])
+def test_pictures_of_two_sizes_are_not_compared(metric: Psnr | Ssim | MsSsim) -> None:
     score = metric.score([item(picture(64, 32), picture(32, 64))])[0]
 
     assert (score.status, score.value) == ("not_applicable", None)
@@ -132,8 +192,8 @@ def test_pictures_of_two_sizes_are_not_compared(metric: Psnr | Ssim) -> None:
     assert "never rescaled" in score.reason
 
 
-@pytest.mark.parametrize("metric", [Psnr(), Ssim()])
-def test_without_a_reference_there_is_no_fidelity(metric: Psnr | Ssim) -> None:
+@pytest.mark.parametrize("metric", [Psnr(), Ssim(), MsSsim()])
+def test_without_a_reference_there_is_no_fidelity(metric: Psnr | Ssim | MsSsim) -> None:
     score = metric.score([item(picture(), None)])[0]
 
     assert (score.status, score.reason) == ("not_applicable", "there is no reference picture")
@@ -147,9 +207,9 @@ def test_ssim_needs_room_for_its_window() -> None:
     assert "11×11" in score.reason
 
 
-@pytest.mark.parametrize("metric", [Psnr(), Ssim()])
-def test_one_bad_pair_costs_no_other_its_score(metric: Psnr | Ssim) -> None:
-    good = pair((64, 64), "strong noise")
+@pytest.mark.parametrize("metric", [Psnr(), Ssim(), MsSsim()])
+def test_one_bad_pair_costs_no_other_its_score(metric: Psnr | Ssim | MsSsim) -> None:
+    good = pair((176, 176), "strong noise")
     grey = item(picture(64, 64).convert("L"), picture(64, 64).convert("L"))
 
     scores = metric.score([good, grey, good])

@@ -42,7 +42,7 @@ def dinov2_folder(folder: Path) -> Path:
         return path
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        config = Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14)
+        config = Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=70, patch_size=14)
         Dinov2Model(config).save_pretrained(path)
     processor = BitImageProcessor(
         size={"shortest_edge": 64},

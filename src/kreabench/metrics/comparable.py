@@ -119,7 +119,8 @@ def _one_size(pair: Pair, options: ComparableOptions) -> tuple[Pair, str]:
 def _aspects_differ(one: tuple[int, int], other: tuple[int, int]) -> bool:
     if not all((*one, *other)):
         return True
-    return abs(one[0] * other[1] / (one[1] * other[0]) - 1.0) > ASPECT_TOLERANCE
+    ratio = one[0] * other[1] / (one[1] * other[0])
+    return max(ratio, 1 / ratio) - 1.0 > ASPECT_TOLERANCE
 
 
 def _shrink(side: Side, size: tuple[int, int]) -> Side:

@@ -215,16 +215,18 @@ def _load(folder: Path, *, sha256: str, untrained: bool, device: str) -> DinoEnc
     """From a folder alone: nothing is asked of the Hub, and no code of the folder is run."""
     from transformers import AutoImageProcessor, AutoModel
 
-    _check_model_type(folder)
+    _check_files(folder)
     given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    # Misfits are reported and refused below, by name, where transformers would only say that there are some.
+    weights: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
         # Pillow's resizing, as the model was trained with; torchvision's differs by a level here and there.
         processor = AutoImageProcessor.from_pretrained(folder, backend="pil", **given)
-        with _no_progress_bar():
-            model, report = AutoModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **given)
+        with _quiet_transformers():
+            model, report = AutoModel.from_pretrained(folder, **weights, **given)
     except Exception as error:  # JSON, safetensors, shapes, missing files: each raises its own
         raise _misfit(folder, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
-    # transformers draws what is missing at random, with no more than a log line.
+    # transformers draws such weights at random, with no more than a log line.
     wrong = [f"{what}: {', '.join(sorted(map(str, names))[:3])}" for what, names in report.items() if names]
     if wrong:
         raise _misfit(folder, "; ".join(wrong))
@@ -232,27 +234,31 @@ def _load(folder: Path, *, sha256: str, untrained: bool, device: str) -> DinoEnc
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Only the driver draws."""
+def _quiet_transformers() -> Iterator[None]:
+    """Without its bar, as only the driver draws, and its table of misfits."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 
 
-def _check_model_type(folder: Path) -> None:
+def _check_files(folder: Path) -> None:
+    """Before transformers, whose messages speak of the Hub."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        found = f"model type {config.get('model_type')!r}"
+        model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise _misfit(folder, f"no readable config.json ({type(error).__name__})") from error
-    if config.get("model_type") not in MODEL_TYPES:
-        raise _misfit(folder, found)
+    if model_type not in MODEL_TYPES:
+        raise _misfit(folder, f"model type {model_type!r}")
+    if not (folder / "preprocessor_config.json").is_file():
+        raise _misfit(folder, "no preprocessor_config.json")
 
 
 def _misfit(folder: Path, reason: str) -> EnvironmentProblem:

@@ -129,7 +129,8 @@ class MsSsim(_Fidelity):
     Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image quality assessment" (Asilomar 2003): the
     window and constants of `Ssim`, each scale half of the one before by 2 × 2 means, each channel on its own, then the
     mean over the channels. A negative scale counts as 0, where the original gives a complex number. torchmetrics takes
-    the mean over the channels before it multiplies the scales, so the two agree for grey pictures alone.
+    the mean over the channels before it multiplies the scales, so the two agree for grey pictures alone. Where a scale
+    has an odd side, piq takes its first row twice and the authors the last: sides that are multiples of 16 have none.
     """
 
     SCALES = 5

@@ -151,7 +151,8 @@ class _Perceptual(ABC):
             return Score(status="failed", value=None, reason=f"{type(error).__name__}: {error}")
         return _Ready(position=position, pair=pair, picture=picture, reference=reference)
 
-    def _distances(self, batch: Sequence[_Ready]) -> list[float]:
+    def _distances(self, batch: Sequence[_Ready]) -> list[float | str]:
+        """A distance for each pair, or why there is none."""
         import torch
 
         if self._model is None:
@@ -163,11 +164,11 @@ class _Perceptual(ABC):
                     torch.stack(side).to(self._device).float() / 255
                     for side in ([entry.picture for entry in batch], [entry.reference for entry in batch])
                 )
-                distances: list[float] = self._model(pictures, references).flatten().tolist()
+                distances: list[float | str] = self._model(pictures, references).flatten().tolist()
                 return distances
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
+        except torch.OutOfMemoryError as error:
+            if len(batch) == 1:  # one pair too large must not cost the others their score
+                return [f"out of memory: {' '.join(str(error).split())[:200]}"]
         torch.cuda.empty_cache()
         half = len(batch) // 2
         return self._distances(batch[:half]) + self._distances(batch[half:])
@@ -194,9 +195,10 @@ def _batches(ready: Sequence[_Ready], size: int) -> Iterator[list[_Ready]]:
             yield group[start : start + size]
 
 
-def _to_score(value: float, pair: Pair) -> Score:
-    if not math.isfinite(value):
-        return Score(status="failed", value=None, reason=f"the distance is {value}", notes=pair.notes)
+def _to_score(value: float | str, pair: Pair) -> Score:
+    if isinstance(value, str) or not math.isfinite(value):
+        reason = value if isinstance(value, str) else f"the distance is {value}"
+        return Score(status="failed", value=None, reason=reason, notes=pair.notes)
     return Score(status="ok", value=max(value, 0.0), notes=pair.notes)  # rounding takes equal pictures below 0
 
 

@@ -90,11 +90,15 @@ def dists(backbone: Weights, own: Weights) -> tuple[Module, str]:
                 self,
                 _features("vgg16", backbone)[: int(_VGG16_STAGES[-1]) + 1],
                 layers=_VGG16_STAGES,
-                weights=[part for whole in (alpha, beta) for part in torch.split(whole, _DISTS_CHANNELS, dim=1)],
+                weights=[part for whole in (alpha, beta) for part in torch.split(whole, list(_DISTS_CHANNELS), dim=1)],
                 replace_pooling=True,
                 reduction="none",
                 allow_layers_weights_mismatch=True,
             )
+
+        def get_features(self, x: Tensor) -> list[Tensor]:
+            # Means and covariances in double precision: near pictures differ by less than what single precision loses.
+            return [features.double() for features in super().get_features(x)]
 
         def forward(self, x: Tensor, y: Tensor) -> Tensor:
             # Not that of DISTS, which shrinks without a filter against aliasing.
@@ -112,8 +116,9 @@ def _alpha_and_beta(path: Path, key: str) -> tuple[Tensor, Tensor]:
     if found != {"alpha": shape, "beta": shape}:
         expected = f"`alpha` and `beta` of shape {list(shape)}"
         raise EnvironmentProblem([Problem(key=key, found=f"{path}, which holds {found}"[:300], expected=expected)])
-    total = state["alpha"].sum() + state["beta"].sum()
-    return state["alpha"] / total, state["beta"] / total
+    alpha, beta = state["alpha"].double(), state["beta"].double()
+    total = alpha.sum() + beta.sum()
+    return alpha / total, beta / total
 
 
 def _features(architecture: str, weights: Weights) -> Sequential:

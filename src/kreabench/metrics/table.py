@@ -139,7 +139,7 @@ METRICS: dict[str, MetricRow] = {
         needs_reference=True,
         summary="closeness to the reference picture in structure over five scales",
         bias="a shift of layout destroys it; needs more than 160 pixels a side",
-        cost="some 100 ms at 1024²",
+        cost="a fifth more than ssim",
     ),
     "lpips": MetricRow(
         location="kreabench.metrics.perceptual:Lpips",
@@ -152,7 +152,7 @@ METRICS: dict[str, MetricRow] = {
         bias="low-level: another, equally good layout counts as a loss",
         weights="AlexNet of torchvision; its linear layers come with torchmetrics",
         licence="BSD-3-Clause (AlexNet), BSD-2-Clause (LPIPS)",
-        cost="some 0.3 s of CPU at 1024²",
+        cost="some 0.8 s of one CPU core at 1024²",
     ),
     "dists": MetricRow(
         location="kreabench.metrics.perceptual:Dists",
@@ -165,7 +165,7 @@ METRICS: dict[str, MetricRow] = {
         bias="forgives resampled texture, not another layout; sees pictures shrunk to 256 pixels a side",
         weights="VGG-16 of torchvision; DISTS' own weights come with torchmetrics",
         licence="BSD-3-Clause (VGG-16), MIT (DISTS)",
-        cost="some 0.4 s of CPU",
+        cost="some 1 s of one CPU core",
     ),
     "dino_similarity": MetricRow(
         location="kreabench.metrics.dino:DinoSimilarity",
@@ -178,7 +178,7 @@ METRICS: dict[str, MetricRow] = {
         bias="semantic: blind to small damage, and sees the centred square",
         weights="facebook/dinov2-base",
         licence="Apache-2.0",
-        cost="one pass of ViT-B/14",
+        cost="one pass of ViT-B/14, some 0.5 s of one CPU core",
     ),
     "colourfulness": MetricRow(
         location="kreabench.metrics.look:Colourfulness",

@@ -1,0 +1,1 @@
+"""Metrics written down a second time, from their papers, in double precision: what the real ones are held against."""
