@@ -32,7 +32,9 @@ class Check:
     metric: str
     against: str
     values: tuple[tuple[float, float], ...]
-    """Ours and theirs, a picture each."""
+    """Ours and theirs, a picture each; of a metric of sets one."""
+    pictures: int | None = None
+    """Behind one value of a set."""
     limit: float = LIMIT
     """Of the largest deviation; another than LIMIT must be explained."""
     absolute: bool = False
@@ -43,8 +45,13 @@ class Check:
         """Raises ValueError for a limit of its own without a reason, and for too few pictures."""
         if self.limit != LIMIT and not self.explained:
             raise ValueError(f"{self.metric}: why is the limit {self.limit:g}?")
-        if len(self.values) < 20:
-            raise ValueError(f"{self.metric}: {len(self.values)} pictures are too few")
+        if self.n < 20:
+            raise ValueError(f"{self.metric}: {self.n} pictures are too few")
+
+    @property
+    def n(self) -> int:
+        """Pictures."""
+        return self.pictures or len(self.values)
 
     @property
     def deviation(self) -> float:

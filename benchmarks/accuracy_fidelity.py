@@ -21,7 +21,7 @@ def psnr() -> Check:
 
     def theirs(image: Image.Image, reference: Image.Image) -> float:
         arrays = np.asarray(reference), np.asarray(image)
-        return float(peak_signal_noise_ratio(*arrays, data_range=255))  # type: ignore[no-untyped-call]
+        return float(peak_signal_noise_ratio(*arrays, data_range=255))
 
     items = pairs(SIZES)
     values = zip(scores(opened("psnr"), items), against(items, theirs), strict=True)
@@ -34,7 +34,7 @@ def ssim() -> Check:
 
     def theirs(image: Image.Image, reference: Image.Image) -> float:
         return float(
-            structural_similarity(  # type: ignore[no-untyped-call]
+            structural_similarity(
                 np.asarray(reference),
                 np.asarray(image),
                 channel_axis=2,

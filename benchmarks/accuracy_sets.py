@@ -1,23 +1,19 @@
 """Metrics of sets of pictures against independent implementations, through the whole path from pixels to value.
 
-    python benchmarks/accuracy_sets.py
-
 24 drawn pictures of two sizes a side, 8 prompts of 3 seeds, and networks with random weights, Inception in its real
 geometry, which hide no error of arithmetic, preprocessing or pairing. KID and FID: torchmetrics with torch-fidelity's
 network, told to resize as the original does, in double precision from its features on, as ours. CMMD: the paper's
 formula, pair by pair, over embeddings by open_clip's own transform. Vendi: the entropy of the singular values of the
-embeddings themselves. Exits 1 above LIMIT.
+embeddings themselves.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,32 +21,16 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
+from accuracy_check import Check
 from kreabench.metrics import inception
 from kreabench.metrics.base import Member, ScoreItem
 from kreabench.metrics.clip_encoder import open_clip_encoder
 from kreabench.metrics.sets import Cmmd, Fid, Kid, Vendi
 from kreabench.metrics.shared import Shared
 
-LIMIT = 1e-3
-"""Greatest relative deviation."""
 PROMPTS, SEEDS = 8, 3
 RANDOM = {"weights": "random", "untrained": True, "device": "cpu"}
 MINI = {"model": "builtin:mini", **RANDOM}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
-    """One comparison."""
-
-    against: str
-    pictures: int
-    ours: float
-    theirs: float
-
-    @property
-    def deviation(self) -> float:
-        """Relative to theirs."""
-        return abs(self.ours - self.theirs) / abs(self.theirs)
 
 
 def drawn(side: int) -> list[ScoreItem]:
@@ -127,6 +107,10 @@ def _torchmetrics(make: Callable[[Any], Any]) -> float:
     return float(found[0] if isinstance(found, tuple) else found)
 
 
+def _check(metric: str, against: str, number: int, ours: float, theirs: float) -> Check:
+    return Check(metric=metric, against=against, values=((ours, theirs),), pictures=number)
+
+
 def kid() -> Check:
     """Ours against torchmetrics with one subset, of everything."""
     from torchmetrics.image.kid import KernelInceptionDistance
@@ -135,7 +119,7 @@ def kid() -> Check:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that all features are kept
         theirs = _torchmetrics(lambda net: KernelInceptionDistance(feature=net, subsets=1, subset_size=number))
-    return Check(against="torchmetrics 1 subset", pictures=2 * number, ours=ours(Kid(**RANDOM)), theirs=theirs)
+    return _check("kid", "torchmetrics, 1 subset", 2 * number, ours(Kid(**RANDOM)), theirs)
 
 
 def fid() -> Check:
@@ -144,7 +128,7 @@ def fid() -> Check:
 
     theirs = _torchmetrics(lambda net: FrechetInceptionDistance(feature=net, input_img_size=(3, 299, 299)))
     found = ours(Fid(**RANDOM, force=True))
-    return Check(against="torchmetrics", pictures=2 * PROMPTS * SEEDS, ours=found, theirs=theirs)
+    return _check("fid", "torchmetrics", 2 * PROMPTS * SEEDS, found, theirs)
 
 
 def cmmd() -> Check:
@@ -166,7 +150,7 @@ def cmmd() -> Check:
 
     theirs = 1000 * (mean(x, x) + mean(y, y) - 2 * mean(x, y))
     found = ours(Cmmd(**MINI, estimator="biased"))
-    return Check(against="formula, pair by pair", pictures=len(x) + len(y), ours=found, theirs=theirs)
+    return _check("cmmd", "the paper's formula, pair by pair", len(x) + len(y), found, theirs)
 
 
 def vendi() -> Check:
@@ -182,26 +166,4 @@ def vendi() -> Check:
         values.append(math.exp(-sum(share * math.log(share) for share in shares if share > 0)))
     found = metric.compare(pictures, []).value
     assert found is not None
-    return Check(
-        against="entropy of singular values", pictures=len(pictures), ours=found, theirs=float(np.mean(values))
-    )
-
-
-CHECKS: dict[str, Callable[[], Check]] = {"kid": kid, "fid": fid, "cmmd": cmmd, "vendi": vendi}
-
-
-def main() -> int:
-    """Print a line a metric."""
-    failed = 0
-    for name, check in CHECKS.items():
-        found = check()
-        failed += not found.deviation <= LIMIT
-        print(
-            f"{name:6} {found.ours:12.6f}  {found.theirs:12.6f}  deviation {found.deviation:.1e}  "
-            f"{found.pictures} pictures, {found.against}"
-        )
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return _check("vendi", "entropy of singular values", len(pictures), found, float(np.mean(values)))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 import accuracy_fidelity as fidelity
+import accuracy_sets as sets
 from accuracy_check import Check
 
 CHECKS: dict[str, Callable[[], Check]] = {
@@ -25,6 +26,10 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "dists": fidelity.dists,
     "dino_similarity": fidelity.dino_similarity,
     "dino_preprocessing": fidelity.dino_preprocessing,
+    "kid": sets.kid,
+    "fid": sets.fid,
+    "cmmd": sets.cmmd,
+    "vendi": sets.vendi,
 }
 """One a metric, or more."""
 
@@ -47,7 +52,7 @@ def main() -> int:
         seconds = f"{time.perf_counter() - start:.1f}"
         said = "yes" if check.passed else "NO"
         limits = (f"{check.deviation:.1e}", f"{check.limit:.0e}")
-        print(_ROW.format(check.metric, check.against, len(check.values), *limits, said, seconds, check.explained))
+        print(_ROW.format(check.metric, check.against, check.n, *limits, said, seconds, check.explained))
         failed += not check.passed
     return 1 if failed else 0
 

@@ -71,7 +71,7 @@ def test_ssim_equals_scikit_image(size: tuple[int, int]) -> None:
     given = pair(size, "strong noise")
     assert given.reference is not None
 
-    expected = structural_similarity(  # type: ignore[no-untyped-call]
+    expected = structural_similarity(
         np.asarray(given.image),
         np.asarray(given.reference),
         channel_axis=2,

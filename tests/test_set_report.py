@@ -172,7 +172,7 @@ def run_with(path: Path, *scores: SetScoreRecord) -> tuple[RunDirectory, Plan, D
     reference = next(setting for setting in plan.settings if setting.id == setting.reference_id)
     other = next(setting for setting in plan.settings if setting.id != setting.reference_id)
     ids = {REFERENCE.id: reference.id, FASTER.id: other.id}
-    with run.writer() as writer:
+    with run.score_writer() as writer:
         writer.append_set_scores([replace(one, setting_id=ids.get(one.setting_id, one.setting_id)) for one in scores])
     return run, plan, build_document(run, plan, read_table(run))
 

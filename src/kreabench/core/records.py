@@ -354,6 +354,8 @@ class ScoreRecord:
     """The prompt did not fit the text encoder and was cut."""
     untrained: bool = False
     """The metric's own weights are random: the value shows plumbing only."""
+    asked: str = ""
+    """Hash of the prompt's questions and what to look for, of a metric that reads them: the score holds for these."""
     notes: tuple[str, ...] = ()
     """What a reader of the value must know: a JPEG was compared, a picture was shrunk."""
     usd: float | None = None

@@ -68,6 +68,8 @@ class Member:
 
     prompt_id: str
     seed: int
+    index: int = 0
+    """Of the pictures of one request."""
     features: NDArray[float32]
     """One row of numbers, as the metric's own `features` gave it."""
 

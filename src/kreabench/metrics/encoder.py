@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+OUT_OF_MEMORY = "the device's memory is too small for one picture"
 REMEMBERED = 65_536
 """Embeddings of pictures kept: a few KB each."""
 
@@ -58,7 +59,7 @@ class ImageEncoder(ABC):
             part = prepared[start : start + batch_size]
             for (positions, _), vector in zip(part, self._vectors([pixels for _, pixels in part]), strict=True):
                 for position in positions:
-                    found[position] = self._keep(pictures[position][0], vector)
+                    found[position] = self._keep(pictures[position][0], vector) if vector is not None else OUT_OF_MEMORY
         return ["the same picture failed before" if entry is None else entry for entry in found]
 
     def _recall(self, key: str) -> Tensor | None:
@@ -78,7 +79,8 @@ class ImageEncoder(ABC):
                 self._known.popitem(last=False)
         return vector
 
-    def _vectors(self, pixels: list[Tensor]) -> list[Tensor]:
+    def _vectors(self, pixels: list[Tensor]) -> list[Tensor | None]:
+        """None for a picture that alone is too much."""
         import torch
 
         try:
@@ -89,7 +91,7 @@ class ImageEncoder(ABC):
                 return list(encoded.cpu())
         except torch.OutOfMemoryError:
             if len(pixels) == 1:
-                raise
+                return [None]
         torch.cuda.empty_cache()
         half = len(pixels) // 2
         return self._vectors(pixels[:half]) + self._vectors(pixels[half:])

@@ -104,9 +104,7 @@ def _empty_network() -> Any:
     import io
 
     import torch
-    from torch_fidelity.feature_extractor_inceptionv3 import (  # type: ignore[import-untyped]
-        FeatureExtractorInceptionV3,
-    )
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     class Unfilled(FeatureExtractorInceptionV3):  # type: ignore[misc]
         def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:

@@ -204,7 +204,7 @@ class Vendi(EncodedSets):
     mean over prompts of the Vendi score, with the cosine of embeddings, of each prompt's pictures.
 
     Between 1, all alike, and the number of seeds. `details` hold each prompt's value, with which settings are compared
-    prompt by prompt. Pictures of one prompt and seed are one draw: only the first counts.
+    prompt by prompt. A picture drawn again, of the same prompt, seed and index, counts once.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -232,9 +232,9 @@ class Vendi(EncodedSets):
         """As in `SetMetric`; `reference` is not looked at."""
         from kreabench.metrics.distances import effective_number
 
-        by_prompt: dict[str, dict[int, NDArray[float32]]] = {}
+        by_prompt: dict[str, dict[tuple[int, int], NDArray[float32]]] = {}
         for member in pictures:
-            by_prompt.setdefault(member.prompt_id, {}).setdefault(member.seed, member.features)
+            by_prompt.setdefault(member.prompt_id, {}).setdefault((member.seed, member.index), member.features)
         values = {
             prompt_id: (effective_number(list(rows.values())), len(rows))
             for prompt_id, rows in by_prompt.items()

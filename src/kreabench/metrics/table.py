@@ -37,6 +37,8 @@ class MetricRow:
     """Of these weights."""
     cost: str
     """About how long a picture takes, or what it costs."""
+    reads_questions: bool = False
+    """Whether the score depends on the questions beside a prompt, and on what to look for."""
     paid: bool = False
     """Whether scores cost dollars: it asks the purse before each picture."""
     from_options: tuple[str, ...] = ()
@@ -262,6 +264,7 @@ METRICS: dict[str, MetricRow] = {
         weights="a service with OpenAI's chat interface",
         licence="the service's terms",
         cost="a call a question, in dollars",
+        reads_questions=True,
         paid=True,
     ),
     "foreign": MetricRow(

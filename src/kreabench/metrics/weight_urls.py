@@ -73,7 +73,7 @@ def _first_sha256(path: Path) -> str | None:
 def fetch(source: UrlWeights, environ: Mapping[str, str], say: Say, *, max_bytes: int = MAX_BYTES) -> None:
     """Into the cache folder, under its name only once its content is right. Raises FetchRefused."""
     import httpx
-    import pooch  # type: ignore[import-untyped]
+    import pooch
 
     path = file_of(source, environ)
     download = _Download(source=source, say=say, max_bytes=max_bytes)

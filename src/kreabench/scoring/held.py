@@ -47,5 +47,7 @@ def applies(record: ScoreRecord | None, picture: Picture, one: Opened) -> bool:
         return False
     if record.image_sha256 != picture.image.sha256 or record.reference_sha256 != one.reference_sha256(picture):
         return False
+    if record.asked != one.asked(picture):
+        return False
     obstacle = one.obstacle(picture)
     return not obstacle or record.reason == obstacle

@@ -105,6 +105,7 @@ def _record(picture: Picture, one: Opened, score: Score) -> ScoreRecord:
         reference_sha256=one.reference_sha256(picture),
         truncated=score.truncated,
         untrained=one.untrained,
+        asked=one.asked(picture),
         notes=tuple(map(storable, score.notes)),
         usd=score.usd,
         details=score.details,

@@ -55,6 +55,12 @@ class Opened:
             needs_prompt=self.row is not None and self.row.needs_prompt,
         )
 
+    def asked(self, picture: Picture) -> str:
+        """What beside picture and prompt its score holds for; see `ScoreRecord.asked`."""
+        if self.row is None or not self.row.reads_questions:
+            return ""
+        return stable_hash({"questions": picture.questions, "look_for": picture.look_for})
+
     def reference_sha256(self, picture: Picture) -> str | None:
         """Of what `picture` is compared with; None where the metric needs nothing, or nothing is there."""
         return picture.reference.sha256 if self.needs_reference and picture.reference is not None else None

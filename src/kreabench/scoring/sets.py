@@ -75,18 +75,27 @@ def find_sets(pictures: Sequence[Picture], plan: Plan, metrics: Sequence[Opened]
 
 def _set(one: Opened, setting: Setting, of_setting: Mapping[str, Sequence[Picture]]) -> PictureSet:
     delivered = of_setting[setting.id]
-    usable = tuple(picture for picture in delivered if not one.obstacle(picture))
+    usable = _each_once(one, delivered)
     reference_id = setting.reference_id if one.needs_reference else None
     paired = of_setting.get(reference_id, ()) if reference_id not in {None, setting.id} else ()
-    reference = tuple(picture for picture in paired if not one.obstacle(picture))
+    reference = _each_once(one, paired)
     return PictureSet(
         one=one,
         setting_id=setting.id,
         pictures=usable,
         reference=reference,
-        left_out=len(delivered) - len(usable),
+        left_out=sum(bool(one.obstacle(picture)) for picture in delivered),
         obstacle=_obstacle(one, setting, delivered, usable, reference),
     )
+
+
+def _each_once(one: Opened, pictures: Sequence[Picture]) -> tuple[Picture, ...]:
+    """Those that can be used, without repeats of a request: copies would make a set look narrower than it is."""
+    first: dict[tuple[str, int, int], Picture] = {}
+    for picture in pictures:
+        if not one.obstacle(picture):
+            first.setdefault((picture.prompt_id, picture.seed, picture.image.index), picture)
+    return tuple(first.values())
 
 
 def _obstacle(
@@ -163,7 +172,9 @@ class SetScores:
                 side.left_out.append(found)
             else:
                 side.used.append(picture)
-                side.members.append(Member(prompt_id=picture.prompt_id, seed=picture.seed, features=found))
+                side.members.append(
+                    Member(prompt_id=picture.prompt_id, seed=picture.seed, index=picture.image.index, features=found)
+                )
         return side
 
 
