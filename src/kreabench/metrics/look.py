@@ -77,7 +77,8 @@ class _Look(ABC):
 class Colourfulness(_Look):
     """Hasler and Süsstrunk, "Measuring colourfulness in natural images" (SPIE 5007, 2003), their metric M⁽³⁾.
 
-    √(σ²rg + σ²yb) + 0.3 · √(μ²rg + μ²yb) with rg = R − G and yb = (R + G)/2 − B in levels: 0 for greys, 109 "extremely".
+    √(σ²rg + σ²yb) + 0.3 · √(μ²rg + μ²yb) with rg = R − G and yb = (R + G)/2 − B in levels: 0 for greys, 109 for what
+    people call extremely colourful.
     """
 
     def _measure(self, planes: Planes) -> tuple[float, dict[str, float]]:
@@ -159,9 +160,11 @@ class BlurredTiles(_Look):
 
 
 class BlurEffect(_Look):
-    """Crété-Roffet et al., "The blur effect: perception and estimation with a new no-reference perceptual blur metric"
-    (SPIE 6492, 2007): how little a picture loses by being blurred once more, the worse of both directions. scikit-image's
-    `blur_effect` on the luma."""
+    """How little a picture loses by being blurred once more, the worse of both directions.
+
+    Crété-Roffet et al., "The blur effect: perception and estimation with a new no-reference perceptual blur metric"
+    (SPIE 6492, 2007): scikit-image's `blur_effect` on the luma.
+    """
 
     MIN_SIDE_PX = 16
     FILTER_PX = 11
