@@ -14,8 +14,11 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from kreabench.backends.base import GeneratedImage
+from kreabench.core.records import DEGENERATE
 from kreabench.rundir.degenerate import degenerate_kind
-from tests.support import ROOT, encode_image, picture
+from kreabench.rundir.images import store_image
+from tests.support import ROOT, encode_image, make_request, make_setting, picture
 
 Pixels = NDArray[Any]
 
@@ -156,3 +159,83 @@ def test_looking_takes_a_few_milliseconds() -> None:
             best = min(best, time.perf_counter() - began)
         print(f"{1000 * best:.1f} ms")
         assert best < limit_s
+
+
+def drawn(backend: Any, **changes: Any) -> tuple[Any, Any, Any]:
+    """What the local back end draws, with its setting and request."""
+    setting = make_setting(steps=1, **changes)
+    request = make_request(setting)
+    return setting, request, backend.generate(setting, request)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_weights_that_hold_a_nan_draw_pictures_flagged_as_such(
+    tmp_path: Path, open_mini: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    backend = open_mini()
+    assert backend._loaded is not None
+    vae = backend._loaded.pipeline.vae
+    bias = vae.decoder.conv_out.bias.detach().clone()
+    bias[1] = float("nan")  # green alone
+    monkeypatch.setattr(vae.decoder.conv_out, "bias", torch.nn.Parameter(bias))
+
+    setting, request, generation = drawn(backend)
+
+    record = store_image(tmp_path, setting, request, 0, generation.images[0])
+    with Image.open(tmp_path / record.path) as stored_picture:
+        red, green, _ = stored_picture.getextrema()
+    assert record.degenerate == "nan"
+    assert green == (0, 0)  # what is stored does not show it
+    assert red[1] > 1
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf")])
+def test_one_value_that_is_no_number_marks_its_own_picture_alone(
+    mini_backend: Any, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    vae = mini_backend._loaded.pipeline.vae
+    decode = vae.decode
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        (pictures,) = decode(*args, **kwargs)
+        pictures[1, 0, 5, 7] = wrong
+        return (pictures,)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vae, "decode", broken)
+        _, _, generation = drawn(mini_backend, num_images=3)
+
+    assert [image.nan for image in generation.images] == [False, True, False]
+    assert [image.nan for image in drawn(mini_backend, num_images=2)[2].images] == [False, False]
+
+
+def test_looking_for_nan_is_no_part_of_the_time_measured(mini_backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    isfinite = torch.Tensor.isfinite
+
+    def slow(tensor: Any) -> Any:
+        time.sleep(0.5)
+        return isfinite(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "isfinite", slow)
+
+    began = time.perf_counter()
+    _, _, generation = drawn(mini_backend)
+
+    assert generation.timings.end_to_end_s + 0.45 < time.perf_counter() - began
+
+
+def test_a_black_picture_of_nan_is_called_by_its_cause(tmp_path: Path) -> None:
+    setting = make_setting()
+    black = encode_image(Image.new("RGB", (128, 128)))
+
+    def flag(nan: bool) -> str | None:
+        image = GeneratedImage(content=black, seed=0, nsfw=None, nan=nan)
+        return store_image(tmp_path, setting, make_request(setting), 0, image).degenerate
+
+    assert (flag(False), flag(True)) == ("black", "nan")
+    assert set(DEGENERATE) == {"black", "constant", "noise", "nan"}
