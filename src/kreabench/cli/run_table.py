@@ -12,7 +12,7 @@ from rich.table import Table
 
 from kreabench.analysis.drift import find_drifts
 from kreabench.analysis.hosted import summarise_hosted
-from kreabench.analysis.money import summarise_money
+from kreabench.analysis.money import summarise_money, with_scores
 from kreabench.analysis.notices import notice
 from kreabench.analysis.settings import MetricSummary, SettingSummary, requested_by_setting, summarise
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
@@ -24,6 +24,7 @@ from kreabench.pricing import list_prices
 from kreabench.report.format import ABSENT, MIB, general, significant
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
+from kreabench.report.quality import assess, look_notices
 from kreabench.report.repeats import repeats_of
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
@@ -56,7 +57,11 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
     if any(metric.untrained for summary in shown for metric in summary.metrics):
         say(out, "† untrained metric: the value shows plumbing only")
     hosted = summarise_hosted(table, [target.name for target in run.info.experiment.targets if target.hosted])
-    for found in (*hosted_notices(hosted), *measuring_notices(summaries, find_drifts(table))):
+    for found in (
+        *look_notices(assess(table, plan.settings, metrics).shifts),
+        *hosted_notices(hosted),
+        *measuring_notices(summaries, find_drifts(table)),
+    ):
         say(out, f"! {found.text}", "yellow")
     sentence = repeatability_sentence(repeats_of(run, table))
     if sentence:
@@ -139,7 +144,7 @@ def print_run(out: Console, run: RunDirectory, plan: Plan) -> None:
 
 def print_money(out: Console, run: RunDirectory, plan: Plan) -> None:
     """What was spent, on which basis, and where the bill differs from the price list."""
-    money = summarise_money(run.records(), list_prices(plan))
+    money = with_scores(summarise_money(run.records(), list_prices(plan)), run.score_lines())
     for line in money_lines(money):
         say(out, line)
     for found in money_notices(money):

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from kreabench.analysis.categories import CategorySummary
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import SettingSummary
+from kreabench.analysis.shifts import Shift
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -243,3 +245,7 @@ class Document:
     """What keeps all numbers from being real, for renderings that are passed on alone; or empty."""
     measurements: tuple[tuple[str, Table], ...] = ()
     """Heading and table of what was measured beside time and dollars; only what is there."""
+    shifts: tuple[Shift, ...] = ()
+    """The numbers of their table, as `summaries`."""
+    categories: tuple[CategorySummary, ...] = ()
+    """As `shifts`."""

@@ -14,7 +14,7 @@ from kreabench.report.drawing.figures import draw
 from kreabench.report.drawing.sheet import draw_sheet
 from kreabench.report.html_page import render_html
 from kreabench.report.markdown_page import render_markdown
-from kreabench.report.tables import samples_csv, settings_csv
+from kreabench.report.tables import categories_csv, samples_csv, settings_csv, shifts_csv
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.files import storage_error
 from kreabench.rundir.table import read_table
@@ -55,6 +55,10 @@ def write_report(run: RunDirectory, plan: Plan, out: Path, table: DataFrame | No
 def render(document: Document) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file that follows from the document alone, index.html last."""
     yield "settings.csv", settings_csv(document.summaries, document.brand).encode()
+    if document.shifts:
+        yield "shifts.csv", shifts_csv(document.shifts, document.brand).encode()
+    if document.categories:
+        yield "categories.csv", categories_csv(document.categories, document.brand).encode()
     for figure in document.figures:
         yield f"figures/{figure.name}.png", draw(figure, format="png")
     for grid in document.pictures.grids:
