@@ -17,6 +17,7 @@ from kreabench.config.resolve import load_metrics
 from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.luma import REMEMBERED_PIXELS, PlanesCache
 from kreabench.metrics.table import METRICS, metric_class
+from kreabench.metrics.threads import threads_for
 from kreabench.metrics.wavelet_noise import noise_sigma
 from tests.metric_support import shared
 
@@ -274,3 +275,20 @@ def test_one_configuration_file_asks_for_all_of_them() -> None:
 
     assert [spec.name for spec in metrics] == ["psnr", *LOOK]
     assert all(METRICS[spec.kind].better == "reference" for spec in metrics[1:])
+
+
+def test_small_pictures_take_one_thread_and_large_ones_what_there_is() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threads_for(64 * 64):
+            assert torch.get_num_threads() == 1
+        with pytest.raises(ValueError, match="broken"), threads_for(64 * 64):
+            raise ValueError("broken")
+        assert torch.get_num_threads() == 2
+        with threads_for(1024 * 1024):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

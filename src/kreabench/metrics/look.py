@@ -16,6 +16,7 @@ from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.luma import Planes, PlanesCache
 from kreabench.metrics.needs import Need
 from kreabench.metrics.shared import Shared
+from kreabench.metrics.wavelet_noise import mean_noise_sigma
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -185,9 +186,7 @@ class NoiseSigma(_Look):
     MIN_SIDE_PX = 16
 
     def _measure(self, planes: Planes) -> tuple[float, dict[str, float]]:
-        from kreabench.metrics.wavelet_noise import noise_sigma
-
-        return sum(noise_sigma(planes.rgb[:, :, channel]) for channel in range(3)) / 3, {}
+        return mean_noise_sigma(planes.rgb), {}
 
 
 def _extremes(planes: Planes) -> tuple[Any, Any]:

@@ -26,28 +26,40 @@ _NOTHING = 1e-9
 
 def noise_sigma(plane: NDArray[Any]) -> float:
     """Standard deviation of the noise of one channel, in its own unit; 0 where it has no detail at all."""
+    return _sigma(diagonal_detail(plane))
+
+
+def mean_noise_sigma(picture: NDArray[Any]) -> float:
+    """The mean of `noise_sigma` over the channels of a picture of height × width × channels."""
+    detail = diagonal_detail(picture)  # of all channels at once, which for small pictures takes a third of the time
+    channels = detail.shape[2]
+    return sum(_sigma(detail[:, :, channel]) for channel in range(channels)) / channels
+
+
+def _sigma(detail: NDArray[float64]) -> float:
     import numpy as np
 
-    detail = np.abs(diagonal_detail(plane))
-    detail = detail[detail > _NOTHING]
-    return float(np.median(detail)) / NORMAL_MAD if detail.size else 0.0
+    size = np.abs(detail)
+    size = size[size > _NOTHING]
+    return float(np.median(size)) / NORMAL_MAD if size.size else 0.0
 
 
-def diagonal_detail(plane: NDArray[Any]) -> NDArray[float64]:
-    """Detail of the finest scale along both axes, with the picture mirrored at its borders."""
+def diagonal_detail(picture: NDArray[Any]) -> NDArray[float64]:
+    """Detail of the finest scale along the first two axes, with the picture mirrored at its borders."""
     import numpy as np
 
-    return _along_rows(_along_rows(np.asarray(plane, dtype=np.float64)).T).T
+    rows = _along_first(np.asarray(picture, dtype=np.float64))
+    return np.swapaxes(_along_first(np.swapaxes(rows, 0, 1)), 0, 1)
 
 
-def _along_rows(x: NDArray[float64]) -> NDArray[float64]:
-    """Every second value of each column's convolution with the filter."""
+def _along_first(x: NDArray[float64]) -> NDArray[float64]:
+    """Every second value of the convolution with the filter along the first axis."""
     import numpy as np
 
     taps = len(HIGH_PASS)
-    padded = np.pad(x, ((taps - 1, taps - 1), (0, 0)), mode="symmetric")
+    padded = np.pad(x, ((taps - 1, taps - 1), *((0, 0),) * (x.ndim - 1)), mode="symmetric")
     count = (x.shape[0] + taps - 1) // 2
-    # Of the output k the tap j meets the value 2 k + 1 − j.
-    parts = (tap * padded[taps - j : taps - j + 2 * count - 1 : 2] for j, tap in enumerate(HIGH_PASS))
-    total: NDArray[float64] = sum(parts, np.zeros((count, x.shape[1])))
+    total = np.zeros((count, *x.shape[1:]))
+    for j, tap in enumerate(HIGH_PASS):  # of the output k the tap j meets the value 2 k + 1 − j
+        total += tap * padded[taps - j : taps - j + 2 * count - 1 : 2]
     return total
