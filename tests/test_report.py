@@ -459,6 +459,8 @@ def test_degenerate_pictures_are_flagged(tmp_path: Path) -> None:
     assert {cell.flag for grid in document.pictures.grids for row in grid.rows for cell in row.cells} == {"black"}
     (note,) = (note for note in document.settings.notes if note.startswith("Delivered pictures that are none: "))
     assert note.endswith(" all black; quality metrics leave them out.")
+    rows = list(csv.DictReader(io.StringIO(settings_csv(document.summaries))))
+    assert {(row["degenerate"], row["degenerate_kinds"]) for row in rows} == {("4", "black (4)")}
 
 
 def test_writing_replaces_its_own_files_and_leaves_others_alone(tmp_path: Path) -> None:
