@@ -149,16 +149,12 @@ def test_too_small_to_tell(size: tuple[int, int]) -> None:
 
 
 def test_looking_takes_a_few_milliseconds() -> None:
-    """Of every picture that is delivered; the bound is loose, as machines are shared."""
+    """Of every picture that is delivered, in processor time; the bounds are loose, as machines differ."""
     pixels = np.random.default_rng(0).uniform(0, 255, (1024, 1024, 3))
     for image, limit_s in ((picture(1024, 1024), 0.05), (image_of(pixels), 0.2)):
-        best = float("inf")
-        for _ in range(3):
-            began = time.perf_counter()
-            degenerate_kind(image)
-            best = min(best, time.perf_counter() - began)
-        print(f"{1000 * best:.1f} ms")
-        assert best < limit_s
+        began = time.process_time()
+        degenerate_kind(image)
+        assert time.process_time() - began < limit_s
 
 
 def drawn(backend: Any, **changes: Any) -> tuple[Any, Any, Any]:

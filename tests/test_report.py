@@ -30,7 +30,7 @@ from kreabench.report.drawing.style import DARK, LIGHT, STAGES, UNEXPLAINED, dra
 from kreabench.report.format import ABSENT
 from kreabench.report.html_page import TEMPLATES, render_html
 from kreabench.report.markdown_page import escape, render_markdown
-from kreabench.report.tables import guard, samples_csv, settings_csv
+from kreabench.report.tables import guard, samples_csv, settings_csv, shifts_csv
 from kreabench.report.text import redact, shorten, visible
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory
@@ -59,6 +59,7 @@ RENDERERS: dict[str, Callable[[RunDirectory, Document], str]] = {
     "html": lambda run, document: render_html(document),
     "markdown": lambda run, document: render_markdown(document),
     "settings.csv": lambda run, document: settings_csv(document.summaries),
+    "shifts.csv": lambda run, document: shifts_csv(document.shifts),
     "samples.csv": lambda run, document: samples_csv(read_table(run)),
 }
 

@@ -253,6 +253,22 @@ def test_show_warns_too(tmp_path: Path) -> None:
     assert "looks better to the aesthetic model" in text.getvalue()
 
 
+def test_many_scores_fit_a_terminal_in_tables_of_their_own(tmp_path: Path) -> None:
+    names = ("colourfulness", "saturation", "clipping", "blurred_tiles", "laplacian_variance", "noise_sigma")
+    metrics = tuple(MetricSpec(name=name, kind=name, options={}) for name in names)
+    run, plan = make_run(tmp_path / "run", metrics=metrics, scores=False)
+    table = read_table(run)
+    for name in names:
+        table[f"score_{name}"], table[f"score_{name}_status"] = 0.5, "ok"
+    text = io.StringIO()
+
+    print_settings(Console(file=text, width=100), run, plan, table)
+
+    assert "median s" in text.getvalue()
+    for name in names:
+        assert name in text.getvalue()
+
+
 def test_notes_of_scores_are_shown_with_their_counts(tmp_path: Path) -> None:
     _, plan, table = scored_run(tmp_path / "run")
     summaries = summarise(table, plan.settings, LOOK_METRICS)

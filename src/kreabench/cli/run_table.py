@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 SHOWN_FAILURES = 10
 """Kinds of failure that are printed; the report has all."""
+METRICS_ACROSS = 4
+"""Columns of scores that fit a terminal; more of them get tables of their own."""
 
 
 def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame) -> None:
@@ -49,7 +51,10 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
         groups.setdefault(f"{setting.target}, {setting.width} × {setting.height} px", []).append(summary)
     for heading, members in groups.items():
         say(out, heading, "bold")
-        out.print(_settings_table(members, axes, metrics))
+        out.print(_settings_table(members, axes, metrics if len(metrics) <= METRICS_ACROSS else ()))
+        if len(metrics) > METRICS_ACROSS:
+            for start in range(0, len(metrics), METRICS_ACROSS):
+                out.print(_scores_table(members, axes, metrics[start : start + METRICS_ACROSS]))
     if len(summaries) > len(shown):
         say(out, f"… {len(summaries) - len(shown)} more settings in the report")
     if any(summary.is_reference for summary in shown):
@@ -88,7 +93,16 @@ def _settings_table(members: Sequence[SettingSummary], axes: Sequence[str], metr
         *((_metric_head(spec, members), "r") for spec in metrics),
     )
     for summary in members:
-        table.add_row(*_summary_cells(summary, axes))
+        table.add_row(*_summary_cells(summary, axes), *_score_cells(summary, metrics))
+    return table
+
+
+def _scores_table(members: Sequence[SettingSummary], axes: Sequence[str], metrics: Sequence[MetricSpec]) -> Table:
+    """Scores alone, beside what tells the settings apart."""
+    heads = (("acceleration", "l"), ("steps", "r"), *((axis, "r") for axis in axes))
+    table = make_table(*heads, *((_metric_head(spec, members), "r") for spec in metrics))
+    for summary in members:
+        table.add_row(*_summary_cells(summary, axes)[: len(heads)], *_score_cells(summary, metrics))
     return table
 
 
@@ -109,8 +123,12 @@ def _summary_cells(summary: SettingSummary, axes: Sequence[str]) -> list[str]:
         ABSENT if summary.latency is None else significant(summary.latency.value),
         ABSENT if peak is None else f"{peak.max_bytes / MIB:,.0f}",
         ABSENT if summary.cost.usd_per_image is None else significant(summary.cost.usd_per_image),
-        *map(_metric_cell, summary.metrics),
     ]
+
+
+def _score_cells(summary: SettingSummary, metrics: Sequence[MetricSpec]) -> list[str]:
+    names = {spec.name for spec in metrics}
+    return [_metric_cell(metric) for metric in summary.metrics if metric.name in names]
 
 
 def _metric_cell(metric: MetricSummary) -> str:

@@ -32,8 +32,8 @@ def noise_sigma(plane: NDArray[Any]) -> float:
 def mean_noise_sigma(picture: NDArray[Any]) -> float:
     """The mean of `noise_sigma` over the channels of a picture of height × width × channels."""
     detail = diagonal_detail(picture)  # of all channels at once, which for small pictures takes a third of the time
-    channels = detail.shape[2]
-    return sum(_sigma(detail[:, :, channel]) for channel in range(channels)) / channels
+    sigmas = [_sigma(detail[:, :, channel]) for channel in range(detail.shape[2])]
+    return sum(sigmas) / len(sigmas)
 
 
 def _sigma(detail: NDArray[float64]) -> float:
