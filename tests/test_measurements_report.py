@@ -158,7 +158,8 @@ def test_settings_that_differ_in_how_many_are_in_flight_are_told_apart(tmp_path:
 def test_a_run_without_a_gpu_shows_none_of_it(tmp_path: Path) -> None:
     run, plan = make_cpu_run(tmp_path / "run", **FEW)
     document = build_document(run, plan, read_table(run))
-    assert [title for title, _ in document.measurements] == ["Money", "Hosted service"]
+    titles = [title for title, _ in document.measurements]
+    assert titles == ["Shift from the reference", "Money", "Hosted service"]
     assert "Energy" not in [column.title for column in document.settings.columns]
     header = dict(render(document))["settings.csv"].decode().splitlines()[0]
     assert "energy" not in header

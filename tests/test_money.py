@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kreabench.analysis.hosted import summarise_hosted
-from kreabench.analysis.money import summarise_money
+from kreabench.analysis.money import summarise_money, with_scores
 from kreabench.core.planned import Request
 from kreabench.core.records import Cost, FailureRecord, HostedCall, Record, SampleRecord, SubmissionRecord, WarmupRecord
 from kreabench.report.hosted import hosted_notices, hosted_table, money_lines, money_notices, money_table
@@ -24,6 +24,7 @@ from tests.support import (
     make_plan,
     make_run,
     make_sample,
+    make_score,
     make_setting,
     make_target,
     make_timings,
@@ -279,3 +280,20 @@ def test_runners_and_what_went_astray(tmp_path: Path) -> None:
 def test_local_targets_are_no_hosted_service(tmp_path: Path) -> None:
     assert summarise_hosted(table_of(tmp_path, [make_sample(REQUESTS[0])]), []) == ()
     assert hosted_table([]) is None
+
+
+def test_what_scores_cost_is_part_of_the_bill() -> None:
+    scores = [make_score(usd=0.002), make_score(usd=None), make_score(usd=0.001, status="failed", value=None)]
+    money = with_scores(summarise_money([], {}), scores)
+
+    assert money.usd == pytest.approx(0.003)
+    assert money_lines(money) == ["dollars: $0.00300 by scores of a service (2 calls)"]
+    table = money_table(money)
+    assert table is not None
+    assert [cell.text for cell in table.rows[0].cells] == ["scores of a service", "2", "$0.00300", ""]
+
+
+def test_scores_without_a_price_change_nothing() -> None:
+    money = summarise_money([], {})
+
+    assert with_scores(money, [make_score()]) is money

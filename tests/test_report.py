@@ -30,7 +30,7 @@ from kreabench.report.drawing.style import DARK, LIGHT, STAGES, UNEXPLAINED, dra
 from kreabench.report.format import ABSENT
 from kreabench.report.html_page import TEMPLATES, render_html
 from kreabench.report.markdown_page import escape, render_markdown
-from kreabench.report.tables import guard, samples_csv, settings_csv
+from kreabench.report.tables import guard, samples_csv, settings_csv, shifts_csv
 from kreabench.report.text import redact, shorten, visible
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory
@@ -59,6 +59,7 @@ RENDERERS: dict[str, Callable[[RunDirectory, Document], str]] = {
     "html": lambda run, document: render_html(document),
     "markdown": lambda run, document: render_markdown(document),
     "settings.csv": lambda run, document: settings_csv(document.summaries),
+    "shifts.csv": lambda run, document: shifts_csv(document.shifts),
     "samples.csv": lambda run, document: samples_csv(read_table(run)),
 }
 
@@ -457,7 +458,10 @@ def test_degenerate_pictures_are_flagged(tmp_path: Path) -> None:
     table.loc[table["seed"] == 0, "degenerate"] = "black"
     document = build_document(run, plan, table)
     assert {cell.flag for grid in document.pictures.grids for row in grid.rows for cell in row.cells} == {"black"}
-    assert any("black or of one colour" in note for note in document.settings.notes)
+    (note,) = (note for note in document.settings.notes if note.startswith("Delivered pictures that are none: "))
+    assert note.endswith(" all black; quality metrics leave them out.")
+    rows = list(csv.DictReader(io.StringIO(settings_csv(document.summaries))))
+    assert {(row["degenerate"], row["degenerate_kinds"]) for row in rows} == {("4", "black (4)")}
 
 
 def test_writing_replaces_its_own_files_and_leaves_others_alone(tmp_path: Path) -> None:

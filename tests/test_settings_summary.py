@@ -167,6 +167,17 @@ def test_an_interval_of_a_mean_ends_where_the_metric_does() -> None:
     assert bounded.metrics[0].mean.interval == (0.0, 12.0)
 
 
+def test_pictures_that_are_none_are_counted_by_kind() -> None:
+    kinds = ("black", None, "noise", "black", "nan")
+    rows = [{"degenerate": kind, "prompt_id": f"prompt-{n}"} for n, kind in enumerate(kinds)]
+
+    (summary,) = summarise(table(*rows, {**FAILED, "degenerate": None}), (SETTING,), METRICS)
+
+    assert summary.degenerate == {"black": 2, "noise": 1, "nan": 1}
+    assert next(iter(summary.degenerate)) == "black"
+    assert summary.images == 5
+
+
 def test_no_price_is_no_dollars_not_zero_dollars() -> None:
     (summary,) = summarise(table({}), [SETTING], METRICS)
     assert (summary.cost.usd_per_image, summary.cost.usd, summary.cost.usd_failed) == (None, None, None)

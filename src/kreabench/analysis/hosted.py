@@ -85,7 +85,7 @@ def _summary(target: str, concurrency: int, rows: pd.DataFrame) -> HostedSummary
         rerouted=int(delivered["rerouted"].isin([True]).sum()),
         recovered=int(delivered["recovered"].isin([True]).sum()),
         flagged=int(images["nsfw"].isin([True]).sum()),
-        black=int(images["degenerate"].notna().sum()),
+        black=int(images["degenerate"].isin(["black", "constant"]).sum()),
         wrong_size=int((samples["error_type"] == "wrong_size").sum()),
         observed_by=tuple(observed.most_common()),
     )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kreabench.core.records import (
     NEVER_TRIED_STAGES,
     FailureRecord,
     Record,
     SampleRecord,
+    ScoreRecord,
     SubmissionRecord,
     WarmupRecord,
 )
 
 SAME_USD = 1e-7
 """Differences below are rounding."""
+SCORES = "scores"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,9 +25,9 @@ class BasisTotal:
     """All that was spent on one basis."""
 
     basis: str
-    """As of `Cost.basis`."""
+    """As of `Cost.basis`; `SCORES` for what judges were paid."""
     calls: int
-    """Requests, repeated attempts and warm-ups."""
+    """Requests, repeated attempts and warm-ups; scores."""
     usd: float
 
 
@@ -70,6 +72,14 @@ def summarise_money(records: Iterable[Record], prices: Mapping[str, float]) -> M
     for record in records:
         ledger.add(record)
     return ledger.summary()
+
+
+def with_scores(money: MoneySummary, scores: Iterable[ScoreRecord]) -> MoneySummary:
+    """`money` and what was paid for scores, those among them that were made anew since."""
+    paid = [score.usd for score in scores if score.usd is not None]
+    if not paid:
+        return money
+    return replace(money, totals=(*money.totals, BasisTotal(basis=SCORES, calls=len(paid), usd=sum(paid))))
 
 
 class _Ledger:

@@ -81,8 +81,8 @@ class MetricSummary:
     """Pictures whose prompt was cut to fit the metric's text encoder."""
     untrained: bool
     """The metric's own weights are random."""
-    notes: tuple[str, ...] = ()
-    """What a reader of the values must know, commonest first."""
+    notes: tuple[tuple[str, int], ...] = ()
+    """What a reader of the values must know and how many pictures it holds for, commonest first."""
 
     @property
     def name(self) -> str:
@@ -103,8 +103,8 @@ class SettingSummary:
     """Requests that failed for good."""
     images: int
     """Pictures delivered."""
-    degenerate: int
-    """Of these, black or of one colour."""
+    degenerate: Mapping[str, int]
+    """Of these, how many are no pictures, by kind (a word of `records.DEGENERATE`), commonest first."""
     latency: Estimate | None
     """Median end-to-end seconds, one value a request, over samples whose timing is valid."""
     percentiles: Mapping[float, Estimate]
@@ -179,7 +179,7 @@ def _summarise_one(
         ok=len(delivered),
         failed=int((samples["status"] == "failed").sum()),
         images=len(images),
-        degenerate=int(images["degenerate"].notna().sum()),
+        degenerate=dict(Counter(map(str, images["degenerate"].dropna())).most_common()),
         latency=median(seconds),
         percentiles={p: estimate for p, estimate in quantiles.items() if estimate is not None},
         stages=_stages(timed),
@@ -260,7 +260,7 @@ def _metric(images: pd.DataFrame, spec: MetricSpec, bounds: Bounds) -> MetricSum
         reasons=_commonest(absent.dropna()),
         truncated=int(images[f"{column}_truncated"].isin([True]).sum()),
         untrained=bool(images[f"{column}_untrained"].isin([True]).any()),
-        notes=_commonest(images[f"{column}_notes"].dropna()),
+        notes=tuple(Counter(n for text in images[f"{column}_notes"].dropna() for n in text.split("; ")).most_common()),
     )
 
 

@@ -21,6 +21,8 @@ class GeneratedImage:
     """A whole PNG, JPEG or WebP file. Hosted images are kept byte for byte, never encoded again."""
     seed: int | None
     nsfw: bool | None
+    nan: bool = False
+    """Whether what the picture was made of had a value that is not a finite number, as far as the back end sees it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

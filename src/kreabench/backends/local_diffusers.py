@@ -21,6 +21,7 @@ from kreabench.backends.base import GeneratedImage, Generation
 from kreabench.backends.calibration import calibrate
 from kreabench.backends.devices import DEVICE_NAMES, Device, choose_device, is_device_name
 from kreabench.backends.encoding import encode_picture
+from kreabench.backends.finiteness import FiniteWatch
 from kreabench.backends.input_images import read_input
 from kreabench.backends.load_errors import is_out_of_memory, load_failure, out_of_memory, with_peak
 from kreabench.backends.loading import find_source, identity, load_pipeline, predict_memory
@@ -152,7 +153,7 @@ class DiffusersBackend:
             raise RuntimeError("generate was called before open, or after close")
         pipeline, device = self._loaded.pipeline, self._loaded.device
         _check_size(setting, pipeline)
-        clock = StageClock(device)
+        clock, finite = StageClock(device), FiniteWatch()
         pictures = [read_input(self._loaded.inputs, image) for image in request.images]
         drawer = self._loaded.drawer
         arguments = {
@@ -165,6 +166,7 @@ class DiffusersBackend:
         try:
             with (
                 self._loaded.applied.for_call(features, schedule) as call,
+                finite.watching(pipeline),
                 clock.watching(pipeline, drawer.encodes_image),
                 measuring.around_call(),
             ):
@@ -181,6 +183,7 @@ class DiffusersBackend:
             single_attentions=ran.single_attentions,
         )
         measured = measuring.result(setting, request, clock, features, blocks=blocks)
+        not_finite = finite.not_finite(len(drawn))
         first = setting.id not in self._called
         self._called.add(setting.id)
         verdict = None if self._loaded.safety is None else self._loaded.safety.look(drawn)
@@ -190,6 +193,7 @@ class DiffusersBackend:
                     content=encode_picture(picture, setting.output_format),
                     seed=request.seed + index,
                     nsfw=None if verdict is None else verdict.flagged[index],
+                    nan=not_finite[index],
                 )
                 for index, picture in enumerate(drawn)
             ),

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from kreabench.analysis.drift import find_drifts
 from kreabench.analysis.hosted import summarise_hosted
-from kreabench.analysis.money import summarise_money
+from kreabench.analysis.money import summarise_money, with_scores
 from kreabench.analysis.notices import notice
 from kreabench.analysis.settings import MetricSummary, SettingSummary, requested_by_setting, summarise
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
@@ -24,6 +24,7 @@ from kreabench.pricing import list_prices
 from kreabench.report.format import ABSENT, MIB, general, significant, usd
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
+from kreabench.report.quality import assess, look_notices
 from kreabench.report.repeats import repeats_of
 from kreabench.report.sets import set_notices, set_scores_of, set_value
 from kreabench.rundir.directory import RunDirectory
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 SHOWN_FAILURES = 10
 """Kinds of failure that are printed; the report has all."""
+METRICS_ACROSS = 4
+"""Columns of scores that fit a terminal; more of them get tables of their own."""
 
 
 def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame) -> None:
@@ -49,7 +52,10 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
         groups.setdefault(f"{setting.target}, {setting.width} × {setting.height} px", []).append(summary)
     for heading, members in groups.items():
         say(out, heading, "bold")
-        out.print(_settings_table(members, axes, metrics))
+        out.print(_settings_table(members, axes, metrics if len(metrics) <= METRICS_ACROSS else ()))
+        if len(metrics) > METRICS_ACROSS:
+            for start in range(0, len(metrics), METRICS_ACROSS):
+                out.print(_scores_table(members, axes, metrics[start : start + METRICS_ACROSS]))
     if len(summaries) > len(shown):
         say(out, f"… {len(summaries) - len(shown)} more settings in the report")
     if any(summary.is_reference for summary in shown):
@@ -57,7 +63,11 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
     if any(metric.untrained for summary in shown for metric in summary.metrics):
         say(out, "† untrained metric: the value shows plumbing only")
     hosted = summarise_hosted(table, [target.name for target in run.info.experiment.targets if target.hosted])
-    for found in (*hosted_notices(hosted), *measuring_notices(summaries, find_drifts(table))):
+    for found in (
+        *look_notices(assess(table, plan.settings, metrics).shifts),
+        *hosted_notices(hosted),
+        *measuring_notices(summaries, find_drifts(table)),
+    ):
         say(out, f"! {found.text}", "yellow")
     _print_sets(out, run, plan)
     sentence = repeatability_sentence(repeats_of(run, table))
@@ -109,7 +119,16 @@ def _settings_table(members: Sequence[SettingSummary], axes: Sequence[str], metr
         *((_metric_head(spec, members), "r") for spec in metrics),
     )
     for summary in members:
-        table.add_row(*_summary_cells(summary, axes))
+        table.add_row(*_summary_cells(summary, axes), *_score_cells(summary, metrics))
+    return table
+
+
+def _scores_table(members: Sequence[SettingSummary], axes: Sequence[str], metrics: Sequence[MetricSpec]) -> Table:
+    """Scores alone, beside what tells the settings apart."""
+    heads = (("acceleration", "l"), ("steps", "r"), *((axis, "r") for axis in axes))
+    table = make_table(*heads, *((_metric_head(spec, members), "r") for spec in metrics))
+    for summary in members:
+        table.add_row(*_summary_cells(summary, axes)[: len(heads)], *_score_cells(summary, metrics))
     return table
 
 
@@ -130,8 +149,12 @@ def _summary_cells(summary: SettingSummary, axes: Sequence[str]) -> list[str]:
         ABSENT if summary.latency is None else significant(summary.latency.value),
         ABSENT if peak is None else f"{peak.max_bytes / MIB:,.0f}",
         ABSENT if summary.cost.usd_per_image is None else significant(summary.cost.usd_per_image),
-        *map(_metric_cell, summary.metrics),
     ]
+
+
+def _score_cells(summary: SettingSummary, metrics: Sequence[MetricSpec]) -> list[str]:
+    names = {spec.name for spec in metrics}
+    return [_metric_cell(metric) for metric in summary.metrics if metric.name in names]
 
 
 def _metric_cell(metric: MetricSummary) -> str:
@@ -165,7 +188,7 @@ def print_run(out: Console, run: RunDirectory, plan: Plan) -> None:
 
 def print_money(out: Console, run: RunDirectory, plan: Plan) -> None:
     """What was spent, on which basis, and where the bill differs from the price list."""
-    money = summarise_money(run.records(), list_prices(plan))
+    money = with_scores(summarise_money(run.records(), list_prices(plan)), run.score_lines())
     for line in money_lines(money):
         say(out, line)
     for found in money_notices(money):

@@ -14,6 +14,7 @@ from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.comparable import ComparableOptions, comparable
 from kreabench.metrics.needs import Need
 from kreabench.metrics.shared import Shared
+from kreabench.metrics.threads import threads_for
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,7 +56,8 @@ class _Fidelity(ABC):
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:
         """One score an item. Pair by pair: a batch would only cost memory."""
-        return [self._score_one(item) for item in items]
+        with threads_for(max((item.image.width * item.image.height for item in items), default=0)):
+            return [self._score_one(item) for item in items]
 
     def close(self) -> None:  # noqa: B027 (nothing to override: nothing is held)
         """Nothing is held."""

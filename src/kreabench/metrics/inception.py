@@ -50,12 +50,12 @@ class InceptionEncoder(ImageEncoder):
         features: Tensor = self._network(batch)[0]
         return features
 
-    def _vectors(self, pixels: list[Tensor]) -> list[Tensor]:
+    def _vectors(self, pixels: list[Tensor]) -> list[Tensor | None]:
         """Pictures of one size at a time: they are resized on the device."""
         by_size: dict[tuple[int, ...], list[int]] = {}
         for position, picture in enumerate(pixels):
             by_size.setdefault(tuple(picture.shape), []).append(position)
-        found: dict[int, Tensor] = {}
+        found: dict[int, Tensor | None] = {}
         for positions in by_size.values():
             vectors = super()._vectors([pixels[position] for position in positions])
             found.update(zip(positions, vectors, strict=True))

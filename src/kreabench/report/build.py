@@ -9,7 +9,7 @@ import pandas as pd
 
 from kreabench.analysis.drift import find_drifts
 from kreabench.analysis.hosted import HostedSummary, summarise_hosted
-from kreabench.analysis.money import MoneySummary, summarise_money
+from kreabench.analysis.money import SCORES, MoneySummary, summarise_money, with_scores
 from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.analysis.repeatability import Repeatability
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
@@ -32,6 +32,7 @@ from kreabench.report.measurements import (
     work_table,
 )
 from kreabench.report.pictures import build_pictures
+from kreabench.report.quality import SHIFT_METHOD, Quality, assess, look_notices, score_notices
 from kreabench.report.repeats import repeats_of
 from kreabench.report.sets import set_notices, set_scores_of, set_table
 from kreabench.report.settings_table import settings_table
@@ -51,6 +52,7 @@ METHOD = (
     "The unit of inference of a score is the prompt: a mean over prompts of each prompt's mean over its pictures, with "
     "Student's 95 % interval over prompts, cut where the metric's range ends. Intervals that overlap do not show that "
     "two settings are equal; settings share prompts and seeds, so differences are better compared prompt by prompt.",
+    SHIFT_METHOD,
     "Fidelity compares with the reference setting's picture of the same prompt and seed. A low value can mean another, "
     "equally good picture.",
     "Dollars are those of delivered samples over their pictures: as billed by the service, from the price list over "
@@ -100,6 +102,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     brand = notice(experiment.targets) or ""
     figures = build_figures(summaries, brand)
     repeats = repeats_of(run, table)
+    quality = assess(table, plan.settings, metrics)
     info = run.info
     return Document(
         title=visible(experiment.name),
@@ -107,6 +110,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         subtitle=f"Run of {info.created_utc[:16].replace('T', ' ')} UTC",
         notices=(
             *_notices(experiment, plan, summaries),
+            *look_notices(quality.shifts),
             *money_notices(journal.money),
             *hosted_notices(hosted),
             *measuring_notices(summaries, find_drifts(table)),
@@ -127,9 +131,11 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         method=METHOD,
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
         summaries=summaries,
-        measurements=_measurements(experiment, plan, journal, summaries, repeats, hosted),
+        measurements=_measurements(experiment, plan, journal, summaries, quality, repeats, hosted),
         brand=brand,
         set_scores=journal.set_scores,
+        shifts=quality.shifts,
+        categories=quality.categories,
     )
 
 
@@ -138,10 +144,12 @@ def _measurements(
     plan: Plan,
     journal: _Journal,
     summaries: Sequence[SettingSummary],
+    quality: Quality,
     repeats: Sequence[Repeatability],
     hosted: Sequence[HostedSummary],
 ) -> tuple[tuple[str, Table], ...]:
     tables = (
+        *quality.tables,
         ("Sets of pictures", set_table(journal.set_scores, plan.settings, per_set(experiment.metrics))),
         ("Money", money_table(journal.money)),
         ("Hosted service", hosted_table(hosted)),
@@ -182,8 +190,8 @@ def _read(run: RunDirectory, plan: Plan) -> _Journal:
         failures=tuple(failures),
         loads=tuple(loads),
         warmups=tuple(warmups),
-        money=summarise_money(records, list_prices(plan)),
         set_scores=set_scores_of(run, plan),
+        money=with_scores(summarise_money(records, list_prices(plan)), run.score_lines()),
     )
 
 
@@ -203,33 +211,8 @@ def _notices(experiment: ExperimentSpec, plan: Plan, summaries: Sequence[Setting
     if waiting > 0:
         text = f"Not finished: {waiting:,} of {count(plan.request_count, 'request')} have not run yet."
         found.append(Notice(level="warning", text=text))
-    found.extend(_score_notices(summaries))
+    found.extend(score_notices(summaries))
     return tuple(found)
-
-
-def _score_notices(summaries: Sequence[SettingSummary]) -> list[Notice]:
-    metrics = [metric for summary in summaries for metric in summary.metrics]
-    images = sum(summary.images for summary in summaries)
-    found = []
-    if images and metrics:
-        unscored, due = sum(metric.unscored for metric in metrics), images * len(summaries[0].metrics)
-        if unscored == due:
-            found.append(Notice(level="info", text="There are no scores yet: `kreabench score` makes them."))
-        elif unscored:
-            text = f"{unscored:,} of {count(due, 'score')} are missing: `kreabench score` makes what is missing."
-            found.append(Notice(level="info", text=text))
-    untrained = dict.fromkeys(metric.name for metric in metrics if metric.untrained)
-    if untrained:
-        text = f"Scored with untrained weights: {', '.join(untrained)}. These values show plumbing only."
-        found.append(Notice(level="warning", text=text))
-    truncated = {metric.name: 0 for metric in metrics if metric.truncated}
-    for metric in metrics:
-        if metric.truncated:
-            truncated[metric.name] += metric.truncated
-    for name, number in truncated.items():
-        text = f"{name}: the prompts of {count(number, 'picture')} were too long for its text encoder and were cut."
-        found.append(Notice(level="info", text=text))
-    return found
 
 
 def _facts(
@@ -273,11 +256,13 @@ def _spent(journal: _Journal, plan: Plan) -> Fact:
         if money.unknown
         else ""
     )
-    everything = delivered + lost + warmups
+    scores = [total.usd for total in money.totals if total.basis == SCORES]
+    everything = delivered + lost + warmups + scores
     if not everything:
         return Fact(label="Spent", value=ABSENT, detail=doubt or ("nothing" if list_prices(plan) else "no price known"))
     parts = [f"warm-ups {usd(sum(warmups))}"] if warmups else []
     parts += [f"failures {usd(sum(lost))}"] if sum(lost) else []
+    parts += [f"scores {usd(sum(scores))}"] if scores else []
     detail = f"of it {', '.join(parts)}" if parts else "delivered samples"
     unpaid = "nothing was paid: emulated" if nothing_was_paid(group.target for group in plan.groups) else ""
     return Fact(label="Spent", value=usd(sum(everything)), detail="; ".join(filter(None, (detail, doubt, unpaid))))

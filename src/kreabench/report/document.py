@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from kreabench.analysis.categories import CategorySummary
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import SettingSummary
+from kreabench.analysis.shifts import Shift
 from kreabench.core.records import SetScoreRecord
 
 
@@ -246,3 +248,7 @@ class Document:
     """Heading and table of what was measured beside time and dollars; only what is there."""
     set_scores: tuple[SetScoreRecord, ...] = ()
     """The numbers behind the table of sets of pictures, for machine-readable renderers."""
+    shifts: tuple[Shift, ...] = ()
+    """The numbers of their table, as `summaries`."""
+    categories: tuple[CategorySummary, ...] = ()
+    """As `shifts`."""

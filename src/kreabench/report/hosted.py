@@ -10,8 +10,8 @@ from kreabench.report.document import Cell, Column, Notice, Row, Table
 from kreabench.report.format import ABSENT, count, usd
 from kreabench.report.text import message
 
-BASES = {"billed": "billed", "price_list": "price list", "device_hour": "device hour"}
-"""Words for `Cost.basis`."""
+BASES = {"billed": "billed", "price_list": "price list", "device_hour": "device hour", "scores": "scores of a service"}
+"""Words for the basis of dollars."""
 
 _OBSERVED = {"status_events": "status events", "polling": "polling", "response": "one answer"}
 
@@ -41,12 +41,12 @@ def money_table(money: MoneySummary) -> Table | None:
     return Table(
         columns=(
             Column(title="Basis"),
-            Column(title="Calls", note="Requests, repeated attempts and warm-ups.", numeric=True),
+            Column(title="Calls", note="Requests, repeated attempts, warm-ups, scores.", numeric=True),
             Column(title="Dollars", numeric=True),
             Column(title="Remark", prose=True),
         ),
         rows=tuple(rows),
-        caption="What was spent, failed requests and warm-ups included.",
+        caption="What was spent, failed requests, warm-ups and scores included.",
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from kreabench.analysis.estimates import MIN_MEDIAN_TIMINGS
 from kreabench.analysis.settings import MetricSummary, PeakMemory, SettingSummary
+from kreabench.core.records import DEGENERATE
 from kreabench.core.specs import TargetSpec
 from kreabench.metrics.table import row_of
 from kreabench.report.document import Cell, Column, Row, Table
@@ -219,9 +221,10 @@ def _notes(summaries: Sequence[SettingSummary], targets: Mapping[str, TargetSpec
         notes.append(f"No interval of a median below {MIN_MEDIAN_TIMINGS} timings: none of 95 % exists.")
     if any(m.infinite for s in summaries for m in s.metrics):
         notes.append("Pictures identical to their reference have no finite score and are counted beside the mean.")
-    degenerate = sum(s.degenerate for s in summaries)
+    degenerate = sum((Counter(s.degenerate) for s in summaries), Counter[str]())
     if degenerate:
-        notes.append(f"{degenerate} delivered pictures are black or of one colour; quality metrics leave them out.")
+        kinds = ", ".join(f"{number:,} {DEGENERATE.get(kind, kind)}" for kind, number in degenerate.most_common())
+        notes.append(f"Delivered pictures that are none: {kinds}; quality metrics leave them out.")
     failed = sum(s.cost.usd_failed or 0.0 for s in summaries)
     if failed:
         notes.append(f"Failed samples cost {usd(failed)}, which is not in the dollars an image.")

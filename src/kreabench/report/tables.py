@@ -1,4 +1,4 @@
-"""samples.csv and settings.csv: the numbers for spreadsheets and scripts, unrounded."""
+"""samples.csv, settings.csv, shifts.csv and categories.csv: the numbers for spreadsheets and scripts, unrounded."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from kreabench.analysis.categories import CategorySummary
 from kreabench.analysis.device import DeviceSummary
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import PERCENTILES, MetricSummary, SettingSummary
+from kreabench.analysis.shifts import Shift
+from kreabench.core.planned import Setting
 from kreabench.report.text import redact
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -48,12 +51,58 @@ def samples_csv(table: pd.DataFrame, brand: str = "") -> str:
 
 def settings_csv(summaries: Sequence[SettingSummary], brand: str = "") -> str:
     """One row a setting; absent values are empty. `brand` as in `samples_csv`."""
-    rows = [_settings_row(summary) | ({"notice": brand} if brand else {}) for summary in summaries]
+    return _csv([_settings_row(summary) for summary in summaries], brand)
+
+
+def shifts_csv(shifts: Sequence[Shift], brand: str = "") -> str:
+    """One row a setting and metric. `brand` as in `samples_csv`."""
+    return _csv(
+        [
+            {
+                **_setting(shift.setting),
+                "reference_id": shift.setting.reference_id,
+                "metric": shift.spec.name,
+                "kind": shift.spec.kind,
+                "untrained": shift.untrained,
+                **_estimate("shift", shift.mean),
+                "pairs": shift.pairs,
+                "left_out": shift.left_out,
+            }
+            for shift in shifts
+        ],
+        brand,
+    )
+
+
+def categories_csv(categories: Sequence[CategorySummary], brand: str = "") -> str:
+    """One row a category, setting and metric. `brand` as in `samples_csv`."""
+    return _csv(
+        [
+            {
+                "category": summary.category,
+                **_setting(summary.setting),
+                "prompts": summary.prompts,
+                "images": summary.images,
+                "metric": mean.spec.name,
+                "kind": mean.spec.kind,
+                "untrained": mean.untrained,
+                **_estimate("mean", mean.mean),
+                "scored": mean.scored,
+            }
+            for summary in categories
+            for mean in summary.means
+        ],
+        brand,
+    )
+
+
+def _csv(rows: Sequence[dict[str, Any]], brand: str) -> str:
+    branded = [row | ({"notice": brand} if brand else {}) for row in rows]
     buffer = io.StringIO()
-    names = list(dict.fromkeys(name for row in rows for name in row)) or ["setting_id"]
+    names = list(dict.fromkeys(name for row in branded for name in row)) or ["setting_id"]
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
-    for row in rows:
+    for row in branded:
         writer.writerow({key: guard(value) if isinstance(value, str) else value for key, value in row.items()})
     return buffer.getvalue()
 
@@ -61,25 +110,15 @@ def settings_csv(summaries: Sequence[SettingSummary], brand: str = "") -> str:
 def _settings_row(summary: SettingSummary) -> dict[str, Any]:
     setting, memory, cost = summary.setting, summary.memory, summary.cost
     row: dict[str, Any] = {
-        "setting_id": setting.id,
-        "target": setting.target,
-        "task": setting.task,
-        "acceleration": setting.acceleration,
-        "steps": setting.steps,
-        "guidance": setting.guidance,
-        "strength": setting.strength,
-        "width": setting.width,
-        "height": setting.height,
-        "num_images": setting.num_images,
-        "output_format": setting.output_format,
-        "concurrency": setting.concurrency,
+        **_setting(setting),
         "is_reference": summary.is_reference,
         "reference_id": setting.reference_id,
         "requested": summary.requested,
         "ok": summary.ok,
         "failed": summary.failed,
         "images": summary.images,
-        "degenerate": summary.degenerate,
+        "degenerate": sum(summary.degenerate.values()),
+        "degenerate_kinds": "; ".join(f"{kind} ({number})" for kind, number in summary.degenerate.items()) or None,
         **_estimate("latency_median_s", summary.latency),
     }
     for p in PERCENTILES:
@@ -98,6 +137,23 @@ def _settings_row(summary: SettingSummary) -> dict[str, Any]:
     for metric in summary.metrics:
         row |= _metric(metric)
     return row
+
+
+def _setting(setting: Setting) -> dict[str, Any]:
+    return {
+        "setting_id": setting.id,
+        "target": setting.target,
+        "task": setting.task,
+        "acceleration": setting.acceleration,
+        "steps": setting.steps,
+        "guidance": setting.guidance,
+        "strength": setting.strength,
+        "width": setting.width,
+        "height": setting.height,
+        "num_images": setting.num_images,
+        "output_format": setting.output_format,
+        "concurrency": setting.concurrency,
+    }
 
 
 def _device(device: DeviceSummary | None) -> dict[str, Any]:

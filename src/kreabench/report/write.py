@@ -15,7 +15,7 @@ from kreabench.report.drawing.sheet import draw_sheet
 from kreabench.report.html_page import render_html
 from kreabench.report.markdown_page import render_markdown
 from kreabench.report.sets import set_scores_csv
-from kreabench.report.tables import samples_csv, settings_csv
+from kreabench.report.tables import categories_csv, samples_csv, settings_csv, shifts_csv
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.files import storage_error
 from kreabench.rundir.table import read_table
@@ -59,6 +59,10 @@ def render(document: Document) -> Iterator[tuple[str, bytes]]:
     if document.set_scores:
         labels = {summary.setting.id: summary.setting.label for summary in document.summaries}
         yield "set_scores.csv", set_scores_csv(document.set_scores, labels, document.brand).encode()
+    if document.shifts:
+        yield "shifts.csv", shifts_csv(document.shifts, document.brand).encode()
+    if document.categories:
+        yield "categories.csv", categories_csv(document.categories, document.brand).encode()
     for figure in document.figures:
         yield f"figures/{figure.name}.png", draw(figure, format="png")
     for grid in document.pictures.grids:

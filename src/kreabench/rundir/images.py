@@ -6,7 +6,7 @@ import hashlib
 import io
 import warnings
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from kreabench.backends.base import GeneratedImage
 from kreabench.core.errors import GenerationError
@@ -14,6 +14,7 @@ from kreabench.core.ids import slug
 from kreabench.core.picture_files import is_whole
 from kreabench.core.planned import Request, Setting
 from kreabench.core.records import ImageRecord
+from kreabench.rundir.degenerate import degenerate_kind
 from kreabench.rundir.files import make_folders, storage_remedy, write_file
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def store_image(run_path: Path, setting: Setting, request: Request, index: int, 
         format=format_,
         seed=image.seed,
         nsfw=image.nsfw,
-        degenerate=degenerate,
+        degenerate="nan" if image.nan else degenerate,  # a number that is none is drawn as black
     )
 
 
@@ -93,7 +94,7 @@ def _inspect(content: bytes, setting: Setting) -> tuple[str, str | None]:
             picture.load()
             format_ = _FORMATS[picture.format or ""]
             _check_end(content, format_)
-            return format_, _degenerate(picture)
+            return format_, degenerate_kind(picture)
     except GenerationError:
         raise
     except PIL.UnidentifiedImageError as error:  # its text names an address in memory
@@ -126,16 +127,3 @@ def _bad_image(reason: str, content: bytes) -> GenerationError:
         stage=STAGE,
         remedy="Run the request again; if it stays so, the target does not deliver pictures that can be measured.",
     )
-
-
-def _degenerate(picture: Image) -> str | None:
-    """`black`, `constant` or None. What a broken decoder or a safety filter delivers instead of a picture.
-
-    Level 1 counts as black, because lossy WebP does not keep 0; a constant colour is found where it is kept exactly,
-    as PNG and JPEG do.
-    """
-    colours = picture if picture.mode == "RGB" else picture.convert("RGB")
-    extrema = cast("tuple[tuple[int, int], ...]", colours.getextrema())
-    if all(high <= 1 for _, high in extrema):
-        return "black"
-    return "constant" if all(low == high for low, high in extrema) else None

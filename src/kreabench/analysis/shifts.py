@@ -1,0 +1,95 @@
+"""Paired shifts: how far a metric of a picture moves away from that of the reference's picture, prompt by prompt.
+
+Pictures of one prompt and seed are alike, so that a difference within pairs shows what a difference of means hides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, prompt_mean
+from kreabench.analysis.scores import delivered_images, finite_scores, untrained_scores
+from kreabench.core.planned import Setting
+from kreabench.core.specs import MetricSpec
+
+_SAME = ["prompt_id", "seed", "repeat", "image_index"]
+"""Columns that are equal for a picture and its reference."""
+_SIZE = ["image_width", "image_height"]
+"""As delivered."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shift:
+    """One metric of one setting, less that of its reference."""
+
+    setting: Setting
+    spec: MetricSpec
+    mean: Estimate
+    """Over prompts, of the differences of their pairs, in the metric's unit."""
+    pairs: int
+    """Behind the mean."""
+    left_out: int
+    """Pictures without a pair: one of both is missing, has no score, or has another size."""
+    untrained: bool
+    """The metric's own weights are random."""
+
+
+def paired_shifts(
+    table: pd.DataFrame,
+    settings: Sequence[Setting],
+    metrics: Sequence[MetricSpec],
+    *,
+    bounds: Mapping[str, Bounds] | None = None,
+) -> tuple[Shift, ...]:
+    """Setting by setting and metric by metric, in order, wherever there is a pair.
+
+    `table` is the table of samples (`rundir.table`); `metrics` have a score a picture and need no reference, as those
+    that need one are differences already. Only pictures of equal delivered size are paired. `bounds` maps names of
+    metrics to the range of their values.
+    """
+    images = delivered_images(table)
+    columns = {spec.name: (finite_scores(images, spec), untrained_scores(images, spec)) for spec in metrics}
+    keys = images[[*_SAME, *_SIZE]].assign(row=np.arange(len(images)))
+    parts = {str(key): part for key, part in keys.groupby(images["setting_id"].to_numpy(dtype=object), sort=False)}
+    found: list[Shift] = []
+    for setting in settings:
+        if setting.reference_id in (None, setting.id) or not {setting.id, setting.reference_id} <= parts.keys():
+            continue
+        own = parts[setting.id]
+        # Merged on the size too: a picture of another size is no pair.
+        pairs = own.merge(parts[str(setting.reference_id)], on=[*_SAME, *_SIZE], suffixes=("", "_of_reference"))
+        for spec in metrics:
+            shift = _shift(setting, spec, pairs, len(own), *columns[spec.name], (bounds or {}).get(spec.name))
+            found += [] if shift is None else [shift]
+    return tuple(found)
+
+
+def _shift(
+    setting: Setting,
+    spec: MetricSpec,
+    pairs: pd.DataFrame,
+    pictures: int,
+    scores: NDArray[np.float64],
+    untrained: NDArray[np.bool_],
+    bounds: Bounds | None,
+) -> Shift | None:
+    difference = scores[pairs["row"]] - scores[pairs["row_of_reference"]]
+    there = np.isfinite(difference)
+    prompts = pairs.loc[there, "prompt_id"].tolist()
+    mean = prompt_mean(difference[there], prompts, bounds=_of_differences(bounds))
+    if mean is None:
+        return None
+    used = int(there.sum())
+    brand = bool(untrained[pairs.loc[there, "row"]].any())
+    return Shift(setting=setting, spec=spec, mean=mean, pairs=used, left_out=pictures - used, untrained=brand)
+
+
+def _of_differences(bounds: Bounds | None) -> Bounds:
+    """The range of a difference of two values within `bounds`."""
+    least, greatest = bounds or UNBOUNDED
+    return UNBOUNDED if least is None or greatest is None else (least - greatest, greatest - least)
