@@ -69,7 +69,8 @@ def test_each_category_and_setting_has_its_mean_over_prompts() -> None:
         assert mean.mean is not None
         low, high = stats.t.interval(0.95, 3, prompts.mean(), stats.sem(prompts))
         assert mean.mean.value == pytest.approx(prompts.mean())
-        assert mean.mean.interval == (pytest.approx(low), pytest.approx(high))
+        assert mean.mean.low == pytest.approx(low)
+        assert mean.mean.high == pytest.approx(high)
         assert (one.prompts, one.images, mean.scored, mean.mean.n) == (4, 12, 12, 4)
 
 

@@ -61,7 +61,8 @@ def by_category(
         return ()
     columns = [_Column(images, spec, (bounds or {}).get(spec.name, UNBOUNDED)) for spec in metrics]
     prompts = images["prompt_id"].to_numpy(dtype=object)
-    groups = images.groupby([named, images["setting_id"].to_numpy(dtype=object)], sort=False).indices
+    by_group = images.groupby([named, images["setting_id"].to_numpy(dtype=object)], sort=False).indices
+    groups = {key: np.asarray(rows, dtype=np.intp) for key, rows in by_group.items()}
     found = tuple(
         CategorySummary(
             category=category or None,

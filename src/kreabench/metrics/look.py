@@ -19,7 +19,7 @@ from kreabench.metrics.shared import Shared
 from kreabench.metrics.wavelet_noise import mean_noise_sigma
 
 if TYPE_CHECKING:
-    from numpy import float32
+    from numpy import float32, floating
     from numpy.typing import NDArray
 
 VERSION = 1
@@ -176,7 +176,7 @@ class BlurEffect(_Look):
     def _measure(self, planes: Planes) -> tuple[float, dict[str, float]]:
         from skimage.measure import blur_effect
 
-        value = float(blur_effect(planes.luma / 255, h_size=self.FILTER_PX))
+        value = float(blur_effect(planes.luma / 255, h_size=self.FILTER_PX))  # type: ignore[no-untyped-call]
         return min(max(value, 0.0), 1.0), {}
 
 
@@ -207,11 +207,11 @@ def _laplacian(luma: NDArray[float32]) -> NDArray[float32]:
     return inner
 
 
-def _mean(x: NDArray[float32]) -> float:
+def _mean(x: NDArray[floating[Any]]) -> float:
     """In double precision, whatever the size of the picture."""
     return float(x.mean(dtype="float64"))
 
 
-def _deviation(x: NDArray[float32]) -> float:
+def _deviation(x: NDArray[floating[Any]]) -> float:
     """Of the whole population."""
     return float(x.std(dtype="float64"))
