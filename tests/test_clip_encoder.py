@@ -306,7 +306,7 @@ def test_weights_may_be_a_folder_in_open_clips_layout(tmp_path: Path) -> None:
 
     assert ClipWeightsNeed(model="builtin:mini", weights=str(tmp_path)).locate(os.environ).path == path
     assert empty is not None
-    assert "without weights" in empty.found
+    assert "without .safetensors" in empty.found
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.luma import REMEMBERED_PIXELS, PlanesCache
 from kreabench.metrics.table import METRICS, metric_class
 from kreabench.metrics.threads import threads_for
-from kreabench.metrics.wavelet_noise import noise_sigma
 from tests.metric_support import shared
 
 LOOK = (
@@ -147,23 +146,6 @@ def test_a_blurred_half_is_about_half_of_the_tiles_at_every_size(size: int) -> N
     image.paste(image.filter(ImageFilter.GaussianBlur(size / 40)).crop((0, 0, size // 2, size)), (0, 0))
 
     assert value("blurred_tiles", image) == pytest.approx(0.5, abs=0.06)
-
-
-SKIMAGE_SIGMAS = {0: 2.9348087215, 1: 8.9504663515, 2: 26.0127602803}
-"""`skimage.restoration.estimate_sigma` 0.26 with PyWavelets 1.9 of `noisy_plane(seed)`."""
-
-
-def noisy_plane(seed: int) -> NDArray[np.float64]:
-    """Height and width odd and even, with structure below the noise."""
-    random = np.random.default_rng(seed)
-    smooth = ndimage.gaussian_filter(random.normal(128, 600, (45 + seed, 64)), 8)
-    noisy: NDArray[np.float64] = smooth + random.normal(0, 3 ** (seed + 1), (45 + seed, 64))
-    return noisy
-
-
-@pytest.mark.parametrize("seed", SKIMAGE_SIGMAS)
-def test_noise_sigma_is_that_of_scikit_image(seed: int) -> None:
-    assert noise_sigma(noisy_plane(seed)) == pytest.approx(SKIMAGE_SIGMAS[seed], rel=1e-9)
 
 
 @pytest.mark.parametrize("sigma", [1, 3, 10, 25])

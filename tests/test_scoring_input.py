@@ -21,7 +21,9 @@ from tests.support import make_experiment, make_plan, make_request, make_setting
 PSNR = MetricSpec(name="psnr", kind="psnr", options={})
 SSIM = MetricSpec(name="ssim", kind="ssim", options={})
 MINI = MetricSpec(
-    name="clip", kind="clip_score", options={"model": "builtin:mini", "weights": "random", "device": "cpu"}
+    name="clip",
+    kind="clip_score",
+    options={"model": "builtin:mini", "weights": "random", "untrained": True, "device": "cpu"},
 )
 
 

@@ -7,6 +7,7 @@ seed, at equal size. Together they show the "AI look": saturated, with soft back
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.luma import Planes, PlanesCache
 from kreabench.metrics.needs import Need
 from kreabench.metrics.shared import Shared
-from kreabench.metrics.wavelet_noise import mean_noise_sigma
 
 if TYPE_CHECKING:
     from numpy import float32, floating
@@ -181,12 +181,22 @@ class BlurEffect(_Look):
 
 
 class NoiseSigma(_Look):
-    """Standard deviation of the noise in levels, the mean over the three channels; see `metrics.wavelet_noise`."""
+    """Standard deviation of the noise in levels, the mean over the three channels, by scikit-image.
+
+    Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage" (Biometrika 81, 1994): from the median of the
+    finest diagonal detail of a wavelet transform. A channel without any detail has no noise.
+    """
 
     MIN_SIDE_PX = 16
 
     def _measure(self, planes: Planes) -> tuple[float, dict[str, float]]:
-        return mean_noise_sigma(planes.rgb), {}
+        import numpy as np
+        from skimage.restoration import estimate_sigma
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # the median of no detail at all, which is NaN
+            sigmas = estimate_sigma(planes.rgb.astype("float64"), channel_axis=-1)
+        return float(np.mean(np.nan_to_num(sigmas))), {}
 
 
 def _extremes(planes: Planes) -> tuple[Any, Any]:
