@@ -361,6 +361,12 @@ def per_set(metrics: Iterable[MetricSpec]) -> tuple[MetricSpec, ...]:
     return tuple(spec for spec in metrics if spec.per == "set")
 
 
+def has_direction(spec: MetricSpec) -> bool:
+    """Whether more, or less, of it is better; the others are read as shifts from the reference alone."""
+    row = row_of(spec)
+    return row is None or row.better != "reference"
+
+
 def metric_class(kind: str) -> type[Any]:
     """The class of metric `kind`. Imports its module, which imports nothing heavy."""
     cls: type[Any] = load_object(METRICS[kind].location)

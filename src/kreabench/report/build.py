@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from kreabench.analysis.settings import SettingSummary, requested_by_setting, su
 from kreabench.core.planned import Plan
 from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, SetScoreRecord, WarmupRecord
 from kreabench.core.specs import ExperimentSpec
-from kreabench.metrics.table import per_image, per_set, row_of
+from kreabench.metrics.table import has_direction, per_image, per_set, row_of
 from kreabench.pricing import list_prices
 from kreabench.report import details
 from kreabench.report.charts import build_figures
@@ -100,7 +100,8 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     )
     targets = {target.name: target for target in experiment.targets}
     brand = notice(experiment.targets) or ""
-    figures = build_figures(summaries, brand)
+    directed = tuple(map(_with_direction, summaries))
+    figures = build_figures(directed, brand)
     repeats = repeats_of(run, table)
     quality = assess(table, plan.settings, metrics)
     info = run.info
@@ -119,7 +120,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         ),
         facts=_facts(journal, experiment, plan, summaries),
         targets=details.targets_table(experiment.targets),
-        settings=settings_table(summaries, targets),
+        settings=settings_table(directed, targets),
         skipped=details.skipped_table(plan),
         figures=figures,
         figures_note=_figures_note(figures, summaries),
@@ -137,6 +138,11 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         shifts=quality.shifts,
         categories=quality.categories,
     )
+
+
+def _with_direction(summary: SettingSummary) -> SettingSummary:
+    """Without the metrics that mean nothing but beside the reference: these have a table of shifts."""
+    return replace(summary, metrics=tuple(metric for metric in summary.metrics if has_direction(metric.spec)))
 
 
 def _measurements(

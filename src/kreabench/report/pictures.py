@@ -11,6 +11,7 @@ import pandas as pd
 
 from kreabench.core.planned import Plan, Setting
 from kreabench.core.specs import ExperimentSpec, Prompt
+from kreabench.metrics.table import has_direction, per_image
 from kreabench.report.document import Grid, GridColumn, GridRow, Picture, Pictures
 from kreabench.report.format import count, significant
 from kreabench.report.text import message, shorten, visible
@@ -42,7 +43,7 @@ def build_pictures(
     rows: Rows = {(str(row["setting_id"]), str(row["prompt_id"])): row for row in _records(chosen)}
     settings = plan.settings[:MAX_THUMBNAILS]
     prompts = experiment.prompts[: max(1, MAX_THUMBNAILS // max(1, len(settings)))]
-    metrics = [metric.name for metric in experiment.metrics if metric.per == "image"]
+    metrics = [metric.name for metric in per_image(experiment.metrics) if has_direction(metric)]
     grids: list[Grid] = []
     for members in _by_target_and_size(settings):
         columns = _columns(members)
