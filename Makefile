@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint types format bench bench-hosted gpu clean
+.PHONY: help demo test lint types format bench bench-metrics bench-hosted gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,11 @@ bench: $(INSTALLED_DEV)  ## speed of the tool itself, as ratios within one run
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/run_directory.py
 	$(BIN)/python benchmarks/harness_cost.py
+
+bench-metrics: $(INSTALLED_DEV)  ## metrics against other implementations, and their speed beside the plain libraries
+	$(BIN)/python benchmarks/metrics_accuracy.py
+	$(BIN)/python benchmarks/metrics_speed.py
+	$(BIN)/python benchmarks/metrics_throughput.py
 
 bench-hosted: $(INSTALLED_DEV)  ## accuracy, speed and money of the hosted path, against the loopback fal
 	$(BIN)/python benchmarks/fal_latency.py
