@@ -176,6 +176,17 @@ def test_a_service_that_refuses_probabilities_is_asked_without_them_from_then_on
     assert ["logprobs" in request for request in service.requests] == [True, False, False]
 
 
+def test_a_service_that_speaks_of_probabilities_nobody_asked_for_is_not_asked_for_ever(
+    judge: Make, service: JudgeServer
+) -> None:
+    service.always = (400, error("'logprobs' is not supported with this model."), {})
+
+    score = only(judge(max_attempts=1))
+
+    assert len(service.requests) == 2
+    assert "HTTP 400: 'logprobs' is not supported" in score.reason
+
+
 def test_probabilities_can_be_required_or_done_without(judge: Make, service: JudgeServer) -> None:
     required = only(judge(logprobs="required"), service=service, script=[completion(choice("yes"))])
     never = only(judge(logprobs="never"), service=service, script=[completion(yes(0.7))])

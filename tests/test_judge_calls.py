@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kreabench.core.errors import BudgetReached, EnvironmentProblem
+from kreabench.core.errors import BudgetReached, EnvironmentProblem, ExitCode
+from kreabench.core.specs import MetricSpec
+from kreabench.metrics.base import OutOfBudget
 from kreabench.metrics.judge import Judge, JudgeOptions
 from kreabench.metrics.shared import Purse, Shared
+from kreabench.scoring.spending import scores_usd
 from tests.judge_service import KEY, PRICES, JudgeServer, Make, completion, error, item, judge_server, only, yes
+from tests.scoring_support import counts, group_of, new_run, score_with
+from tests.support import make_plan
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +111,16 @@ def test_a_key_is_never_told_even_where_the_service_does(judge: Make, service: J
     assert key not in repr(score)
 
 
+def test_no_part_of_a_key_is_told_where_a_long_answer_is_cut_short(judge: Make, service: JudgeServer) -> None:
+    refused = {"message": {"role": "assistant", "content": "", "refusal": f"{'x' * 110}{KEY}"}}
+
+    score = only(judge(), service=service, script=[completion({**yes(0.5), **refused})])
+    other = only(judge(), service=service, script=[b"x" * 70 + KEY.encode()])
+
+    assert "refused by the judge" in score.reason
+    assert KEY[:8] not in score.reason + other.reason
+
+
 def test_a_refused_picture_costs_no_other_its_score(judge: Make, service: JudgeServer) -> None:
     service.script.extend([(403, error("flagged by moderation"), {}), completion(yes(0.5))])
 
@@ -169,6 +186,23 @@ def test_without_usage_a_call_counts_as_expected_and_says_so(judge: Make, servic
     assert any("did not say what it used" in note for note in score.notes)
 
 
+@pytest.mark.parametrize("tokens", [-5, 10**400, "12", 1e999])
+def test_usage_that_cannot_be_counts_as_expected(judge: Make, service: JudgeServer, tokens: Any) -> None:
+    usage = {"prompt_tokens": tokens, "completion_tokens": 0}
+    body = json.dumps(completion(yes(0.5), usage=usage)).encode()
+
+    score = only(judge(**PRICES), service=service, script=[body])
+
+    assert (score.status, score.usd) == ("ok", pytest.approx(0.992))
+    assert any("did not say what it used" in note for note in score.notes)
+
+
+def test_a_gateway_that_gave_up_waiting_may_be_billed(judge: Make, service: JudgeServer) -> None:
+    score = only(judge(**PRICES), service=service, script=[(504, error("upstream timeout"), {"retry-after": "0"})])
+
+    assert (score.status, score.usd) == ("ok", pytest.approx(2.001))
+
+
 def test_unknown_prices_give_no_dollars(judge: Make) -> None:
     assert only(judge()).usd is None
 
@@ -190,15 +224,48 @@ def test_a_budget_is_kept_and_what_was_paid_for_is_not_lost(
     purse = Purse(limit_usd=5.1)
     metric = judge(purse=purse, concurrency=concurrency, **PRICES)
 
-    scores = metric.score([item(questions=("a?", "b?"))] * 6)
+    with pytest.raises(OutOfBudget, match="the next score could cost") as caught:
+        metric.score([item(questions=("a?", "b?"))] * 6)
 
-    assert [score.status for score in scores].count("ok") == 2
+    assert [score.status if score else None for score in caught.value.scores].count("ok") == 2
+    assert caught.value.scores.count(None) == 4
+    assert "--budget-usd" in caught.value.remedy
     assert len(service.requests) == 4  # no picture was asked about in part
     assert purse.spent_usd == pytest.approx(4.004)
-    stopped = [score for score in scores if score.status == "failed"]
-    assert all("budget" in score.reason and "--budget-usd" in score.reason for score in stopped)
-    with pytest.raises(BudgetReached):
+    with pytest.raises(OutOfBudget) as again:
         metric.score([item()])
+    assert again.value.scores == (None,)
+
+
+def test_a_budget_is_kept_where_calls_cost_more_than_was_expected(judge: Make, service: JudgeServer) -> None:
+    purse = Purse(limit_usd=10.0)
+    metric = judge(purse=purse, concurrency=2, **PRICES)
+    service.always = completion(yes(0.5), usage={"prompt_tokens": 2500, "completion_tokens": 0})
+
+    with pytest.raises(OutOfBudget) as caught:
+        metric.score([item(questions=("a?", "b?", "c?", "d?"))] * 3)
+
+    assert 5.0 <= purse.spent_usd <= 10.0
+    assert sum(score.usd or 0.0 for score in caught.value.scores if score) == pytest.approx(purse.spent_usd)
+    assert purse.held_usd == pytest.approx(0.0)
+
+
+def test_a_chunk_of_pictures_is_asked_about_at_once_under_a_budget_too(
+    service: JudgeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scoring stage hands them over together, and no score that was paid for is lost."""
+    monkeypatch.setenv("KREABENCH_JUDGE_URL", service.url)
+    monkeypatch.setenv("KREABENCH_JUDGE_KEY", KEY)
+    plan = make_plan(group_of(prompts=4))
+    run, purse = new_run(tmp_path / "run", plan), Purse(limit_usd=6.5)
+    spec = MetricSpec(name="judge", kind="judge", options={"model": "judge-1", "concurrency": 4, **PRICES})
+
+    summary = score_with(run, plan, spec, purse=purse)
+
+    assert service.most_at_once > 1
+    assert counts(summary, "judge") == {"scored": 6, "left": 2}
+    assert summary.exit_code == ExitCode.BUDGET
+    assert scores_usd(run) == pytest.approx(purse.spent_usd) == pytest.approx(6.006)
 
 
 def test_a_budget_that_allows_nothing_is_raised_at_once(judge: Make, service: JudgeServer) -> None:
@@ -212,8 +279,11 @@ def test_attempts_that_may_have_been_billed_do_not_pass_the_budget(judge: Make, 
     purse = Purse(limit_usd=1.5)
     service.always = "hang"
 
-    score = only(judge(purse=purse, timeout_s=0.2, max_attempts=4, **PRICES))
+    with pytest.raises(OutOfBudget) as caught:
+        judge(purse=purse, timeout_s=0.2, max_attempts=4, **PRICES).score([item()])
 
+    [score] = caught.value.scores
+    assert score is not None
     assert len(service.requests) == 1
     assert score.status == "failed"
     assert score.usd == pytest.approx(1.0)

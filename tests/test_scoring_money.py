@@ -17,7 +17,7 @@ from kreabench.core.errors import BudgetReached, ExitCode
 from kreabench.core.planned import Plan
 from kreabench.core.specs import MetricSpec
 from kreabench.execution.budget import Budget
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.metrics.base import OutOfBudget, Score, ScoreItem
 from kreabench.metrics.shared import Purse, Shared
 from kreabench.metrics.table import METRICS
 from kreabench.rundir.directory import RunDirectory
@@ -49,9 +49,12 @@ class Paid:
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:
         Paid.sizes.append(len(items))
-        scores = []
+        scores: list[Score] = []
         for item in items:
-            self._purse.reserve(USD)
+            try:
+                self._purse.reserve(USD)
+            except BudgetReached as reached:
+                raise OutOfBudget(reached, [*scores, *[None] * (len(items) - len(scores))]) from reached
             Paid.asked.append(item)
             self._purse.pay(USD)
             if Paid.fault is not None:
@@ -99,6 +102,7 @@ def test_a_spent_budget_stops_that_metric_alone_and_more_goes_on(made: tuple[Run
     summary = score_with(run, plan, PAID, PSNR, purse=Purse(limit_usd=1.0, spent_usd=0.4))
 
     assert counts(summary, "judge") == {"scored": 2, "left": 2}
+    assert Paid.sizes == [4], "with a limit too, so that a metric can ask about several at once"
     assert counts(summary, "psnr") == {"scored": 2, "not_applicable": 2}
     assert summary.budget_message is not None
     assert summary.budget_message.startswith("metrics.judge: the next score could cost $0.2500")

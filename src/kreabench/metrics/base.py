@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from kreabench.core.errors import BudgetReached
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -62,6 +64,15 @@ class Score:
     """Named parts of the value."""
 
 
+class OutOfBudget(BudgetReached):
+    """A metric of pictures stops at the limit of its purse, and what it has is kept."""
+
+    def __init__(self, reached: BudgetReached, scores: Sequence[Score | None]) -> None:
+        super().__init__(reached.message, remedy=reached.remedy)
+        self.scores = tuple(scores)
+        """One an item, in order; None where nothing was asked: it stays without a score until the budget is raised."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
     """A picture of a set, as a set metric sees it."""
@@ -89,7 +100,10 @@ class Metric(Protocol):
         """
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:
-        """One score an item, in order. Never raises for one bad item: that one is `failed` with a reason."""
+        """One score an item, in order. Never raises for one bad item: that one is `failed` with a reason.
+
+        A metric that pays raises OutOfBudget where the purse allows no more.
+        """
 
     def close(self) -> None:
         """Release everything of its own; `shared` is closed by whoever made it."""

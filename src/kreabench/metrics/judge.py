@@ -14,7 +14,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from kreabench.core.errors import BudgetReached, EnvironmentProblem
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.metrics.base import OutOfBudget, Score, ScoreItem
 from kreabench.metrics.judge_connect import connect, needs_of, price_problems
 from kreabench.metrics.judge_questions import SYSTEM_TEXT, check_templates, messages_for, questions_for, show
 from kreabench.metrics.judge_service import JudgeService, QuestionFailed
@@ -112,10 +112,8 @@ class Judge:
     """See the module. Options as in `JudgeOptions`.
 
     Money: before the first question about a picture, what all of them are expected to cost is held back of the purse,
-    and each call pays what the service says it used. Where the budget does not allow a picture's questions, that
-    picture is `failed` with a reason that names the budget, as are all after it in the same call of `score`, so that
-    scores already paid for are kept; failed ones are done again by the next scoring. `score` raises BudgetReached
-    where nothing else has come of the call, and at each later call.
+    and each call pays what the service says it used. Where the budget does not allow a picture's questions, neither
+    it nor any after it is asked about: `score` raises OutOfBudget with the scores of the others, and at each later call.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -152,28 +150,22 @@ class Judge:
         }
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:
-        """One score an item, `concurrency` of them at once. Raises BudgetReached as the class says."""
+        """One score an item, `concurrency` of them at once. Raises OutOfBudget as the class says."""
         service = self._service
         if service is None:
             raise RuntimeError("score() before open()")
         if not items:
             return []
-        self._raise_reached()
         scores: list[Score | None] = [None] * len(items)
 
         def work(number: int) -> None:
             scores[number] = self._score(service, items[number])
 
-        _in_threads(work, len(items), self._options.concurrency, service.stop)
-        if all(score is None for score in scores):
-            self._raise_reached()
-        reason = f"the budget is spent: {_one_line(self._reached)}"
-        stopped = Score(status="failed", value=None, reason=reason)
-        return [stopped if score is None else score for score in scores]
-
-    def _raise_reached(self) -> None:
+        if self._reached is None:
+            _in_threads(work, len(items), self._options.concurrency, service.stop)
         if self._reached is not None:
-            raise self._reached
+            raise OutOfBudget(self._reached, scores)
+        return [score for score in scores if score is not None]
 
     def close(self) -> None:
         """Hang up."""
@@ -225,7 +217,7 @@ class Judge:
         )
 
 
-def _one_line(error: Exception | None) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 

@@ -22,6 +22,8 @@ _AROUND_A_WORD = " \t\r\n▁Ġ\"'“”‘’*_`.,:;!()[]<>|"
 """What tokens carry beside the word, the marks of a blank in two families of tokenisers among it."""
 _BLANK_TOKENS = 8
 """Leading tokens without a word that are passed over: a line break, a quote, markup."""
+_MOST_TOKENS = 10**9
+"""Of one call: above it is no usage of anybody's."""
 _SLACK = 1e-3
 """Logarithms of probabilities that rounding took above 0."""
 
@@ -76,7 +78,8 @@ def read_completion(content: bytes) -> Completion:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A number of tokens; None for what cannot be one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else None
 
 
 def verdict_of(completion: Completion, *, probabilities: bool, required: bool) -> Verdict:

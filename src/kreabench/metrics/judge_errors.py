@@ -22,6 +22,9 @@ _FINAL_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 
+_GAVE_UP_WAITING = frozenset({504, 524})
+"""Said by what stands before the service, which may have done the work all the same."""
+
 _REFUSAL_WORDS = ("content_policy", "content policy", "content_filter", "content management policy", "moderation")
 """By which services say that it is this picture or prompt which they will not look at."""
 
@@ -91,7 +94,8 @@ def _by_status(error: openai.APIStatusError) -> CallFailed:
         why = _FINAL_STATUS.get(status) or ("the account is spent" if code in _FINAL_CODES else "the service has moved")
         return CallFailed(f"{why} ({text})", final=True)
     again = status in _TRANSIENT_STATUS or status >= 500
-    return CallFailed(text, again=again, retry_after_s=_retry_after_s(error.response.headers))
+    retry_after_s = _retry_after_s(error.response.headers)
+    return CallFailed(text, again=again, may_be_billed=status in _GAVE_UP_WAITING, retry_after_s=retry_after_s)
 
 
 def _said(body: Any) -> str:

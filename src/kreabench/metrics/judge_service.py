@@ -80,34 +80,37 @@ class Tab:
 
     def __init__(self, purse: Purse, calls: int, usd: float | None) -> None:
         """Raises BudgetReached. Waits where other calls in flight alone stand in the way."""
-        self._purse, self._each = purse, usd
-        self._held = calls if usd is not None else 0
+        self._purse = purse
+        self._held_usd = 0.0
         self.usd = usd if usd is None else 0.0
         """Spent; None where prices are not known."""
         if usd is not None:
             purse.hold(usd * calls)
+            self._held_usd = usd * calls
 
-    def cover(self) -> None:
-        """Before a call: raises BudgetReached where what was held is used up by attempts that may have been billed."""
-        if self._each is not None and self._held == 0:
-            self._purse.hold(self._each, wait=False)
-            self._held = 1
+    def cover(self, usd: float | None) -> None:
+        """Before a call that may cost `usd`: hold what attempts that may have been billed, or calls that cost more than
+        was expected, have used up. Raises BudgetReached."""
+        if usd is not None and usd > self._held_usd:
+            self._purse.hold(usd - self._held_usd, wait=False)
+            self._held_usd = usd
 
     def pay(self, usd: float | None) -> None:
-        """Count a call that was, or may have been, billed."""
-        if usd is None or self.usd is None or self._each is None:
+        """Count a call that was, or may have been, billed, out of what is held as far as that goes."""
+        if usd is None or self.usd is None:
             return
         self._purse.pay(usd)
         self.usd += usd
-        if self._held:
-            self._purse.release(self._each)
-            self._held -= 1
+        self._release(min(usd, self._held_usd))
 
     def close(self) -> None:
         """Give back what is left."""
-        if self._each is not None and self._held:
-            self._purse.release(self._each * self._held)
-            self._held = 0
+        self._release(self._held_usd)
+
+    def _release(self, usd: float) -> None:
+        if usd:
+            self._purse.release(usd)
+            self._held_usd -= usd
 
 
 @dataclass(kw_only=True, slots=True)
@@ -147,30 +150,35 @@ class JudgeService:
         while True:
             if self.stop.is_set() or self.given_up:
                 raise QuestionFailed(self.given_up or "interrupted")
-            tab.cover()
+            tab.cover(self._expected_usd)
             attempt += 1
+            probabilities = self._probabilities
             try:
-                return self._verdict(*self._call(messages, tab))
+                completion, notes = self._call(messages, tab, probabilities)
+                return self._verdict(completion, notes, probabilities)
             except (NotUnderstoodError, RefusedError) as error:
                 raise QuestionFailed(self.scrub(str(error))) from None
             except CallFailed as error:
-                if self._without_probabilities(error):
+                if probabilities and self._without_probabilities(error):
                     attempt -= 1
                 else:
                     self._next_attempt(error, attempt)
 
-    def _verdict(self, completion: Completion, notes: tuple[str, ...]) -> Verdict:
-        verdict = verdict_of(
-            completion, probabilities=self._probabilities, required=self.settings.logprobs == "required"
-        )
+    def _verdict(self, completion: Completion, notes: tuple[str, ...], probabilities: bool) -> Verdict:
+        required = self.settings.logprobs == "required"
+        verdict = verdict_of(completion, probabilities=probabilities, required=required)
         if completion.model and completion.model != self.settings.model:
             notes = (*notes, f"answered by {self.scrub(completion.model)}")
         return Verdict(probability=verdict.probability, notes=(*verdict.notes, *notes))
 
-    def _call(self, messages: list[dict[str, Any]], tab: Tab) -> tuple[Completion, tuple[str, ...]]:
+    def _call(
+        self, messages: list[dict[str, Any]], tab: Tab, probabilities: bool
+    ) -> tuple[Completion, tuple[str, ...]]:
         """One attempt. Raises CallFailed and NotUnderstoodError."""
         try:
-            content = self._send(messages)
+            content = self._send(messages, probabilities)
+            for secret in self.secrets:  # before any of it is cut short for a message, and half a key left over
+                content = content.replace(secret.encode(), b"[key]")
             self._unreachable = 0
             completion = read_completion(content)
         except CallFailed as error:
@@ -187,13 +195,13 @@ class JudgeService:
         silent = completion.input_tokens is None or completion.output_tokens is None
         return completion, (NO_USAGE,) if silent and usd is not None else ()
 
-    def _send(self, messages: list[dict[str, Any]]) -> bytes:
+    def _send(self, messages: list[dict[str, Any]], probabilities: bool) -> bytes:
         """The body of the answer. Raises CallFailed."""
         import httpx2
         import openai
 
         parameters = dict(self.settings.parameters)
-        if self._probabilities:
+        if probabilities:
             parameters |= {"logprobs": True, "top_logprobs": self.settings.top_logprobs}
         deadline = time.monotonic() + self.settings.timeout_s
         create: Any = self.client.chat.completions.with_streaming_response.create  # to see each chunk arrive

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kreabench.core.errors import BudgetReached
 from kreabench.core.records import ScoreRecord
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.metrics.base import OutOfBudget, Score, ScoreItem
 from kreabench.metrics.shared import Purse
 from kreabench.pairing import Picture
 from kreabench.scoring.chunks import Decoder
@@ -27,7 +27,7 @@ def score_pictures(
     scores = iter(given)
     records = []
     for picture, entry in zip(pictures, prepared, strict=True):
-        score = next(scores, None) if isinstance(entry, ScoreItem) else entry
+        score = next(scores) if isinstance(entry, ScoreItem) else entry
         if score is not None:
             records.append(_record(picture, one, score))
     return records, stopped
@@ -62,34 +62,39 @@ def _prepare(picture: Picture, one: Opened, decoder: Decoder) -> ScoreItem | Sco
     return failed(item) if isinstance(item, str) else item
 
 
-def _ask(one: Opened, items: Sequence[ScoreItem], purse: Purse) -> tuple[list[Score], str | None]:
-    """A valid score an item, fewer where the metric stops at the budget; then its message too."""
-    # Picture by picture where the next one may be one too many: of a batch that stops short nothing would be known.
-    size = 1 if one.is_paid and purse.limit_usd is not None else max(len(items), 1)
-    scores: list[Score] = []
-    for start in range(0, len(items), size):
-        spent_before = purse.spent_usd
-        try:
-            scores += _answers(one, items[start : start + size])
-        except BudgetReached as reached:
-            paid = purse.spent_usd - spent_before
-            if paid > 0:  # within a picture: what it cost must not be forgotten
-                scores.append(replace(failed(f"stopped within this picture: {reached.message}"), usd=paid))
-            return scores, reached.message
-        except Exception as error:  # recorded as failed, and done again by the next scoring
-            paid = purse.spent_usd - spent_before
-            broken = [failed(one_line(error))] * len(items[start : start + size])
-            scores += [replace(broken[0], usd=paid), *broken[1:]] if paid > 0 else broken
-    return scores, None
+def _ask(one: Opened, items: Sequence[ScoreItem], purse: Purse) -> tuple[list[Score | None], str | None]:
+    """A valid score an item; where the metric stops at the budget None for those that it left, and its message."""
+    if not items:
+        return [], None
+    stopped: str | None = None
+    spent_before = purse.spent_usd
+    try:
+        return _answers(one, items)
+    except BudgetReached as reached:  # without a word of what it has
+        stopped = reached.message
+        broken = failed(f"stopped within these pictures: {stopped}")
+        scores: list[Score | None] = [None] * len(items)
+    except Exception as error:  # recorded as failed, and done again by the next scoring
+        broken = failed(one_line(error))
+        scores = [broken] * len(items)
+    paid = purse.spent_usd - spent_before
+    if paid > 0:  # it must not be forgotten
+        scores[0] = replace(broken, usd=paid)
+    return scores, stopped
 
 
-def _answers(one: Opened, items: Sequence[ScoreItem]) -> list[Score]:
+def _answers(one: Opened, items: Sequence[ScoreItem]) -> tuple[list[Score | None], str | None]:
     if one.metric is None:
         raise RuntimeError("a metric that was not opened was asked")
-    scores = one.metric.score(items)
+    stopped: str | None = None
+    scores: Sequence[Score | None]
+    try:
+        scores = one.metric.score(items)
+    except OutOfBudget as reached:
+        scores, stopped = reached.scores, reached.message
     if len(scores) != len(items):
         raise ValueError(f"the metric gave {len(scores)} scores for {len(items)} pictures")
-    return [valid(score) for score in scores]
+    return [None if score is None else valid(score) for score in scores], stopped
 
 
 def _record(picture: Picture, one: Opened, score: Score) -> ScoreRecord:
