@@ -274,8 +274,11 @@ def test_fetching_a_tag_says_so_and_leaves_it_where_opening_looks(
     monkeypatch.setattr(open_clip, "download_pretrained", lambda _: open_clip_file(path.parent, path.name))
     need = ClipWeightsNeed(model="tiny", weights="ours")
 
-    need.fetch(os.environ, said.append)
-    need.fetch(os.environ, said.append)
+    for variable in ("HF_HUB_OFFLINE", "KREABENCH_OFFLINE"):
+        with pytest.raises(EnvironmentProblem, match=f"not here while {variable} is set. .* Unset {variable}"):
+            need.fetch({variable: "1"}, said.append)
+    need.fetch({}, said.append)
+    need.fetch({}, said.append)
 
     assert said == ["fetching the weights of CLIP tiny (ours)"]
     assert need.problem(os.environ) is None
@@ -288,7 +291,7 @@ def test_a_fetch_that_fails_is_a_problem_in_words(tagged: Path, monkeypatch: pyt
     monkeypatch.setattr(open_clip, "download_pretrained", no_network)
 
     with pytest.raises(EnvironmentProblem, match="Failed to download file"):
-        ClipWeightsNeed(model="tiny", weights="ours").fetch(os.environ, lambda _: None)
+        ClipWeightsNeed(model="tiny", weights="ours").fetch({}, lambda _: None)
 
 
 def test_a_file_that_is_missing_cannot_be_fetched(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def test_any_text_is_a_source_that_reads_the_same_again_or_refused_in_words(text
         ("https:///x.pt", "with a host"),
         ("https://me:secret@example.org/x.pt", "without a password"),
         ("https://[/x.pt", "https address"),
+        ("https://example.org/a%00b.pt", "printable name"),
         ("https://example.org:x/x.pt", "https address"),
         ("https://example.org/x.html", "ending in .safetensors"),
         ("https://example.org/x.pt#", "64 hexadecimal"),
@@ -87,8 +88,9 @@ def test_any_text_is_a_source_that_reads_the_same_again_or_refused_in_words(text
     ],
 )
 def test_what_is_no_source_is_refused_in_words(source: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words) as caught:
         check_source(source, untrained=False)
+    assert "me:secret" not in str(caught.value)
 
 
 def test_random_weights_are_a_source_where_every_score_is_branded() -> None:

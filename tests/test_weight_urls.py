@@ -100,6 +100,7 @@ def test_redirects_are_followed_to_https_alone(server: Server) -> None:
             "/moved?signature=secret": Reply(body=CONTENT),
             "/down.pt": Reply(status=302, headers={"location": f"{plain}/moved?signature=secret"}),
             "/round.pt": Reply(status=302, headers={"location": "/round.pt"}),
+            "/wrong.pt": Reply(status=302, headers={"location": "https://[/x.pt"}),
         },
     )
 
@@ -108,6 +109,7 @@ def test_redirects_are_followed_to_https_alone(server: Server) -> None:
     text = refusal(lambda: fetched(f"{server.url}/down.pt"))
     assert "Only https" in text
     assert "secret" not in text
+    assert "leads to no address" in refusal(lambda: fetched(f"{server.url}/wrong.pt"))
     assert "more than 5 times" in refusal(lambda: fetched(f"{server.url}/round.pt"))
 
 

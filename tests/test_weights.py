@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,7 @@ def test_what_is_not_there_or_no_weights_is_said(
     one = need(tmp_path / name)
 
     assert words in refusal(lambda: one.locate(environ))
+    assert "without a home folder" in refusal(lambda: need("~nobody-of-this-name/x.pt").locate(environ))
     problem = one.problem(environ)
     assert problem is not None
     assert words in problem.found
@@ -71,9 +73,9 @@ def test_weights_are_a_need() -> None:
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file large and old enough for its hash to be remembered."""
     monkeypatch.setattr(weight_hashes, "_REMEMBERED_BYTES", 100)
+    monkeypatch.setattr(weight_hashes, "_SETTLED_NS", -1_000_000_000)
     path = tmp_path / "large.pt"
     path.write_bytes(CONTENT)
-    os.utime(path, (1_000_000_000, 1_000_000_000))
     return path
 
 
@@ -99,7 +101,7 @@ def test_a_large_file_is_hashed_once(large: Path, hashed: list[Path], environ: d
     assert hashed == [large]
 
 
-@pytest.mark.parametrize("change", ["content", "time", "replaced"])
+@pytest.mark.parametrize("change", ["content", "in place", "time", "replaced"])
 def test_a_changed_file_is_hashed_again(large: Path, hashed: list[Path], environ: dict[str, str], change: str) -> None:
     file_sha256(large, environ)
     before = large.stat()
@@ -108,6 +110,10 @@ def test_a_changed_file_is_hashed_again(large: Path, hashed: list[Path], environ
         other.write_bytes(CONTENT[::-1])
         os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
         other.replace(large)
+    elif change == "in place":  # the same size, time and inode
+        time.sleep(0.02)  # a tick of the disk's clock
+        large.write_bytes(CONTENT[::-1])
+        os.utime(large, ns=(before.st_atime_ns, before.st_mtime_ns))
     elif change == "content":
         large.write_bytes(CONTENT[::-1] + b"!")
         os.utime(large, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -118,9 +124,12 @@ def test_a_changed_file_is_hashed_again(large: Path, hashed: list[Path], environ
     assert len(hashed) == 2
 
 
-def test_a_file_changed_just_now_is_not_remembered(large: Path, hashed: list[Path], environ: dict[str, str]) -> None:
-    """It could change again within one tick of the disk's clock."""
-    os.utime(large)
+def test_a_file_changed_just_now_is_not_remembered(
+    large: Path, hashed: list[Path], environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could change again within one tick of the disk's clock, whatever time it was given."""
+    monkeypatch.setattr(weight_hashes, "_SETTLED_NS", 60_000_000_000)
+    os.utime(large, (1_000_000_000, 1_000_000_000))
     file_sha256(large, environ)
     file_sha256(large, environ)
 

@@ -21,7 +21,7 @@ from kreabench.core.ids import stable_hash
 from kreabench.metrics import mini_clip
 from kreabench.metrics.mini_clip import MINI_CLIP
 from kreabench.metrics.needs import Say
-from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, hash_of
+from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, hash_of, offline_variable
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
@@ -103,6 +103,10 @@ class ClipWeightsNeed:
             return
         tag = self._tag()
         if tag and _cached(tag) is None:
+            variable = offline_variable(environ)
+            if variable is not None:
+                found = f"tag {self.weights!r} of {self.model}, which is not here while {variable} is set"
+                raise _problem(self.key, found, f"the {self.name}", f"Unset {variable} to fetch it")
             say(f"fetching the {self.name}")
             _download(tag, self)
         problem = self.problem(environ)
@@ -125,7 +129,10 @@ class ClipWeightsNeed:
 
     def _file(self, environ: Mapping[str, str]) -> Path:
         """The file that `weights` names, or the one in the folder that it names."""
-        path = Path(self.weights).expanduser()
+        try:
+            path = Path(self.weights).expanduser()
+        except RuntimeError:
+            path = Path(self.weights)  # a user without a home folder: no such file
         if self.weights.startswith(_ELSEWHERE) or path.is_dir():
             located = WeightsNeed(name=self.name, source=self.weights, key=self.key).locate(environ).path
             if located.is_file():

@@ -1,7 +1,8 @@
 """Hashes of weights, remembered: a file of 4 GB takes some 10 s to hash, and is asked for at every run.
 
-What is remembered of a file holds as long as its real path, size, time of change and inode do. Several processes may
-remember at once: each replaces the small table whole, so at worst one hash is computed again.
+What is remembered of a file holds as long as its real path, size, inode and both times do: that of its content, which
+anybody may set, and that of its inode, which nobody can. Several processes may remember at once: each replaces the
+small table whole, so at worst one hash is computed again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _REMEMBERED_BYTES = 8 * 2**20
 _SETTLED_NS = 2_000_000_000
 """A file changed later than this before it was hashed could change again within one tick of the disk's clock."""
 
-_Stamp = tuple[int, int, int]
+_Stamp = tuple[int, int, int, int]
 _Table = dict[str, tuple[_Stamp, str]]
 
 
@@ -47,7 +48,7 @@ def file_sha256(path: Path, environ: Mapping[str, str]) -> str:
     known = _read(table).get(str(real))
     if known is not None and known[0] == stamp:
         return known[1]
-    settled = time.time_ns() - stamp[1] > _SETTLED_NS
+    settled = time.time_ns() - max(stamp[1], stamp[2]) > _SETTLED_NS
     digest = _computed(real)
     if settled and _stamp(real) == stamp:
         _remember(table, str(real), stamp, digest)
@@ -68,7 +69,7 @@ def files_sha256(files: Sequence[Path], environ: Mapping[str, str]) -> str:
 
 def _stamp(path: Path) -> _Stamp:
     status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _computed(path: Path) -> str:
@@ -81,8 +82,8 @@ def _read(table: Path) -> _Table:
     try:
         entries = json.loads(table.read_bytes())
         return {
-            str(path): ((int(size), int(changed), int(inode)), str(digest))
-            for path, (size, changed, inode, digest) in entries.items()
+            str(path): ((int(size), int(written), int(changed), int(inode)), str(digest))
+            for path, (size, written, changed, inode, digest) in entries.items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

@@ -172,9 +172,13 @@ def _url(text: str) -> UrlWeights:
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise ValueError(f"weights must be an https address, and is {text!r}: {error}") from None
-    if not host or "@" in parts.netloc or "\\" in address or " " in address:
-        raise ValueError(f"weights must be an https address with a host and without a password, and is {text!r}")
+    if "@" in parts.netloc:
+        raise ValueError(f"weights must be an https address without a password, and is one of {host}")
+    if not host or "\\" in address or " " in address:
+        raise ValueError(f"weights must be an https address with a host, and is {text!r}")
     source = UrlWeights(address=address, sha256=_fragment(text, fragment) if hash_mark else None)
+    if not source.file_name.isprintable():
+        raise ValueError(f"weights must be an https address of a file with a printable name, and is {text!r}")
     _check_suffix(text, source.file_name)
     return source
 

@@ -94,6 +94,8 @@ def fetch(source: UrlWeights, environ: Mapping[str, str], say: Say, *, max_bytes
     except WeightsDamaged as error:
         raise FetchRefused(str(error), "Delete that file to trust what the address gives now") from error
     except ValueError as error:
+        if not download.sha256:  # nothing came that could be compared
+            raise FetchRefused(f"{source.address}, which leads to no address", _BY_HAND) from error
         found = f"{source.address} with SHA-256 {download.sha256} instead of {expected}"
         raise FetchRefused(found, _mismatch_remedy(path, trusted=first is not None)) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -126,7 +126,10 @@ def offline_variable(environ: Mapping[str, str]) -> str | None:
 
 def _local(source: LocalWeights | RandomWeights, environ: Mapping[str, str], *, tensors: bool) -> Located:
     """Raises WeightsMissing, OSError."""
-    path = Path(str(source)).expanduser()
+    try:
+        path = Path(str(source)).expanduser()
+    except RuntimeError as error:
+        raise WeightsMissing(f"{source}, of a user without a home folder") from error
     if path.is_file():
         if not path.name.lower().endswith(SUFFIXES):
             raise WeightsMissing(f"{path}, a file of another kind", form=" or ".join(SUFFIXES))
