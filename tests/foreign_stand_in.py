@@ -73,6 +73,12 @@ def score(items: list[Any]) -> Iterator[Any]:
             raise RuntimeError("this picture is too much")
         if item.prompt == "silent":
             return
+        if item.prompt == "litter":
+            Path(item.image).with_name("cache").mkdir()
+            Path(item.image).unlink()
+            Path(item.image).with_name("link").symlink_to("/")
+            yield 0.5
+            continue
         if item.prompt == "noisy":
             sys.stderr.write("noise\n" * 200_000)
         yield ODD.get(item.prompt, value_of(item))

@@ -314,6 +314,7 @@ def test_metrics_are_listed_with_all_that_people_must_know(call: Call, tmp_path:
         assert needs is not None
         assert ("a reference" in needs[1], "the prompt" in needs[1]) == (row.needs_reference, row.needs_prompt)
     assert "files clip_score, mini_clip_score, my_score" in " ".join(entries[0].split())
+    assert "files look" in " ".join(entries[list(METRICS).index("colourfulness")].split())
 
 
 def test_the_plan_says_what_it_takes_and_runs_nothing(call: Call, tmp_path: Path) -> None:

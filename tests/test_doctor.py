@@ -143,6 +143,24 @@ def test_what_could_not_be_fetched_says_why_and_is_an_error(
     assert "Accept its licence" in out
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("metrics", "psnr"), "did you mean --fetch metrics=psnr?"),
+        (("metrics=psnr", "--metrics", "ssim"), "named twice"),
+        (("weights",), "nothing called 'weights' to fetch"),
+        (("metrics=",), "no metric named"),
+        (("metrics=clip_scor",), "did you mean clip_score?"),
+    ],
+)
+def test_what_to_fetch_is_said_in_one_way(
+    hub: HubService, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    assert doctor("--fetch", *words) == ExitCode.USAGE
+    assert says in " ".join(capsys.readouterr().err.split())
+    assert hub.requests == []
+
+
 def test_fetching_where_nothing_is_missing_sends_nothing(hub: HubService, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor("--fetch", "metrics=psnr,ssim") == ExitCode.DONE
     assert re.search(r"^ssim +ready$", capsys.readouterr().out, re.MULTILINE)

@@ -135,6 +135,24 @@ def test_secrets_that_were_handed_on_are_not_told(foreign: Make) -> None:
     assert "hunter2" not in score.reason
 
 
+def test_a_secret_need_not_be_text(foreign: Make) -> None:
+    environ = {**os.environ, "A_TOKEN": os.fsdecode(b"\xff\xfe\xfd\xfc")}
+
+    [score] = foreign(environ=environ, environment=["PATH", "A_TOKEN"]).score([item()])
+
+    assert score.status == "ok"
+
+
+def test_what_the_program_leaves_beside_a_picture_costs_no_score(foreign: Make) -> None:
+    metric = foreign(batch_size=2)
+
+    scores = metric.score([item("one"), item("litter"), item("litter")])
+
+    assert [score.status for score in scores] == ["ok"] * 3
+    assert metric._folder is not None
+    assert list(Path(metric._folder.name).iterdir()) == []
+
+
 def test_a_program_that_always_fails_is_given_up(foreign: Make) -> None:
     metric = foreign(batch_size=2)
     began = time.monotonic()

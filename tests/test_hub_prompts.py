@@ -193,6 +193,15 @@ def test_a_hub_out_of_order_or_gone_is_said(hub: HubService, tmp_path: Path, mon
         prompts_of({"revision": commit, "file": "set.json"})
 
 
+def test_no_signature_of_an_address_is_told() -> None:
+    said = OSError("403 for url 'https://cdn.example/file?X-Signature=hunter2&Expires=1' (Request ID: 1)")
+
+    text = str(hub_prompts._explained(said, "someone/prompts", "0" * 40, "x.csv"))
+
+    assert "'https://cdn.example/file?…' (Request ID: 1)" in text
+    assert "hunter2" not in text
+
+
 def test_a_connection_that_ends_half_way_leaves_no_half_set(
     hub: HubService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,9 +56,12 @@ def doctor(
 
         return compare_live(yes=yes)
     overrides = [word for word in words if "=" in word]
-    if fetch is not None:
-        return fetch_metrics(to_fetch(fetch, metrics), config_dir, overrides)
     targets = [word for word in words if "=" not in word]
+    if fetch is not None:
+        if targets:
+            hint = f"metrics={','.join(targets)}"
+            raise click.UsageError(f"--fetch fetches for metrics, not for {targets[0]!r}; did you mean --fetch {hint}?")
+        return fetch_metrics(to_fetch(fetch, metrics), config_dir, overrides)
     return _report(targets, names_in(metrics), config_dir, overrides)
 
 

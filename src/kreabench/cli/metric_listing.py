@@ -13,7 +13,8 @@ from kreabench.metrics.table import METRICS, MetricRow, range_in_words
 
 _WIDTH = 100
 """Columns of a line."""
-_KIND = re.compile(r"^kind:\s*['\"]?(\w+)", re.MULTILINE)
+_KIND = re.compile(r"^\s*kind:\s*['\"]?(\w+)", re.MULTILINE)
+"""Indented in a file of several metrics."""
 
 
 def print_metrics(config_dir: Path | None) -> None:
@@ -22,8 +23,8 @@ def print_metrics(config_dir: Path | None) -> None:
 
     files: dict[str, list[str]] = {}
     for name, path in group_options("metrics", config_dir).items():
-        found = _KIND.search(path.read_text(encoding="utf-8", errors="replace"))
-        files.setdefault(found[1] if found else "", []).append(name)
+        for kind in dict.fromkeys(_KIND.findall(path.read_text(encoding="utf-8", errors="replace"))):
+            files.setdefault(kind, []).append(name)
     for kind, row in METRICS.items():
         click.echo(kind)
         for head, text in _facts(row, files.get(kind, [])):

@@ -33,6 +33,8 @@ def to_fetch(text: str, metrics: str | None) -> tuple[str, ...] | None:
     what, equals, names = text.partition("=")
     if what != FETCHED:
         raise click.UsageError(f"nothing called {what!r} to fetch; expected {FETCHED} or {FETCHED}=NAME,NAME")
+    if equals and metrics is not None:
+        raise click.UsageError("metrics named twice, by --fetch metrics=… and by --metrics; expected one of them")
     return names_in(names if equals else metrics)
 
 

@@ -21,6 +21,8 @@ MAX_DOWNLOAD_BYTES = 2**30
 """Of one file; Parquet may hold pictures beside the prompts."""
 _DATASET = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SIGNATURE = re.compile(r"\?[^\s'\"]+")
+"""Of an address that the Hub leads to: who has it can read the file for some time."""
 _NO_SUFFIX = Path("row")
 """Rows of a data set are mapped to our fields here, whatever the format they came in."""
 
@@ -173,7 +175,7 @@ def _explained(error: Exception, dataset: str, revision: str, file: str) -> Conf
         "page": f"https://huggingface.co/datasets/{dataset}",
         "newest": _newest(dataset),
         "fetch": f"`hf download --repo-type dataset --revision {revision} {dataset} {shlex.quote(file)}`",
-        "reason": " ".join(str(causes[-1]).split())[:200] or type(causes[-1]).__name__,
+        "reason": _SIGNATURE.sub("?…", " ".join(str(causes[-1]).split()))[:200] or type(causes[-1]).__name__,
     }
     key, found, expected, remedy = (part.format(**words) for part in said)
     return _error(key, found, expected, remedy)

@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -200,8 +201,7 @@ class Foreign:
             if len(requests) > 1:
                 fault = self._ask({position: requests[position]}, scores, shared)
             scores[position] = scores[position] or Score(status="failed", value=None, reason=fault)
-        for file in Path(folder).iterdir():
-            file.unlink()
+        _empty(Path(folder))
         return [score for score in scores if score is not None]
 
     def _ask(self, requests: Mapping[int, dict[str, Any]], scores: list[Score | None], shared: Shared) -> str:
@@ -266,3 +266,13 @@ class Foreign:
         except BaseException:
             process.close(polite=False)
             raise
+
+
+def _empty(folder: Path) -> None:
+    """Take away what was written for a batch, and what the program may have put beside it."""
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ MOST_LINE_BYTES = 1_000_000
 _TAIL_BYTES = 4096
 """Kept of what it says on its standard error."""
 _CHUNK_BYTES = 65_536
+_MOST_LAST_CHUNKS = 256
 _CLOSE_GRACE_S = 5.0
 """How long an idle program may take to end by itself."""
 _LAST_WORDS_S = 0.5
@@ -113,7 +114,7 @@ class ForeignProcess:
         line = bytes(self._unread[:end])
         del self._unread[: end + 1]
         for secret in self._secrets:
-            line = line.replace(secret.encode(), b"[secret]")
+            line = line.replace(os.fsencode(secret), b"[secret]")
         return line
 
     def _message(self, line: bytes) -> dict[str, Any]:
@@ -163,7 +164,10 @@ class ForeignProcess:
 
     def _read_last_words(self) -> None:
         if not self._ended:
-            while chunk := self._errors.read(_CHUNK_BYTES):
+            for _ in range(_MOST_LAST_CHUNKS):  # it may write as fast as it is read
+                chunk = self._errors.read(_CHUNK_BYTES)
+                if not chunk:
+                    break
                 self._tail += chunk
                 del self._tail[:-_TAIL_BYTES]
 

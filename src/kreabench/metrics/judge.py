@@ -113,7 +113,7 @@ class Judge:
 
     Money: before the first question about a picture, what all of them are expected to cost is held back of the purse,
     and each call pays what the service says it used. Where the budget does not allow a picture's questions, neither
-    it nor any after it is asked about: `score` raises OutOfBudget with the scores of the others, now and at later calls.
+    it nor any after it is asked about: `score` raises OutOfBudget with the scores of the others, now and later.
     """
 
     def __init__(self, **options: Any) -> None:
