@@ -208,6 +208,7 @@ def test_probabilities_can_be_required_or_done_without(judge: Make, service: Jud
         (b"<html>busy</html>", "no JSON object: '<html>busy"),
         (b"[" * 100_000, "no JSON object"),
         (b"[1]", "no JSON object"),
+        (error("out of credits", "402"), "the service says {'message': 'out of credits'"),
         (completion(choice("", finish_reason="content_filter")), "refused by the service's content filter"),
         (
             completion({**choice(""), "message": {"refusal": "I cannot look at this"}}),

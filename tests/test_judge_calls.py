@@ -193,14 +193,16 @@ def test_usage_that_cannot_be_counts_as_expected(judge: Make, service: JudgeServ
 
     score = only(judge(**PRICES), service=service, script=[body])
 
-    assert (score.status, score.usd) == ("ok", pytest.approx(0.992))
+    assert score.status == "ok"
+    assert score.usd == pytest.approx(0.992)
     assert any("did not say what it used" in note for note in score.notes)
 
 
 def test_a_gateway_that_gave_up_waiting_may_be_billed(judge: Make, service: JudgeServer) -> None:
     score = only(judge(**PRICES), service=service, script=[(504, error("upstream timeout"), {"retry-after": "0"})])
 
-    assert (score.status, score.usd) == ("ok", pytest.approx(2.001))
+    assert score.status == "ok"
+    assert score.usd == pytest.approx(2.001)
 
 
 def test_unknown_prices_give_no_dollars(judge: Make) -> None:
@@ -351,6 +353,8 @@ def test_the_identity_tells_services_apart_and_holds_no_secret() -> None:
         ({"questions": ()}, "questions must"),
         ({"questions": (" ",)}, "questions must not be empty"),
         ({"questions": ("Is {colour} right?",)}, "{colour}"),
+        ({"questions": ("Is { prompt } shown?",)}, "braces around prompt or look_for alone"),
+        ({"questions": ("Is {prompt!r} shown?",)}, "braces around prompt or look_for alone"),
         ({"logprobs": "maybe"}, "logprobs must be auto, required or never"),
         ({"concurrency": 0}, "concurrency must be at least 1"),
         ({"timeout_s": 0.0}, "timeout_s must"),

@@ -58,13 +58,15 @@ class Verdict:
 
 
 def read_completion(content: bytes) -> Completion:
-    """Raises NotUnderstoodError for what is no JSON object."""
+    """Raises NotUnderstoodError for what is no JSON object, or tells of an error."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise NotUnderstoodError(f"the answer is no JSON object: {content[:80].decode('utf-8', 'replace')!r}")
+    if body.get("error"):  # some say so with a status of success
+        raise NotUnderstoodError(f"the service says {_shortened(body['error'])}")
     choices = body.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     usage = body.get("usage")

@@ -50,7 +50,7 @@ class Shown:
 
 
 def check_templates(templates: Sequence[str]) -> None:
-    """Raises ValueError for an empty template or one with an unknown placeholder."""
+    """Raises ValueError for an empty template or one with an unknown placeholder or other braces."""
     for template in templates:
         if not template.strip():
             raise ValueError("questions must not be empty")
@@ -58,6 +58,8 @@ def check_templates(templates: Sequence[str]) -> None:
             if (quoted or bare) not in PLACEHOLDERS:
                 accepted = " and ".join(f"{{{name}}}" for name in PLACEHOLDERS)
                 raise ValueError(f"questions may hold {accepted}, and one holds {{{quoted or bare}}}")
+        if set("{}") & set(_PLACEHOLDER.sub("", template)):
+            raise ValueError(f"questions may hold braces around {' or '.join(PLACEHOLDERS)} alone, unlike {template!r}")
 
 
 def questions_for(item: ScoreItem, templates: Sequence[str], max_characters: int) -> Asked:
