@@ -24,6 +24,8 @@ from kreabench.metrics.clip_score import ClipScore, ClipScoreOptions
 from tests.metric_support import shared
 from tests.support import picture
 
+OTHER_READERS = ("ViT-B-16-SigLIP", "xlm-roberta-base-ViT-B-32")
+
 PROMPTS = (
     "a photograph of 3 red bicycles",
     "portrait of an old sailor, natural skin texture",
@@ -364,9 +366,11 @@ def test_models_with_which_open_clip_would_ignore_the_weights(model: str) -> Non
     assert problem_of(model=model, weights="openai", device="cpu").key == "options.model"
 
 
-@pytest.mark.parametrize("model", ["ViT-B-16-SigLIP", "xlm-roberta-base-ViT-B-32"])
-def test_architectures_that_do_not_read_prompts_as_clip_does(model: str) -> None:
-    assert "tokenizer" in problem_of(model=model, weights="webli", device="cpu").found
+def test_architectures_that_do_not_read_prompts_as_clip_does() -> None:
+    own, elsewhere = (problem_of(model=name, weights="webli", device="cpu") for name in OTHER_READERS)
+
+    assert (own.key, "hub:timm/ViT-B-16-SigLIP@REVISION" in own.expected) == ("options.tokenizer", True)
+    assert (elsewhere.key, "text model" in elsewhere.found) == ("options.model", True)
 
 
 def test_a_cuda_device_that_is_not_there() -> None:

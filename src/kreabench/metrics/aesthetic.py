@@ -68,14 +68,25 @@ class Aesthetic:
         self._encoder: ClipEncoder | None = None
         self._head: Module | None = None
         self._head_need = WeightsNeed(name="head of LAION Aesthetics V2", source=self._options.head, key="options.head")
-        clip = ClipWeightsNeed(model=self._options.model, weights=self._options.weights)
+        clip = ClipWeightsNeed(
+            model=self._options.model,
+            weights=self._options.weights,
+            tokenizer=self._options.tokenizer,
+            reads_prompts=bool(self._options.tokenizer),  # only to share the pass of a metric that does
+        )
         self.needs: tuple[Need, ...] = (clip,) if self._options.head == RANDOM_WEIGHTS else (clip, self._head_need)
 
     def open(self, shared: Shared) -> dict[str, Any]:
         """Load encoder and head. Raises EnvironmentProblem, also for a head of another width than the embedding's."""
         options = self._options
         self._encoder = open_clip_encoder(
-            shared, model=options.model, weights=options.weights, untrained=options.untrained, device=options.device
+            shared,
+            model=options.model,
+            weights=options.weights,
+            tokenizer=options.tokenizer,
+            reads_prompts=bool(options.tokenizer),
+            untrained=options.untrained,
+            device=options.device,
         )
         self._head, digest = self._load_head(shared, self._encoder.width)
         identity = self._encoder.identity

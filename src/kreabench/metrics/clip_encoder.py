@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import canonical_json
 from kreabench.metrics import mini_clip
+from kreabench.metrics.clip_tokenizer import Tokenizer, load_tokenizer
 from kreabench.metrics.clip_weights import ClipWeights, ClipWeightsNeed
 from kreabench.metrics.devices import find_device
 from kreabench.metrics.prompt_encoder import PromptEncoder
@@ -44,7 +45,7 @@ class ClipEncoder(PromptEncoder):
         model: Any,
         width: int,
         prepare: Callable[[Image], Tensor],
-        tokenizer: Any,
+        tokenizer: Tokenizer | None,
         identity: dict[str, Any],
         device: str,
     ) -> None:
@@ -65,9 +66,9 @@ class ClipEncoder(PromptEncoder):
         return encoded
 
     def _tokens(self, prompt: str) -> tuple[Tensor, bool]:
-        # open_clip keeps the end token of a cut prompt, so the tokens alone do not show the cut.
-        truncated = len(self._tokenizer.encode(prompt)) + 2 > self._tokenizer.context_length
-        return self._tokenizer(prompt)[0], truncated
+        if self._tokenizer is None:
+            raise RuntimeError("an encoder that was opened for pictures alone was given a prompt")
+        return self._tokenizer.tokens(prompt)
 
     def _encode_text(self, tokens: Tensor) -> Tensor:
         encoded: Tensor = self._model.encode_text(tokens)
@@ -82,18 +83,25 @@ def open_clip_encoder(
     untrained: bool,
     device: str,
     weights_key: str = "options.weights",
+    tokenizer: str = "",
+    reads_prompts: bool = True,
     preparation: Preparation | None = None,
 ) -> ClipEncoder:
     """The encoder of these options, loaded by the first who asks. Raises EnvironmentProblem; sends nothing.
 
-    `weights_key` is the option that named the weights, for messages. The encoder's `identity` says all of it that
-    changes a score, and `untrained`.
+    `tokenizer` says where the architecture's own comes from, if it has one and `reads_prompts`. `weights_key` is the
+    option that named the weights, for messages. The encoder's `identity` says all of it that changes a score, and
+    `untrained`.
     """
     place = find_device(device)
-    found = ClipWeightsNeed(model=model, weights=weights, key=weights_key).locate(shared.environ)
+    need = ClipWeightsNeed(
+        model=model, weights=weights, key=weights_key, tokenizer=tokenizer, reads_prompts=reads_prompts
+    )
+    found = need.locate(shared.environ)
+    read_by = found.tokenizer and found.tokenizer.sha256
     untrained = untrained or weights == RANDOM_WEIGHTS
     said = canonical_json(_preprocessing(found.preprocessing))
-    key = ("open_clip", model, found.sha256, said, preparation and preparation.name, untrained, place)
+    key = ("open_clip", model, found.sha256, said, read_by, preparation and preparation.name, untrained, place)
     return shared.encoder(key, lambda: _load(found, model, untrained, place, weights_key, preparation))
 
 
@@ -128,15 +136,25 @@ def _load(
         "preprocessing": preprocessing if preparation is None else {**preprocessing, "resize_mode": preparation.name},
         "device": device.partition(":")[0],
         "untrained": untrained,
+        **({"tokenizer_sha256": weights.tokenizer.sha256} if weights.tokenizer else {}),
     }
+    architecture = open_clip.get_model_config(weights.architecture)
     return ClipEncoder(
         model=model,
-        width=int(open_clip.get_model_config(weights.architecture)["embed_dim"]),
+        width=int(architecture["embed_dim"]),
         prepare=prepare,
-        tokenizer=open_clip.get_tokenizer(weights.architecture),
+        tokenizer=_tokenizer(weights, architecture),
         identity=identity,
         device=device,
     )
+
+
+def _tokenizer(weights: ClipWeights, architecture: Mapping[str, Any]) -> Tokenizer | None:
+    """None where the architecture's own was not asked for, as only pictures are encoded."""
+    folder = weights.tokenizer.path if weights.tokenizer else None
+    if folder is None and "hf_tokenizer_name" in architecture["text_cfg"]:
+        return None
+    return load_tokenizer(weights.architecture, architecture, folder)
 
 
 def _random(weights: ClipWeights) -> Any:

@@ -60,13 +60,22 @@ class ClipIqa:
         self._options = ClipIqaOptions(**options)
         self._encoder: ClipEncoder | None = None
         self._texts: tuple[Text, Text] | None = None
-        self.needs: tuple[Need, ...] = (ClipWeightsNeed(model=self._options.model, weights=self._options.weights),)
+        self.needs: tuple[Need, ...] = (
+            ClipWeightsNeed(
+                model=self._options.model, weights=self._options.weights, tokenizer=self._options.tokenizer
+            ),
+        )
 
     def open(self, shared: Shared) -> dict[str, Any]:
         """Load the encoder and read both texts. Raises EnvironmentProblem."""
         options = self._options
         self._encoder = open_clip_encoder(
-            shared, model=options.model, weights=options.weights, untrained=options.untrained, device=options.device
+            shared,
+            model=options.model,
+            weights=options.weights,
+            tokenizer=options.tokenizer,
+            untrained=options.untrained,
+            device=options.device,
         )
         positive, negative = self._encoder.texts([options.positive, options.negative])
         self._texts = (_readable(positive, "positive"), _readable(negative, "negative"))

@@ -16,6 +16,8 @@ class ClipOptions:
     """An open_clip architecture, or `builtin:mini` for the tiny one that kreabench builds itself."""
     weights: str = "openai"
     """open_clip's tag, a file in its layout, `hub:` or `https:` (see metrics/weights.py), or `random`."""
+    tokenizer: str = ""
+    """`hub:OWNER/NAME@REVISION` or a folder, for an architecture that has a tokenizer of its own, such as SigLIP."""
     untrained: bool = False
     """Says that the weights are random, which brands every score."""
     device: str = "auto"

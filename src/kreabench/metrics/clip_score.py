@@ -38,7 +38,11 @@ class ClipScore:
         """Raises ValueError for options that no machine can fulfil."""
         self._options = ClipScoreOptions(**options)
         self._encoder: ClipEncoder | None = None
-        self.needs: tuple[Need, ...] = (ClipWeightsNeed(model=self._options.model, weights=self._options.weights),)
+        self.needs: tuple[Need, ...] = (
+            ClipWeightsNeed(
+                model=self._options.model, weights=self._options.weights, tokenizer=self._options.tokenizer
+            ),
+        )
 
     def open(self, shared: Shared) -> dict[str, Any]:
         """Find, check and load the weights. Raises EnvironmentProblem.
@@ -53,6 +57,7 @@ class ClipScore:
             weights=options.weights,
             untrained=options.untrained,
             device=options.device,
+            tokenizer=options.tokenizer,
         )
         return {"version": VERSION, **self._encoder.identity}
 

@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,8 +19,9 @@ from kreabench.core.cache import cache_folder
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import stable_hash
 from kreabench.metrics import mini_clip
+from kreabench.metrics.clip_tokenizer import tokenizer_need
 from kreabench.metrics.mini_clip import MINI_CLIP
-from kreabench.metrics.needs import Say
+from kreabench.metrics.needs import Located, Say
 from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, hash_of, offline_variable
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
@@ -47,6 +48,8 @@ class ClipWeights:
     """Whether the architecture computes with QuickGELU, as OpenAI's weights need."""
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     """What the weights' tag says of mean, standard deviation and resizing."""
+    tokenizer: Located | None = None
+    """None for CLIP's own, and where no prompts are read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +60,10 @@ class ClipWeightsNeed:
     weights: str
     """open_clip's tag, a file, `hub:…`, `https://…` or `random`."""
     key: str = "options.weights"
+    tokenizer: str = ""
+    """Where the tokenizer comes from, of an architecture with one of its own."""
+    reads_prompts: bool = True
+    """Whether a tokenizer is needed at all."""
 
     @property
     def name(self) -> str:
@@ -64,7 +71,7 @@ class ClipWeightsNeed:
 
     @property
     def fetchable(self) -> bool:
-        return self.weights.startswith(_ELSEWHERE) or bool(self._tag())
+        return self.weights.startswith(_ELSEWHERE) or self.tokenizer.startswith(_ELSEWHERE) or bool(self._tag())
 
     def locate(self, environ: Mapping[str, str]) -> ClipWeights:
         """The weights on this machine, checked and hashed. Sends nothing.
@@ -72,6 +79,11 @@ class ClipWeightsNeed:
         Raises EnvironmentProblem: an unknown or unsuitable architecture, weights that are not there, or were trained
         with another activation than the architecture's.
         """
+        tokenizer = self._tokenizer_need()
+        located = None if tokenizer is None else tokenizer.locate(environ)
+        return replace(self._weights(environ), tokenizer=located)
+
+    def _weights(self, environ: Mapping[str, str]) -> ClipWeights:
         architecture = _architecture(self.model)
         config = _architecture_config(architecture, self.model)
         quick_gelu = bool(config.get("quick_gelu", False))
@@ -98,6 +110,8 @@ class ClipWeightsNeed:
 
     def fetch(self, environ: Mapping[str, str], say: Say) -> None:
         """As in `Need`. A tag is fetched by open_clip, into the cache of the Hub."""
+        if (need := self._tokenizer_need()) is not None:
+            need.fetch(environ, say)
         if self.weights.startswith(_ELSEWHERE):
             WeightsNeed(name=self.name, source=self.weights, key=self.key).fetch(environ, say)
             return
@@ -112,6 +126,11 @@ class ClipWeightsNeed:
         problem = self.problem(environ)
         if problem is not None:
             raise EnvironmentProblem([problem])
+
+    def _tokenizer_need(self) -> WeightsNeed | None:
+        architecture = _architecture(self.model)
+        config = _architecture_config(architecture, self.model)
+        return tokenizer_need(self.model, config, self.tokenizer) if self.reads_prompts else None
 
     def _tag(self) -> dict[str, Any]:
         """What open_clip knows of `weights` as a tag; empty where it is none."""
@@ -208,7 +227,7 @@ def _problem(key: str, found: str, expected: str, remedy: str = "") -> Environme
 
 
 def _architecture_config(architecture: str, model: str) -> dict[str, Any]:
-    """open_clip's description of the architecture. Refuses those that do not read prompts as CLIP does."""
+    """open_clip's description of the architecture. Refuses those whose parts come from elsewhere than the weights."""
     import open_clip
 
     known = open_clip.list_models()
@@ -216,12 +235,11 @@ def _architecture_config(architecture: str, model: str) -> dict[str, Any]:
         raise _problem(_MODEL_KEY, repr(model), _choices(architecture, known))
     config: dict[str, Any] = open_clip.get_model_config(architecture)
     text = config["text_cfg"]
-    foreign = "hf_tokenizer_name" in text or "hf_model_name" in text or "siglip" in architecture.lower()
-    if foreign or "reduction_mask" in text.get("tokenizer_kwargs", {}):
+    if "hf_model_name" in text or "reduction_mask" in text.get("tokenizer_kwargs", {}):
         raise _problem(
             _MODEL_KEY,
-            f"{model!r}, which has a tokenizer of its own",
-            "an architecture with CLIP's tokenizer, for which it is known what is cut off a long prompt",
+            f"{model!r}, whose text model is one of the Hub's, or which leaves out words of long prompts",
+            "an architecture with a text model of open_clip, for which it is known what is cut off a long prompt",
         )
     return config
 

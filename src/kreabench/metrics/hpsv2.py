@@ -47,7 +47,11 @@ class Hpsv2:
         """Raises ValueError for options that no machine can fulfil."""
         self._options = Hpsv2Options(**options)
         self._encoder: ClipEncoder | None = None
-        self.needs: tuple[Need, ...] = (ClipWeightsNeed(model=self._options.model, weights=self._options.weights),)
+        self.needs: tuple[Need, ...] = (
+            ClipWeightsNeed(
+                model=self._options.model, weights=self._options.weights, tokenizer=self._options.tokenizer
+            ),
+        )
 
     def open(self, shared: Shared) -> dict[str, Any]:
         """Find, check and load the weights. Raises EnvironmentProblem."""
@@ -56,6 +60,7 @@ class Hpsv2:
             shared,
             model=options.model,
             weights=options.weights,
+            tokenizer=options.tokenizer,
             untrained=options.untrained,
             device=options.device,
             preparation=Preparation(name="hpsv2", make=preparation),

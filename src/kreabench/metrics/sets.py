@@ -148,7 +148,7 @@ class Cmmd(EncodedSets):
     def __init__(self, **options: Any) -> None:
         """Raises ValueError for options that no machine can fulfil."""
         self._options = CmmdOptions(**options)
-        need = ClipWeightsNeed(model=self._options.model, weights=self._options.weights)
+        need = ClipWeightsNeed(model=self._options.model, weights=self._options.weights, reads_prompts=False)
         super().__init__(batch_size=self._options.batch_size, needs=(need,))
 
     def _load(self, shared: Shared) -> ImageEncoder:
@@ -158,6 +158,7 @@ class Cmmd(EncodedSets):
             weights=self._options.weights,
             untrained=self._options.untrained,
             device=self._options.device,
+            reads_prompts=False,
             preparation=Preparation(name="squash", make=_squash),
         )
 
@@ -217,7 +218,7 @@ class Vendi(EncodedSets):
     def _needs(self) -> tuple[Need, ...]:
         if self._options.encoder == "dino":
             return dino_need(self._weights)
-        return (ClipWeightsNeed(model=self._options.model, weights=self._weights),)
+        return (ClipWeightsNeed(model=self._options.model, weights=self._weights, reads_prompts=False),)
 
     def _load(self, shared: Shared) -> ImageEncoder:
         untrained, device = self._options.untrained, self._options.device
@@ -225,8 +226,14 @@ class Vendi(EncodedSets):
             return dino_encoder(
                 shared, weights=self._weights, untrained=untrained, device=device, environ=shared.environ
             )
-        model = self._options.model
-        return open_clip_encoder(shared, model=model, weights=self._weights, untrained=untrained, device=device)
+        return open_clip_encoder(
+            shared,
+            model=self._options.model,
+            weights=self._weights,
+            untrained=untrained,
+            device=device,
+            reads_prompts=False,
+        )
 
     def compare(self, pictures: Sequence[Member], reference: Sequence[Member]) -> Score:
         """As in `SetMetric`; `reference` is not looked at."""
