@@ -16,7 +16,8 @@ from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.needs import Say
 from kreabench.metrics.shared import Shared
 from kreabench.metrics.table import METRICS
-from kreabench.scoring.requirements import fetch, fetch_command, is_offline, missing
+from kreabench.metrics.weights import offline_variable
+from kreabench.scoring.requirements import fetch, fetch_command, missing
 from tests.support import make_experiment, make_target
 
 
@@ -134,7 +135,7 @@ def test_offline_nothing_is_fetched_and_one_command_names_all_that_is_missing(
         "Look for it, or leave c out of metrics",
     ]
     assert fetch_command(["a"]) == "kreabench doctor --fetch metrics=a"
-    assert not is_offline({"HF_HUB_OFFLINE": "0"})
+    assert offline_variable({"HF_HUB_OFFLINE": "0"}) is None
 
 
 def test_a_fetch_that_fails_costs_no_other_one_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.clip_options import check_running
-from kreabench.metrics.devices import find_device
+from kreabench.metrics.devices import find_device, kind_of
 from kreabench.metrics.needs import Need
 from kreabench.metrics.prompt_encoder import PromptEncoder, score_pairs
 from kreabench.metrics.shared import Shared
@@ -79,7 +79,7 @@ class PickScore:
         identity = {
             "weights_sha256": weights.sha256,
             "processor_sha256": processor.sha256,
-            "device": device.partition(":")[0],
+            "device": kind_of(device),
             "untrained": self._options.untrained,
         }
         key = ("transformers", weights.sha256, processor.sha256, self._options.untrained, device)

@@ -9,9 +9,7 @@ from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.needs import Need, Say
 from kreabench.metrics.table import metric_class
-
-OFFLINE = ("HF_HUB_OFFLINE", "KREABENCH_OFFLINE")
-"""Variables that forbid fetching, set to 1 or the like."""
+from kreabench.metrics.weights import offline_variable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +58,7 @@ def prepare(metrics: Sequence[MetricSpec], environ: Mapping[str, str], say: Say)
     """Get what these metrics lack, where that can be got. Raises EnvironmentProblem with all that is missing then."""
     lacking = missing(metrics, environ)
     refused: tuple[Problem, ...] = ()
-    if any(entry.fetchable for entry in lacking) and not is_offline(environ):
+    if any(entry.fetchable for entry in lacking) and offline_variable(environ) is None:
         lacking, refused = fetch(metrics, environ, say)
     if not lacking:
         return
@@ -79,11 +77,6 @@ def _with_way_out(entry: Missing, refused: Problem | None, command: str) -> Prob
         why = f"{problem.remedy}. " if refused and problem.remedy else ""
         remedy = f"{why}`{command}` fetches it, or {leave_out}"
     return replace(problem, remedy=remedy)
-
-
-def is_offline(environ: Mapping[str, str]) -> bool:
-    """Whether the person who runs this has forbidden to fetch anything."""
-    return any(environ.get(name, "").strip().lower() in {"1", "on", "true", "yes"} for name in OFFLINE)
 
 
 def fetch_command(names: Iterable[str]) -> str:
