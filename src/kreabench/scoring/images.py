@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from kreabench.core.errors import BudgetReached
@@ -16,6 +16,14 @@ from kreabench.scoring.opened import Opened
 from kreabench.scoring.requirements import one_line
 
 REASON_LENGTH = 1000
+
+
+def portions(one: Opened, pictures: Sequence[Picture], purse: Purse) -> Iterator[Sequence[Picture]]:
+    """What a metric is asked at once: all, but picture by picture where the next one may be one too many, as of a
+    batch that stops short nothing would be known."""
+    size = 1 if one.is_paid and purse.limit_usd is not None else max(len(pictures), 1)
+    for start in range(0, len(pictures), size):
+        yield pictures[start : start + size]
 
 
 def score_pictures(
@@ -34,11 +42,17 @@ def score_pictures(
 
 
 def valid(score: Score) -> Score:
-    """`score`, unless it breaks the rule that a value, a finite one, is there exactly when its status is ok."""
+    """`score`, unless it breaks the rule that a value, a finite one, is there exactly when its status is ok, or has
+    other numbers that are none."""
+    usd = score.usd if score.usd is None or math.isfinite(score.usd) else None
     if score.value is None if score.status != "ok" else score.value is not None and math.isfinite(score.value):
-        return score
-    reason = f"the metric gave status {score.status} with value {score.value}"
-    return replace(failed(reason), usd=score.usd)
+        strange = [name for name, part in score.details.items() if not math.isfinite(part)]
+        if not strange:
+            return replace(score, usd=usd)
+        reason = f"the metric gave {strange[0]} {score.details[strange[0]]} in its details"
+    else:
+        reason = f"the metric gave status {score.status} with value {score.value}"
+    return replace(failed(reason), usd=usd)
 
 
 def failed(reason: str) -> Score:
@@ -63,24 +77,21 @@ def _prepare(picture: Picture, one: Opened, decoder: Decoder) -> ScoreItem | Sco
 
 
 def _ask(one: Opened, items: Sequence[ScoreItem], purse: Purse) -> tuple[list[Score], str | None]:
-    """A valid score an item, fewer where the metric stops at the budget; then its message too."""
-    # Picture by picture where the next one may be one too many: of a batch that stops short nothing would be known.
-    size = 1 if one.is_paid and purse.limit_usd is not None else max(len(items), 1)
-    scores: list[Score] = []
-    for start in range(0, len(items), size):
-        spent_before = purse.spent_usd
-        try:
-            scores += _answers(one, items[start : start + size])
-        except BudgetReached as reached:
-            paid = purse.spent_usd - spent_before
-            if paid > 0:  # within a picture: what it cost must not be forgotten
-                scores.append(replace(failed(f"stopped within this picture: {reached.message}"), usd=paid))
-            return scores, reached.message
-        except Exception as error:  # recorded as failed, and done again by the next scoring
-            paid = purse.spent_usd - spent_before
-            broken = [failed(one_line(error))] * len(items[start : start + size])
-            scores += [replace(broken[0], usd=paid), *broken[1:]] if paid > 0 else broken
-    return scores, None
+    """A valid score an item, none or one where the metric stops at the budget; then its message too."""
+    if not items:
+        return [], None
+    spent_before = purse.spent_usd
+    try:
+        return _answers(one, items), None
+    except BudgetReached as reached:
+        paid = purse.spent_usd - spent_before
+        if paid > 0:  # within a picture: what it cost must not be forgotten
+            return [replace(failed(f"stopped within this picture: {reached.message}"), usd=paid)], reached.message
+        return [], reached.message
+    except Exception as error:  # recorded as failed, and done again by the next scoring
+        paid = purse.spent_usd - spent_before
+        broken = [failed(one_line(error))] * len(items)
+        return [replace(broken[0], usd=paid), *broken[1:]] if paid > 0 else broken, None
 
 
 def _answers(one: Opened, items: Sequence[ScoreItem]) -> list[Score]:
