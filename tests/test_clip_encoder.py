@@ -352,7 +352,9 @@ def test_a_folder_says_how_its_pictures_are_prepared(tmp_path: Path) -> None:
     said = {"size": 99, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "resize_mode": "squash"}
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {}, "preprocess_cfg": said}))
     described = open_clip_encoder(shared(), **options)
+    by_name = open_clip_encoder(shared(), **{**options, "weights": str(tmp_path / "open_clip_model.safetensors")})
 
+    assert by_name.identity == described.identity
     assert plain.identity["preprocessing"]["resize_mode"] == "shortest"
     assert described.identity["preprocessing"] == {**plain.identity["preprocessing"], **said, "size": [64, 64]}
     grey = described._prepare(Image.new("RGB", (64, 64), (255, 255, 255)))

@@ -141,7 +141,7 @@ class ClipWeightsNeed:
                 return inside[0], described(located, key=self.key)
             raise _problem(self.key, f"{located}, a folder without weights", f"one of {', '.join(_IN_FOLDER)} in it")
         if path.is_file() and path.suffix in SUFFIXES:
-            return path, {}
+            return path, described(path.parent, key=self.key) if path.name in _IN_FOLDER else {}
         raise self._no_such_file(path)
 
     def _no_such_file(self, path: Path) -> EnvironmentProblem:
