@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -330,3 +331,47 @@ def test_shipped_files_name_a_metric_with_options_that_it_takes(name: str, kind:
 
     assert spec.kind == kind
     assert metric_class(kind)(**spec.options).needs
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("visual.positional_embedding", 50), ("positional_embedding", 33), ("ln_final.weight", 31)]
+)
+def test_weights_of_another_size_are_refused_and_not_stretched(tmp_path: Path, name: str, rows: int) -> None:
+    state = clip_state()
+    path = tmp_path / "other.pt"
+    torch.save({**state, name: torch.ones(rows, *state[name].shape[1:])}, path)
+
+    with pytest.raises(EnvironmentProblem, match=r"position embeddings|size mismatch"):
+        open_clip_encoder(shared(), model="builtin:mini", weights=str(path), untrained=False, device="cpu")
+
+
+def test_a_folder_says_how_its_pictures_are_prepared(tmp_path: Path) -> None:
+    open_clip_file(tmp_path, "open_clip_model.safetensors")
+    options: dict[str, Any] = {"model": "builtin:mini", "weights": str(tmp_path), "untrained": False, "device": "cpu"}
+    plain = open_clip_encoder(shared(), **options)
+    said = {"size": 99, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "resize_mode": "squash"}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {}, "preprocess_cfg": said}))
+    described = open_clip_encoder(shared(), **options)
+    by_name = open_clip_encoder(shared(), **{**options, "weights": str(tmp_path / "open_clip_model.safetensors")})
+
+    assert by_name.identity == described.identity
+    assert plain.identity["preprocessing"]["resize_mode"] == "shortest"
+    assert described.identity["preprocessing"] == {**plain.identity["preprocessing"], **said, "size": [64, 64]}
+    grey = described._prepare(Image.new("RGB", (64, 64), (255, 255, 255)))
+    assert torch.allclose(grey, torch.full((3, 64, 64), 2.0))
+
+
+def test_a_folder_of_another_activation_or_damaged_is_refused(tmp_path: Path) -> None:
+    open_clip_file(tmp_path, "open_clip_model.safetensors")
+    need = ClipWeightsNeed(model="builtin:mini", weights=str(tmp_path))
+    config = tmp_path / "open_clip_config.json"
+
+    config.write_text(json.dumps({"model_cfg": {"quick_gelu": True}}))
+    wrong = need.problem(os.environ)
+    assert wrong is not None
+    assert "trained with QuickGELU" in wrong.found
+    for damaged in ("{", "[]", '{"preprocess_cfg": 3}'):
+        config.write_text(damaged)
+        problem = need.problem(os.environ)
+        assert problem is not None
+        assert "open_clip_config.json" in problem.found

@@ -76,6 +76,20 @@ def test_pickscore_equals_its_model_card(pickscore: Path) -> None:
     assert [score.truncated for score in scores][:5] == [False, False, False, False, True]
 
 
+def test_pickscore_prepares_pictures_as_pillow_does(pickscore: Path) -> None:
+    """As the model was trained; its bicubic resizing rounds to whole levels before the normalisation."""
+    metric = PickScore(weights=str(pickscore), device="cpu")
+    metric.open(shared())
+    mean, std = (np.asarray(x) for x in ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)))
+    image = picture(192, 128)
+    small = image.resize((96, 64), Image.Resampling.BICUBIC).crop((16, 0, 80, 64))
+
+    assert metric._encoder is not None
+    found = metric._encoder._prepare(image).permute(1, 2, 0).numpy() * std + mean
+
+    assert np.abs(found * 255 - np.asarray(small)).max() < 0.01
+
+
 def test_pickscore_takes_a_processor_of_elsewhere(pickscore: Path, tmp_path: Path) -> None:
     processor, weights = tmp_path / "processor", tmp_path / "weights"
     shutil.copytree(pickscore, processor, ignore=shutil.ignore_patterns("*.safetensors", "config.json"))

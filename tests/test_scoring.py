@@ -288,6 +288,8 @@ def test_a_metric_that_crashes_costs_only_its_own_scores(tmp_path: Path, monkeyp
         [Score(status="ok", value=None)] * 2,
         [Score(status="infinite", value=1.0)] * 2,
         [Score(status="not_applicable", value=math.nan)] * 2,
+        [Score(status="ok", value=1.0, details={"part": math.nan})] * 2,
+        [Score(status="ok", value=math.nan, usd=math.nan)] * 2,
     ],
 )
 def test_a_metric_that_answers_nonsense_has_failed(tmp_path: Path, monkeypatch: Any, answer: list[Score]) -> None:

@@ -18,6 +18,7 @@ from kreabench.core.planned import Plan
 from kreabench.core.specs import MetricSpec
 from kreabench.execution.budget import Budget
 from kreabench.metrics.base import OutOfBudget, Score, ScoreItem
+from kreabench.metrics.fidelity import Psnr
 from kreabench.metrics.shared import Purse, Shared
 from kreabench.metrics.table import METRICS
 from kreabench.rundir.directory import RunDirectory
@@ -180,3 +181,38 @@ def test_a_run_that_stops_scoring_at_the_budget_says_so(tmp_path: Path) -> None:
     assert outcome.exit_code == ExitCode.BUDGET
     assert len(requests_of(plan)) == 4
     assert scores(run, "judge") == {}
+
+
+@pytest.mark.parametrize("limit", [None, 10.0])
+def test_what_was_paid_outlives_an_interrupt_of_another_metric(
+    made: tuple[RunDirectory, Plan], monkeypatch: Any, limit: float | None
+) -> None:
+    run, plan = made
+
+    def interrupt(*_: Any) -> list[Score]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Psnr, "score", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        score_with(run, plan, PAID, PSNR, purse=Purse(limit_usd=limit))
+
+    assert len(scores(run, "judge")) == 4
+    assert scores_usd(run) == pytest.approx(4 * USD)
+
+
+def test_an_interrupt_forgets_no_picture_that_was_paid_under_a_limit(
+    made: tuple[RunDirectory, Plan], monkeypatch: Any
+) -> None:
+    run, plan = made
+    ask = Paid.score
+
+    def score(self: Paid, items: Sequence[ScoreItem]) -> list[Score]:
+        if len(Paid.asked) == 3:
+            raise KeyboardInterrupt
+        return ask(self, items)
+
+    monkeypatch.setattr(Paid, "score", score)
+    with pytest.raises(KeyboardInterrupt):
+        score_with(run, plan, PAID, purse=Purse(limit_usd=10.0))
+
+    assert scores_usd(run) == pytest.approx(3 * USD)

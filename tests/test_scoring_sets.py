@@ -314,3 +314,18 @@ def test_pictures_of_several_indices_and_sizes_each_count_and_those_of_a_size_co
     assert {record.pictures for record in run.set_scores()} == {4}
     assert [item.image.size for item in Gap.seen] == [(16, 16)] * 4 + [(64, 48)] * 4
     assert sorted({item.seed for item in Gap.seen}) == [0, 1]
+
+
+def test_the_same_picture_under_two_seeds_and_indices_counts_once(tmp_path: Path) -> None:
+    """Seed 0 with two pictures a request draws seeds 0 and 1, and seed 1 draws 1 and 2."""
+    plan = make_plan(group_of(make_setting(num_images=2), prompts=1, seeds=(0, 1)))
+    run = new_run(tmp_path / "run", plan)
+    for setting, request in requests_of(plan):
+        sample = deliver(run, setting, request, [picture(128, 128, seed=request.seed + k) for k in range(2)])
+        known = tuple(replace(image, seed=request.seed + image.index) for image in sample.images)
+        with run.writer() as writer:
+            writer.append(replace(sample, images=known))
+
+    score_with(run, plan, ALONE)
+
+    assert [record.pictures for record in run.set_scores()] == [3]

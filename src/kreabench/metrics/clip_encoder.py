@@ -13,7 +13,7 @@ from kreabench.core.ids import canonical_json
 from kreabench.metrics import mini_clip
 from kreabench.metrics.clip_tokenizer import Tokenizer, load_tokenizer
 from kreabench.metrics.clip_weights import ClipWeights, ClipWeightsNeed
-from kreabench.metrics.devices import find_device
+from kreabench.metrics.devices import find_device, kind_of
 from kreabench.metrics.prompt_encoder import PromptEncoder
 from kreabench.metrics.weights import RANDOM_WEIGHTS
 
@@ -134,7 +134,7 @@ def _load(
         "weights_sha256": weights.sha256,
         "quick_gelu": weights.quick_gelu,
         "preprocessing": preprocessing if preparation is None else {**preprocessing, "resize_mode": preparation.name},
-        "device": device.partition(":")[0],
+        "device": kind_of(device),
         "untrained": untrained,
         **({"tokenizer_sha256": weights.tokenizer.sha256} if weights.tokenizer else {}),
     }
@@ -179,7 +179,8 @@ def _filled(weights: ClipWeights, path: Path) -> Any:
 
     model.load_state_dict = assign  # open_clip's loader, which knows its older layouts, would copy
     try:
-        open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
+        with _without_resizing():
+            open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
     finally:
         del model.load_state_dict
     return model
@@ -211,6 +212,21 @@ def _silenced(logger: logging.Logger) -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(nothing)
+
+
+def _without_resizing() -> Any:
+    """Weights of another picture size or context length are refused: open_clip would stretch their position embeddings
+    without a word, which gives another model than the one that is named."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class WithoutResizing(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if function is torch.nn.functional.interpolate:
+                raise ValueError("its position embeddings are of another picture size or context length")
+            return function(*args, **(kwargs or {}))
+
+    return WithoutResizing()
 
 
 def _uninitialised() -> Any:

@@ -19,6 +19,7 @@ from kreabench.core.cache import cache_folder
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import stable_hash
 from kreabench.metrics import mini_clip
+from kreabench.metrics.clip_folder import described
 from kreabench.metrics.clip_tokenizer import tokenizer_need
 from kreabench.metrics.mini_clip import MINI_CLIP
 from kreabench.metrics.needs import Located, Say
@@ -47,7 +48,7 @@ class ClipWeights:
     quick_gelu: bool
     """Whether the architecture computes with QuickGELU, as OpenAI's weights need."""
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
-    """What the weights' tag says of mean, standard deviation and resizing."""
+    """What the weights' tag or folder says of mean, standard deviation and resizing."""
     tokenizer: Located | None = None
     """None for CLIP's own, and where no prompts are read."""
 
@@ -90,14 +91,15 @@ class ClipWeightsNeed:
         if self.weights == RANDOM_WEIGHTS:
             return _random(self.model, architecture, config, environ)
         tag = self._tag()  # goes before a file of the same name, as in open_clip
-        path = self._cached_file(tag) if tag else self._file(environ)
+        path, told = (self._cached_file(tag), tag) if tag else self._file(environ)
         digest = _sha256(path, self.key)
-        if tag:
-            _check_tag_activation(architecture, self.weights, tag, quick_gelu)
+        if tag or "quick_gelu" in told:
+            source = f"tag {self.weights!r}" if tag else f"{path.parent}"
+            _check_activation(architecture, source, bool(told.get("quick_gelu", False)), quick_gelu)
         elif not quick_gelu:
             _check_gelu_file(architecture, path, digest)
         return ClipWeights(
-            architecture=architecture, path=path, sha256=digest, quick_gelu=quick_gelu, preprocessing=tag
+            architecture=architecture, path=path, sha256=digest, quick_gelu=quick_gelu, preprocessing=told
         )
 
     def problem(self, environ: Mapping[str, str]) -> Problem | None:
@@ -146,8 +148,8 @@ class ClipWeightsNeed:
             raise _problem(self.key, found, f"{tag.get('hf_hub') or tag.get('file')} in the cache of the Hub", _FETCH)
         return path
 
-    def _file(self, environ: Mapping[str, str]) -> Path:
-        """The file that `weights` names, or the one in the folder that it names."""
+    def _file(self, environ: Mapping[str, str]) -> tuple[Path, Mapping[str, Any]]:
+        """The file that `weights` names, or the one in the folder that it names, and what that folder says of it."""
         try:
             path = Path(self.weights).expanduser()
         except RuntimeError:
@@ -155,13 +157,13 @@ class ClipWeightsNeed:
         if self.weights.startswith(_ELSEWHERE) or path.is_dir():
             located = WeightsNeed(name=self.name, source=self.weights, key=self.key).locate(environ).path
             if located.is_file():
-                return located
+                return located, {}
             inside = [located / name for name in _IN_FOLDER if (located / name).is_file()]
             if inside:
-                return inside[0]
+                return inside[0], described(located, key=self.key)
             raise _problem(self.key, f"{located}, a folder without weights", f"one of {', '.join(_IN_FOLDER)} in it")
         if path.is_file() and path.suffix in SUFFIXES:
-            return path
+            return path, described(path.parent, key=self.key) if path.name in _IN_FOLDER else {}
         raise self._no_such_file(path)
 
     def _no_such_file(self, path: Path) -> EnvironmentProblem:
@@ -251,15 +253,14 @@ def _choices(name: str, known: list[str]) -> str:
     return f"{MINI_CLIP} or an architecture of open_clip.list_models(){hint}"
 
 
-def _check_tag_activation(architecture: str, name: str, tag: Mapping[str, Any], quick_gelu: bool) -> None:
-    """open_clip only warns when a tag's weights were trained with another activation than the architecture has."""
-    trained = bool(tag.get("quick_gelu", False))
+def _check_activation(architecture: str, source: str, trained: bool, quick_gelu: bool) -> None:
+    """open_clip at most warns when weights were trained with another activation than the architecture has."""
     if trained and not quick_gelu:
-        _refuse_gelu(architecture, f"tag {name!r}")
+        _refuse_gelu(architecture, source)
     if quick_gelu and not trained:
         raise _problem(
             _MODEL_KEY,
-            f"{architecture!r} with tag {name!r}, whose weights were trained with GELU",
+            f"{architecture!r} with {source}, whose weights were trained with GELU",
             "the architecture without QuickGELU",
         )
 

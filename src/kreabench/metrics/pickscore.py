@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.clip_options import check_running
-from kreabench.metrics.devices import find_device
+from kreabench.metrics.devices import find_device, kind_of
 from kreabench.metrics.needs import Need
 from kreabench.metrics.prompt_encoder import PromptEncoder, score_pairs
 from kreabench.metrics.shared import Shared
@@ -79,7 +79,7 @@ class PickScore:
         identity = {
             "weights_sha256": weights.sha256,
             "processor_sha256": processor.sha256,
-            "device": device.partition(":")[0],
+            "device": kind_of(device),
             "untrained": self._options.untrained,
         }
         key = ("transformers", weights.sha256, processor.sha256, self._options.untrained, device)
@@ -107,7 +107,8 @@ class PickScore:
         try:
             from transformers import CLIPProcessor
 
-            loaded = CLIPProcessor.from_pretrained(processor, local_files_only=True)
+            # Pillow's resizing, as the model was trained with; torchvision's differs by a level here and there.
+            loaded = CLIPProcessor.from_pretrained(processor, local_files_only=True, backend="pil")
         except Exception as error:  # missing files, damaged JSON: each library raises its own
             raise _unusable(self._processor.key, processor, error, "CLIP's tokenizer and preprocessing") from error
         return TransformersClip(model=model.to(device).eval(), processor=loaded, identity=identity, device=device)

@@ -28,7 +28,7 @@ from kreabench.metrics.weight_sources import (
     parse_source,
 )
 
-__all__ = ["RANDOM_WEIGHTS", "WeightsNeed", "check_source", "hash_of"]
+__all__ = ["RANDOM_WEIGHTS", "WeightsNeed", "check_source", "hash_of", "offline_variable"]
 
 OFFLINE_VARIABLES = ("KREABENCH_OFFLINE", "HF_HUB_OFFLINE")
 FETCH_REMEDY = "Fetch it with `kreabench doctor --fetch metrics`"

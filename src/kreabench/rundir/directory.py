@@ -163,6 +163,10 @@ class RunDirectory:
     def _journal_remedy(self) -> str:
         return f"Delete that line, which loses its record alone, then `kreabench resume {self.path}`."
 
+    @property
+    def _scores_remedy(self) -> str:
+        return f"Delete that line, which loses its score alone, then `kreabench score {self.path}`."
+
     def samples(self) -> dict[str, SampleRecord]:
         """Request id → its final state; of several lines the last."""
         return {record.request_id: record for record in self.records() if isinstance(record, SampleRecord)}
@@ -173,11 +177,7 @@ class RunDirectory:
 
     def score_lines(self) -> Iterator[ScoreRecord]:
         """Every line of scores.jsonl, in order. Raises RunDirectoryError for a damaged line."""
-        return read_lines(
-            self.path / SCORES_FILE,
-            codec.decode_score,
-            remedy=f"Delete that line, which loses its score alone, then `kreabench score {self.path}`.",
-        )
+        return read_lines(self.path / SCORES_FILE, codec.decode_score, remedy=self._scores_remedy)
 
     def scores(self) -> Iterator[ScoreRecord]:
         """The scores, one for each request, image and metric: of several lines the last."""
@@ -186,17 +186,14 @@ class RunDirectory:
 
     def set_score_lines(self) -> Iterator[SetScoreRecord]:
         """Every line of set_scores.jsonl, in order. Raises RunDirectoryError for a damaged line."""
-        return read_lines(
-            self.path / SET_SCORES_FILE,
-            codec.decode_set_score,
-            remedy=f"Delete that line, which loses its score alone, then `kreabench score {self.path}`.",
-        )
+        return read_lines(self.path / SET_SCORES_FILE, codec.decode_set_score, remedy=self._scores_remedy)
 
     def set_scores(self) -> list[SetScoreRecord]:
         """The scores of sets that hold: of several lines of a setting and metric the last, under the identity that the
         metric was last run with."""
-        latest = {(score.setting_id, score.metric): score for score in self.set_score_lines()}
-        identity = {score.metric: score.identity for score in self.set_score_lines()}
+        lines = list(self.set_score_lines())  # once: another process may append meanwhile
+        latest = {(score.setting_id, score.metric): score for score in lines}
+        identity = {score.metric: score.identity for score in lines}
         return [score for score in latest.values() if score.identity == identity[score.metric]]
 
     def state(self) -> RunState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from kreabench.core.errors import BudgetReached
@@ -16,6 +16,21 @@ from kreabench.scoring.opened import Opened
 from kreabench.scoring.requirements import one_line
 
 REASON_LENGTH = 1000
+PAID_AT_ONCE = 4
+"""Pictures: about as many as a judge is asked about side by side."""
+
+
+def portions(one: Opened, pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:
+    """What a metric is asked at once: all, but only a few of a metric that costs dollars. They are journalled together,
+    so it is what a crash may forget to have paid."""
+    size = PAID_AT_ONCE if one.is_paid else max(len(pictures), 1)
+    for start in range(0, len(pictures), size):
+        yield pictures[start : start + size]
+
+
+def interrupted(one: Opened, picture: Picture, usd: float) -> ScoreRecord:
+    """That dollars went for `picture`, or others asked about with it, of which nothing is known any more."""
+    return _record(picture, one, replace(failed("interrupted while it, or others with it, were asked about"), usd=usd))
 
 
 def score_pictures(
@@ -34,11 +49,17 @@ def score_pictures(
 
 
 def valid(score: Score) -> Score:
-    """`score`, unless it breaks the rule that a value, a finite one, is there exactly when its status is ok."""
+    """`score`, unless it breaks the rule that a value, a finite one, is there exactly when its status is ok, or has
+    other numbers that are none."""
+    usd = score.usd if score.usd is None or math.isfinite(score.usd) else None
     if score.value is None if score.status != "ok" else score.value is not None and math.isfinite(score.value):
-        return score
-    reason = f"the metric gave status {score.status} with value {score.value}"
-    return replace(failed(reason), usd=score.usd)
+        strange = [name for name, part in score.details.items() if not math.isfinite(part)]
+        if not strange:
+            return replace(score, usd=usd)
+        reason = f"the metric gave {strange[0]} {score.details[strange[0]]} in its details"
+    else:
+        reason = f"the metric gave status {score.status} with value {score.value}"
+    return replace(failed(reason), usd=usd)
 
 
 def failed(reason: str) -> Score:

@@ -90,11 +90,15 @@ def _set(one: Opened, setting: Setting, of_setting: Mapping[str, Sequence[Pictur
 
 
 def _each_once(one: Opened, pictures: Sequence[Picture]) -> tuple[Picture, ...]:
-    """Those that can be used, without repeats of a request: copies would make a set look narrower than it is."""
+    """Those that can be used, without repeats of a request: copies would make a set look narrower than it is.
+
+    Where it is known with which seed each picture was drawn, one of seed 0 and index 1 is that of seed 1 and index 0.
+    """
     first: dict[tuple[str, int, int], Picture] = {}
     for picture in pictures:
         if not one.obstacle(picture):
-            first.setdefault((picture.prompt_id, picture.seed, picture.image.index), picture)
+            index = picture.image.index if picture.image.seed is None else 0
+            first.setdefault((picture.prompt_id, picture.seed, index), picture)
     return tuple(first.values())
 
 

@@ -14,7 +14,7 @@ from typing import Self
 
 from kreabench.core.errors import BudgetReached
 from kreabench.core.planned import Plan
-from kreabench.core.records import SampleRecord
+from kreabench.core.records import SampleRecord, ScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.shared import Purse, Shared
 from kreabench.pairing import Picture, pictures_of
@@ -22,7 +22,7 @@ from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.writers import ScoreWriter
 from kreabench.scoring.chunks import Decoder, Task, chunks
 from kreabench.scoring.held import Held, applies, read_held
-from kreabench.scoring.images import score_pictures
+from kreabench.scoring.images import interrupted, portions, score_pictures
 from kreabench.scoring.opened import Opened, open_metric, unopened
 from kreabench.scoring.sets import PictureSet, SetScores, find_sets
 from kreabench.scoring.summary import ScoringSummary, Tally
@@ -41,7 +41,7 @@ def score_run(
     progress: Progress | None = None,
     purse: Purse | None = None,
 ) -> ScoringSummary:
-    """Score what is missing, or everything with `again`, and journal it chunk by chunk.
+    """Score what is missing, or everything with `again`, and journal it chunk by chunk; what costs dollars at once.
 
     A score is missing if there is none, if it failed, or if metric, picture or reference have changed since. A metric
     that cannot be opened costs no other metric a score: what it lacks is recorded as failed, what it has stays. A
@@ -185,24 +185,42 @@ class Scoring:
     def _score_chunk(self, chunk: Sequence[Task], opened: Sequence[Opened]) -> None:
         """What the chunk lacks, metric by metric; each picture is decoded once, and only if a metric looks at it."""
         self._decoder.begin(chunk)
-        records = []
+        records: list[ScoreRecord] = []
         for one in opened:
-            pictures = [task.picture for task in chunk if one.name in task.metrics and one.name not in self._stopped]
-            scored, stopped = score_pictures(one, pictures, self._decoder, self._purse)
-            records += scored
-            if stopped is not None:
-                self._stopped[one.name] = stopped
-        self._writer.append_scores(records)
-        for record in records:
-            self._tally.computed(record, (record.request_id, record.image_index))
-        made = {(record.request_id, record.image_index, record.metric) for record in records}
-        for task in chunk:
-            for one in opened:
-                key = (task.picture.request_id, task.picture.image.index, one.name)
-                if key in made:
-                    self._settled[key] = _state(task.picture, one)
+            pictures = [task.picture for task in chunk if one.name in task.metrics]
+            for portion in portions(one, pictures):
+                if one.name in self._stopped:
+                    break
+                scored, stopped = self._ask(one, portion)
+                if stopped is not None:
+                    self._stopped[one.name] = stopped
+                if one.is_paid:  # at once: whatever ends this process next, what was paid is known
+                    self._journal(scored, chunk, opened)
+                else:
+                    records += scored
+        self._journal(records, chunk, opened)
         for one in opened:
             self._look(one, [task.picture for task in chunk if one.name in task.sets])
+
+    def _ask(self, one: Opened, pictures: Sequence[Picture]) -> tuple[list[ScoreRecord], str | None]:
+        """As `score_pictures`. An interrupt forgets no dollar that was counted."""
+        spent_before = self._purse.spent_usd
+        try:
+            return score_pictures(one, pictures, self._decoder, self._purse)
+        except BaseException:
+            paid = self._purse.spent_usd - spent_before
+            if paid > 0:
+                self._writer.append_scores([interrupted(one, pictures[0], paid)])
+            raise
+
+    def _journal(self, records: Sequence[ScoreRecord], chunk: Sequence[Task], opened: Sequence[Opened]) -> None:
+        self._writer.append_scores(records)
+        pictures = {(task.picture.request_id, task.picture.image.index): task.picture for task in chunk}
+        metrics = {one.name: one for one in opened}
+        for record in records:
+            what = (record.request_id, record.image_index)
+            self._tally.computed(record, what)
+            self._settled[(*what, record.metric)] = _state(pictures[what], metrics[record.metric])
 
     def _look(self, one: Opened, pictures: Sequence[Picture]) -> None:
         if not pictures or one.name in self._stopped:
