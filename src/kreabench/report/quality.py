@@ -104,7 +104,7 @@ def shifts_table(shifts: Sequence[Shift]) -> Table | None:
 
 def _moves(shift: Shift) -> bool:
     """Whether any prompt's difference is more than the rounding of floating point."""
-    return max(map(abs, (shift.mean.value, *(shift.mean.interval or ())))) > ROUNDING
+    return any(abs(value) > ROUNDING for value in (shift.mean.value, *(shift.mean.interval or ())))
 
 
 def _excludes_0(shift: Shift) -> bool:
