@@ -129,6 +129,10 @@ def test_the_report_has_a_row_a_category_and_setting(tmp_path: Path) -> None:
     shown = dict(document.measurements)["By category"]
     assert [row.cells[0].text for row in shown.rows] == ["=people & skin"] * 3 + ["food"] * 3 + ["—"] * 3
     assert [column.title for column in shown.columns] == ["Category", "Setting", "Prompts", "clip", "psnr", "ssim"]
+    assert shown.columns[4].unit == "dB · ↑\u00a0better"
+    own = [row for row in shown.rows if "reference" in row.cells[1].detail]
+    assert len(own) == 3  # categories
+    assert {(row.cells[4].absent, row.cells[4].detail) for row in own} == {(True, "the reference")}
     assert [row.cells[2].text for row in shown.rows][::3] == ["1", "2", "1"]
     rows = list(csv.DictReader(io.StringIO(files["categories.csv"].decode())))
     assert len(rows) == 3 * 3 * 3
@@ -194,7 +198,7 @@ def test_a_long_table_is_closed_on_the_page_and_left_out_of_markdown(
     monkeypatch.setattr("kreabench.report.document.LONG_TABLE", 8)
     page, text = render_html(document), render_markdown(document)
 
-    assert page.count("<details><summary>Show 9 rows</summary>") == page.count("</details>") == 1
+    assert page.count("<details><summary>9 rows</summary>") == page.count("</details>") == 1
     assert "The page, index.html, has its 9 rows." in text
     assert "| food |" not in text
 

@@ -17,8 +17,11 @@ def differing_axes(settings: Sequence[Setting]) -> tuple[str, ...]:
     return tuple(name for name in _AXES if len({getattr(setting, name) for setting in settings}) > 1)
 
 
-def setting_cell(setting: Setting, axes: Sequence[str]) -> Cell:
-    """Target and acceleration, and below them the rest; `axes` are those of `differing_axes`."""
+def setting_cell(setting: Setting, axes: Sequence[str], *, mark: bool = False) -> Cell:
+    """Target and acceleration, and below them the rest; `axes` are those of `differing_axes`.
+
+    `mark`: whether the reference says so, where the row cannot as it begins with something else.
+    """
     said = {
         "guidance": "" if setting.guidance is None else f"g{setting.guidance:g}",
         "strength": "" if setting.strength is None else f"strength {setting.strength:g}",
@@ -27,7 +30,8 @@ def setting_cell(setting: Setting, axes: Sequence[str]) -> Cell:
         "concurrency": f"{setting.concurrency} in flight",
     }
     steps = "" if setting.steps is None else f"{setting.steps} step{'s' if setting.steps != 1 else ''}"
-    parts = (steps, f"{setting.width} × {setting.height}", *(said[axis] for axis in axes))
+    size, tail = f"{setting.width} × {setting.height}", reference_mark(setting) if mark else ""
+    parts = (steps, size, *(said[axis] for axis in axes), tail)
     return Cell(
         text=f"{visible(setting.target)} {visible(setting.acceleration)}", detail=", ".join(filter(None, parts))
     )

@@ -20,6 +20,7 @@ from kreabench.metrics.table import has_direction, row_of
 from kreabench.report.document import Cell, Column, Notice, Row, Table
 from kreabench.report.format import ABSENT, count, difference, estimate
 from kreabench.report.labels import differing_axes, reference_mark, setting_cell
+from kreabench.report.settings_table import DIRECTIONS, UNTRAINED
 from kreabench.report.text import message, visible
 
 MAX_ROWS = 240
@@ -27,7 +28,6 @@ MAX_ROWS = 240
 MAX_NOTICES = 8
 ROUNDING = 1e-12
 """In the unit of any metric: differences up to it are errors of floating point."""
-UNTRAINED = "untrained weights"
 
 SHIFT_METHOD = (
     "A shift from the reference is the mean over prompts of the differences between a setting's pictures and the "
@@ -141,10 +141,7 @@ def categories_table(categories: Sequence[CategorySummary]) -> Table | None:
             *([Column(title="Prompts", note="With a delivered picture.", numeric=True)] if sizes != {1} else []),
             *(_column(spec, spec.name in brands) for spec in specs),
         ),
-        rows=tuple(
-            Row(cells=_category_cells(summary, kept, axes, sizes), mark=reference_mark(summary.setting))
-            for summary in categories[:MAX_ROWS]
-        ),
+        rows=tuple(Row(cells=_category_cells(summary, kept, axes, sizes)) for summary in categories[:MAX_ROWS]),
         caption="Mean scores by category of prompt"
         + (": one prompt a category, so no intervals." if sizes == {1} else ", with 95 % intervals over its prompts.")
         + " Unrounded, and with the metrics that have no better side, in categories.csv.",
@@ -158,9 +155,10 @@ def categories_table(categories: Sequence[CategorySummary]) -> Table | None:
 
 def _column(spec: MetricSpec, untrained: bool) -> Column:
     row = row_of(spec)
+    said = () if row is None else ("" if row.unit == "1" else row.unit, DIRECTIONS[row.better])
     return Column(
         title=spec.name,
-        unit="" if row is None or row.unit == "1" else row.unit,
+        unit=" · ".join(filter(None, said)),
         note="" if row is None else row.summary,
         numeric=True,
         brand=UNTRAINED if untrained else "",
@@ -190,7 +188,7 @@ def _category_cells(
     name = message(summary.category, 80) if summary.category else ""
     return (
         Cell(text=name) if name else Cell(text=ABSENT, detail="none", absent=True),
-        setting_cell(summary.setting, axes),
+        setting_cell(summary.setting, axes, mark=True),
         *([Cell(text=f"{summary.prompts:,}")] if sizes != {1} else []),
         *(_mean_cell(summary.means[index], summary) for index in kept),
     )
@@ -198,7 +196,7 @@ def _category_cells(
 
 def _mean_cell(mean: CategoryMean, summary: CategorySummary) -> Cell:
     if mean.mean is None:
-        itself = summary.setting.id == summary.setting.reference_id and _needs_reference(mean.spec)
+        itself = bool(reference_mark(summary.setting)) and _needs_reference(mean.spec)
         return Cell(text=ABSENT, detail="the reference" if itself else "no score", absent=True)
     text, interval = estimate(mean.mean)
     alone = f"{count(mean.mean.n, 'prompt')}, no interval" if mean.mean.n != summary.prompts else ""
