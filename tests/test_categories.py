@@ -16,14 +16,17 @@ from kreabench.analysis.categories import by_category
 from kreabench.core.specs import MetricSpec
 from kreabench.report import quality
 from kreabench.report.build import build_document
+from kreabench.report.html_page import render_html
+from kreabench.report.markdown_page import render_markdown
 from kreabench.report.quality import categories_table
+from kreabench.report.tables import categories_csv
 from kreabench.report.write import render
 from kreabench.rundir.table import read_table
 from tests.report_runs import make_run
 from tests.support import make_setting, make_target
 
 SLOW, FAST = make_setting(steps=8), make_setting(steps=2)
-METRIC = MetricSpec(name="noise", kind="noise_sigma", options={})
+METRIC = MetricSpec(name="noise", kind="clip_iqa", options={})
 
 
 def row(setting: Any, category: str | None, prompt: str, score: float | None, **changes: Any) -> dict[str, Any]:
@@ -126,6 +129,10 @@ def test_the_report_has_a_row_a_category_and_setting(tmp_path: Path) -> None:
     shown = dict(document.measurements)["By category"]
     assert [row.cells[0].text for row in shown.rows] == ["=people & skin"] * 3 + ["food"] * 3 + ["—"] * 3
     assert [column.title for column in shown.columns] == ["Category", "Setting", "Prompts", "clip", "psnr", "ssim"]
+    assert shown.columns[4].unit == "dB · ↑\u00a0better"
+    own = [row for row in shown.rows if "reference" in row.cells[1].detail]
+    assert len(own) == 3  # categories
+    assert {(row.cells[4].absent, row.cells[4].detail) for row in own} == {(True, "the reference")}
     assert [row.cells[2].text for row in shown.rows][::3] == ["1", "2", "1"]
     rows = list(csv.DictReader(io.StringIO(files["categories.csv"].decode())))
     assert len(rows) == 3 * 3 * 3
@@ -154,3 +161,53 @@ def test_a_long_table_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -
     assert shown is not None
     assert len(shown.rows) == 2
     assert shown.notes == ("3 more rows are in categories.csv.",)
+
+
+def test_one_prompt_a_category_is_said_once() -> None:
+    shown = categories_table(
+        by_category(frame(row(SLOW, "food", "a", 1.0), row(SLOW, "hands", "b", 2.0)), (SLOW,), (METRIC,))
+    )
+
+    assert shown is not None
+    assert "one prompt a category, so no intervals" in shown.caption
+    assert [column.title for column in shown.columns] == ["Category", "Setting", "noise"]
+    assert [cell.detail for one in shown.rows for cell in one.cells[2:]] == ["", ""]
+
+
+def test_metrics_without_a_better_side_are_in_the_file_alone(tmp_path: Path) -> None:
+    look = MetricSpec(name="colours", kind="colourfulness", options={})
+    rows = [row(SLOW, name, name, 1.0, score_colours=2.0, score_colours_status="ok") for name in ("food", "hands")]
+    found = by_category(frame(*rows), (SLOW,), (look, METRIC))
+
+    shown = categories_table(found)
+
+    assert shown is not None
+    assert [column.title for column in shown.columns] == ["Category", "Setting", "noise"]
+    assert "colours" in categories_csv(found)
+    assert categories_table(by_category(frame(*rows), (SLOW,), (look,))) is None
+
+
+def test_a_long_table_is_closed_on_the_page_and_left_out_of_markdown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, plan, table = categorised(tmp_path / "run")
+    document = build_document(run, plan, table)
+    assert "<details>" not in render_html(document)
+    assert "| food |" in render_markdown(document)
+
+    monkeypatch.setattr("kreabench.report.document.LONG_TABLE", 8)
+    page, text = render_html(document), render_markdown(document)
+
+    assert page.count("<details><summary>9 rows</summary>") == page.count("</details>") == 1
+    assert "The page, index.html, has its 9 rows." in text
+    assert "| food |" not in text
+
+
+def test_other_long_tables_are_closed_in_markdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, plan, table = categorised(tmp_path / "run")
+    monkeypatch.setattr("kreabench.report.document.LONG_TABLE", 1)
+
+    text = render_markdown(build_document(run, plan, table))
+
+    assert "<details><summary>2 rows</summary>\n\n| Setting |" in text
+    assert "</details>\n\n" in text

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kreabench.analysis.estimates import CONFIDENCE, Estimate, latency_quantile, least_n, median, prompt_mean
+from kreabench.analysis.estimates import (
+    CONFIDENCE,
+    Estimate,
+    latency_quantile,
+    least_n,
+    median,
+    p_in_words,
+    prompt_mean,
+)
 
 
 def test_median_of_nothing_is_absent() -> None:
@@ -109,3 +117,10 @@ def test_prompt_mean_interval_covers_the_truth_where_counting_pictures_does_not(
     naively_covered = np.mean(np.abs(values.mean(axis=1) - truth) <= naive_half)
     assert covered == pytest.approx(CONFIDENCE, abs=4 * math.sqrt(CONFIDENCE * (1 - CONFIDENCE) / repetitions))
     assert naively_covered < 0.8
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.5, "p = 0.5"), (0.00671, "p = 0.0067"), (6.2e-5, "p < 0.0001"), (0.0, "p < 0.0001")]
+)
+def test_p_values_have_no_exponents(p: float, text: str) -> None:
+    assert p_in_words(p) == text

@@ -13,6 +13,7 @@ import pytest
 
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.table import read_table
 from tests.report_runs import HOSTILE, make_run
 
 pytestmark = pytest.mark.browser
@@ -130,7 +131,7 @@ def test_figures_follow_width_and_scheme(browser: Any, index: Path) -> None:
 
 def test_the_head_of_the_settings_stays_while_rows_scroll(browser: Any, index: Path) -> None:
     watched = Watched(browser, index, 390, "light")
-    box = watched.page.locator(".scroll.tall")
+    box = watched.page.locator("#settings .scroll.tall")
     box.evaluate("box => { box.style.maxHeight = '160px'; box.scrollTop = 150; }")
     assert box.evaluate("box => box.scrollTop") > 0
     head_top = "box => box.querySelector('th').getBoundingClientRect().top - box.getBoundingClientRect().top"
@@ -154,6 +155,45 @@ def test_print_is_light_and_shows_all_rows(browser: Any, index: Path) -> None:
     watched = Watched(browser, index, 718, "dark")
     watched.page.emulate_media(media="print")
     assert watched.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    box = watched.page.locator(".scroll.tall")
-    assert box.evaluate("box => box.scrollHeight - box.clientHeight") <= 1
+    boxes = watched.page.locator(".scroll.tall").all()
+    assert len(boxes) > 1
+    for box in boxes:
+        assert box.evaluate("box => box.scrollHeight - box.clientHeight") <= 1
+    watched.context.close()
+
+
+@pytest.fixture
+def with_categories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A page whose table of categories is long enough to be closed."""
+    monkeypatch.setattr("kreabench.report.document.LONG_TABLE", 3)
+    run, plan = make_run(tmp_path / "run", accelerations=("none",), sizes=((128, 128),))
+    table = read_table(run)
+    return write_report(run, plan, tmp_path / "report", table.assign(category=table["prompt_id"]))
+
+
+def test_a_closed_table_opens_on_a_click_and_is_printed_open(browser: Any, with_categories: Path) -> None:
+    watched = Watched(browser, with_categories, 1280, "light")
+    page = watched.page
+    summary, table = page.locator("summary"), page.locator("details table")
+    assert summary.count() == 1
+    assert not table.is_visible()
+    page.emulate_media(media="print")
+    assert table.is_visible()
+    assert table.bounding_box()["height"] > 100
+    page.emulate_media(media="screen")
+    assert not table.is_visible()
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert table.is_visible()
+    assert watched.complaints == []
+    watched.context.close()
+
+
+def test_the_name_of_a_setting_stays_while_its_measurements_scroll(browser: Any, with_categories: Path) -> None:
+    watched = Watched(browser, with_categories, 390, "light")
+    box = watched.page.locator("#measurements .scroll").first
+    box.evaluate("box => { box.style.width = '200px'; box.scrollLeft = 60; }")
+    assert box.evaluate("box => box.scrollLeft") > 0
+    left = "box => box.querySelector('tbody th').getBoundingClientRect().left - box.getBoundingClientRect().left"
+    assert 0 <= box.evaluate(left) <= 2
     watched.context.close()

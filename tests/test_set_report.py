@@ -230,7 +230,7 @@ def test_random_weights_brand_the_value_and_the_report(tmp_path: Path) -> None:
     _, _, document = run_with(tmp_path / "run", record(metric="kid", value=0.5, untrained=True, reference_pictures=4))
 
     assert cells(document)[False, "kid"][0].remark == "untrained weights"
-    assert any("Sets of pictures scored with untrained weights: kid" in notice.text for notice in document.notices)
+    assert any("Scored with untrained weights: kid." in notice.text for notice in document.notices)
 
 
 def test_scores_of_metrics_that_are_no_longer_asked_for_are_left_out(tmp_path: Path) -> None:

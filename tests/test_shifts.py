@@ -15,13 +15,16 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
+from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.look import find_softening
 from kreabench.analysis.settings import summarise
 from kreabench.analysis.shifts import Shift, paired_shifts
 from kreabench.cli.run_table import print_settings
 from kreabench.core.specs import MetricSpec
 from kreabench.report.build import build_document
-from kreabench.report.quality import assess, score_notices
+from kreabench.report.html_page import render_html
+from kreabench.report.markdown_page import escape, render_markdown
+from kreabench.report.quality import assess, score_notices, shifts_table
 from kreabench.report.write import render
 from kreabench.rundir.table import read_table
 from tests.report_runs import PROMPTS, make_run
@@ -220,7 +223,8 @@ def test_the_report_shows_shifts_and_warns(tmp_path: Path) -> None:
 
     shown = dict(document.measurements)["Shift from the reference"]
     assert [column.title for column in shown.columns] == ["Setting", "beauty", "soft"]  # psnr is a difference already
-    assert ["2 steps" in row.cells[0].text for row in shown.rows] == [True, False]
+    assert [row.cells[0].text for row in shown.rows] == ["mini_local none"] * 2
+    assert [row.cells[0].detail for row in shown.rows] == ["2 steps, 128 × 128", "4 steps, 128 × 128"]
     assert shown.rows[0].cells[1].text.startswith("+0.")
     assert " – " in shown.rows[0].cells[1].detail
     warnings = [notice.text for notice in document.notices if "aesthetic" in notice.text]
@@ -256,20 +260,89 @@ def test_show_warns_too(tmp_path: Path) -> None:
     assert "looks better to the aesthetic model" in text.getvalue()
 
 
-def test_many_scores_fit_a_terminal_in_tables_of_their_own(tmp_path: Path) -> None:
-    names = ("colourfulness", "saturation", "clipping", "blurred_tiles", "laplacian_variance", "noise_sigma")
-    metrics = tuple(MetricSpec(name=name, kind=name, options={}) for name in names)
-    run, plan = make_run(tmp_path / "run", metrics=metrics, scores=False)
+UNDIRECTED = ("colourfulness", "saturation", "clipping", "blurred_tiles", "laplacian_variance", "noise_sigma")
+DIRECTED = ("psnr", "ssim", "ms_ssim", "lpips", "dists", "dino_similarity", "aesthetic")
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_many_scores_fit_a_terminal(tmp_path: Path, width: int) -> None:
+    """Those with a better side are all there, however many tables that takes; the others are named and left out."""
+    metrics = tuple(MetricSpec(name=name, kind=name, options={}) for name in (*UNDIRECTED, *DIRECTED))
+    run, plan = make_run(tmp_path / "run", metrics=metrics, scores=False, sizes=((128, 128),))
     table = read_table(run)
-    for name in names:
+    for name in (*UNDIRECTED, *DIRECTED):
         table[f"score_{name}"], table[f"score_{name}_status"] = 0.5, "ok"
     text = io.StringIO()
 
-    print_settings(Console(file=text, width=100), run, plan, table)
+    print_settings(Console(file=text, width=width), run, plan, table)
 
-    assert "median s" in text.getvalue()
-    for name in names:
-        assert name in text.getvalue()
+    assert "…" not in text.getvalue()
+    heads = [line for line in text.getvalue().splitlines() if line.startswith("acceleration")]
+    assert {"median s" in head for head in heads} == ({True} if width == 200 else {True, False})
+    assert all(len(head) <= width for head in heads)
+    for name in DIRECTED:
+        assert sum(name in head.split() for head in heads) == 2  # targets
+    assert not any(name in head for head in heads for name in UNDIRECTED)
+    assert f"in the report, as shifts from the reference: {', '.join(UNDIRECTED)}" in text.getvalue()
+
+
+def test_a_sure_shift_is_marked_with_a_sign_and_a_note(tmp_path: Path) -> None:
+    run, plan, table = scored_run(tmp_path / "run")
+    document = build_document(run, plan, table)
+    shown = dict(document.measurements)["Shift from the reference"]
+
+    assert [[cell.strong for cell in row.cells] for row in shown.rows] == [[False, True, True], [False, False, False]]
+    assert shown.rows[0].cells[1].text.endswith(" *")
+    assert not shown.rows[1].cells[1].text.endswith("*")
+    assert shown.notes == ("* The interval leaves 0 out, as 2 of 4 do; by chance alone about 1 in 20 would.",)
+    assert f"<strong><bdi>{shown.rows[0].cells[1].text}</bdi></strong>" in render_html(document)
+    assert f"**{escape(shown.rows[0].cells[1].text)}**<br>" in render_markdown(document)
+
+
+def estimated(value: float, low: float, high: float, metric: str = "noise", setting: Any = FAST) -> Shift:
+    mean = Estimate(value=value, low=low, high=high, n=4)
+    spec = replace(NOISE, name=metric)
+    return Shift(setting=setting, spec=spec, mean=mean, pairs=4, left_out=0, untrained=False)
+
+
+def test_what_never_moves_has_no_column_and_rounding_errors_are_no_shift() -> None:
+    shown = shifts_table(
+        [estimated(0, 0, 0, "still"), estimated(7e-17, 1e-17, 2e-16, "rounded"), estimated(0.5, 0.5, 0.5)]
+    )
+
+    assert shown is not None
+    assert [column.title for column in shown.columns] == ["Setting", "noise"]
+    assert (shown.rows[0].cells[1].text, shown.rows[0].cells[1].detail) == ("+0.50 *", "in every prompt")
+    assert shown.notes[0].startswith("* The interval leaves 0 out, as 1 of 1 do;")
+    assert shown.notes[1] == "0 in every prompt of every setting, and not shown: still, rounded."
+
+
+def test_where_nothing_moves_at_all_it_is_shown_as_0() -> None:
+    shown = shifts_table([estimated(0, 0, 0), estimated(7e-17, 1e-17, 2e-16, "rounded")])
+
+    assert shown is not None
+    assert [(cell.text, cell.detail) for cell in shown.rows[0].cells[1:]] == [("0", "in every prompt")] * 2
+
+
+def test_settings_are_told_apart_by_what_differs_and_never_merged() -> None:
+    strong = replace(FAST, id="strong", guidance=7.0)
+    shown = shifts_table([estimated(1, 0, 2), estimated(2, 1, 3, setting=strong)])
+
+    assert shown is not None
+    assert [row.cells[0].detail for row in shown.rows] == ["2 steps, 128 × 128, g4.5", "2 steps, 128 × 128, g7"]
+    twin = shifts_table([estimated(1, 0, 2), estimated(2, 1, 3, setting=replace(FAST, id="twin"))])
+    assert twin is not None
+    assert len(twin.rows) == 2
+
+
+def test_one_prompt_is_said_once() -> None:
+    alone = replace(estimated(1, 0, 2), mean=Estimate(value=1, low=None, high=None, n=1))
+
+    shown = shifts_table([alone])
+
+    assert shown is not None
+    assert shown.caption.endswith(": one prompt, so no intervals.")
+    assert shown.rows[0].cells[1].detail == ""
 
 
 def test_notes_of_scores_are_shown_with_their_counts(tmp_path: Path) -> None:
@@ -280,6 +353,25 @@ def test_notes_of_scores_are_shown_with_their_counts(tmp_path: Path) -> None:
     texts = [notice.text for notice in score_notices(summaries)]
     assert "psnr: a JPEG was compared (18 pictures)." in texts
     assert "psnr: the picture was shrunk (18 pictures)." in texts
+
+
+def test_what_several_metrics_say_of_the_same_pictures_is_one_notice(tmp_path: Path) -> None:
+    _, plan, table = scored_run(tmp_path / "run")
+    table["score_soft_notes"] = table["score_psnr_notes"]
+
+    texts = [notice.text for notice in score_notices(summarise(table, plan.settings, LOOK_METRICS))]
+
+    assert "soft, psnr: a JPEG was compared (18 pictures)." in texts
+    assert len([text for text in texts if "JPEG" in text]) == 1
+
+
+def test_warnings_stand_before_what_is_only_good_to_know(tmp_path: Path) -> None:
+    run, plan, table = scored_run(tmp_path / "run")
+
+    levels = [notice.level for notice in build_document(run, plan, table).notices]
+
+    assert set(levels) == {"warning", "info"}
+    assert levels == sorted(levels, reverse=True)
 
 
 def test_a_metric_of_another_version_has_a_mean_but_no_shift(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from kreabench.analysis.estimates import p_in_words
+
 LEVEL = 0.01
 """Least corrected significance of a trend that is reported."""
 MIN_SAMPLES = 10
@@ -38,7 +40,7 @@ class Drift:
     def text(self) -> str:
         """One sentence."""
         size = f"{self.change:+.0f} °C" if self.what == "temperature" else f"{self.change:+.1%}".replace("%", " %")
-        return f"{self.target}: the {self.what} drifted by {size} over {self.n} samples (p = {self.p:.2g})"
+        return f"{self.target}: the {self.what} drifted by {size} over {self.n} samples ({p_in_words(self.p)})"
 
 
 def find_drifts(table: pd.DataFrame) -> tuple[Drift, ...]:

@@ -104,6 +104,11 @@ def prompt_mean(values: ArrayLike, prompts: Sequence[str], *, bounds: Bounds = U
     )
 
 
+def p_in_words(p: float) -> str:
+    """`p = 0.0067`, and `p < 0.0001` where its digits say no more."""
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+
+
 def _finite(values: ArrayLike) -> NDArray[np.float64]:
     x: NDArray[np.float64] = np.asarray(values, dtype=float)
     return np.extract(np.isfinite(x), x)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from kreabench.analysis.estimates import CONFIDENCE, Estimate, prompt_mean
+from kreabench.analysis.estimates import CONFIDENCE, Estimate, p_in_words, prompt_mean
 from kreabench.core.per_prompt import from_details
 from kreabench.core.planned import Setting
 from kreabench.core.records import SetScoreRecord
@@ -48,7 +48,7 @@ class Collapse:
         return (
             "pictures of different seeds are more alike than the reference's: diversity collapsed from "
             f"{self.reference_vendi:.1f} to {self.vendi:.1f} of {self.pictures_per_prompt:.3g} pictures a prompt"
-            f" ({self.metric}, {self.difference.n} prompts, p = {self.p:.2g})"
+            f" ({self.metric}, {self.difference.n} prompts, {p_in_words(self.p)})"
         )
 
 

@@ -32,7 +32,7 @@ from kreabench.report.measurements import (
     work_table,
 )
 from kreabench.report.pictures import build_pictures
-from kreabench.report.quality import SHIFT_METHOD, Quality, assess, look_notices, score_notices
+from kreabench.report.quality import SHIFT_METHOD, Quality, assess, look_notices, score_notices, untrained_notice
 from kreabench.report.repeats import repeats_of
 from kreabench.report.sets import set_notices, set_scores_of, set_table
 from kreabench.report.settings_table import settings_table
@@ -109,14 +109,16 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         title=visible(experiment.name),
         description=message(experiment.description, 600),
         subtitle=f"Run of {info.created_utc[:16].replace('T', ' ')} UTC",
-        notices=(
+        notices=_gravest_first(
             *_notices(experiment, plan, summaries),
+            *score_notices(summaries),
+            *untrained_notice(summaries, journal.set_scores),
             *look_notices(quality.shifts),
+            *set_notices(journal.set_scores, plan.settings, per_set(experiment.metrics)),
             *money_notices(journal.money),
             *hosted_notices(hosted),
             *measuring_notices(summaries, find_drifts(table)),
             *_repeat_notices(repeats),
-            *set_notices(journal.set_scores, plan.settings, per_set(experiment.metrics)),
         ),
         facts=_facts(journal, experiment, plan, summaries),
         targets=details.targets_table(experiment.targets),
@@ -202,7 +204,7 @@ def _read(run: RunDirectory, plan: Plan) -> _Journal:
 
 
 def _notices(experiment: ExperimentSpec, plan: Plan, summaries: Sequence[SettingSummary]) -> tuple[Notice, ...]:
-    """What limits the report, gravest first."""
+    """What limits the whole report, gravest first."""
     found: list[Notice] = []
     brand = notice(experiment.targets)
     if brand is not None:
@@ -217,8 +219,12 @@ def _notices(experiment: ExperimentSpec, plan: Plan, summaries: Sequence[Setting
     if waiting > 0:
         text = f"Not finished: {waiting:,} of {count(plan.request_count, 'request')} have not run yet."
         found.append(Notice(level="warning", text=text))
-    found.extend(score_notices(summaries))
     return tuple(found)
+
+
+def _gravest_first(*found: Notice) -> tuple[Notice, ...]:
+    """Warnings before what is only good to know, each in the order given."""
+    return tuple(sorted(found, key=lambda one: one.level != "warning"))
 
 
 def _facts(

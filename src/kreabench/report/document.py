@@ -14,6 +14,9 @@ from kreabench.analysis.settings import SettingSummary
 from kreabench.analysis.shifts import Shift
 from kreabench.core.records import SetScoreRecord
 
+LONG_TABLE = 24
+"""Rows that are seen at a glance."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
@@ -58,6 +61,8 @@ class Cell:
     """What limits the value: scores that are missing, prompts that were cut."""
     absent: bool = False
     """Whether there is no value; `detail` then says why."""
+    strong: bool = False
+    """Whether `text` stands out; its words or a sign in it say why, as a look alone is lost on many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +84,13 @@ class Table:
     """One sentence; also the name of the table for screen readers."""
     notes: tuple[str, ...] = ()
     """Below the table."""
+    aside: bool = False
+    """Whether few readers need all of it: a long one is closed until it is opened."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it would push what follows out of sight."""
+        return len(self.rows) > LONG_TABLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,10 @@ from collections.abc import Iterable
 
 from kreabench.analysis.estimates import Estimate
 
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_LEAST_PLAIN = 1e-4
+"""Differences below it are shown with a power of ten."""
+
 ABSENT = "—"
 """Stands for a number that is not there, never for zero; always beside a note that says why."""
 
@@ -49,6 +53,30 @@ def estimate(value: Estimate, digits: int = 3) -> tuple[str, str | None]:
         places = min(max(places, decimals(high - low, 1)), places + 2)
     interval = None if value.interval is None else f"{fixed(low, places)} – {fixed(high, places)}"
     return fixed(value.value, places), interval
+
+
+def difference(value: Estimate, digits: int = 2) -> tuple[str, str | None]:
+    """A signed difference and its interval, in as many digits as the larger of both deserves.
+
+    Where both are nearly nothing they have a power of ten: `+1.3 × 10⁻⁷` and `(-0.4 – 3.0) × 10⁻⁷`. An end that is not
+    0 is not rounded to 0 where the interval leaves 0 out.
+    """
+    low, high = value.interval or (value.value, value.value)
+    largest = max(abs(value.value), abs(low), abs(high))
+    exponent = math.floor(math.log10(largest)) if 0 < largest < _LEAST_PLAIN else 0
+    centre, low, high = (number * 10.0**-exponent for number in (value.value, low, high))
+    places = decimals(largest * 10.0**-exponent, digits)
+    if high > low:
+        places = min(max(places, decimals((high - low) / 2, 1)), places + 2)
+    nearest = min(abs(low), abs(high)) if low * high > 0 else 0.0
+    if nearest and round(nearest, places) == 0:
+        places = min(decimals(nearest, 1), places + 2)
+    sign = "+" if round(centre, places) > 0 else ""
+    power = f" × 10{str(exponent).translate(_SUPERSCRIPTS)}" if exponent else ""
+    interval = None if value.interval is None else f"{fixed(low, places)} – {fixed(high, places)}"
+    if power and interval is not None:
+        interval = f"({interval})"
+    return f"{sign}{fixed(centre, places)}{power}", None if interval is None else f"{interval}{power}"
 
 
 def usd(value: float) -> str:

@@ -25,7 +25,7 @@ def render_markdown(document: Document) -> str:
     parts += ["### Skipped", *_table(document.skipped)] if document.skipped else []
     parts += ["## Measurements"] if document.measurements else []
     for title, table in document.measurements:
-        parts += [f"### {escape(title)}", *_table(table)]
+        parts += [f"### {escape(title)}", *_table(table, folds=True)]
     parts += ["## Figures", *([escape(document.figures_note)] if document.figures_note else [])]
     for figure in document.figures:
         parts += [f"### {escape(figure.title)}", _image(figure.alt, figure.name), escape(figure.caption)]
@@ -67,7 +67,13 @@ def _list(items: Iterable[str]) -> list[str]:
     return [lines] if lines else []
 
 
-def _table(table: Table) -> list[str]:
+def _table(table: Table, *, folds: bool = False) -> list[str]:
+    """Caption, table and notes; with `folds` a long table is closed until it is opened.
+
+    A long table that few need is left to the page: GitHub takes 65,536 characters of a comment.
+    """
+    if table.aside and table.is_long:
+        return [escape(table.caption), f"The page, index.html, has its {len(table.rows):,} rows.", *_list(table.notes)]
     head = "| " + " | ".join(map(_head, table.columns)) + " |"
     rule = "|" + "|".join("---:" if column.numeric else ":---" for column in table.columns) + "|"
     lines = []
@@ -76,7 +82,10 @@ def _table(table: Table) -> list[str]:
         if row.mark:
             cells[0] = f"{cells[0]}<br>*{escape(row.mark)}*"
         lines.append("| " + " | ".join(cells) + " |")
-    return [escape(table.caption), "\n".join([head, rule, *lines]), *_list(table.notes)]
+    body = ["\n".join([head, rule, *lines])]
+    if folds and table.is_long:
+        body = [f"<details><summary>{len(lines):,} rows</summary>", *body, "</details>"]
+    return [escape(table.caption), *body, *_list(table.notes)]
 
 
 def _head(column: Column) -> str:
@@ -85,4 +94,5 @@ def _head(column: Column) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    return "<br>".join(escape(part) for part in (cell.text, cell.detail, cell.remark) if part)
+    text = f"**{escape(cell.text)}**" if cell.strong and cell.text else escape(cell.text)
+    return "<br>".join([part for part in (text, escape(cell.detail), escape(cell.remark)) if part])

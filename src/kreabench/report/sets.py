@@ -14,6 +14,7 @@ from kreabench.core.specs import MetricSpec
 from kreabench.metrics.table import per_set, row_of
 from kreabench.report.document import Cell, Column, Notice, Row, Table
 from kreabench.report.format import ABSENT, count, decimals, fixed, significant
+from kreabench.report.labels import differing_axes, reference_mark, setting_cell
 from kreabench.report.tables import guard
 from kreabench.report.text import message, redact, visible
 from kreabench.rundir.directory import RunDirectory
@@ -35,10 +36,11 @@ def set_table(
 ) -> Table | None:
     """A line a setting and metric of sets (`metrics`); None where no such metric was asked for."""
     held = {(score.setting_id, score.metric): score for score in scores}
+    axes = differing_axes(settings)
     rows = [
         Row(
-            cells=(Cell(text=visible(setting.label)), _metric_cell(spec), *_cells(held.get((setting.id, spec.name)))),
-            mark="reference" if setting.id == setting.reference_id else "",
+            cells=(setting_cell(setting, axes), _metric_cell(spec), *_cells(held.get((setting.id, spec.name)))),
+            mark=reference_mark(setting),
         )
         for setting in settings
         for spec in metrics
@@ -127,7 +129,7 @@ def _remark(score: SetScoreRecord) -> str:
 def set_notices(
     scores: Sequence[SetScoreRecord], settings: Sequence[Setting], metrics: Sequence[MetricSpec]
 ) -> list[Notice]:
-    """Collapsed diversity, and values of random weights."""
+    """Where diversity collapsed."""
     collapses = find_collapses(scores, settings, metrics)
     labels = {setting.id: setting.label for setting in settings}
     found = [
@@ -136,10 +138,6 @@ def set_notices(
     ]
     if len(collapses) > MAX_NOTICES:
         found.append(Notice(level="warning", text=f"So it is in {len(collapses) - MAX_NOTICES} more settings."))
-    untrained = dict.fromkeys(score.metric for score in scores if score.untrained)
-    if untrained:
-        text = f"Sets of pictures scored with untrained weights: {', '.join(map(visible, untrained))}. These values "
-        found.append(Notice(level="warning", text=text + "show plumbing only."))
     return found
 
 

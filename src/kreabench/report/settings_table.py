@@ -18,7 +18,8 @@ from kreabench.report.text import message
 
 UNTRAINED = "untrained weights"
 
-_DIRECTIONS = {"higher": "↑\u00a0better", "lower": "↓\u00a0better", "reference": "≈\u00a0reference"}
+DIRECTIONS = {"higher": "↑\u00a0better", "lower": "↓\u00a0better", "reference": "≈\u00a0reference"}
+"""Signs for the better side of a metric, in heads of columns."""
 
 
 def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, TargetSpec]) -> Table:
@@ -168,7 +169,7 @@ def _metric_columns(summaries: Sequence[SettingSummary]) -> list[Column]:
     for index, metric in enumerate(summaries[0].metrics if summaries else ()):
         row = row_of(metric.spec)
         untrained = any(summary.metrics[index].untrained for summary in summaries)
-        direction = "" if row is None else _DIRECTIONS[row.better]
+        direction = "" if row is None else DIRECTIONS[row.better]
         unit = "" if row is None or row.unit == "1" else row.unit
         columns.append(
             Column(
