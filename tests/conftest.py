@@ -61,9 +61,9 @@ def _freeze() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def processor_calibrated_once() -> Iterator[None]:
     """Back ends measure their device at every load; this process has one processor, and asks it once a dtype."""
-    from kreabench.backends import local_diffusers
+    from kreabench.backends import calibration, local_diffusers
 
-    real, known = local_diffusers.calibrate, dict[str, Any]()
+    real, known = calibration.calibrate, dict[str, Any]()
 
     def calibrate(device: Any, dtype: str) -> Any:
         if device.name != "cpu":
