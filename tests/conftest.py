@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 _CACHE = Path(__file__).parent.parent / ".cache" / "tests"
+MANY_MODULES = 300
+_frozen_modules = 0
 
 # Before anything imports torch or huggingface_hub, which read these once; child processes inherit them.
 os.environ |= {
@@ -24,6 +26,8 @@ os.environ |= {
 }
 for _secret in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "HF_TOKEN"):
     os.environ.pop(_secret, None)
+if os.environ.get("PYTHONPATH"):  # child processes start in other folders, and must not test another copy
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, os.environ["PYTHONPATH"].split(os.pathsep)))
 
 
 # Else each of some hundred child processes would compile the package anew.
@@ -36,9 +40,41 @@ def pytest_collection_finish() -> None:
     _freeze()
 
 
+def pytest_runtest_setup() -> None:
+    """Libraries are imported in the midst of the tests: every closed back end collects, and need not walk them all."""
+    if len(sys.modules) > _frozen_modules + MANY_MODULES:
+        _freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Else libraries complain at the end of what they leaked."""
+    gc.unfreeze()
+
+
 def _freeze() -> None:
+    global _frozen_modules
     gc.collect()
     gc.freeze()
+    _frozen_modules = len(sys.modules)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def processor_calibrated_once() -> Iterator[None]:
+    """Back ends measure their device at every load; this process has one processor, and asks it once a dtype."""
+    from kreabench.backends import calibration, local_diffusers
+
+    real, known = calibration.calibrate, dict[str, Any]()
+
+    def calibrate(device: Any, dtype: str) -> Any:
+        if device.name != "cpu":
+            return real(device, dtype)
+        if dtype not in known:
+            known[dtype] = real(device, dtype)
+        return known[dtype]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_diffusers, "calibrate", calibrate)
+        yield
 
 
 @pytest.fixture(scope="session")

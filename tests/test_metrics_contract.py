@@ -49,6 +49,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+def of(per: str) -> pytest.MarkDecorator:
+    """For a test of the metrics of pictures, or of sets, alone."""
+    return pytest.mark.parametrize("kind", [name for name, row in METRICS.items() if row.per == per], indirect=True)
+
+
 @pytest.fixture(scope="module", params=list(METRICS))
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -68,16 +73,12 @@ def opened(kind: str, options: dict[str, Any]) -> Iterator[Any]:
 
 
 @pytest.fixture
-def metric(kind: str, opened: Any) -> Metric:
-    if METRICS[kind].per != "image":
-        pytest.skip("it is a metric of sets")
+def metric(opened: Any) -> Metric:
     return cast("Metric", opened)
 
 
 @pytest.fixture
-def set_metric(kind: str, opened: Any) -> SetMetric:
-    if METRICS[kind].per != "set":
-        pytest.skip("it is a metric of pictures")
+def set_metric(opened: Any) -> SetMetric:
     return cast("SetMetric", opened)
 
 
@@ -113,6 +114,7 @@ def test_the_identity_is_the_same_each_time_and_can_be_hashed(kind: str, options
     assert "version" in identities[0]
 
 
+@of("image")
 def test_one_score_an_item_within_the_range(kind: str, metric: Metric, items: tuple[ScoreItem, ...]) -> None:
     scores = metric.score(items)
 
@@ -126,11 +128,13 @@ def test_one_score_an_item_within_the_range(kind: str, metric: Metric, items: tu
         assert score.value is None or high is None or score.value <= high
 
 
+@of("image")
 def test_no_items_give_no_scores(metric: Metric) -> None:
     assert metric.score([]) == []
 
 
 @pytest.mark.parametrize("name", list(BAD_ITEMS))
+@of("image")
 def test_a_bad_item_does_not_raise_and_costs_no_other_its_score(
     metric: Metric, items: tuple[ScoreItem, ...], name: str
 ) -> None:
@@ -141,6 +145,7 @@ def test_a_bad_item_does_not_raise_and_costs_no_other_its_score(
     assert scores[1].status in {"ok", "infinite"} or scores[1].reason
 
 
+@of("image")
 def test_only_a_metric_that_needs_a_reference_misses_it(kind: str, metric: Metric) -> None:
     without_reference = metric.score([BAD_ITEMS["no reference"]])[0]
 
@@ -174,6 +179,7 @@ def members(metric: SetMetric, items: Sequence[ScoreItem]) -> list[Member]:
     ]
 
 
+@of("set")
 def test_features_are_rows_of_one_length_and_a_bad_picture_costs_only_its_own(set_metric: SetMetric) -> None:
     empty = ScoreItem(image=Image.new("RGB", (0, 0)), prompt="", reference=None)
 
@@ -187,6 +193,7 @@ def test_features_are_rows_of_one_length_and_a_bad_picture_costs_only_its_own(se
     assert set_metric.features([]) == []
 
 
+@of("set")
 def test_a_set_has_one_score_within_the_range(kind: str, set_metric: SetMetric) -> None:
     pictures = members(set_metric, SET_ITEMS)
 
@@ -199,6 +206,7 @@ def test_a_set_has_one_score_within_the_range(kind: str, set_metric: SetMetric) 
     assert score.value is None or high is None or score.value <= high
 
 
+@of("set")
 def test_one_picture_is_no_set(kind: str, set_metric: SetMetric) -> None:
     pictures = members(set_metric, SET_ITEMS[:1])
 
