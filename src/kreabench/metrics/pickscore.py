@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-VERSION = 1
+VERSION = 2
 """Of this implementation; raised when the same picture and weights would score differently."""
 
 WEIGHTS = "hub:yuvalkirstain/PickScore_v1@a4e4367c6dfa7288a00c550414478f865b875800"
@@ -107,7 +107,8 @@ class PickScore:
         try:
             from transformers import CLIPProcessor
 
-            loaded = CLIPProcessor.from_pretrained(processor, local_files_only=True)
+            # Pillow's resizing, as the model was trained with; torchvision's differs by a level here and there.
+            loaded = CLIPProcessor.from_pretrained(processor, local_files_only=True, backend="pil")
         except Exception as error:  # missing files, damaged JSON: each library raises its own
             raise _unusable(self._processor.key, processor, error, "CLIP's tokenizer and preprocessing") from error
         return TransformersClip(model=model.to(device).eval(), processor=loaded, identity=identity, device=device)
