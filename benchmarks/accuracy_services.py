@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ def _shown(request: dict[str, Any]) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")
 
 
+def _difference(one: Image.Image, other: Image.Image) -> float:
+    """The largest of a pixel, in levels; NaN where sizes differ."""
+    if one.size != other.size:
+        return math.nan
+    return float(np.abs(np.asarray(one, dtype=np.float64) - np.asarray(other, dtype=np.float64)).max())
+
+
+@cache
 def _asked() -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Ours and the closed form of every picture; and by how much the picture that went out differs, and 0."""
     from tests.judge_service import judge_server
@@ -57,10 +66,7 @@ def _asked() -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
         ours = scores(service.judge(timeout_s=60.0), items)
         shown = [_shown(request) for request in service.requests[:: len(QUESTIONS)]]
     theirs = np.reshape(closed, (len(items), len(QUESTIONS))).mean(axis=1).tolist()
-    apart = []
-    for one, picture in zip(items, shown, strict=True):
-        same = one.image.size == picture.size
-        apart.append(float(np.abs(np.subtract(one.image, picture, dtype=float)).max()) if same else math.nan)
+    apart = [_difference(one.image, picture) for one, picture in zip(items, shown, strict=True)]
     return list(zip(ours, theirs, strict=True)), [(value, 0.0) for value in apart]
 
 
