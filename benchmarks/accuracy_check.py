@@ -38,15 +38,18 @@ class Check:
     limit: float = LIMIT
     """Of the largest deviation; another than LIMIT must be explained."""
     absolute: bool = False
-    """Whether deviations are not divided by their value."""
+    """Whether deviations are not divided by their value; else it must differ between pictures."""
     explained: str = ""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a limit of its own without a reason, and for too few pictures."""
+        """Raises ValueError for a limit of its own without a reason, for too few pictures, and where equality would
+        show nothing, as all values are the same."""
         if self.limit != LIMIT and not self.explained:
             raise ValueError(f"{self.metric}: why is the limit {self.limit:g}?")
         if self.n < 20:
             raise ValueError(f"{self.metric}: {self.n} pictures are too few")
+        if len(self.values) > 1 and not self.absolute and len({theirs for _, theirs in self.values}) == 1:
+            raise ValueError(f"{self.metric}: all pictures have the value {self.values[0][1]:g}")
 
     @property
     def n(self) -> int:

@@ -14,6 +14,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ RANDOM = {"weights": "random", "untrained": True, "device": "cpu"}
 MINI = {"model": "builtin:mini", **RANDOM}
 
 
+@cache
 def drawn(side: int) -> list[ScoreItem]:
     """Pictures of one side: soft shapes of the prompt, with grain of the seed; the second side is darker."""
     found = []
@@ -67,30 +69,39 @@ def members(metric: Any, items: Sequence[ScoreItem]) -> list[Member]:
 
 def ours(metric: Any) -> float:
     """The value of our metric of both sides."""
-    shared = Shared(environ=os.environ)
-    try:
-        metric.open(shared)
-        return float(metric.compare(members(metric, drawn(0)), members(metric, drawn(1))).value)
-    finally:
-        shared.close()
+    metric.open(_shared())
+    return float(metric.compare(members(metric, drawn(0)), members(metric, drawn(1))).value)
+
+
+@cache
+def _shared() -> Shared:
+    """One for all metrics, as in a scoring: KID and FID see each picture once."""
+    return Shared(environ=os.environ)
 
 
 class _Double(torch.nn.Module):
-    """A network for torchmetrics, which else takes the small difference of large sums in single precision."""
+    """A network for torchmetrics, which else takes the small difference of large sums in single precision.
+
+    What it made of a picture it remembers for the next class.
+    """
 
     num_features = 2048
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
+        self._known: dict[bytes, torch.Tensor] = {}
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.network(batch)
-        return features.double()
+        key = batch.numpy().tobytes()
+        if key not in self._known:
+            self._known[key] = self.network(batch).double()
+        return self._known[key]
 
 
-def _torchmetrics(make: Callable[[Any], Any]) -> float:
-    """The value that torchmetrics' class, made with a network, has of both sides."""
+@cache
+def _network() -> _Double:
+    """torchmetrics' own, with the weights that ours has."""
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +109,12 @@ def _torchmetrics(make: Callable[[Any], Any]) -> float:
         inception._fill_at_random(network)
         torch.save(network.state_dict(), Path(folder, "weights.pth"))
         theirs = NoTrainInceptionV3("inception", ["2048"], str(Path(folder, "weights.pth")), antialias=False)
-    metric = make(_Double(theirs))
+    return _Double(theirs)
+
+
+def _torchmetrics(make: Callable[[Any], Any]) -> float:
+    """The value that torchmetrics' class, made with a network, has of both sides."""
+    metric = make(_network())
     with torch.inference_mode():
         for side, real in ((0, False), (1, True)):
             for item in drawn(side):
@@ -135,7 +151,7 @@ def cmmd() -> Check:
     """Ours, with the paper's estimator, against its formula pair by pair."""
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    encoder = open_clip_encoder(Shared(environ=os.environ), **MINI)  # type: ignore[arg-type]
+    encoder = open_clip_encoder(_shared(), **MINI)  # type: ignore[arg-type]
     config = {**encoder._model.visual.preprocess_cfg, "resize_mode": "squash"}
     transform = image_transform_v2(PreprocessCfg(**config), is_train=False)
     with torch.inference_mode():
@@ -156,7 +172,7 @@ def cmmd() -> Check:
 def vendi() -> Check:
     """Ours against the singular values of each prompt's embeddings."""
     metric = Vendi(encoder="clip", **MINI)
-    metric.open(Shared(environ=os.environ))
+    metric.open(_shared())
     pictures = members(metric, drawn(0))
     values = []
     for prompt in range(PROMPTS):
