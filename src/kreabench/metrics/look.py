@@ -176,7 +176,7 @@ class BlurEffect(_Look):
     def _measure(self, planes: Planes) -> tuple[float, dict[str, float]]:
         from skimage.measure import blur_effect
 
-        value = float(blur_effect(planes.luma / 255, h_size=self.FILTER_PX))  # type: ignore[no-untyped-call]
+        value = float(blur_effect(planes.luma / 255, h_size=self.FILTER_PX))
         return min(max(value, 0.0), 1.0), {}
 
 
