@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kreabench.metrics.devices import check_device
+from kreabench.metrics.devices import check_running
 from kreabench.metrics.weights import check_source
 
 
@@ -29,10 +29,3 @@ class ClipOptions:
         """Raises ValueError, which `config/` turns into a message that names the key."""
         check_source(self.weights, untrained=self.untrained)
         check_running(self.device, self.batch_size)
-
-
-def check_running(device: str, batch_size: int) -> None:
-    """Raises ValueError, for an options class, for a device or batch size that no machine has."""
-    check_device(device)
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, and is {batch_size}")

@@ -15,6 +15,13 @@ def check_device(device: str) -> None:
         raise ValueError(f"device must be auto, cpu, cuda or cuda:N, and is {device!r}")
 
 
+def check_running(device: str, batch_size: int) -> None:
+    """Raises ValueError, for an options class, for a device or batch size that no machine has."""
+    check_device(device)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, and is {batch_size}")
+
+
 def find_device(wanted: str) -> str:
     """The device for the option `device`: `auto` is CUDA where there is one. Raises EnvironmentProblem."""
     import torch

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kreabench.metrics import perceptual_networks as networks
 from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.comparable import ComparableOptions, Pair, comparable
-from kreabench.metrics.devices import check_device, find_device, kind_of
+from kreabench.metrics.devices import check_running, find_device, kind_of
 from kreabench.metrics.fidelity import rgb_bytes
 from kreabench.metrics.needs import Need
 from kreabench.metrics.shared import Shared
@@ -47,9 +47,7 @@ class _NetworkOptions(ComparableOptions):
         """Raises ValueError, which `config/` turns into a message that names the key."""
         ComparableOptions.__post_init__(self)  # super() does not find the class that `slots` makes anew
         check_source(self.weights, untrained=self.untrained)
-        check_device(self.device)
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, and is {self.batch_size}")
+        check_running(self.device, self.batch_size)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

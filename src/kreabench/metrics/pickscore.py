@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics.base import Score, ScoreItem
-from kreabench.metrics.clip_options import check_running
-from kreabench.metrics.devices import find_device, kind_of
+from kreabench.metrics.devices import check_running, find_device, kind_of
 from kreabench.metrics.needs import Need
 from kreabench.metrics.prompt_encoder import PromptEncoder, score_pairs
 from kreabench.metrics.shared import Shared

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from kreabench.core.per_prompt import to_details
 from kreabench.metrics.base import Member, Score
 from kreabench.metrics.clip_encoder import Preparation, open_clip_encoder
-from kreabench.metrics.clip_options import ClipOptions, check_running
+from kreabench.metrics.clip_options import ClipOptions
 from kreabench.metrics.clip_weights import ClipWeightsNeed
+from kreabench.metrics.devices import check_running
 from kreabench.metrics.dino import DinoOptions, dino_encoder, dino_need
 from kreabench.metrics.encoder import ImageEncoder
 from kreabench.metrics.inception import PUBLISHED, inception_encoder, inception_need
