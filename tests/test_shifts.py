@@ -223,6 +223,8 @@ def test_the_report_shows_shifts_and_warns(tmp_path: Path) -> None:
 
     shown = dict(document.measurements)["Shift from the reference"]
     assert [column.title for column in shown.columns] == ["Setting", "beauty", "soft"]  # psnr is a difference already
+    assert [column.unit.endswith("↑\u00a0better") for column in shown.columns] == [False, True, False]
+    assert not any("reference" in column.unit for column in shown.columns)  # all of the table is about it
     assert [row.cells[0].text for row in shown.rows] == ["mini_local none"] * 2
     assert [row.cells[0].detail for row in shown.rows] == ["2 steps, 128 × 128", "4 steps, 128 × 128"]
     assert shown.rows[0].cells[1].text.startswith("+0.")

@@ -155,7 +155,8 @@ def categories_table(categories: Sequence[CategorySummary]) -> Table | None:
 
 def _column(spec: MetricSpec, untrained: bool) -> Column:
     row = row_of(spec)
-    said = () if row is None else ("" if row.unit == "1" else row.unit, DIRECTIONS[row.better])
+    side = DIRECTIONS[row.better] if row is not None and has_direction(spec) else ""
+    said = ("" if row is None or row.unit == "1" else row.unit, side)
     return Column(
         title=spec.name,
         unit=" · ".join(filter(None, said)),
