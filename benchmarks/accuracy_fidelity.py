@@ -101,7 +101,7 @@ def dists() -> Check:
     from torchmetrics.functional.image import dists as library
 
     own = torch.load(Path(library.__file__).parent / "dists_models/weights.pt", map_location="cpu", weights_only=True)
-    items, side = pairs(SIZES), 64
+    items, side = pairs(SIZES), 48
     with tempfile.TemporaryDirectory() as folder:
         path = torchvision_features("vgg16", Path(folder))
         state = {name: value.double() for name, value in torch.load(path, weights_only=True).items()}  # once
