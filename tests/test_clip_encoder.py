@@ -26,6 +26,7 @@ from kreabench.metrics.clip_score import ClipScore
 from kreabench.metrics.clip_weights import ClipWeightsNeed
 from kreabench.metrics.prompt_encoder import REMEMBERED_PROMPTS, Text
 from kreabench.metrics.table import metric_class
+from tests.hub_service import HubService, use_hub
 from tests.metric_support import shared
 from tests.small_weights.clip import clip_state, open_clip_file
 from tests.support import picture
@@ -310,7 +311,32 @@ def test_weights_may_be_a_folder_in_open_clips_layout(tmp_path: Path) -> None:
 
     assert ClipWeightsNeed(model="builtin:mini", weights=str(tmp_path)).locate(os.environ).path == path
     assert empty is not None
-    assert "without .safetensors" in empty.found
+    assert "a folder without weights" in empty.found
+
+
+def test_a_repository_of_the_hub_gives_weights_and_what_it_says_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = open_clip_file(tmp_path, "open_clip_model.safetensors")
+    said = {"preprocess_cfg": {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.5, 0.5]}}
+    service = HubService()
+    files = {path.name: path.read_bytes(), "open_clip_config.json": json.dumps(said).encode(), "README.md": b"-"}
+    commit = service.put("someone/tiny-clip", files)
+    metric = ClipScore(model="builtin:mini", weights=f"hub:someone/tiny-clip@{commit}", device="cpu")
+    (need,) = metric.needs
+    try:
+        with use_hub(service, monkeypatch, tmp_path / "hub"):
+            missing = need.problem(os.environ)
+            need.fetch(os.environ, lambda _: None)
+            identity = metric.open(shared())
+    finally:
+        service.stop()
+
+    assert missing is not None
+    assert need.fetchable
+    assert identity["preprocessing"]["mean"] == [0.1, 0.2, 0.3]
+    assert metric.score([scored()])[0].status == "ok"
+    assert service.sent("README.md") == 0
 
 
 @pytest.mark.parametrize(

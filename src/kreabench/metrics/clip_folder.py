@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.metrics.weight_sources import HubWeights, parse_source
 
 CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+
+
+def files_of_repository(weights: str) -> tuple[str, ...]:
+    """The sources of a repository's weights and of their description, for `hub:OWNER/NAME@REVISION`; else none."""
+    source = parse_source(weights)
+    if not isinstance(source, HubWeights) or source.file is not None:
+        return ()
+    return tuple(str(replace(source, file=name)) for name in (WEIGHTS_FILE, CONFIG_FILE))
 
 
 def described(folder: Path, *, key: str) -> Mapping[str, Any]:

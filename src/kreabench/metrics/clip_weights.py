@@ -19,7 +19,7 @@ from kreabench.core.cache import cache_folder
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import stable_hash
 from kreabench.metrics import mini_clip
-from kreabench.metrics.clip_folder import described
+from kreabench.metrics.clip_folder import described, files_of_repository
 from kreabench.metrics.clip_tokenizer import tokenizer_need
 from kreabench.metrics.mini_clip import MINI_CLIP
 from kreabench.metrics.needs import Located, Say
@@ -115,7 +115,8 @@ class ClipWeightsNeed:
         if (need := self._tokenizer_need()) is not None:
             need.fetch(environ, say)
         if self.weights.startswith(_ELSEWHERE):
-            WeightsNeed(name=self.name, source=self.weights, key=self.key).fetch(environ, say)
+            for file in self._files_elsewhere():
+                file.fetch(environ, say)
             return
         tag = self._tag()
         if tag and _cached(tag) is None:
@@ -128,6 +129,11 @@ class ClipWeightsNeed:
         problem = self.problem(environ)
         if problem is not None:
             raise EnvironmentProblem([problem])
+
+    def _files_elsewhere(self) -> tuple[WeightsNeed, ...]:
+        """Of a repository of the Hub its weights and what it says of them."""
+        sources = files_of_repository(self.weights) or (self.weights,)
+        return tuple(WeightsNeed(name=self.name, source=source, key=self.key) for source in sources)
 
     def _tokenizer_need(self) -> WeightsNeed | None:
         architecture = _architecture(self.model)
@@ -150,18 +156,18 @@ class ClipWeightsNeed:
 
     def _file(self, environ: Mapping[str, str]) -> tuple[Path, Mapping[str, Any]]:
         """The file that `weights` names, or the one in the folder that it names, and what that folder says of it."""
+        if self.weights.startswith(_ELSEWHERE):
+            files = [file.locate(environ).path for file in self._files_elsewhere()]
+            return files[0], described(files[0].parent, key=self.key) if len(files) > 1 else {}
         try:
             path = Path(self.weights).expanduser()
         except RuntimeError:
             path = Path(self.weights)  # a user without a home folder: no such file
-        if self.weights.startswith(_ELSEWHERE) or path.is_dir():
-            located = WeightsNeed(name=self.name, source=self.weights, key=self.key).locate(environ).path
-            if located.is_file():
-                return located, {}
-            inside = [located / name for name in _IN_FOLDER if (located / name).is_file()]
+        if path.is_dir():
+            inside = [path / name for name in _IN_FOLDER if (path / name).is_file()]
             if inside:
-                return inside[0], described(located, key=self.key)
-            raise _problem(self.key, f"{located}, a folder without weights", f"one of {', '.join(_IN_FOLDER)} in it")
+                return inside[0], described(path, key=self.key)
+            raise _problem(self.key, f"{path}, a folder without weights", f"one of {', '.join(_IN_FOLDER)} in it")
         if path.is_file() and path.suffix in SUFFIXES:
             return path, described(path.parent, key=self.key) if path.name in _IN_FOLDER else {}
         raise self._no_such_file(path)
