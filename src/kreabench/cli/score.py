@@ -59,13 +59,14 @@ def score(
     """Score a run's pictures and sets of pictures: only what is missing, unless --again.
 
     RUN is a run directory such as runs/demo. Nothing is drawn anew. Metrics named here stay with the run: `show`,
-    `report` and later scorings have them too.
+    `report` and later scorings have them too, until `run` names its metrics again.
 
     With --follow the run may be drawn by another process meanwhile. That is refused where scoring would touch its
     timings: on a GPU that it draws on, and wherever it draws on the processor. A score made on a GPU is another one
     than that of a processor: score a run on one of them.
 
-    Exit codes: 0 done, 2 refused, 4 some scores failed, 5 stopped at the budget.
+    Exit codes: 0 done, 2 refused, 4 some scores failed, 5 stopped at the budget, 130 interrupted; a picture that is
+    gone or damaged, and a metric whose weights are missing, are failed scores, tried again next time.
     """
     from kreabench import pipeline
     from kreabench.cli.progress import ProgressObserver

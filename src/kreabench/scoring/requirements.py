@@ -12,6 +12,7 @@ from kreabench.metrics.table import metric_class
 
 OFFLINE = ("HF_HUB_OFFLINE", "KREABENCH_OFFLINE")
 """Variables that forbid fetching, set to 1 or the like."""
+_FETCH = "kreabench doctor --fetch metrics"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,11 +73,12 @@ def prepare(metrics: Sequence[MetricSpec], environ: Mapping[str, str], say: Say)
 def _with_way_out(entry: Missing, refused: Problem | None, command: str) -> Problem:
     """What is missing, why it could not be fetched where that was tried, and what to do."""
     problem = refused or entry.problem
+    said = problem.remedy.rstrip(".")
     leave_out = f"leave {entry.metric} out of metrics"
     if not entry.fetchable:
-        remedy = f"{problem.remedy}, or {leave_out}" if problem.remedy else leave_out.capitalize()
+        remedy = f"{said}, or {leave_out}" if said else leave_out.capitalize()
     else:
-        why = f"{problem.remedy}. " if refused and problem.remedy else ""
+        why = f"{said}. " if refused and said else ""
         remedy = f"{why}`{command}` fetches it, or {leave_out}"
     return replace(problem, remedy=remedy)
 
@@ -88,14 +90,15 @@ def is_offline(environ: Mapping[str, str]) -> bool:
 
 def fetch_command(names: Iterable[str]) -> str:
     """The one command that gets what these metrics lack."""
-    return f"kreabench doctor --fetch metrics={','.join(dict.fromkeys(names))}"
+    return f"{_FETCH}={','.join(dict.fromkeys(names))}"
 
 
 def under(metric: str, problem: Problem) -> Problem:
     """`problem` of a metric under its full key: `options.weights` is `metrics.NAME.options.weights`; an environment
-    variable is only itself."""
+    variable is only itself. A remedy that fetches names the metric: without names the default metrics are fetched."""
     key = f"metrics.{metric}.{problem.key}" if problem.key.startswith("options") else problem.key
-    return replace(problem, key=key)
+    remedy = problem.remedy.replace(f"`{_FETCH}`", f"`{fetch_command([metric])}`")
+    return replace(problem, key=key, remedy=remedy)
 
 
 def one_line(error: Exception) -> str:
