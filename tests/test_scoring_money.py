@@ -164,6 +164,17 @@ def test_what_it_cost_and_must_be_known_is_printed(made: tuple[RunDirectory, Pla
     assert "kreabench score runs/x --budget-usd MORE" in text
 
 
+def test_why_scores_failed_is_printed(made: tuple[RunDirectory, Plan]) -> None:
+    run, plan = made
+    picture = sorted(run.path.glob("images/*/*"))[0]
+    picture.unlink()
+    out = Console(width=400, file=io.StringIO(), record=True)
+
+    print_scoring(out, Path("runs/x"), score_with(run, plan, PAID))
+
+    assert f"judge: 1 failed, the first: images/{picture.parent.name}/{picture.name} is gone" in out.export_text()
+
+
 def test_a_run_that_stops_scoring_at_the_budget_says_so(tmp_path: Path) -> None:
     plan = make_plan(group_of())
     run = new_run(tmp_path / "run", plan)

@@ -113,7 +113,7 @@ def start(
         check_environment(plan)
         check_placement(experiment, experiment.targets)
         if not all(target.random_weights for target in experiment.targets):  # nothing scores their pictures
-            prepare(experiment.metrics, environ, say)
+            prepare(on_device(experiment.metrics, experiment.scoring.device), environ, say)
         info = collect(plan.hash, experiment, environ=environ, now=datetime.now(UTC))
         return RunDirectory.create(path, info, config_yaml, input_files)
     run = RunDirectory.open(path)
@@ -256,7 +256,8 @@ def rescore(
 ) -> ScoringSummary:
     """Score an existing run and rebuild its table. `metrics` become metrics of the run, so that reports show them.
 
-    `device` is for this time, instead of the run's own `scoring.device`.
+    `device` is for this time, instead of the run's own `scoring.device`. What metrics lack is a failed score; ask
+    `prepare` first where it is to be refused.
     """
     plan = plan_of(run)
     named = {spec.name: spec for spec in (*run.info.experiment.metrics, *metrics)}

@@ -10,7 +10,7 @@ from rich.console import Console
 from kreabench import pipeline
 from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.cli.progress import ProgressObserver
-from kreabench.cli.run_table import print_failures, print_money, print_settings, scoring_stopped
+from kreabench.cli.run_table import print_failures, print_money, print_settings, say_failures, scoring_stopped
 from kreabench.cli.terminal import console, say
 from kreabench.core.specs import TargetSpec
 from kreabench.report.format import usd
@@ -52,8 +52,7 @@ def _print_outcome(out: Console, outcome: pipeline.Outcome, targets: Sequence[Ta
     if outcome.scoring is not None:
         if outcome.scoring.usd:
             say(out, f"{usd(outcome.scoring.usd)} of scores")
-        for problem in outcome.scoring.problems:
-            say(out, f"not scored: {problem}")
+        say_failures(out, outcome.scoring)
         if outcome.scoring.budget_message is not None:
             say(out, scoring_stopped(outcome.run_path, outcome.scoring.budget_message))
     if outcome.budget_message is not None:

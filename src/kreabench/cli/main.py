@@ -55,7 +55,7 @@ class LazyGroup(click.Group):
 
 EPILOG = """\b
 Exit codes: 0 done; 2 usage, configuration or environment; 4 finished with
-failed samples; 5 stopped at the budget; 130 interrupted."""
+failed samples or scores; 5 stopped at the budget; 130 interrupted."""
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

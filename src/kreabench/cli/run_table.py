@@ -147,10 +147,19 @@ def print_scoring(out: Console, run_path: Path, summary: ScoringSummary) -> None
     for counts in summary.metrics:
         for note, number in counts.notes:
             say(out, f"{counts.metric}: {note} ({number})")
-    for problem in summary.problems:
-        say(out, f"not scored: {problem}")
+    say_failures(out, summary)
     if summary.budget_message is not None:
         say(out, scoring_stopped(run_path, summary.budget_message))
+
+
+def say_failures(out: Console, summary: ScoringSummary) -> None:
+    """Why metrics could not be opened, and of the others the first failure."""
+    unopened = {problem.key.split(".")[1] for problem in summary.problems if problem.key.startswith("metrics.")}
+    for counts in summary.metrics:
+        if counts.first_failure and counts.metric not in unopened:
+            say(out, f"{counts.metric}: {counts.failed} failed, the first: {counts.first_failure}")
+    for problem in summary.problems:
+        say(out, f"not scored: {problem}")
 
 
 def scoring_stopped(run_path: Path, message: str) -> str:

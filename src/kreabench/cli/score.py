@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,18 +60,22 @@ def score(
     """Score a run's pictures and sets of pictures: only what is missing, unless --again.
 
     RUN is a run directory such as runs/demo. Nothing is drawn anew. Metrics named here stay with the run: `show`,
-    `report` and later scorings have them too.
+    `report` and later scorings have them too, until `run` names its metrics again. What they lack is fetched first, or
+    they are refused.
 
     With --follow the run may be drawn by another process meanwhile. That is refused where scoring would touch its
     timings: on a GPU that it draws on, and wherever it draws on the processor. A score made on a GPU is another one
     than that of a processor: score a run on one of them.
 
-    Exit codes: 0 done, 2 refused, 4 some scores failed, 5 stopped at the budget.
+    Exit codes: 0 done, 2 refused, 4 some scores failed, 5 stopped at the budget, 130 interrupted; a picture that is
+    gone or damaged, and a metric whose weights are missing, are failed scores, tried again next time.
     """
     from kreabench import pipeline
     from kreabench.cli.progress import ProgressObserver
     from kreabench.cli.run_table import print_scoring
-    from kreabench.cli.terminal import console
+    from kreabench.cli.terminal import console, say
+    from kreabench.scoring.placement import on_device
+    from kreabench.scoring.requirements import prepare
 
     if follow and (names is not None or again or budget_usd is not None):
         raise click.UsageError("--follow scores what the run was asked with: no --metrics, --again or --budget-usd")
@@ -79,8 +84,13 @@ def score(
 
         settle_in_background(beside)
     run = pipeline.reopen(run_path, budget_usd=budget_usd)
-    metrics = run.info.experiment.metrics if names is None else _named(names, config_dir)
     out = console()
+    metrics = run.info.experiment.metrics
+    if names is not None:
+        metrics = _named(names, config_dir)
+        prepare(
+            on_device(metrics, device or run.info.experiment.scoring.device), os.environ, lambda line: say(out, line)
+        )
     with ProgressObserver(out) as observer:
         if follow:
             summary = pipeline.follow(run, progress=observer.scoring, device=device)

@@ -16,6 +16,7 @@ from kreabench.config.model import HubPromptsConfig
 from kreabench.config.prompt_files import ENDINGS, BadPromptFile, Row, read_rows
 from kreabench.config.prompt_rows import PromptRow, checked
 from kreabench.core.errors import ConfigError, Problem
+from kreabench.core.reach import unreachable
 
 MAX_DOWNLOAD_BYTES = 2**30
 """Of one file; Parquet may hold pictures beside the prompts."""
@@ -100,10 +101,14 @@ def _label(value: Any) -> Any:
 
 def _fetched(dataset: str, revision: str, file: str) -> Path:
     """The file in the Hub's cache, fetched where it was not there. Raises ConfigError."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
     where: dict[str, Any] = {"repo_id": dataset, "filename": file, "repo_type": "dataset", "revision": revision}
     try:
+        cached = isinstance(try_to_load_from_cache(**where), str)
+        reason = None if cached or constants.HF_HUB_OFFLINE else unreachable(constants.ENDPOINT)
+        if reason is not None:
+            raise ConnectionError(reason)
         size = hf_hub_download(**where, dry_run=True).file_size
         if size is None or size <= MAX_DOWNLOAD_BYTES:
             return Path(hf_hub_download(**where))

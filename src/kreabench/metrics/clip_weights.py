@@ -18,11 +18,13 @@ from typing import Any, NoReturn
 from kreabench.core.cache import cache_folder
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import stable_hash
+from kreabench.core.reach import unreachable
 from kreabench.metrics import mini_clip
 from kreabench.metrics.clip_folder import described, files_of_repository
 from kreabench.metrics.clip_tokenizer import tokenizer_need
 from kreabench.metrics.mini_clip import MINI_CLIP
 from kreabench.metrics.needs import Located, Say
+from kreabench.metrics.weight_hub import HUB
 from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, hash_of, offline_variable
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
@@ -32,6 +34,8 @@ _ELSEWHERE = ("hub:", "https://")
 _IN_FOLDER = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 """Names of weights in a folder in open_clip's layout, the preferred first."""
 _OPENAI_FOLDER = re.compile(r"clip.*openai|openai.*clip")
+_DOWNLOAD = "a download that works"
+_TRY_AGAIN = "Try again where the network is, or name a local file of weights"
 _FETCH = "`kreabench doctor --fetch metrics` fetches it where the network is; or name a local file of weights"
 
 
@@ -120,10 +124,7 @@ class ClipWeightsNeed:
             return
         tag = self._tag()
         if tag and _cached(tag) is None:
-            variable = offline_variable(environ)
-            if variable is not None:
-                found = f"tag {self.weights!r} of {self.model}, which is not here while {variable} is set"
-                raise _problem(self.key, found, f"the {self.name}", f"Unset {variable} to fetch it")
+            _check_network(tag, self, environ)
             say(f"fetching the {self.name}")
             _download(tag, self)
         problem = self.problem(environ)
@@ -219,6 +220,17 @@ def _cached(tag: Mapping[str, Any]) -> Path | None:
     return None
 
 
+def _check_network(tag: Mapping[str, Any], need: ClipWeightsNeed, environ: Mapping[str, str]) -> None:
+    """Refuse where fetching is forbidden, or would fail after a minute."""
+    found = f"tag {need.weights!r} of {need.model}"
+    if variable := offline_variable(environ):
+        raise _problem(
+            need.key, f"{found}, which is not here while {variable} is set", _DOWNLOAD, f"Unset {variable} to fetch it"
+        )
+    if reason := unreachable((environ.get("HF_ENDPOINT") or HUB) if tag.get("hf_hub") else tag.get("url", "")):
+        raise _problem(need.key, f"{found}: {reason}", _DOWNLOAD, _TRY_AGAIN)
+
+
 def _download(tag: dict[str, Any], need: ClipWeightsNeed) -> None:
     import open_clip
 
@@ -226,8 +238,7 @@ def _download(tag: dict[str, Any], need: ClipWeightsNeed) -> None:
         open_clip.download_pretrained(tag)
     except (OSError, RuntimeError, ValueError) as error:  # network, hub, disk, checksum
         found = f"tag {need.weights!r} of {need.model} ({type(error).__name__}: {_first_line(error)})"
-        remedy = "Try again where the network is, or name a local file of weights"
-        raise _problem(need.key, found, "a download that works", remedy) from error
+        raise _problem(need.key, found, _DOWNLOAD, _TRY_AGAIN) from error
 
 
 def _problem(key: str, found: str, expected: str, remedy: str = "") -> EnvironmentProblem:
@@ -254,8 +265,7 @@ def _architecture_config(architecture: str, model: str) -> dict[str, Any]:
 
 def _choices(name: str, known: list[str]) -> str:
     """open_clip has some 150 names: only the nearest, and where to read the rest."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f", such as {near[0]}" if near else ""
+    hint = "".join(f", such as {near}" for near in difflib.get_close_matches(name, known, n=1))
     return f"{MINI_CLIP} or an architecture of open_clip.list_models(){hint}"
 
 
@@ -316,5 +326,4 @@ def _hash_once(path: Path, size: int, modified_ns: int) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else "no message"
+    return (str(error).strip().splitlines() or ["no message"])[0][:200]

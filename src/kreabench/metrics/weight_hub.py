@@ -9,11 +9,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from kreabench.core.reach import unreachable
 from kreabench.metrics.needs import Located, Say
 from kreabench.metrics.weight_errors import FetchRefused, WeightsDamaged, WeightsMissing
 from kreabench.metrics.weight_hashes import DESCRIPTIONS, MODEL_FILES, file_sha256, files_sha256, model_files
 from kreabench.metrics.weight_sources import HubWeights
 
+HUB = "https://huggingface.co"
 _OTHER_LAYOUT = "open_clip_"
 """Beginning of files that repeat a model's weights in another library's layout."""
 _IGNORED = ["*/*", f"{_OTHER_LAYOUT}*"]
@@ -129,7 +131,11 @@ def fetch(source: HubWeights, environ: Mapping[str, str], say: Say, *, tensors: 
 
     damaged = _is_damaged(source, environ, tensors)
     token, endpoint = environ.get("HF_TOKEN") or None, environ.get("HF_ENDPOINT") or None
-    say(f"{source} from {endpoint or 'https://huggingface.co'}")
+    where = endpoint or HUB
+    say(f"{source} from {where}")
+    reason = unreachable(where)
+    if reason is not None:
+        raise FetchRefused(f"{source}: {reason}", f"Check the network, proxy and HF_ENDPOINT. {_BY_HAND}")
     try:
         if source.file is not None:
             hf_hub_download(

@@ -123,7 +123,7 @@ def parse_source(text: str) -> WeightSource:
 def check_source(source: str, *, untrained: bool) -> None:
     """Raises ValueError, for an options class, where `source` is none of the forms above or random without the flag."""
     if isinstance(parse_source(source), RandomWeights) and not untrained:
-        raise ValueError("weights `random` need `untrained: true`, which brands every score")
+        raise ValueError("weights must be trained, or have `untrained: true` beside them, which brands every score")
 
 
 def is_pinned(source: str) -> bool:

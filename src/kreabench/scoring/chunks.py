@@ -96,5 +96,5 @@ class Decoder:
             try:
                 self._decoded[image.path] = read_picture(self._run_path, image)
             except RunDirectoryError as error:
-                self._decoded[image.path] = " ".join(str(error).split())
+                self._decoded[image.path] = " ".join(f"{error.message}. {error.remedy}".split())
         return self._decoded[image.path]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from kreabench.backends.machine import look
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.needs import Need, Say
 from kreabench.metrics.table import metric_class
 from kreabench.metrics.weights import offline_variable
+
+_FETCH = "kreabench doctor --fetch metrics"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,25 +76,27 @@ def prepare(metrics: Sequence[MetricSpec], environ: Mapping[str, str], say: Say)
 def _with_way_out(entry: Missing, refused: Problem | None, command: str) -> Problem:
     """What is missing, why it could not be fetched where that was tried, and what to do."""
     problem = refused or entry.problem
+    said = problem.remedy.rstrip(".")
     leave_out = f"leave {entry.metric} out of metrics"
     if not entry.fetchable:
-        remedy = f"{problem.remedy}, or {leave_out}" if problem.remedy else leave_out.capitalize()
+        remedy = f"{said}, or {leave_out}" if said else leave_out.capitalize()
     else:
-        why = f"{problem.remedy}. " if refused and problem.remedy else ""
+        why = f"{said}. " if refused and said else ""
         remedy = f"{why}{command} fetches it, or {leave_out}"
     return replace(problem, remedy=remedy)
 
 
 def fetch_command(names: Iterable[str]) -> str:
     """The one command that gets what these metrics lack."""
-    return f"kreabench doctor --fetch metrics={','.join(dict.fromkeys(names))}"
+    return f"{_FETCH}={','.join(dict.fromkeys(names))}"
 
 
 def under(metric: str, problem: Problem) -> Problem:
     """`problem` of a metric under its full key: `options.weights` is `metrics.NAME.options.weights`; an environment
-    variable is only itself."""
+    variable is only itself. A remedy that fetches names the metric: without names the default metrics are fetched."""
     key = f"metrics.{metric}.{problem.key}" if problem.key.startswith("options") else problem.key
-    return replace(problem, key=key)
+    remedy = problem.remedy.replace(f"`{_FETCH}`", f"`{fetch_command([metric])}`")
+    return replace(problem, key=key, remedy=remedy)
 
 
 def one_line(error: Exception) -> str:
@@ -109,7 +114,19 @@ def _missing(spec: MetricSpec, environ: Mapping[str, str]) -> Iterator[Missing]:
         found = Problem(key=f"metrics.{spec.name}", found=one_line(error), expected="a metric that can be made")
         yield Missing(metric=spec.name, problem=found)
         return
+    if (device := _absent_device(spec)) is not None:
+        yield Missing(metric=spec.name, problem=under(spec.name, device))
     for need in needs:
         problem = need.problem(environ)
         if problem is not None:
             yield Missing(metric=spec.name, problem=under(spec.name, problem), need=need)
+
+
+def _absent_device(spec: MetricSpec) -> Problem | None:
+    """A GPU that this machine is known not to have."""
+    device = str(spec.options.get("device", ""))
+    gpus = len(look().gpus) if device.startswith("cuda") else 0
+    if not device.startswith("cuda") or int(device.partition(":")[2] or 0) < gpus:
+        return None
+    found = f"{device!r} on a machine with {gpus} GPU{'' if gpus == 1 else 's'}"
+    return Problem(key="options.device", found=found, expected="a device that is there, `cpu` or `auto`")

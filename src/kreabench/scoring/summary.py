@@ -32,6 +32,8 @@ class MetricCounts:
     """Not asked for: the budget was reached before."""
     usd: float = 0.0
     """Paid now."""
+    first_failure: str = ""
+    """Why the first of those computed now failed; empty where none did."""
     notes: tuple[tuple[str, int], ...] = ()
     """What readers of the scores must know, of those computed now, with how many have it, most first."""
 
@@ -70,6 +72,7 @@ class Tally:
         self._outcomes: dict[tuple[str, object], str] = {}
         self._usd: dict[str, float] = {}
         self._notes: dict[str, Counter[str]] = {}
+        self._first_failure: dict[str, str] = {}
 
     def reused(self, metric: str, what: object) -> None:
         """A score that was held still applies."""
@@ -78,6 +81,8 @@ class Tally:
     def computed(self, record: ScoreRecord | SetScoreRecord, what: object) -> None:
         """A score was journalled."""
         self._outcomes[record.metric, what] = record.status
+        if record.status == "failed":
+            self._first_failure.setdefault(record.metric, record.reason)
         notes = self._notes.setdefault(record.metric, Counter())
         notes.update(record.notes)
         if isinstance(record, ScoreRecord):
@@ -99,5 +104,6 @@ class Tally:
             failed=found.get("failed", 0),
             left=found.get("left", 0),
             usd=self._usd.get(spec.name, 0.0),
+            first_failure=self._first_failure.get(spec.name, ""),
             notes=tuple(self._notes.get(spec.name, Counter()).most_common()),
         )
