@@ -28,7 +28,8 @@ from kreabench.core.planned import (
     Request,
     Setting,
 )
-from kreabench.core.records import Cost, ImageRecord, Memory, SampleRecord, ScoreRecord, Timings
+from kreabench.core.records import Cost, ImageRecord, Memory, SampleRecord, Timings
+from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import (
     AccelerationSpec,
     AxesSpec,

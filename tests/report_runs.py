@@ -27,9 +27,9 @@ from kreabench.core.records import (
     Memory,
     Record,
     SampleRecord,
-    ScoreRecord,
     WarmupRecord,
 )
+from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import (
     ExperimentSpec,
     MetricSpec,

@@ -11,7 +11,8 @@ from PIL import Image
 
 from kreabench.backends.base import GeneratedImage
 from kreabench.core.planned import LoadGroup, Plan, Request, Setting
-from kreabench.core.records import SCHEMA_VERSION, SampleRecord, ScoreRecord
+from kreabench.core.records import SCHEMA_VERSION, SampleRecord
+from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.rundir.directory import RunDirectory, RunInfo
 from kreabench.rundir.images import store_image

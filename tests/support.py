@@ -18,16 +18,8 @@ from kreabench.core.planned import (
     Request,
     Setting,
 )
-from kreabench.core.records import (
-    SCHEMA_VERSION,
-    Cost,
-    Failure,
-    ImageRecord,
-    Memory,
-    SampleRecord,
-    ScoreRecord,
-    Timings,
-)
+from kreabench.core.records import SCHEMA_VERSION, Cost, Failure, ImageRecord, Memory, SampleRecord, Timings
+from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import (
     AccelerationSpec,
     AxesSpec,

@@ -22,7 +22,7 @@ from kreabench import pipeline
 from kreabench.config.resolve import load
 from kreabench.core.errors import ConfigError, ExitCode, RunDirectoryError
 from kreabench.core.planned import Plan
-from kreabench.core.records import SetScoreRecord
+from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec, ScoringSpec, ServiceSpec, TargetSpec
 from kreabench.metrics.base import Member, Score, ScoreItem
 from kreabench.metrics.shared import Shared

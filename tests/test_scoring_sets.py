@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from kreabench.core.planned import Plan
-from kreabench.core.records import SetScoreRecord
+from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.base import Member, Score, ScoreItem
 from kreabench.metrics.shared import Shared

@@ -16,7 +16,7 @@ from kreabench.analysis.sets import find_collapses
 from kreabench.cli.run_table import print_run
 from kreabench.core.per_prompt import MOST_PROMPTS, from_details, to_details
 from kreabench.core.planned import Plan, Setting
-from kreabench.core.records import SetScoreRecord
+from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.distances import effective_number
 from kreabench.report.build import build_document

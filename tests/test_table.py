@@ -14,7 +14,8 @@ import pytest
 
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.planned import Plan
-from kreabench.core.records import Cost, DeviceState, HostedCall, Memory, SampleRecord, ScoreRecord, Work
+from kreabench.core.records import Cost, DeviceState, HostedCall, Memory, SampleRecord, Work
+from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.rundir.directory import TABLE_FILE, RunDirectory
 from kreabench.rundir.table import join_table, read_table, rebuild_table

@@ -10,10 +10,10 @@ from kreabench.core.records import (
     FailureRecord,
     Record,
     SampleRecord,
-    ScoreRecord,
     SubmissionRecord,
     WarmupRecord,
 )
+from kreabench.core.score_records import ScoreRecord
 
 SAME_USD = 1e-7
 """Differences below are rounding."""

@@ -11,7 +11,7 @@ from scipy import stats
 from kreabench.analysis.estimates import CONFIDENCE, Estimate, p_in_words, prompt_mean
 from kreabench.core.per_prompt import from_details
 from kreabench.core.planned import Setting
-from kreabench.core.records import SetScoreRecord
+from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 
 MIN_PROMPTS = 5

@@ -17,7 +17,8 @@ from kreabench.analysis.settings import SettingSummary, requested_by_setting, su
 from kreabench.cli.setting_tables import score_columns, setting_tables
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.planned import Plan
-from kreabench.core.records import SampleRecord, SetScoreRecord
+from kreabench.core.records import SampleRecord
+from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.table import has_direction, per_image, per_set
 from kreabench.pricing import list_prices

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from kreabench.analysis.settings import MetricSummary, SettingSummary
 from kreabench.cli.terminal import make_table
-from kreabench.core.records import SetScoreRecord
+from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.report.format import ABSENT, MIB, general, significant
 from kreabench.report.sets import set_value

@@ -50,7 +50,7 @@ class ScoreItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """The value of one item or set; the scoring stage adds who and what (see records.ScoreRecord)."""
+    """The value of one item or set; the scoring stage adds who and what (see score_records.ScoreRecord)."""
 
     status: Literal["ok", "infinite", "not_applicable", "failed"]
     value: float | None

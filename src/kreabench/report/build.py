@@ -14,7 +14,8 @@ from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.analysis.repeatability import Repeatability
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
 from kreabench.core.planned import Plan
-from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, SetScoreRecord, WarmupRecord
+from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
+from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import ExperimentSpec
 from kreabench.metrics.table import has_direction, per_image, per_set, row_of
 from kreabench.pricing import list_prices

@@ -12,7 +12,7 @@ from kreabench.analysis.categories import CategorySummary
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import SettingSummary
 from kreabench.analysis.shifts import Shift
-from kreabench.core.records import SetScoreRecord
+from kreabench.core.score_records import SetScoreRecord
 
 LONG_TABLE = 24
 """Rows that are seen at a glance."""

@@ -14,7 +14,7 @@ from kreabench.analysis.look import Softening, find_softening
 from kreabench.analysis.settings import SettingSummary
 from kreabench.analysis.shifts import Shift, paired_shifts
 from kreabench.core.planned import Setting
-from kreabench.core.records import SetScoreRecord
+from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.table import has_direction, row_of
 from kreabench.report.document import Cell, Column, Notice, Row, Table

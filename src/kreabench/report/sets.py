@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from kreabench.analysis.sets import find_collapses
 from kreabench.core.per_prompt import is_of_prompt
 from kreabench.core.planned import Plan, Setting
-from kreabench.core.records import SetScoreRecord
+from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.table import per_set, row_of
 from kreabench.report.document import Cell, Column, Notice, Row, Table

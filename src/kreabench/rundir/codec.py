@@ -12,12 +12,11 @@ from kreabench.core.records import (
     LoadRecord,
     Record,
     SampleRecord,
-    ScoreRecord,
-    SetScoreRecord,
     SkipRecord,
     SubmissionRecord,
     WarmupRecord,
 )
+from kreabench.core.score_records import ScoreRecord, SetScoreRecord
 
 T = TypeVar("T")
 

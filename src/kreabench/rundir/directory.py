@@ -32,10 +32,9 @@ from kreabench.core.records import (
     LoadRecord,
     Record,
     SampleRecord,
-    ScoreRecord,
-    SetScoreRecord,
     SubmissionRecord,
 )
+from kreabench.core.score_records import ScoreRecord, SetScoreRecord
 from kreabench.core.specs import ExperimentSpec
 from kreabench.rundir import codec
 from kreabench.rundir.files import make_folders, storage_error, storage_remedy, write_file

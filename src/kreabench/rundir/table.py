@@ -22,10 +22,10 @@ from kreabench.core.records import (
     ImageRecord,
     Memory,
     SampleRecord,
-    ScoreRecord,
     Timings,
     Work,
 )
+from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import Prompt
 from kreabench.rundir.directory import TABLE_FILE, RunDirectory
 from kreabench.rundir.files import publish, storage_error

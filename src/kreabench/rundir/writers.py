@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from kreabench.core.records import LoadRecord, Record, ScoreRecord, SetScoreRecord
+from kreabench.core.records import LoadRecord, Record
+from kreabench.core.score_records import ScoreRecord, SetScoreRecord
 from kreabench.rundir import codec
 from kreabench.rundir.journal import JournalWriter
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, field
 
-from kreabench.core.records import ScoreRecord, SetScoreRecord
+from kreabench.core.score_records import ScoreRecord, SetScoreRecord
 from kreabench.pairing import Picture
 from kreabench.rundir.directory import RunDirectory
 from kreabench.scoring.opened import Opened

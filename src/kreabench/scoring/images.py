@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from kreabench.core.errors import BudgetReached
-from kreabench.core.records import ScoreRecord
+from kreabench.core.score_records import ScoreRecord
 from kreabench.metrics.base import OutOfBudget, Score, ScoreItem
 from kreabench.metrics.shared import Purse
 from kreabench.pairing import Picture

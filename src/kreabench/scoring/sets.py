@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kreabench.core.errors import BudgetReached
 from kreabench.core.ids import stable_hash
 from kreabench.core.planned import Plan, Setting
-from kreabench.core.records import SetScoreRecord
+from kreabench.core.score_records import SetScoreRecord
 from kreabench.metrics.base import Member, Score, ScoreItem
 from kreabench.pairing import RANDOM_WEIGHTS, Picture
 from kreabench.scoring.chunks import Decoder

@@ -14,7 +14,8 @@ from typing import Self
 
 from kreabench.core.errors import BudgetReached
 from kreabench.core.planned import Plan
-from kreabench.core.records import SampleRecord, ScoreRecord
+from kreabench.core.records import SampleRecord
+from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.shared import Purse, Shared
 from kreabench.pairing import Picture, pictures_of

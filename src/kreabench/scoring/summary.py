@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kreabench.core.errors import ExitCode, Problem
-from kreabench.core.records import ScoreRecord, SetScoreRecord
+from kreabench.core.score_records import ScoreRecord, SetScoreRecord
 from kreabench.core.specs import MetricSpec
 
 REUSED = "reused"
