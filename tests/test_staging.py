@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from kreabench.backends.devices import is_device_name
 from kreabench.backends.memory import PeakRss
 from kreabench.backends.staging import STAGES, StageClock
+from kreabench.core.device_names import is_device_name
 
 
 class QueueingDevice:

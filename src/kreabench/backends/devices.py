@@ -11,8 +11,6 @@ from typing import Any, Protocol
 
 from kreabench.core.errors import GenerationError
 
-DEVICE_NAMES = "auto, cpu, cuda or cuda:N"
-
 Peaks = tuple[int | None, int | None]
 """Allocated and reserved bytes; None where there is no allocator that counts."""
 
@@ -130,14 +128,6 @@ class CudaDevice:
     def release(self) -> None:
         """Return cached blocks to the driver."""
         self._cuda.empty_cache()
-
-
-def is_device_name(name: str) -> bool:
-    """Whether `name` is one of DEVICE_NAMES; says nothing about this machine."""
-    kind, colon, index = name.partition(":")
-    if not colon:
-        return kind in {"auto", "cpu", "cuda"}
-    return kind == "cuda" and index.isascii() and index.isdigit()
 
 
 def choose_device(name: str) -> Device:

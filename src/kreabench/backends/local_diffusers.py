@@ -19,7 +19,7 @@ from kreabench.backends.accelerations.features import (
 from kreabench.backends.accelerations.lora_source import lora_problem
 from kreabench.backends.base import GeneratedImage, Generation
 from kreabench.backends.calibration import calibrate
-from kreabench.backends.devices import DEVICE_NAMES, Device, choose_device, is_device_name
+from kreabench.backends.devices import Device, choose_device
 from kreabench.backends.encoding import encode_picture
 from kreabench.backends.finiteness import FiniteWatch
 from kreabench.backends.input_images import read_input
@@ -36,6 +36,7 @@ from kreabench.backends.staging import StageClock
 from kreabench.backends.tasks import Drawer, make_drawer
 from kreabench.backends.transformer_source import transformer_problem
 from kreabench.backends.work import BlockRuns
+from kreabench.core.device_names import DEVICE_NAMES, is_device_name
 from kreabench.core.errors import EnvironmentProblem, GenerationError, Problem
 from kreabench.core.planned import Request, Setting
 from kreabench.core.specs import AccelerationSpec, TargetSpec

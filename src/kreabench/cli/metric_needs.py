@@ -24,7 +24,7 @@ def names_in(text: str | None) -> tuple[str, ...] | None:
         return None
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
-        raise click.UsageError("no metric named; expected files of conf/metrics such as clip_score,lpips")
+        raise click.UsageError("no metric named; expected files of conf/metrics, such as --metrics clip_score,lpips")
     return names
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kreabench.backends.devices import DEVICE_NAMES, is_device_name
+from kreabench.cli.metric_needs import names_in
 from kreabench.cli.run import finite
+from kreabench.core.device_names import DEVICE_NAMES, is_device_name
 
 if TYPE_CHECKING:
     from kreabench.core.specs import MetricSpec
@@ -103,7 +104,4 @@ def score(
 def _named(names: str, config_dir: Path | None) -> tuple[MetricSpec, ...]:
     from kreabench.config.resolve import load_metrics
 
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
-    if not chosen:
-        raise click.BadParameter(f"found {names!r}; expected names such as psnr,ssim", param_hint="--metrics")
-    return load_metrics(chosen, config_dir)
+    return load_metrics(names_in(names), config_dir)

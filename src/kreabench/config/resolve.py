@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from kreabench.backends.accelerations.choose import combination_problems
 from kreabench.backends.accelerations.features import complete
-from kreabench.backends.devices import DEVICE_NAMES, is_device_name
 from kreabench.backends.machine import look
 from kreabench.config import compose
 from kreabench.config.model import AccelerationConfig, Config, MetricConfig, ScoringConfig
@@ -19,6 +18,7 @@ from kreabench.config.problems import problems_of, shown
 from kreabench.config.prompts import PromptSet, expanded, load_prompt_set
 from kreabench.config.targets import Collector, make_target
 from kreabench.config.tasks import task_problems
+from kreabench.core.device_names import DEVICE_NAMES, is_device_name
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.registry import suggest
 from kreabench.core.sizes import parse_size

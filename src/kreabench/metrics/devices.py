@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
+from kreabench.core.device_names import DEVICE_NAMES, gpu_of, is_device_name
 from kreabench.core.errors import EnvironmentProblem, Problem
-
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-
-
-def check_device(device: str) -> None:
-    """Raises ValueError, for an options class, for anything but `auto`, `cpu`, `cuda` and `cuda:N`."""
-    if not _DEVICE.fullmatch(device):
-        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, and is {device!r}")
 
 
 def check_running(device: str, batch_size: int) -> None:
     """Raises ValueError, for an options class, for a device or batch size that no machine has."""
-    check_device(device)
+    if not is_device_name(device):
+        raise ValueError(f"device must be {DEVICE_NAMES}, and is {device!r}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, and is {batch_size}")
 
@@ -28,14 +20,19 @@ def find_device(wanted: str) -> str:
 
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cpu":
-        return wanted
-    count = torch.cuda.device_count()
-    if int(wanted.partition(":")[2] or 0) < count:
-        return wanted
-    found = f"{wanted!r} on a machine with {count} CUDA device{'' if count == 1 else 's'}"
-    problem = Problem(key="options.device", found=found, expected="a device that is there, `cpu` or `auto`")
-    raise EnvironmentProblem([problem])
+    problem = absent_device(wanted, 0 if wanted == "cpu" else torch.cuda.device_count())
+    if problem is not None:
+        raise EnvironmentProblem([problem])
+    return wanted
+
+
+def absent_device(wanted: str, gpus: int) -> Problem | None:
+    """What is wrong with the option `device` on a machine with so many GPUs; None where that one is there."""
+    gpu = gpu_of(wanted)
+    if gpu is None or gpu < gpus:
+        return None
+    found = f"{wanted!r} on a machine with {gpus} GPU{'' if gpus == 1 else 's'}"
+    return Problem(key="options.device", found=found, expected="a device that is there, `cpu` or `auto`")
 
 
 def kind_of(device: str) -> str:
