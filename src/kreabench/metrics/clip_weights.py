@@ -6,37 +6,34 @@ the weights were not trained with, and downloads whose content nobody checks.
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from kreabench.core.cache import cache_folder
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import stable_hash
 from kreabench.core.reach import unreachable
 from kreabench.metrics import mini_clip
+from kreabench.metrics.clip_architectures import check_activation, check_activation_of_file, config_of, name_of
 from kreabench.metrics.clip_folder import described, files_of_repository
 from kreabench.metrics.clip_tokenizer import tokenizer_need
 from kreabench.metrics.mini_clip import MINI_CLIP
-from kreabench.metrics.needs import Located, Say
+from kreabench.metrics.needs import FETCH, Located, Say
+from kreabench.metrics.weight_hashes import file_sha256
 from kreabench.metrics.weight_hub import HUB
-from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, hash_of, offline_variable
+from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, offline_variable
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
-_MODEL_KEY = "options.model"
 _ELSEWHERE = ("hub:", "https://")
 _IN_FOLDER = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 """Names of weights in a folder in open_clip's layout, the preferred first."""
-_OPENAI_FOLDER = re.compile(r"clip.*openai|openai.*clip")
 _DOWNLOAD = "a download that works"
 _TRY_AGAIN = "Try again where the network is, or name a local file of weights"
-_FETCH = "`kreabench doctor --fetch metrics` fetches it where the network is; or name a local file of weights"
+_FETCH = f"`{FETCH}` fetches it where the network is; or name a local file of weights"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,19 +86,19 @@ class ClipWeightsNeed:
         return replace(self._weights(environ), tokenizer=located)
 
     def _weights(self, environ: Mapping[str, str]) -> ClipWeights:
-        architecture = _architecture(self.model)
-        config = _architecture_config(architecture, self.model)
+        architecture = name_of(self.model)
+        config = config_of(architecture, self.model)
         quick_gelu = bool(config.get("quick_gelu", False))
         if self.weights == RANDOM_WEIGHTS:
             return _random(self.model, architecture, config, environ)
         tag = self._tag()  # goes before a file of the same name, as in open_clip
         path, told = (self._cached_file(tag), tag) if tag else self._file(environ)
-        digest = _sha256(path, self.key)
+        digest = _sha256(path, self.key, environ)
         if tag or "quick_gelu" in told:
             source = f"tag {self.weights!r}" if tag else f"{path.parent}"
-            _check_activation(architecture, source, bool(told.get("quick_gelu", False)), quick_gelu)
+            check_activation(architecture, source, bool(told.get("quick_gelu", False)), quick_gelu)
         elif not quick_gelu:
-            _check_gelu_file(architecture, path, digest)
+            check_activation_of_file(architecture, path, digest)
         return ClipWeights(
             architecture=architecture, path=path, sha256=digest, quick_gelu=quick_gelu, preprocessing=told
         )
@@ -137,15 +134,15 @@ class ClipWeightsNeed:
         return tuple(WeightsNeed(name=self.name, source=source, key=self.key) for source in sources)
 
     def _tokenizer_need(self) -> WeightsNeed | None:
-        architecture = _architecture(self.model)
-        config = _architecture_config(architecture, self.model)
+        architecture = name_of(self.model)
+        config = config_of(architecture, self.model)
         return tokenizer_need(self.model, config, self.tokenizer) if self.reads_prompts else None
 
     def _tag(self) -> dict[str, Any]:
         """What open_clip knows of `weights` as a tag; empty where it is none."""
         import open_clip
 
-        tag: dict[str, Any] = open_clip.get_pretrained_cfg(_architecture(self.model), self.weights)
+        tag: dict[str, Any] = open_clip.get_pretrained_cfg(name_of(self.model), self.weights)
         return tag
 
     def _cached_file(self, tag: Mapping[str, Any]) -> Path:
@@ -176,7 +173,7 @@ class ClipWeightsNeed:
     def _no_such_file(self, path: Path) -> EnvironmentProblem:
         import open_clip
 
-        architecture = _architecture(self.model)
+        architecture = name_of(self.model)
         tags = ", ".join(sorted(open_clip.list_pretrained_tags_by_model(architecture))) or "none"
         return _problem(
             self.key,
@@ -186,19 +183,11 @@ class ClipWeightsNeed:
         )
 
 
-def _architecture(model: str) -> str:
-    """The architecture's name in open_clip's registry, to which ours is added."""
-    if model != MINI_CLIP:
-        return model.replace("/", "-")
-    mini_clip.register()
-    return mini_clip.NAME
-
-
 def _random(model: str, architecture: str, config: Mapping[str, Any], environ: Mapping[str, str]) -> ClipWeights:
     quick_gelu = bool(config.get("quick_gelu", False))
     if model == MINI_CLIP:  # drawn once, so that it comes off a file like any other
         path = mini_clip.weights_file(cache_folder(environ))
-        digest = _sha256(path, "KREABENCH_CACHE")
+        digest = _sha256(path, "KREABENCH_CACHE", environ)
         return ClipWeights(architecture=architecture, path=path, sha256=digest, quick_gelu=quick_gelu)
     digest = stable_hash([architecture, dict(config), mini_clip.SEED], length=64)
     return ClipWeights(architecture=architecture, path=None, sha256=digest, quick_gelu=quick_gelu)
@@ -245,84 +234,11 @@ def _problem(key: str, found: str, expected: str, remedy: str = "") -> Environme
     return EnvironmentProblem([Problem(key=key, found=found, expected=expected, remedy=remedy)])
 
 
-def _architecture_config(architecture: str, model: str) -> dict[str, Any]:
-    """open_clip's description of the architecture. Refuses those whose parts come from elsewhere than the weights."""
-    import open_clip
-
-    known = open_clip.list_models()
-    if architecture not in known:  # also `hf-hub:` and `local-dir:`, with which open_clip would ignore `weights`
-        raise _problem(_MODEL_KEY, repr(model), _choices(architecture, known))
-    config: dict[str, Any] = open_clip.get_model_config(architecture)
-    text = config["text_cfg"]
-    if "hf_model_name" in text or "reduction_mask" in text.get("tokenizer_kwargs", {}):
-        raise _problem(
-            _MODEL_KEY,
-            f"{model!r}, whose text model is one of the Hub's, or which leaves out words of long prompts",
-            "an architecture with a text model of open_clip, for which it is known what is cut off a long prompt",
-        )
-    return config
-
-
-def _choices(name: str, known: list[str]) -> str:
-    """open_clip has some 150 names: only the nearest, and where to read the rest."""
-    hint = "".join(f", such as {near}" for near in difflib.get_close_matches(name, known, n=1))
-    return f"{MINI_CLIP} or an architecture of open_clip.list_models(){hint}"
-
-
-def _check_activation(architecture: str, source: str, trained: bool, quick_gelu: bool) -> None:
-    """open_clip at most warns when weights were trained with another activation than the architecture has."""
-    if trained and not quick_gelu:
-        _refuse_gelu(architecture, source)
-    if quick_gelu and not trained:
-        raise _problem(
-            _MODEL_KEY,
-            f"{architecture!r} with {source}, whose weights were trained with GELU",
-            "the architecture without QuickGELU",
-        )
-
-
-def _check_gelu_file(architecture: str, path: Path, digest: str) -> None:
-    """Refuse OpenAI's weights: by the hash of the original files, or by name where they were converted.
-
-    Conversions are published on the Hub as `timm/vit_large_patch14_clip_224.openai`, of which its cache makes a folder.
-    """
-    named = "openai" in path.name.lower() or any(_OPENAI_FOLDER.search(part.lower()) for part in path.absolute().parts)
-    if named or digest in _openai_hashes():
-        _refuse_gelu(architecture, f"{path}, OpenAI's weights by {'name' if named else 'hash'}")
-
-
-def _refuse_gelu(architecture: str, found: str) -> NoReturn:
-    import open_clip
-
-    twin = f"{architecture}-quickgelu"
-    raise _problem(
-        _MODEL_KEY,
-        f"{architecture!r} with {found}, trained with QuickGELU",
-        repr(twin) if twin in open_clip.list_models() else "an architecture with QuickGELU",
-        "With plain GELU the weights load without a word and every score is wrong",
-    )
-
-
-def _openai_hashes() -> frozenset[str]:
-    """SHA-256 of OpenAI's original files, which open_clip keeps in their addresses."""
-    import open_clip
-
-    urls = (open_clip.get_pretrained_url(model, tag) for model, tag in open_clip.list_pretrained())
-    return frozenset(url.split("/")[-2] for url in urls if "openaipublic" in url)
-
-
-def _sha256(path: Path, key: str) -> str:
+def _sha256(path: Path, key: str, environ: Mapping[str, str]) -> str:
     try:
-        status = path.stat()
-        return _hash_once(path, status.st_size, status.st_mtime_ns)
+        return file_sha256(path, environ)
     except OSError as error:
         raise _problem(key, f"{path}: {error.strerror or error}", "a file that can be read") from error
-
-
-@lru_cache(maxsize=32)
-def _hash_once(path: Path, size: int, modified_ns: int) -> str:
-    """Several metrics ask for the same gigabytes."""
-    return hash_of(path)
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
+FETCH = "kreabench doctor --fetch metrics"
+"""The command that gets weights, for remedies; whoever knows the metric adds its name."""
+
 
 class Need(Protocol):
     """One thing that must be there. Keys of problems are given from `options` on, or name a variable."""

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kreabench.core.errors import one_line
 from kreabench.metrics import perceptual_networks as networks
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.metrics.base import Score, ScoreItem, failed
 from kreabench.metrics.comparable import ComparableOptions, Pair, comparable
 from kreabench.metrics.devices import check_running, find_device, kind_of
 from kreabench.metrics.fidelity import rgb_bytes
@@ -146,7 +147,7 @@ class _Perceptual(ABC):
         try:
             picture, reference = (self._prepare(side.image) for side in (pair.picture, pair.reference))
         except Exception as error:  # one bad picture must not cost the others their score
-            return Score(status="failed", value=None, reason=f"{type(error).__name__}: {error}")
+            return failed(one_line(error))
         return _Ready(position=position, pair=pair, picture=picture, reference=reference)
 
     def _distances(self, batch: Sequence[_Ready]) -> list[float | str]:
@@ -196,7 +197,7 @@ def _batches(ready: Sequence[_Ready], size: int) -> Iterator[list[_Ready]]:
 def _to_score(value: float | str, pair: Pair) -> Score:
     if isinstance(value, str) or not math.isfinite(value):
         reason = value if isinstance(value, str) else f"the distance is {value}"
-        return Score(status="failed", value=None, reason=reason, notes=pair.notes)
+        return failed(reason, pair.notes)
     return Score(status="ok", value=max(value, 0.0), notes=pair.notes)  # rounding takes equal pictures below 0
 
 
@@ -214,7 +215,7 @@ class Lpips(_Perceptual):
         super().__init__(LpipsOptions(**options))
 
     def _load(self, backbone: networks.Weights, environ: Mapping[str, str]) -> tuple[Module, dict[str, Any]]:
-        return networks.lpips(backbone), {"version": 1, "linear_sha256": networks.lpips_linear_sha256()}
+        return networks.lpips(backbone), {"version": 1, "linear_sha256": networks.lpips_linear_sha256(environ)}
 
 
 class Dists(_Perceptual):
@@ -238,7 +239,7 @@ class Dists(_Perceptual):
     def _load(self, backbone: networks.Weights, environ: Mapping[str, str]) -> tuple[Module, dict[str, Any]]:
         path = self._own.locate(environ).path if self._own is not None else None
         own = networks.Weights(path=path, key="options.dists_weights")
-        model, sha256 = networks.dists(backbone, own)
+        model, sha256 = networks.dists(backbone, own, environ)
         return model, {"version": 1, "dists_sha256": sha256, "shorter_side_px": self._dists.shorter_side_px}
 
     def _prepare(self, image: Image) -> Tensor:

@@ -5,13 +5,14 @@ Both libraries would download a network on first use and check nothing; so the n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics.state_dicts import load_into, load_state_dict
-from kreabench.metrics.weights import hash_of
+from kreabench.metrics.weight_hashes import file_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,12 +70,12 @@ def lpips(backbone: Weights) -> Module:
     return model
 
 
-def lpips_linear_sha256() -> str:
+def lpips_linear_sha256(environ: Mapping[str, str]) -> str:
     """Of the layers on top of AlexNet, which come with torchmetrics."""
-    return hash_of(_shipped("lpips_models/alex.pth"))
+    return file_sha256(_shipped("lpips_models/alex.pth"), environ)
 
 
-def dists(backbone: Weights, own: Weights) -> tuple[Module, str]:
+def dists(backbone: Weights, own: Weights, environ: Mapping[str, str]) -> tuple[Module, str]:
     """As `lpips`, and the SHA-256 of DISTS' own weights."""
     import piq
     import torch
@@ -105,7 +106,7 @@ def dists(backbone: Weights, own: Weights) -> tuple[Module, str]:
             distances: Tensor = 1 - ContentLoss.forward(self, x, y)
             return distances
 
-    return Dists(), hash_of(path)
+    return Dists(), file_sha256(path, environ)
 
 
 def _alpha_and_beta(path: Path, key: str) -> tuple[Tensor, Tensor]:

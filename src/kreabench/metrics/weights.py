@@ -5,14 +5,13 @@ What comes from elsewhere is fetched by `fetch` alone; `locate` finds what is he
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics import weight_hub, weight_urls
-from kreabench.metrics.needs import Located, Say
+from kreabench.metrics.needs import FETCH, Located, Say
 from kreabench.metrics.weight_errors import FetchRefused, WeightsMissing
 from kreabench.metrics.weight_hashes import DESCRIPTIONS, MODEL_FILES, file_sha256, files_sha256, model_files
 from kreabench.metrics.weight_sources import (
@@ -28,10 +27,10 @@ from kreabench.metrics.weight_sources import (
     parse_source,
 )
 
-__all__ = ["RANDOM_WEIGHTS", "WeightsNeed", "check_source", "hash_of", "offline_variable"]
+__all__ = ["RANDOM_WEIGHTS", "WeightsNeed", "check_source", "offline_variable"]
 
 OFFLINE_VARIABLES = ("KREABENCH_OFFLINE", "HF_HUB_OFFLINE")
-FETCH_REMEDY = "Fetch it with `kreabench doctor --fetch metrics`"
+FETCH_REMEDY = f"Fetch it with `{FETCH}`"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,11 +142,6 @@ def _local(source: LocalWeights | RandomWeights, environ: Mapping[str, str], *, 
     if not files:
         raise WeightsMissing(f"{path}, a folder without {', '.join(DESCRIPTIONS)}")
     return Located(path=path, sha256=files_sha256(files, environ), source=str(source))
-
-
-def hash_of(path: Path, environ: Mapping[str, str] = os.environ) -> str:
-    """SHA-256 of a file, or of what is loaded of a model folder. Raises OSError."""
-    return file_sha256(path, environ) if path.is_file() else files_sha256(model_files(path), environ)
 
 
 def _pinned(source: HubWeights | UrlWeights, located: Located) -> str:
