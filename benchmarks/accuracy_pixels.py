@@ -133,7 +133,7 @@ def dino_similarity() -> Check:
     from kreabench.metrics.shared import Shared
 
     shared = Shared(environ=os.environ)
-    encoder = dino_encoder(shared, weights="random", untrained=True, device="cpu", environ=os.environ)
+    encoder = dino_encoder(shared, weights="random", untrained=True, device="cpu")
     if not isinstance(encoder, DinoEncoder):
         raise TypeError(f"expected a DinoEncoder, found {type(encoder).__name__}")
     return _check("dino_similarity", encoder._prepare, dino_input, IMAGENET_STD)

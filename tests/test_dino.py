@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ def options(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def encoder_of(folder: Path | str, given: Shared | None = None) -> ImageEncoder:
-    return dino_encoder(given or shared(), weights=str(folder), untrained=True, device="cpu", environ=os.environ)
+    return dino_encoder(given or shared(), weights=str(folder), untrained=True, device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 
+def one_line(error: Exception, most: int | None = None) -> str:
+    """An error that nobody foresaw, for a reason or a problem: its kind, and at most so many characters of its text."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:most]}"
+
+
 class ExitCode(IntEnum):
     """What the process returns; scripts and CI rely on these numbers."""
 

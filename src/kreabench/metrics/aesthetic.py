@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import stable_hash
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.metrics.base import Score, ScoreItem, failed
 from kreabench.metrics.clip_encoder import open_clip_encoder
 from kreabench.metrics.clip_options import ClipOptions
 from kreabench.metrics.clip_weights import ClipWeightsNeed
 from kreabench.metrics.needs import Need
-from kreabench.metrics.prompt_encoder import failed
 from kreabench.metrics.shared import Shared
 from kreabench.metrics.state_dicts import load_into, load_state_dict
 from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, check_source

@@ -64,6 +64,11 @@ class Score:
     """Named parts of the value."""
 
 
+def failed(reason: str, notes: tuple[str, ...] = ()) -> Score:
+    """A score that could not be had."""
+    return Score(status="failed", value=None, reason=reason, notes=notes)
+
+
 class OutOfBudget(BudgetReached):
     """A metric of pictures stops at the limit of its purse, and what it has is kept."""
 

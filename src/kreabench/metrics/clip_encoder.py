@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.errors import EnvironmentProblem, Problem, one_line
 from kreabench.core.ids import canonical_json
 from kreabench.metrics import mini_clip
 from kreabench.metrics.clip_tokenizer import Tokenizer, load_tokenizer
@@ -114,7 +114,7 @@ def _load(
         model = _random(weights) if weights.path is None else _filled(weights, weights.path)
         model = model.to(device).eval()
     except Exception as error:  # unpickling, safetensors, missing keys, memory: each library raises its own
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        reason = one_line(error, 200)
         problem = Problem(
             key=key,
             found=f"{weights.path or 'random weights'} (SHA-256 {weights.sha256[:12]}…): {reason}",

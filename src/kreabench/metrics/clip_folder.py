@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.errors import EnvironmentProblem, Problem, one_line
 from kreabench.metrics.weight_sources import HubWeights, parse_source
 
 CONFIG_FILE = "open_clip_config.json"
@@ -40,7 +40,7 @@ def described(folder: Path, *, key: str) -> Mapping[str, Any]:
             [
                 Problem(
                     key=key,
-                    found=f"{path}: {type(error).__name__}: {' '.join(str(error).split())[:200]}",
+                    found=f"{path}: {one_line(error, 200)}",
                     expected="open_clip's description of the weights beside it, in JSON",
                     remedy="Delete the folder if it is a damaged download, and fetch it again",
                 )

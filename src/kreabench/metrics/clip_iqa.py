@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.metrics.base import Score, ScoreItem, failed
 from kreabench.metrics.clip_encoder import open_clip_encoder
 from kreabench.metrics.clip_options import ClipOptions
 from kreabench.metrics.clip_weights import ClipWeightsNeed
 from kreabench.metrics.needs import Need
-from kreabench.metrics.prompt_encoder import Text, failed
+from kreabench.metrics.prompt_encoder import Text
 from kreabench.metrics.shared import Shared
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.errors import EnvironmentProblem, Problem, one_line
 from kreabench.metrics.weights import WeightsNeed
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def load_tokenizer(architecture: str, config: Mapping[str, Any], folder: Path | 
             **text.get("tokenizer_kwargs", {}),
         )
     except Exception as error:  # transformers raises nearly anything over files that are no tokenizer
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        reason = one_line(error, 200)
         problem = Problem(key=TOKENIZER_KEY, found=f"{folder}: {reason}", expected="the files of a tokenizer")
         raise EnvironmentProblem([problem]) from error
     return Tokenizer(made=made, own=True)

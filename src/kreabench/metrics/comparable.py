@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.core.errors import one_line
+from kreabench.metrics.base import Score, ScoreItem, failed
 from kreabench.metrics.jpeg import JpegCompression, read_compression
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def comparable(item: ScoreItem, options: ComparableOptions) -> Pair | Score:
     except _NotComparable as reason:
         return Score(status="not_applicable", value=None, reason=str(reason))
     except Exception as error:  # one damaged file must not cost the others their score
-        return Score(status="failed", value=None, reason=f"{type(error).__name__}: {error}")
+        return failed(one_line(error))
 
 
 def _one_size(pair: Pair, options: ComparableOptions) -> tuple[Pair, str]:

@@ -14,12 +14,12 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.core.errors import EnvironmentProblem, Problem, one_line
+from kreabench.metrics.base import Score, ScoreItem, failed
 from kreabench.metrics.comparable import ComparableOptions, Pair, comparable
 from kreabench.metrics.devices import check_running, find_device, kind_of
 from kreabench.metrics.encoder import ImageEncoder
-from kreabench.metrics.needs import Need
+from kreabench.metrics.needs import FETCH, Need
 from kreabench.metrics.shared import Shared
 from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, check_source
 
@@ -99,7 +99,6 @@ class DinoSimilarity:
             weights=self._options.weights,
             untrained=self._options.untrained,
             device=self._options.device,
-            environ=shared.environ,
         )
         return {"version": 1, **self._encoder.identity, **self._options.identity()}
 
@@ -128,7 +127,7 @@ class DinoSimilarity:
 def _to_score(picture: Tensor | str, reference: Tensor | str, notes: tuple[str, ...]) -> Score:
     if isinstance(picture, str) or isinstance(reference, str):
         reason = str(picture) if isinstance(picture, str) else f"the reference: {reference}"
-        return Score(status="failed", value=None, reason=reason, notes=notes)
+        return failed(reason, notes)
     cosine = float(picture.double() @ reference.double())
     return Score(status="ok", value=min(max(cosine, -1.0), 1.0), notes=notes)  # rounding takes equal ones past 1
 
@@ -140,9 +139,7 @@ def dino_need(weights: str, *, key: str = WEIGHTS_KEY) -> tuple[WeightsNeed, ...
     return (WeightsNeed(name="folder of DINOv2 (config, preprocessor, safetensors)", source=weights, key=key),)
 
 
-def dino_encoder(
-    shared: Shared, *, weights: str, untrained: bool, device: str, environ: Mapping[str, str]
-) -> ImageEncoder:
+def dino_encoder(shared: Shared, *, weights: str, untrained: bool, device: str) -> ImageEncoder:
     """The encoder, loaded by the first who asks for these weights on this device; nothing is downloaded.
 
     `weights` is a source as in `metrics.weights`, of a model folder; `random` draws a tiny model. `device` is auto,
@@ -151,7 +148,7 @@ def dino_encoder(
     place = find_device(device)
     if weights == RANDOM_WEIGHTS:
         return shared.encoder(("dinov2", RANDOM_WEIGHTS, place), lambda: _random(place))
-    located = dino_need(weights)[0].locate(environ)
+    located = dino_need(weights)[0].locate(shared.environ)
     return shared.encoder(
         ("dinov2", located.sha256, untrained, place),
         lambda: _load(located.path, sha256=located.sha256, untrained=untrained, device=place),
@@ -223,7 +220,7 @@ def _load(folder: Path, *, sha256: str, untrained: bool, device: str) -> DinoEnc
         with _quiet_transformers():
             model, report = AutoModel.from_pretrained(folder, **weights, **given)
     except Exception as error:  # JSON, safetensors, shapes, missing files: each raises its own
-        raise _misfit(folder, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+        raise _misfit(folder, one_line(error, 300)) from error
     # transformers draws such weights at random, with no more than a log line.
     wrong = [f"{what}: {', '.join(sorted(map(str, names))[:3])}" for what, names in report.items() if names]
     if wrong:
@@ -266,8 +263,7 @@ def _misfit(folder: Path, reason: str) -> EnvironmentProblem:
                 key=WEIGHTS_KEY,
                 found=f"{folder}: {reason}",
                 expected="a folder of DINOv2: config.json, preprocessor_config.json and model.safetensors that fit",
-                remedy="Delete the folder if it is a damaged download, and fetch it again with "
-                "`kreabench doctor --fetch metrics`",
+                remedy=f"Delete the folder if it is a damaged download, and fetch it again with `{FETCH}`",
             )
         ]
     )

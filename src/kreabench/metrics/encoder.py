@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kreabench.core.errors import one_line
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
@@ -54,7 +56,7 @@ class ImageEncoder(ABC):
             try:
                 prepared.append((positions, self._prepare(image)))
             except Exception as error:  # one bad picture must not cost the others their score
-                found[position] = f"{type(error).__name__}: {error}"
+                found[position] = one_line(error)
         for start in range(0, len(prepared), batch_size):
             part = prepared[start : start + batch_size]
             for (positions, _), vector in zip(part, self._vectors([pixels for _, pixels in part]), strict=True):

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.core.errors import one_line
+from kreabench.metrics.base import Score, ScoreItem, failed
 from kreabench.metrics.comparable import ComparableOptions, comparable
 from kreabench.metrics.needs import Need
 from kreabench.metrics.shared import Shared
@@ -69,7 +70,7 @@ class _Fidelity(ABC):
         try:
             score = self._compare(rgb_bytes(pair.picture.image), rgb_bytes(pair.reference.image))
         except Exception as error:  # one bad picture must not cost the others their score
-            return Score(status="failed", value=None, reason=f"{type(error).__name__}: {error}")
+            return failed(one_line(error))
         return replace(score, notes=pair.notes)
 
 

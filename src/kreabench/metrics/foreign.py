@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.metrics.base import Score, ScoreItem, failed
 from kreabench.metrics.foreign_messages import identity_of, request_for, score_of
 from kreabench.metrics.foreign_process import ForeignFault, ForeignProcess
 from kreabench.metrics.needs import Need, Say
@@ -200,7 +200,7 @@ class Foreign:
         for position in left:
             if len(requests) > 1:
                 fault = self._ask({position: requests[position]}, scores, shared)
-            scores[position] = scores[position] or Score(status="failed", value=None, reason=fault)
+            scores[position] = scores[position] or failed(fault)
         _empty(Path(folder))
         return [score for score in scores if score is not None]
 
@@ -225,7 +225,7 @@ class Foreign:
             return self._bury(str(fault))
         self._busy = False
         for position in positions.values():
-            scores[position] = Score(status="failed", value=None, reason="the program gave no answer for this picture")
+            scores[position] = failed("the program gave no answer for this picture")
         return ""
 
     def _bury(self, fault: str) -> str:

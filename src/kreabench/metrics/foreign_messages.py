@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.core.errors import one_line
+from kreabench.metrics.base import Score, ScoreItem, failed
 from kreabench.metrics.foreign_process import ForeignFault
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def request_for(item: ScoreItem, number: int, folder: str, *, needs_reference: b
         if needs_reference and item.reference is not None:
             reference = _file(item.reference_path, item.reference, Path(folder, f"{number}-reference.png"))
     except Exception as error:  # one bad picture must not cost the others their score
-        return Score(status="failed", value=None, reason=f"{type(error).__name__}: {error}")
+        return failed(one_line(error))
     return {"id": number, "image": image, "prompt": item.prompt, "reference": reference}
 
 
@@ -73,19 +74,19 @@ def _file(path: Path | None, image: Image, spare: Path) -> str:
 def score_of(answer: Mapping[str, Any], range_: tuple[float | None, float | None]) -> Score:
     """The score of one picture; what is no sound answer is a failure that says so."""
     if answer.get("error"):
-        return _failed(f"the program says: {_text(str(answer['error']))}")
+        return failed(f"the program says: {_text(str(answer['error']))}")
     value = _number(answer.get("value"))
     if value is None:
-        return _failed(f"the program gave the value {_shortened(answer.get('value'))}, and no finite number")
+        return failed(f"the program gave the value {_shortened(answer.get('value'))}, and no finite number")
     low, high = range_
     if (low is not None and value < low) or (high is not None and value > high):
-        return _failed(f"the program gave the value {value:g}, outside options.range {low} to {high}")
+        return failed(f"the program gave the value {value:g}, outside options.range {low} to {high}")
     details = answer.get("details") or {}
     notes = answer.get("notes") or []
     if not isinstance(details, dict) or any(_number(part) is None for part in details.values()):
-        return _failed(f"the program gave details {_shortened(details)}, and not names with finite numbers")
+        return failed(f"the program gave details {_shortened(details)}, and not names with finite numbers")
     if not isinstance(notes, list):
-        return _failed(f"the program gave notes {_shortened(notes)}, and not a list")
+        return failed(f"the program gave notes {_shortened(notes)}, and not a list")
     return Score(
         status="ok",
         value=value,
@@ -104,10 +105,6 @@ def _number(value: Any) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
-
-
-def _failed(reason: str) -> Score:
-    return Score(status="failed", value=None, reason=reason)
 
 
 def _text(text: str) -> str:

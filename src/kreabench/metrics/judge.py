@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from kreabench.core.errors import BudgetReached, EnvironmentProblem
-from kreabench.metrics.base import OutOfBudget, Score, ScoreItem
+from kreabench.core.errors import BudgetReached, EnvironmentProblem, one_line
+from kreabench.metrics.base import OutOfBudget, Score, ScoreItem, failed
 from kreabench.metrics.judge_connect import connect, needs_of, price_problems
 from kreabench.metrics.judge_questions import SYSTEM_TEXT, check_templates, messages_for, questions_for, show
 from kreabench.metrics.judge_service import JudgeService, QuestionFailed
@@ -183,7 +183,7 @@ class Judge:
                 return Score(status="not_applicable", value=None, reason=reason)
             shown = show(item, self._options.max_side_px)
         except Exception as error:  # one bad picture must not cost the others their score
-            return Score(status="failed", value=None, reason=f"{type(error).__name__}: {error}")
+            return failed(one_line(error))
         if self._reached is not None:
             return None
         try:
@@ -203,7 +203,7 @@ class Judge:
             self._reached = error if isinstance(error, BudgetReached) else self._reached
             reason = f"q{len(details) + 1} has no answer: {_one_line(error)}"
         except Exception as error:  # an answer that nobody foresaw must not cost the others their score
-            reason = f"q{len(details) + 1} has no answer: {service.scrub(f'{type(error).__name__}: {error}')}"
+            reason = f"q{len(details) + 1} has no answer: {service.scrub(one_line(error))}"
         finally:
             tab.close()
         return Score(

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.core.errors import one_line
+from kreabench.metrics.base import Score, ScoreItem, failed
 from kreabench.metrics.luma import Planes, PlanesCache
 from kreabench.metrics.needs import Need
 from kreabench.metrics.shared import Shared
@@ -71,7 +72,7 @@ class _Look(ABC):
         try:
             value, details = self._measure(self._cache.planes(item.image, item.sha256))
         except Exception as error:  # one bad picture must not cost the others their score
-            return Score(status="failed", value=None, reason=f"{type(error).__name__}: {error}")
+            return failed(one_line(error))
         return Score(status="ok", value=value, details=details)
 
 

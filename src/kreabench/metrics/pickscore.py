@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.errors import EnvironmentProblem, Problem, one_line
 from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.devices import check_running, find_device, kind_of
 from kreabench.metrics.needs import Need
@@ -166,5 +166,5 @@ def _model(folder: Path) -> Any:
 
 
 def _unusable(key: str, folder: Path, error: Exception, expected: str) -> EnvironmentProblem:
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    reason = one_line(error, 200)
     return EnvironmentProblem([Problem(key=key, found=f"{folder}: {reason}", expected=expected)])

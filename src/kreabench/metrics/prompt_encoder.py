@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kreabench.metrics.base import Score, ScoreItem
+from kreabench.core.errors import one_line
+from kreabench.metrics.base import Score, ScoreItem, failed
 from kreabench.metrics.encoder import ImageEncoder
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class PromptEncoder(ImageEncoder):
             try:
                 fresh[prompt] = self._tokens(prompt)
             except Exception as error:  # one bad prompt must not cost the others their score
-                failed[prompt] = f"the prompt: {type(error).__name__}: {error}"
+                failed[prompt] = f"the prompt: {one_line(error)}"
         known = {prompt: self._texts[prompt] for prompt in prompts if prompt in self._texts}
         known |= self._encode_fresh(fresh)
         found: dict[str, Text | str] = {**failed, **known}
@@ -107,8 +108,3 @@ def _pair(picture: Tensor | str, text: Text, value: Callable[[float], float]) ->
     if not math.isfinite(result):
         return failed(f"the model gave {result}")
     return Score(status="ok", value=result, truncated=text.truncated)
-
-
-def failed(reason: str) -> Score:
-    """A score that could not be had."""
-    return Score(status="failed", value=None, reason=reason)

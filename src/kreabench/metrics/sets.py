@@ -224,9 +224,7 @@ class Vendi(EncodedSets):
     def _load(self, shared: Shared) -> ImageEncoder:
         untrained, device = self._options.untrained, self._options.device
         if self._options.encoder == "dino":
-            return dino_encoder(
-                shared, weights=self._weights, untrained=untrained, device=device, environ=shared.environ
-            )
+            return dino_encoder(shared, weights=self._weights, untrained=untrained, device=device)
         return open_clip_encoder(
             shared,
             model=self._options.model,

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.errors import EnvironmentProblem, Problem, one_line
+from kreabench.metrics.needs import FETCH
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +18,7 @@ WEIGHTS_KEY = "options.weights"
 _SHOWN = 3
 """Names of weights listed of each kind of misfit."""
 _EXPECTED = "weights as tensors without code: .safetensors, or a state dict saved by torch"
-_DAMAGED = "Delete the file if it is a damaged download, and fetch it again with `kreabench doctor --fetch metrics`"
+_DAMAGED = f"Delete the file if it is a damaged download, and fetch it again with `{FETCH}`"
 
 
 def load_state_dict(path: Path, *, key: str = WEIGHTS_KEY) -> dict[str, Tensor]:
@@ -32,7 +33,7 @@ def load_state_dict(path: Path, *, key: str = WEIGHTS_KEY) -> dict[str, Tensor]:
     try:
         loaded = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
     except Exception as error:  # zip, pickle, safetensors, decoding: each library raises its own for a bad file
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        reason = one_line(error, 200)
         raise _problem(key, f"{path}: {reason}", _EXPECTED, _DAMAGED) from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]

@@ -184,7 +184,7 @@ def _refused(source: HubWeights, raised: Exception) -> FetchRefused:
     # The library says that nothing is in the cache either, and keeps the answer as the cause.
     fell_back = isinstance(raised, errors.LocalEntryNotFoundError) and raised.__cause__ is not None
     error = raised.__cause__ if fell_back else raised
-    page = f"https://huggingface.co/{source.repo}"
+    page = f"{HUB}/{source.repo}"
     if isinstance(error, errors.GatedRepoError):
         login = "log in with `hf auth login` or set HF_TOKEN"
         return FetchRefused(f"{source}, which is gated", f"Accept its licence on {page}, then {login}")

@@ -14,6 +14,7 @@ from kreabench.core.specs import ExperimentSpec, Prompt
 from kreabench.metrics.table import has_direction, per_image
 from kreabench.report.document import Grid, GridColumn, GridRow, Picture, Pictures
 from kreabench.report.format import count, significant
+from kreabench.report.labels import differing_axes
 from kreabench.report.text import message, shorten, visible
 from kreabench.report.thumbnails import thumbnail
 
@@ -85,8 +86,7 @@ def _many(settings: Sequence[Setting]) -> bool:
 
 def _columns(members: Sequence[Setting]) -> tuple[GridColumn, ...]:
     """Names what differs between the settings of a grid, and always acceleration and steps."""
-    names = ("guidance", "strength", "num_images", "output_format", "concurrency")
-    varied = {name for name in names if len({getattr(setting, name) for setting in members}) > 1}
+    varied = differing_axes(members)
     columns = []
     for setting in members:
         # First, as the sheets cut what is long.

@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from kreabench.core.errors import BudgetReached
+from kreabench.core.errors import BudgetReached, one_line
 from kreabench.core.score_records import ScoreRecord
-from kreabench.metrics.base import OutOfBudget, Score, ScoreItem
+from kreabench.metrics.base import OutOfBudget, Score, ScoreItem, failed
 from kreabench.metrics.shared import Purse
 from kreabench.pairing import Picture
 from kreabench.scoring.chunks import Decoder
 from kreabench.scoring.opened import Opened
-from kreabench.scoring.requirements import one_line
 
 REASON_LENGTH = 1000
 PAID_AT_ONCE = 4
@@ -60,11 +59,6 @@ def valid(score: Score) -> Score:
     else:
         reason = f"the metric gave status {score.status} with value {score.value}"
     return replace(failed(reason), usd=usd)
-
-
-def failed(reason: str) -> Score:
-    """A score that could not be had."""
-    return Score(status="failed", value=None, reason=reason)
 
 
 def storable(reason: str) -> str:

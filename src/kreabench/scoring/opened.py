@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.errors import EnvironmentProblem, Problem, one_line
 from kreabench.core.ids import stable_hash
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.base import Metric, SetMetric
 from kreabench.metrics.shared import Shared
 from kreabench.metrics.table import MetricRow, metric_class, row_of
 from kreabench.pairing import Picture
-from kreabench.scoring.requirements import one_line, under
+from kreabench.scoring.requirements import under
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kreabench.backends.machine import look
-from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.device_names import gpu_of
+from kreabench.core.errors import EnvironmentProblem, Problem, one_line
 from kreabench.core.specs import MetricSpec
-from kreabench.metrics.needs import Need, Say
+from kreabench.metrics.devices import absent_device
+from kreabench.metrics.needs import FETCH, Need, Say
 from kreabench.metrics.table import metric_class
 from kreabench.metrics.weights import offline_variable
-
-_FETCH = "kreabench doctor --fetch metrics"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,20 +88,15 @@ def _with_way_out(entry: Missing, refused: Problem | None, command: str) -> Prob
 
 def fetch_command(names: Iterable[str]) -> str:
     """The one command that gets what these metrics lack."""
-    return f"{_FETCH}={','.join(dict.fromkeys(names))}"
+    return f"{FETCH}={','.join(dict.fromkeys(names))}"
 
 
 def under(metric: str, problem: Problem) -> Problem:
     """`problem` of a metric under its full key: `options.weights` is `metrics.NAME.options.weights`; an environment
     variable is only itself. A remedy that fetches names the metric: without names the default metrics are fetched."""
     key = f"metrics.{metric}.{problem.key}" if problem.key.startswith("options") else problem.key
-    remedy = problem.remedy.replace(f"`{_FETCH}`", f"`{fetch_command([metric])}`")
+    remedy = problem.remedy.replace(f"`{FETCH}`", f"`{fetch_command([metric])}`")
     return replace(problem, key=key, remedy=remedy)
-
-
-def one_line(error: Exception) -> str:
-    """An error that nobody foresaw, for a reason or a problem."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _missing(spec: MetricSpec, environ: Mapping[str, str]) -> Iterator[Missing]:
@@ -125,8 +120,4 @@ def _missing(spec: MetricSpec, environ: Mapping[str, str]) -> Iterator[Missing]:
 def _absent_device(spec: MetricSpec) -> Problem | None:
     """A GPU that this machine is known not to have."""
     device = str(spec.options.get("device", ""))
-    gpus = len(look().gpus) if device.startswith("cuda") else 0
-    if not device.startswith("cuda") or int(device.partition(":")[2] or 0) < gpus:
-        return None
-    found = f"{device!r} on a machine with {gpus} GPU{'' if gpus == 1 else 's'}"
-    return Problem(key="options.device", found=found, expected="a device that is there, `cpu` or `auto`")
+    return None if gpu_of(device) is None else absent_device(device, len(look().gpus))

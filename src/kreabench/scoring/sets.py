@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kreabench.core.errors import BudgetReached
+from kreabench.core.errors import BudgetReached, one_line
 from kreabench.core.ids import stable_hash
 from kreabench.core.planned import Plan, Setting
 from kreabench.core.score_records import SetScoreRecord
-from kreabench.metrics.base import Member, Score, ScoreItem
+from kreabench.metrics.base import Member, Score, ScoreItem, failed
 from kreabench.pairing import RANDOM_WEIGHTS, Picture
 from kreabench.scoring.chunks import Decoder
-from kreabench.scoring.images import failed, storable, valid
+from kreabench.scoring.images import storable, valid
 from kreabench.scoring.opened import Opened
-from kreabench.scoring.requirements import one_line
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -229,13 +227,12 @@ def _record(
     used = pictures.used if pictures else one_set.pictures
     compared = reference.used if reference else one_set.reference
     status = score.status if score.status != "infinite" else "failed"
-    value = None if score.value is None or not math.isfinite(score.value) else float(score.value)
     return SetScoreRecord(
         setting_id=one_set.setting_id,
         metric=one_set.one.name,
         identity=one_set.one.identity,
         status=status,
-        value=value,
+        value=None if score.value is None else float(score.value),
         members=members_hash(used, compared),
         pictures=len(used),
         reference_pictures=len(compared) if one_set.one.needs_reference else None,
