@@ -187,7 +187,7 @@ def test_a_run_that_stops_scoring_at_the_budget_says_so(tmp_path: Path) -> None:
         spent_usd=0.0,
         budget_message=None,
         scoring=summary,
-        report_index=None,
+        report_index=Path("index.html"),
     )
     assert outcome.exit_code == ExitCode.BUDGET
     assert len(requests_of(plan)) == 4

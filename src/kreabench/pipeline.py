@@ -45,7 +45,7 @@ class Observer:
         """A record was journalled."""
 
     def stage(self, name: str) -> None:
-        """A stage begins: scoring, table, report."""
+        """A stage begins: scoring or report."""
 
     def scoring(self, done: int, total: int) -> None:
         """Scoring goes on."""
@@ -66,15 +66,15 @@ class Outcome:
     """On hosted requests, as counted against the budget; what scores cost is in `scoring`."""
     budget_message: str | None
     """Why drawing stopped; None where it did not."""
-    scoring: ScoringSummary | None
-    report_index: Path | None
+    scoring: ScoringSummary
+    report_index: Path
 
     @property
     def exit_code(self) -> ExitCode:
         """As the design promises."""
-        if self.budget_message or (self.scoring is not None and self.scoring.budget_message):
+        if self.budget_message or self.scoring.budget_message:
             return ExitCode.BUDGET
-        if self.failed or (self.scoring is not None and self.scoring.failed):
+        if self.failed or self.scoring.failed:
             return ExitCode.FAILED_SAMPLES
         return ExitCode.DONE
 
@@ -230,8 +230,8 @@ def _outcome(
     plan: Plan,
     budget: Budget,
     budget_message: str | None,
-    scoring: ScoringSummary | None,
-    index: Path | None,
+    scoring: ScoringSummary,
+    index: Path,
 ) -> Outcome:
     samples = run.samples().values()
     return Outcome(

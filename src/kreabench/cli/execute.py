@@ -49,12 +49,11 @@ def _print_outcome(out: Console, outcome: pipeline.Outcome, targets: Sequence[Ta
         kind = "emulated requests (nothing was paid)" if nothing_was_paid(targets) else "hosted requests"
         parts.append(f"{usd(outcome.spent_usd)} of {kind}")
     say(out, ", ".join(parts))
-    if outcome.scoring is not None:
-        if outcome.scoring.usd:
-            say(out, f"{usd(outcome.scoring.usd)} of scores")
-        say_failures(out, outcome.scoring)
-        if outcome.scoring.budget_message is not None:
-            say(out, scoring_stopped(outcome.run_path, outcome.scoring.budget_message))
+    if outcome.scoring.usd:
+        say(out, f"{usd(outcome.scoring.usd)} of scores")
+    say_failures(out, outcome.scoring)
+    if outcome.scoring.budget_message is not None:
+        say(out, scoring_stopped(outcome.run_path, outcome.scoring.budget_message))
     if outcome.budget_message is not None:
         say(out, f"{outcome.budget_message}. Go on with: kreabench resume {outcome.run_path} --budget-usd MORE")
     say(out, f"run: {outcome.run_path}")

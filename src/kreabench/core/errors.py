@@ -5,7 +5,7 @@ KreabenchError
 ├── EnvironmentProblem     something this machine lacks: weights, a key, a device, a package, a writable folder
 ├── RunDirectoryError      a run directory is locked, damaged, of another plan or of a newer schema
 ├── StorageError           the disk refused a write (full, read-only, quota)
-├── BudgetReached          the next request could pass budget.usd
+├── BudgetReached          the next request or score could pass budget.usd
 └── GenerationError        one request failed; becomes a `Failure` in the journal, never leaves the worker
 
 Only the command line turns these into exit codes (`ExitCode`). Messages say what was expected, what was found and,
@@ -95,7 +95,7 @@ class StorageError(KreabenchError):
 
 
 class BudgetReached(KreabenchError):
-    """Sending the next request could spend more than `budget.usd`."""
+    """The next request or score could spend more than `budget.usd`."""
 
     exit_code = ExitCode.BUDGET
 

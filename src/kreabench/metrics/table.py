@@ -55,7 +55,7 @@ METRICS: dict[str, MetricRow] = {
         needs_prompt=True,
         summary="how well the picture fits its prompt (CLIP score)",
         bias="sees a bag of words and the centred square, reads 77 tokens, and punishes rich detail",
-        weights="CLIP ViT-L/14 of OpenAI, or any other model of open_clip",
+        weights="CLIP ViT-L/14 of OpenAI, or another model of open_clip",
         licence="MIT (OpenAI's CLIP)",
         cost="one pass of the model, shared with aesthetic and clip_iqa",
     ),

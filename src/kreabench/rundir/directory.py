@@ -57,6 +57,8 @@ SCORES_LOCK_FILE = "scores.lock"
 DEATHS = frozenset({"crashed", "timeout"})
 """Types of a failed attempt that a worker did not survive."""
 
+_READABLE = f"versions {' and '.join(map(str, sorted(READABLE_VERSIONS)))}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunInfo:
@@ -292,6 +294,6 @@ def _decode_info(file: Path, content: bytes) -> RunInfo:
             remedy="Restore it from a copy of the run, or start the run anew in another folder.",
         ) from error
     raise RunDirectoryError(
-        f"{file} has schema version {version}; this kreabench reads version {SCHEMA_VERSION}",
+        f"{file} has schema version {version}; this kreabench reads {_READABLE}",
         remedy="Read the run with the kreabench that wrote it" + (", or a newer one." if version > 0 else "."),
     )
