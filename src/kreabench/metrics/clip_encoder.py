@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kreabench.metrics.shared import Shared
+from kreabench.metrics.state_dicts import WEIGHTS_KEY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,31 +83,27 @@ def open_clip_encoder(
     weights: str,
     untrained: bool,
     device: str,
-    weights_key: str = "options.weights",
     tokenizer: str = "",
     reads_prompts: bool = True,
     preparation: Preparation | None = None,
 ) -> ClipEncoder:
     """The encoder of these options, loaded by the first who asks. Raises EnvironmentProblem; sends nothing.
 
-    `tokenizer` says where the architecture's own comes from, if it has one and `reads_prompts`. `weights_key` is the
-    option that named the weights, for messages. The encoder's `identity` says all of it that changes a score, and
-    `untrained`.
+    `tokenizer` says where the architecture's own comes from, if it has one and `reads_prompts`. The encoder's
+    `identity` says all of it that changes a score, and `untrained`.
     """
     place = find_device(device)
-    need = ClipWeightsNeed(
-        model=model, weights=weights, key=weights_key, tokenizer=tokenizer, reads_prompts=reads_prompts
-    )
+    need = ClipWeightsNeed(model=model, weights=weights, tokenizer=tokenizer, reads_prompts=reads_prompts)
     found = need.locate(shared.environ)
     read_by = found.tokenizer and found.tokenizer.sha256
     untrained = untrained or weights == RANDOM_WEIGHTS
     said = canonical_json(_preprocessing(found.preprocessing))
     key = ("open_clip", model, found.sha256, said, read_by, preparation and preparation.name, untrained, place)
-    return shared.encoder(key, lambda: _load(found, model, untrained, place, weights_key, preparation))
+    return shared.encoder(key, lambda: _load(found, model, untrained, place, preparation))
 
 
 def _load(
-    weights: ClipWeights, name: str, untrained: bool, device: str, key: str, preparation: Preparation | None
+    weights: ClipWeights, name: str, untrained: bool, device: str, preparation: Preparation | None
 ) -> ClipEncoder:
     import open_clip
 
@@ -116,7 +113,7 @@ def _load(
     except Exception as error:  # unpickling, safetensors, missing keys, memory: each library raises its own
         reason = one_line(error, 200)
         problem = Problem(
-            key=key,
+            key=WEIGHTS_KEY,
             found=f"{weights.path or 'random weights'} (SHA-256 {weights.sha256[:12]}…): {reason}",
             expected=f"weights in open_clip's layout for {weights.architecture}, as tensors without code",
             remedy="Delete the file if it is a damaged download or cache; it is fetched or built again",

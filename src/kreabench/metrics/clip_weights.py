@@ -18,7 +18,7 @@ from kreabench.core.ids import stable_hash
 from kreabench.core.reach import unreachable
 from kreabench.metrics import mini_clip
 from kreabench.metrics.clip_architectures import check_activation, check_activation_of_file, config_of, name_of
-from kreabench.metrics.clip_folder import described, files_of_repository
+from kreabench.metrics.clip_folder import WEIGHTS_FILE, described, files_of_repository
 from kreabench.metrics.clip_tokenizer import tokenizer_need
 from kreabench.metrics.mini_clip import MINI_CLIP
 from kreabench.metrics.needs import FETCH, Located, Say
@@ -29,7 +29,7 @@ from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, offline_varia
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
 _ELSEWHERE = ("hub:", "https://")
-_IN_FOLDER = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+_IN_FOLDER = (WEIGHTS_FILE, "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 """Names of weights in a folder in open_clip's layout, the preferred first."""
 _DOWNLOAD = "a download that works"
 _TRY_AGAIN = "Try again where the network is, or name a local file of weights"

@@ -21,6 +21,7 @@ from kreabench.metrics.devices import check_running, find_device, kind_of
 from kreabench.metrics.encoder import ImageEncoder
 from kreabench.metrics.needs import FETCH, Need
 from kreabench.metrics.shared import Shared
+from kreabench.metrics.state_dicts import WEIGHTS_KEY
 from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, check_source
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SOURCE = "hub:facebook/dinov2-base@f9e44c814b77203eaa57a6bdbbd535f21ede1415"
-WEIGHTS_KEY = "options.weights"
 MODEL_TYPES = ("dinov2", "dinov2_with_registers")
 """Of a folder's config.json: those whose `pooler_output` is the normalised class token."""
 MAX_ASPECT = 20.0
@@ -132,11 +132,11 @@ def _to_score(picture: Tensor | str, reference: Tensor | str, notes: tuple[str, 
     return Score(status="ok", value=min(max(cosine, -1.0), 1.0), notes=notes)  # rounding takes equal ones past 1
 
 
-def dino_need(weights: str, *, key: str = WEIGHTS_KEY) -> tuple[WeightsNeed, ...]:
+def dino_need(weights: str) -> tuple[WeightsNeed, ...]:
     """What must be there for `dino_encoder` with the same `weights`."""
     if weights == RANDOM_WEIGHTS:
         return ()
-    return (WeightsNeed(name="folder of DINOv2 (config, preprocessor, safetensors)", source=weights, key=key),)
+    return (WeightsNeed(name="folder of DINOv2 (config, preprocessor, safetensors)", source=weights),)
 
 
 def dino_encoder(shared: Shared, *, weights: str, untrained: bool, device: str) -> ImageEncoder:

@@ -42,7 +42,5 @@ class Located:
     path: Path
     sha256: str
     """Of the file; of a folder, of its files' names and contents."""
-    source: str
-    """As configured."""
     commit: str | None = None
     """Of a Hub repository: what its branch or tag meant when the weights were fetched."""

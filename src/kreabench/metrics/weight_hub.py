@@ -45,14 +45,14 @@ def locate(source: HubWeights, environ: Mapping[str, str], *, tensors: bool = Tr
     """
     if source.file is not None:
         path, commit = _cached(source, source.file, environ)
-        return Located(path=path, sha256=_checked_sha256(path, environ), source=str(source), commit=commit)
+        return Located(path=path, sha256=_checked_sha256(path, environ), commit=commit)
     folder = _snapshot(source, environ, tensors=tensors)
     files = model_files(folder, _suffixes(tensors), ignore=_OTHER_LAYOUT)
     if tensors:
         _check_tensors(source, folder, {file.name for file in files})
     for file in files:
         _checked_sha256(file, environ)
-    return Located(path=folder, sha256=files_sha256(files, environ), source=str(source), commit=folder.name)
+    return Located(path=folder, sha256=files_sha256(files, environ), commit=folder.name)
 
 
 def _suffixes(tensors: bool) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def locate(source: UrlWeights, environ: Mapping[str, str]) -> Located:
     expected = source.sha256 or _first_sha256(path)
     if expected is not None and digest != expected:
         raise WeightsDamaged(f"{path} with SHA-256 {digest} instead of {expected}")
-    return Located(path=path, sha256=digest, source=str(source))
+    return Located(path=path, sha256=digest)
 
 
 def _kept(path: Path) -> Path:

@@ -132,7 +132,7 @@ def _local(source: LocalWeights | RandomWeights, environ: Mapping[str, str], *, 
     if path.is_file():
         if not path.name.lower().endswith(SUFFIXES):
             raise WeightsMissing(f"{path}, a file of another kind", form=" or ".join(SUFFIXES))
-        return Located(path=path, sha256=file_sha256(path, environ), source=str(source))
+        return Located(path=path, sha256=file_sha256(path, environ))
     if not path.is_dir():
         raise WeightsMissing(f"{path}, no such file or folder")
     files = model_files(path, MODEL_FILES if tensors else DESCRIPTIONS)
@@ -141,7 +141,7 @@ def _local(source: LocalWeights | RandomWeights, environ: Mapping[str, str], *, 
         raise WeightsMissing(found, form="config.json and .safetensors")
     if not files:
         raise WeightsMissing(f"{path}, a folder without {', '.join(DESCRIPTIONS)}")
-    return Located(path=path, sha256=files_sha256(files, environ), source=str(source))
+    return Located(path=path, sha256=files_sha256(files, environ))
 
 
 def _pinned(source: HubWeights | UrlWeights, located: Located) -> str:
