@@ -129,4 +129,5 @@ def _absent_device(spec: MetricSpec) -> Problem | None:
     if not device.startswith("cuda") or int(device.partition(":")[2] or 0) < gpus:
         return None
     found = f"{device!r} on a machine with {gpus} GPU{'' if gpus == 1 else 's'}"
-    return Problem(key="options.device", found=found, expected="a device that is there, `cpu` or `auto`")
+    remedy = "Choose it there, or for all metrics with scoring.device (`--device` of kreabench score)"
+    return Problem(key="options.device", found=found, expected="a device that is there, `cpu` or `auto`", remedy=remedy)
