@@ -166,3 +166,12 @@ def test_random_weights_need_no_metric(tmp_path: Path) -> None:
     pipeline.start(tmp_path / "run", asked, "", {"HF_HUB_OFFLINE": "1"})
 
     assert File.fetched == []
+
+
+def test_a_gpu_that_is_not_there_is_said_with_what_may_have_chosen_it() -> None:
+    options = {"model": "builtin:mini", "weights": "random", "untrained": True, "device": "cuda:99"}
+
+    (entry,) = missing([MetricSpec(name="clip", kind="clip_score", options=options)], {})
+
+    assert entry.problem.key == "metrics.clip.options.device"
+    assert "scoring.device" in entry.problem.remedy

@@ -287,7 +287,7 @@ def test_what_scores_cost_is_part_of_the_bill() -> None:
     money = with_scores(summarise_money([], {}), scores)
 
     assert money.usd == pytest.approx(0.003)
-    assert money_lines(money) == ["dollars: $0.00300 by scores of a service (2 calls)"]
+    assert money_lines(money) == ["dollars: $0.00300 by scores of a service (2 scores)"]
     table = money_table(money)
     assert table is not None
     assert [cell.text for cell in table.rows[0].cells] == ["scores of a service", "2", "$0.00300", ""]

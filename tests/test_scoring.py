@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from kreabench.backends.base import GeneratedImage
-from kreabench.core.errors import EnvironmentProblem, Problem, RunDirectoryError
+from kreabench.core.errors import EnvironmentProblem, ExitCode, Problem, RunDirectoryError
 from kreabench.core.planned import (
     Plan,
 )
@@ -329,6 +329,11 @@ def test_a_metric_that_cannot_be_opened_leaves_the_others_and_names_its_key(tmp_
 
     monkeypatch.setattr(Recorder, "open_fault", None)
     assert counts(score(run, plan)) == {"scored": 4}
+
+    monkeypatch.setattr(Recorder, "open_fault", EnvironmentProblem([problem]))
+    summary = score(run, plan, again=True)
+    assert counts(summary) == {"reused": 4}, "what it has stays"
+    assert summary.exit_code == ExitCode.FAILED_SAMPLES, "but it was not scored anew"
 
 
 def test_the_longest_message_about_weights_keeps_its_remedy(tmp_path: Path) -> None:

@@ -100,9 +100,13 @@ def test_a_judge_is_given_the_prompts_questions(made: tuple[RunDirectory, Plan])
 def test_a_spent_budget_stops_that_metric_alone_and_more_goes_on(made: tuple[RunDirectory, Plan]) -> None:
     run, plan = made
 
-    summary = score_with(run, plan, PAID, PSNR, purse=Purse(limit_usd=1.0, spent_usd=0.4))
+    told: list[tuple[int, int]] = []
+    purse = Purse(limit_usd=1.0, spent_usd=0.4)
+
+    summary = score_with(run, plan, PAID, PSNR, purse=purse, progress=lambda *step: told.append(step))
 
     assert counts(summary, "judge") == {"scored": 2, "left": 2}
+    assert told[-1] == (6, 8), "two are left"
     assert Paid.sizes == [4], "with a limit too, so that a metric can ask about several at once"
     assert counts(summary, "psnr") == {"scored": 2, "not_applicable": 2}
     assert summary.budget_message is not None

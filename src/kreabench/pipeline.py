@@ -74,9 +74,7 @@ class Outcome:
         """As the design promises."""
         if self.budget_message or self.scoring.budget_message:
             return ExitCode.BUDGET
-        if self.failed or self.scoring.failed:
-            return ExitCode.FAILED_SAMPLES
-        return ExitCode.DONE
+        return ExitCode.FAILED_SAMPLES if self.failed else self.scoring.exit_code
 
 
 def check_environment(plan: Plan, group_ids: Sequence[str] | None = None) -> None:

@@ -165,4 +165,4 @@ def say_failures(out: Console, summary: ScoringSummary) -> None:
 
 def scoring_stopped(run_path: Path, message: str) -> str:
     """That a metric has stopped at the budget, and how to go on."""
-    return f"scoring stopped at the budget: {message} Go on with: kreabench score {run_path} --budget-usd MORE"
+    return f"scoring stopped at the budget: {message}. Go on with: kreabench score {run_path} --budget-usd MORE"

@@ -68,8 +68,9 @@ def score(
     timings: on a GPU that it draws on, and wherever it draws on the processor. A score made on a GPU is another one
     than that of a processor: score a run on one of them.
 
-    Exit codes: 0 done, 2 refused, 4 some scores failed, 5 stopped at the budget, 130 interrupted; a picture that is
-    gone or damaged, and a metric whose weights are missing, are failed scores, tried again next time.
+    Exit codes: 0 done, 2 refused, 4 some scores failed or a metric could not be opened, 5 stopped at the budget, 130
+    interrupted; a picture that is gone or damaged, and a metric whose weights are missing, are failed scores, tried
+    again next time.
     """
     from kreabench import pipeline
     from kreabench.cli.progress import ProgressObserver

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kreabench.core.errors import EnvironmentProblem, Problem, one_line
+from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import canonical_json
 from kreabench.metrics import mini_clip
 from kreabench.metrics.clip_tokenizer import Tokenizer, load_tokenizer
 from kreabench.metrics.clip_weights import ClipWeights, ClipWeightsNeed
 from kreabench.metrics.devices import find_device, kind_of
 from kreabench.metrics.prompt_encoder import PromptEncoder
+from kreabench.metrics.state_dicts import unreadable
 from kreabench.metrics.weights import RANDOM_WEIGHTS
 
 if TYPE_CHECKING:
@@ -111,10 +112,9 @@ def _load(
         model = _random(weights) if weights.path is None else _filled(weights, weights.path)
         model = model.to(device).eval()
     except Exception as error:  # unpickling, safetensors, missing keys, memory: each library raises its own
-        reason = one_line(error, 200)
         problem = Problem(
             key=WEIGHTS_KEY,
-            found=f"{weights.path or 'random weights'} (SHA-256 {weights.sha256[:12]}…): {reason}",
+            found=f"{weights.path or 'random weights'} (SHA-256 {weights.sha256[:12]}…): {unreadable(error)}",
             expected=f"weights in open_clip's layout for {weights.architecture}, as tensors without code",
             remedy="Delete the file if it is a damaged download or cache; it is fetched or built again",
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from kreabench.core.errors import EnvironmentProblem, Problem, one_line
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 WEIGHTS_KEY = "options.weights"
+_OFFENDER = re.compile(r"unsupported (?:global|class|operand)\S* (?:GLOBAL )?\S+", re.IGNORECASE)
+"""What torch found in a pickle that is no tensor."""
 _SHOWN = 3
 """Names of weights listed of each kind of misfit."""
 _EXPECTED = "weights as tensors without code: .safetensors, or a state dict saved by torch"
@@ -33,11 +37,20 @@ def load_state_dict(path: Path, *, key: str = WEIGHTS_KEY) -> dict[str, Tensor]:
     try:
         loaded = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
     except Exception as error:  # zip, pickle, safetensors, decoding: each library raises its own for a bad file
-        reason = one_line(error, 200)
-        raise _problem(key, f"{path}: {reason}", _EXPECTED, _DAMAGED) from error
+        raise _problem(key, f"{path}: {unreadable(error)}", _EXPECTED, _DAMAGED) from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     return _tensors(loaded, path, key)
+
+
+def unreadable(error: Exception) -> str:
+    """Why a file of weights could not be read. Of torch's words about a pickle only those that say what is in it: the
+    others advise to run its code."""
+    said = " ".join(str(error).split())
+    if isinstance(error, UnpicklingError):
+        offender = _OFFENDER.search(said)
+        return f"no weights, or code among them ({offender[0][:120] if offender else 'no pickle that can be read'})"
+    return one_line(error, 200)
 
 
 def _safetensors(path: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kreabench.analysis.hosted import HostedSummary
-from kreabench.analysis.money import Difference, MoneySummary
+from kreabench.analysis.money import SCORES, BasisTotal, Difference, MoneySummary
 from kreabench.report.document import Cell, Column, Notice, Row, Table
 from kreabench.report.format import ABSENT, count, usd
 from kreabench.report.text import message
@@ -20,11 +20,16 @@ def money_lines(money: MoneySummary) -> list[str]:
     """What was spent, a sentence each; none where nothing has a price."""
     lines = []
     if money.totals:
-        parts = (f"{usd(t.usd)} by {BASES.get(t.basis, t.basis)} ({count(t.calls, 'call')})" for t in money.totals)
-        lines.append(f"dollars: {', '.join(parts)}")
+        lines.append(f"dollars: {', '.join(map(_by_basis, money.totals))}")
     if money.unknown:
         lines.append(f"cost unknown: {count(money.unknown, 'request')}, {usd(money.unknown_usd)} by the price list")
     return lines
+
+
+def _by_basis(total: BasisTotal) -> str:
+    # A score of a service may take several calls, of which only their dollars are known.
+    noun = "score" if total.basis == SCORES else "call"
+    return f"{usd(total.usd)} by {BASES.get(total.basis, total.basis)} ({count(total.calls, noun)})"
 
 
 def money_table(money: MoneySummary) -> Table | None:

@@ -120,4 +120,6 @@ def _missing(spec: MetricSpec, environ: Mapping[str, str]) -> Iterator[Missing]:
 def _absent_device(spec: MetricSpec) -> Problem | None:
     """A GPU that this machine is known not to have."""
     device = str(spec.options.get("device", ""))
-    return None if gpu_of(device) is None else absent_device(device, len(look().gpus))
+    problem = None if gpu_of(device) is None else absent_device(device, len(look().gpus))
+    remedy = "Choose it there, or for all metrics with scoring.device (`--device` of kreabench score)"
+    return None if problem is None else replace(problem, remedy=remedy)

@@ -114,10 +114,10 @@ class Scoring:
         for chunk in chunks(task for task in tasks if task.steps):
             self._tell(done, total)
             self._score_chunk(chunk, opened)
-            done += sum(task.steps for task in chunk)
+            done += sum(task.steps for task in chunk) - self._left(chunk)
         for one_set in [] if drawing else sets:
             self._score_set(one_set)
-        self._tell(total, total)
+        self._tell(done + (0 if drawing else len(sets)), total)
 
     def summary(self) -> ScoringSummary:
         """What became of all pictures and settings of the last pass."""
@@ -202,6 +202,14 @@ class Scoring:
         self._journal(records, chunk, opened)
         for one in opened:
             self._look(one, [task.picture for task in chunk if one.name in task.sets])
+
+    def _left(self, chunk: Sequence[Task]) -> int:
+        """Scores of these pictures that metrics have not made, because they stopped."""
+        return sum(
+            (task.picture.request_id, task.picture.image.index, name) not in self._settled
+            for task in chunk
+            for name in task.metrics & self._stopped.keys()
+        )
 
     def _ask(self, one: Opened, pictures: Sequence[Picture]) -> tuple[list[ScoreRecord], str | None]:
         """As `score_pictures`. An interrupt forgets no dollar that was counted."""

@@ -59,10 +59,10 @@ class ScoringSummary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """Of `kreabench score`."""
+        """Of `kreabench score`. A metric that could not be opened is a failure, even where its older scores stay."""
         if self.budget_message is not None:
             return ExitCode.BUDGET
-        return ExitCode.FAILED_SAMPLES if self.failed else ExitCode.DONE
+        return ExitCode.FAILED_SAMPLES if self.failed or self.problems else ExitCode.DONE
 
 
 class Tally:
