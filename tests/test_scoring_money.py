@@ -126,7 +126,8 @@ def test_what_scores_have_cost_counts_ever_after(made: tuple[RunDirectory, Plan]
     score_with(run, plan, PAID, again=True)
 
     assert scores_usd(run) == pytest.approx(8 * USD), "replaced ones too"
-    assert purse_of(run, plan).spent_usd == pytest.approx(8 * USD)
+    limited = RunDirectory(run.path, replace(run.info, experiment=replace(run.info.experiment, budget_usd=9.0)))
+    assert purse_of(limited, plan).spent_usd == pytest.approx(8 * USD)
 
     group = hosted_group(tmp_path)
     budget = Budget(2.1, make_plan(group), scores_usd=scores_usd(run))
@@ -196,6 +197,32 @@ def test_a_run_that_stops_scoring_at_the_budget_says_so(tmp_path: Path) -> None:
     assert outcome.exit_code == ExitCode.BUDGET
     assert len(requests_of(plan)) == 4
     assert scores(run, "judge") == {}
+
+
+def test_a_run_with_a_metric_that_cannot_be_opened_has_not_gone_well(tmp_path: Path, monkeypatch: Any) -> None:
+    """Though all pictures were delivered, and their scores of before are held and stay."""
+    plan = make_plan(group_of())
+    run = new_run(tmp_path / "run", plan)
+    score_with(run, plan, PAID)
+
+    def broken(self: Paid, shared: Shared) -> dict[str, Any]:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(Paid, "open", broken)
+    summary = score_with(run, plan, PAID)
+    outcome = pipeline.Outcome(
+        run_path=run.path,
+        requests=4,
+        delivered=4,
+        failed=0,
+        spent_usd=0.0,
+        budget_message=None,
+        scoring=summary,
+        report_index=Path("index.html"),
+    )
+
+    assert counts(summary, "judge") == {"reused": 4}
+    assert outcome.exit_code == ExitCode.FAILED_SAMPLES
 
 
 @pytest.mark.parametrize("limit", [None, 10.0])

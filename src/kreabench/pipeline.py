@@ -184,7 +184,8 @@ def execute(
             work = pending_work(plan, state, retry_failed=retry_failed)
             check_environment(plan, [item.group.id for item in work])
             check_placement(run.info.experiment, [item.group.target for item in work])
-            budget = Budget(run.info.experiment.budget_usd, plan, scores_usd=scores_usd(run))
+            limit_usd = run.info.experiment.budget_usd
+            budget = Budget(limit_usd, plan, scores_usd=0.0 if limit_usd is None else scores_usd(run))
             for record in run.records():
                 budget.record(record)
             left = {request.id for item in work for request in item.pending}

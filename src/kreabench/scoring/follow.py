@@ -10,7 +10,7 @@ from kreabench.core.records import SampleRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.writers import ScoreWriter
-from kreabench.scoring.spending import purse_of, spent_usd
+from kreabench.scoring.spending import purse_of
 from kreabench.scoring.stage import Progress, Scoring
 from kreabench.scoring.summary import ScoringSummary
 
@@ -41,6 +41,6 @@ def follow_run(
                 scoring.score(samples, drawing=True)
             else:
                 time.sleep(look_every_s)
-        purse.spent_usd = spent_usd(run, plan)  # drawing has spent too
+        purse.spent_usd = purse_of(run, plan).spent_usd  # drawing has spent too
         scoring.score(run.samples())
         return scoring.summary()

@@ -22,5 +22,6 @@ def spent_usd(run: RunDirectory, plan: Plan) -> float:
 
 
 def purse_of(run: RunDirectory, plan: Plan) -> Purse:
-    """What scoring may spend now."""
-    return Purse(limit_usd=run.info.experiment.budget_usd, spent_usd=spent_usd(run, plan))
+    """What scoring may spend now. Without a limit nothing is counted: millions of lines would be read for nothing."""
+    limit_usd = run.info.experiment.budget_usd
+    return Purse(limit_usd=limit_usd, spent_usd=0.0 if limit_usd is None else spent_usd(run, plan))
