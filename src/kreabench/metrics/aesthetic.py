@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import stable_hash
 from kreabench.metrics.base import Score, ScoreItem, failed
-from kreabench.metrics.clip_encoder import open_clip_encoder
+from kreabench.metrics.clip_encoder import encoder_of
 from kreabench.metrics.clip_options import ClipOptions
-from kreabench.metrics.clip_weights import ClipWeightsNeed
+from kreabench.metrics.clip_weights import need_of
 from kreabench.metrics.needs import Need
 from kreabench.metrics.shared import Shared
 from kreabench.metrics.state_dicts import load_into, load_state_dict
@@ -67,26 +67,15 @@ class Aesthetic:
         self._encoder: ClipEncoder | None = None
         self._head: Module | None = None
         self._head_need = WeightsNeed(name="head of LAION Aesthetics V2", source=self._options.head, key="options.head")
-        clip = ClipWeightsNeed(
-            model=self._options.model,
-            weights=self._options.weights,
-            tokenizer=self._options.tokenizer,
-            reads_prompts=bool(self._options.tokenizer),  # only to share the pass of a metric that does
-        )
+        self._reads_prompts = bool(self._options.tokenizer)
+        """Only to share the pass of a metric that does."""
+        clip = need_of(self._options, reads_prompts=self._reads_prompts)
         self.needs: tuple[Need, ...] = (clip,) if self._options.head == RANDOM_WEIGHTS else (clip, self._head_need)
 
     def open(self, shared: Shared) -> dict[str, Any]:
         """Load encoder and head. Raises EnvironmentProblem, also for a head of another width than the embedding's."""
         options = self._options
-        self._encoder = open_clip_encoder(
-            shared,
-            model=options.model,
-            weights=options.weights,
-            tokenizer=options.tokenizer,
-            reads_prompts=bool(options.tokenizer),
-            untrained=options.untrained,
-            device=options.device,
-        )
+        self._encoder = encoder_of(shared, options, reads_prompts=self._reads_prompts)
         self._head, digest = self._load_head(shared, self._encoder.width)
         identity = self._encoder.identity
         untrained = bool(identity["untrained"]) or options.head == RANDOM_WEIGHTS

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import canonical_json
 from kreabench.metrics import mini_clip
+from kreabench.metrics.clip_options import ClipOptions
 from kreabench.metrics.clip_tokenizer import Tokenizer, load_tokenizer
 from kreabench.metrics.clip_weights import ClipWeights, ClipWeightsNeed
 from kreabench.metrics.devices import find_device, kind_of
@@ -75,6 +76,22 @@ class ClipEncoder(PromptEncoder):
     def _encode_text(self, tokens: Tensor) -> Tensor:
         encoded: Tensor = self._model.encode_text(tokens)
         return encoded
+
+
+def encoder_of(
+    shared: Shared, options: ClipOptions, *, reads_prompts: bool = True, preparation: Preparation | None = None
+) -> ClipEncoder:
+    """`open_clip_encoder` of a metric's options."""
+    return open_clip_encoder(
+        shared,
+        model=options.model,
+        weights=options.weights,
+        tokenizer=options.tokenizer,
+        untrained=options.untrained,
+        device=options.device,
+        reads_prompts=reads_prompts,
+        preparation=preparation,
+    )
 
 
 def open_clip_encoder(

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.metrics.base import Score, ScoreItem, failed
-from kreabench.metrics.clip_encoder import open_clip_encoder
+from kreabench.metrics.clip_encoder import encoder_of
 from kreabench.metrics.clip_options import ClipOptions
-from kreabench.metrics.clip_weights import ClipWeightsNeed
+from kreabench.metrics.clip_weights import need_of
 from kreabench.metrics.needs import Need
 from kreabench.metrics.prompt_encoder import Text
 from kreabench.metrics.shared import Shared
@@ -60,23 +60,12 @@ class ClipIqa:
         self._options = ClipIqaOptions(**options)
         self._encoder: ClipEncoder | None = None
         self._texts: tuple[Text, Text] | None = None
-        self.needs: tuple[Need, ...] = (
-            ClipWeightsNeed(
-                model=self._options.model, weights=self._options.weights, tokenizer=self._options.tokenizer
-            ),
-        )
+        self.needs: tuple[Need, ...] = (need_of(self._options),)
 
     def open(self, shared: Shared) -> dict[str, Any]:
         """Load the encoder and read both texts. Raises EnvironmentProblem."""
         options = self._options
-        self._encoder = open_clip_encoder(
-            shared,
-            model=options.model,
-            weights=options.weights,
-            tokenizer=options.tokenizer,
-            untrained=options.untrained,
-            device=options.device,
-        )
+        self._encoder = encoder_of(shared, options)
         positive, negative = self._encoder.texts([options.positive, options.negative])
         self._texts = (_readable(positive, "positive"), _readable(negative, "negative"))
         texts = {"positive": options.positive, "negative": options.negative}

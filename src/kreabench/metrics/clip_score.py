@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kreabench.metrics.base import Score, ScoreItem
-from kreabench.metrics.clip_encoder import open_clip_encoder
+from kreabench.metrics.clip_encoder import encoder_of
 from kreabench.metrics.clip_options import ClipOptions
-from kreabench.metrics.clip_weights import ClipWeightsNeed
+from kreabench.metrics.clip_weights import need_of
 from kreabench.metrics.needs import Need
 from kreabench.metrics.prompt_encoder import score_pairs
 from kreabench.metrics.shared import Shared
@@ -38,11 +38,7 @@ class ClipScore:
         """Raises ValueError for options that no machine can fulfil."""
         self._options = ClipScoreOptions(**options)
         self._encoder: ClipEncoder | None = None
-        self.needs: tuple[Need, ...] = (
-            ClipWeightsNeed(
-                model=self._options.model, weights=self._options.weights, tokenizer=self._options.tokenizer
-            ),
-        )
+        self.needs: tuple[Need, ...] = (need_of(self._options),)
 
     def open(self, shared: Shared) -> dict[str, Any]:
         """Find, check and load the weights. Raises EnvironmentProblem.
@@ -51,14 +47,7 @@ class ClipScore:
         because a GPU rounds differently (TF32), and such scores should not be mixed.
         """
         options = self._options
-        self._encoder = open_clip_encoder(
-            shared,
-            model=options.model,
-            weights=options.weights,
-            untrained=options.untrained,
-            device=options.device,
-            tokenizer=options.tokenizer,
-        )
+        self._encoder = encoder_of(shared, options)
         return {"version": VERSION, **self._encoder.identity}
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:

@@ -19,6 +19,7 @@ from kreabench.core.reach import unreachable
 from kreabench.metrics import mini_clip
 from kreabench.metrics.clip_architectures import check_activation, check_activation_of_file, config_of, name_of
 from kreabench.metrics.clip_folder import WEIGHTS_FILE, described, files_of_repository
+from kreabench.metrics.clip_options import ClipOptions
 from kreabench.metrics.clip_tokenizer import tokenizer_need
 from kreabench.metrics.mini_clip import MINI_CLIP
 from kreabench.metrics.needs import FETCH, Located, Say
@@ -52,6 +53,13 @@ class ClipWeights:
     """What the weights' tag or folder says of mean, standard deviation and resizing."""
     tokenizer: Located | None = None
     """None for CLIP's own, and where no prompts are read."""
+
+
+def need_of(options: ClipOptions, *, reads_prompts: bool = True) -> ClipWeightsNeed:
+    """What a metric with these options needs."""
+    return ClipWeightsNeed(
+        model=options.model, weights=options.weights, tokenizer=options.tokenizer, reads_prompts=reads_prompts
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

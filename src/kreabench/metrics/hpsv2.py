@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kreabench.metrics.base import Score, ScoreItem
-from kreabench.metrics.clip_encoder import Preparation, open_clip_encoder
+from kreabench.metrics.clip_encoder import Preparation, encoder_of
 from kreabench.metrics.clip_options import ClipOptions
-from kreabench.metrics.clip_weights import ClipWeightsNeed
+from kreabench.metrics.clip_weights import need_of
 from kreabench.metrics.needs import Need
 from kreabench.metrics.prompt_encoder import score_pairs
 from kreabench.metrics.shared import Shared
@@ -47,24 +47,12 @@ class Hpsv2:
         """Raises ValueError for options that no machine can fulfil."""
         self._options = Hpsv2Options(**options)
         self._encoder: ClipEncoder | None = None
-        self.needs: tuple[Need, ...] = (
-            ClipWeightsNeed(
-                model=self._options.model, weights=self._options.weights, tokenizer=self._options.tokenizer
-            ),
-        )
+        self.needs: tuple[Need, ...] = (need_of(self._options),)
 
     def open(self, shared: Shared) -> dict[str, Any]:
         """Find, check and load the weights. Raises EnvironmentProblem."""
         options = self._options
-        self._encoder = open_clip_encoder(
-            shared,
-            model=options.model,
-            weights=options.weights,
-            tokenizer=options.tokenizer,
-            untrained=options.untrained,
-            device=options.device,
-            preparation=Preparation(name="hpsv2", make=preparation),
-        )
+        self._encoder = encoder_of(shared, options, preparation=Preparation(name="hpsv2", make=preparation))
         return {"version": VERSION, **self._encoder.identity}
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:
