@@ -180,6 +180,18 @@ def test_why_scores_failed_is_printed(made: tuple[RunDirectory, Plan]) -> None:
     assert f"judge: 1 failed, the first: images/{picture.parent.name}/{picture.name} is gone" in out.export_text()
 
 
+def test_one_damaged_picture_is_told_once_and_not_by_every_metric(made: tuple[RunDirectory, Plan]) -> None:
+    run, plan = made
+    sorted(run.path.glob("images/*/*"))[0].unlink()
+    out = Console(width=400, file=io.StringIO(), record=True)
+
+    print_scoring(out, Path("runs/x"), score_with(run, plan, PAID, replace(PAID, name="twin")))
+
+    text = out.export_text()
+    assert "judge, twin: 1 failed, the first: images/" in text
+    assert text.count("is gone") == 1
+
+
 def test_a_run_that_stops_scoring_at_the_budget_says_so(tmp_path: Path) -> None:
     plan = make_plan(group_of())
     run = new_run(tmp_path / "run", plan)

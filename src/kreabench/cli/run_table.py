@@ -154,11 +154,14 @@ def print_scoring(out: Console, run_path: Path, summary: ScoringSummary) -> None
 
 
 def say_failures(out: Console, summary: ScoringSummary) -> None:
-    """Why metrics could not be opened, and of the others the first failure."""
+    """Why metrics could not be opened, and of the others the first failure; what several say of one, once."""
     unopened = {problem.key.split(".")[1] for problem in summary.problems if problem.key.startswith("metrics.")}
+    alike: dict[tuple[int, str], list[str]] = {}
     for counts in summary.metrics:
         if counts.first_failure and counts.metric not in unopened:
-            say(out, f"{counts.metric}: {counts.failed} failed, the first: {counts.first_failure}")
+            alike.setdefault((counts.failed, counts.first_failure), []).append(counts.metric)
+    for (failed, first), names in alike.items():
+        say(out, f"{', '.join(names)}: {failed} failed, the first: {first}")
     for problem in summary.problems:
         say(out, f"not scored: {problem}")
 
