@@ -186,7 +186,7 @@ def run_experiment(arguments: argparse.Namespace, name: str) -> None:
 
 def read_lines(run_path: Path) -> list[Line]:
     """One line an acceleration, from the run directory alone."""
-    from kreabench.pipeline import plan_of
+    from kreabench.plan_of_run import plan_of
     from kreabench.rundir.directory import RunDirectory
     from kreabench.rundir.table import read_table
 

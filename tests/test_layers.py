@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "kreabench"
 LAYERS = [
     {"core"},
     {"limits", "pricing", "rundir", "backends", "metrics", "analysis"},
-    {"plan", "plan_difference", "plan_references", "estimate", "pairing"},
+    {"plan", "plan_difference", "plan_of_run", "plan_references", "estimate", "pairing"},
+    {"decisions"},
     {"config", "execution", "emulator", "scoring", "report"},
     {"pipeline"},
     {"cli"},
@@ -62,7 +63,7 @@ def test_imports_point_down(file: Path) -> None:
             assert level(there) <= level(here), f"{here} imports {target}, which lies above it"
 
 
-@pytest.mark.parametrize("part", ["analysis", "report"])
+@pytest.mark.parametrize("part", ["analysis", "decisions", "report"])
 def test_reading_a_run_needs_no_model(part: str) -> None:
     forbidden = ("torch", "diffusers", "kreabench.backends", "kreabench.execution", "kreabench.scoring")
     for file in FILES:

@@ -19,6 +19,7 @@ from kreabench.execution.local import LocalEngine
 from kreabench.execution.pending import journal_skips, nothing_to_draw, pending_work
 from kreabench.plan import build_plan
 from kreabench.plan_difference import describe_difference
+from kreabench.plan_of_run import plan_of
 from kreabench.pricing import budget_problems
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory, RunInfo
@@ -146,18 +147,6 @@ def reopen(path: Path, *, budget_usd: float | None = None) -> RunDirectory:
     if problems := budget_problems(run.info.experiment.targets):
         raise ConfigError(problems)
     return _with_asked(run, replace(run.info.experiment, budget_usd=budget_usd))
-
-
-def plan_of(run: RunDirectory) -> Plan:
-    """The plan of an existing run. Raises RunDirectoryError when this version plans it differently."""
-    plan = build_plan(run.info.experiment)
-    if plan.hash != run.info.plan_hash:
-        raise RunDirectoryError(
-            f"{run.path} was planned by kreabench {run.info.versions.get('kreabench', '?')}; this version plans it "
-            "differently",
-            remedy="Use that version to go on, or start a new run.",
-        )
-    return plan
 
 
 def _with_asked(run: RunDirectory, experiment: ExperimentSpec) -> RunDirectory:

@@ -13,6 +13,7 @@ from kreabench.cli.progress import ProgressObserver
 from kreabench.cli.run_table import print_failures, print_money, print_settings, say_failures, scoring_stopped
 from kreabench.cli.terminal import console, say
 from kreabench.core.specs import TargetSpec
+from kreabench.plan_of_run import plan_of
 from kreabench.report.format import usd
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
@@ -30,7 +31,7 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
     except KeyboardInterrupt:
         say(out, f"interrupted; everything recorded so far is kept. Go on with: kreabench resume {run.path}")
         raise
-    plan = pipeline.plan_of(run)
+    plan = plan_of(run)
     print_settings(out, run, plan, read_table(run))
     print_money(out, run, plan)
     print_failures(out, run.path, [sample for sample in run.samples().values() if sample.status == "failed"])

@@ -30,10 +30,10 @@ def report(run_path: Path, out: Path | None) -> None:
 @RUN
 def show(run_path: Path) -> None:
     """Print a run's settings table, what failed and what is left."""
-    from kreabench import pipeline
     from kreabench.cli.run_table import print_run
     from kreabench.cli.terminal import console
+    from kreabench.plan_of_run import plan_of
     from kreabench.rundir.directory import RunDirectory
 
     run = RunDirectory.open(run_path)
-    print_run(console(), run, pipeline.plan_of(run))
+    print_run(console(), run, plan_of(run))

@@ -1,8 +1,8 @@
 """What happened: one frozen record a line of the journal. Absent is None, never 0.
 
 Kinds: `load`, `warmup`, `submission` (a hosted request is about to be sent, then: has been accepted), `sample` (the
-final state of a request), `failure` (a load, warm-up or attempt that failed but does not end its request), `skip`. A
-later `sample` line of the same request replaces the earlier one.
+final state of a request), `failure` (a load, warm-up or attempt that failed but does not end its request), `skip`,
+`drop`. A later `sample` line of the same request replaces the earlier one.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of run.json and the journals; raised whenever a reader of today would misread a file of tomorrow."""
-READABLE_VERSIONS = frozenset({2, 3})
-"""Version 3 added pictures that are noise, notes and dollars of scores, scores of sets; all of 2 reads as before."""
+READABLE_VERSIONS = frozenset({2, 3, 4})
+"""Version 3 added pictures that are noise, notes and dollars of scores, scores of sets, 4 settings that racing dropped;
+all older ones read as before."""
 
 FAILURE_TYPES = (
     "out_of_memory",
@@ -329,4 +330,29 @@ class SkipRecord:
     concurrency: int = 1
 
 
-Record = LoadRecord | WarmupRecord | SubmissionRecord | SampleRecord | FailureRecord | SkipRecord
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropRecord:
+    """Racing dropped a setting: it cannot be the answer to the question asked. Its open requests are not drawn."""
+
+    kind: Literal["drop"] = "drop"
+    setting_id: str
+    at_utc: str
+    look: int
+    """1 for the first look at the scores."""
+    looks: int
+    """Looks that were planned, for which the level is corrected."""
+    prompts: int
+    """Prompts behind the decision."""
+    constraint: str
+    """What it fails, such as `quality loss of clip_score`, or `dominated`."""
+    dominated_by: str | None = None
+    """Setting that is better by the objective and shown to be good enough."""
+    p_value: float | None = None
+    """Of the test that decided; None where no chance was involved."""
+    level: float
+    """That `p_value` was held against, corrected for looks."""
+    reason: str
+    """In words."""
+
+
+Record = LoadRecord | WarmupRecord | SubmissionRecord | SampleRecord | FailureRecord | SkipRecord | DropRecord

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from kreabench.core.records import (
+    DropRecord,
     FailureRecord,
     LoadRecord,
     Record,
@@ -34,6 +35,7 @@ _RECORDS: dict[str, msgspec.json.Decoder[Any]] = {
     "sample": msgspec.json.Decoder(SampleRecord),
     "failure": msgspec.json.Decoder(FailureRecord),
     "skip": msgspec.json.Decoder(SkipRecord),
+    "drop": msgspec.json.Decoder(DropRecord),
 }
 _SCORE = msgspec.json.Decoder(ScoreRecord)
 _SET_SCORE = msgspec.json.Decoder(SetScoreRecord)

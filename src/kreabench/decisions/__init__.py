@@ -1,0 +1,1 @@
+"""From runs to decisions: what may be compared, what came of it, whether it passes, and what to use."""

@@ -1,0 +1,156 @@
+"""Candidate against base, setting by setting: quality in pairs, costs as ratios of medians, failures as rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from kreabench.analysis.estimates import Estimate
+from kreabench.analysis.paired import PairedScores
+from kreabench.core.planned import Setting
+from kreabench.core.policies import Cost, Rate
+from kreabench.core.specs import MetricSpec
+from kreabench.decisions.comparability import Mismatch
+from kreabench.decisions.sides import Side
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MetricComparison:
+    """One metric, candidate − base, in the metric's unit. Not oriented: `better` says which sign is good."""
+
+    spec: MetricSpec
+    unit: str
+    better: Literal["higher", "lower", "reference"]
+    scores: PairedScores
+    difference: Estimate | None
+    """Mean over prompts with its 95 % interval; None without a pair."""
+    effect_size: float | None
+    """Mean over the standard deviation over prompts (Cohen's d of pairs); None where that is not known or 0."""
+    share_better: float | None
+    """Of the prompts: those where the candidate is better, ties as one half; None without a better side or a pair."""
+    p_value: float | None
+    """Two-sided, of no difference; None where there is nothing to test."""
+    p_adjusted: float | None
+    """The same after Holm over the family that `Comparison.family` names."""
+    seed_sd: float | None
+    """Standard deviation from seed to seed of the base's scores of one prompt: the noise floor of a picture."""
+    untrained: bool
+    """The metric's own weights are random."""
+    obstacle: str
+    """Why nothing can be inferred; empty where something can."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CostComparison:
+    """One cost: medians, and candidate over base."""
+
+    quantity: Cost
+    unit: str
+    base: float | None
+    """Median; None where it was not measured."""
+    candidate: float | None
+    ratio: Estimate | None
+    """Candidate's median over base's, with its 95 % interval; `n` counts prompts."""
+    base_n: int
+    """Samples behind it: for latency those fit for timing."""
+    candidate_n: int
+    obstacle: str
+    """Why there is no ratio, or no interval of it; empty where there is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateComparison:
+    """One kind of mishap: how often on each side."""
+
+    quantity: Rate
+    base_count: int
+    base_n: int
+    candidate_count: int
+    candidate_n: int
+    difference: Estimate | None
+    """Candidate's share − base's, with its 95 % interval; None where a side has nothing to count in."""
+    obstacle: str
+
+
+FloorKind = Literal["itself", "another_seed", "compiled"]
+"""What a reference is compared with to see its own noise: drawn again, drawn with another seed, or compiled."""
+
+Verdict = Literal["within noise", "another picture, not worse", "worse", "undecided"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fidelity:
+    """How close pictures are, by one metric: of a setting to its reference, or of the reference to a floor."""
+
+    mean: Estimate | None
+    """Over prompts, of the finite scores; None where there are none."""
+    pairs: int
+    """Pictures compared, with finite and infinite scores."""
+    infinite: int
+    """Of these, pairs of equal pictures where the metric has no number for them; not in the mean."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FidelityComparison:
+    """One fidelity metric of a setting beside the noise floor of its reference. Only within a run."""
+
+    spec: MetricSpec
+    unit: str
+    better: Literal["higher", "lower"]
+    to_reference: Fidelity
+    floors: Mapping[FloorKind, Fidelity]
+    """Those that were measured."""
+    verdict: Verdict
+    reason: str
+    """In words, with the metrics that decided."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnpairedRow:
+    """A picture, or a request that failed, without a partner."""
+
+    side: Literal["base", "candidate"]
+    prompt_id: str
+    seed: int
+    repeat: int
+    image_index: int | None
+    reason: str
+    """What happened to the partner."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SettingComparison:
+    """Two settings."""
+
+    base: Setting
+    candidate: Setting
+    pairs: int
+    """Pictures that both sides have."""
+    identical: int
+    """Of these, pairs of equal files."""
+    resized: int
+    """Of these, pairs of two sizes: no scores are compared."""
+    unpaired: tuple[UnpairedRow, ...]
+    metrics: tuple[MetricComparison, ...]
+    costs: tuple[CostComparison, ...]
+    rates: tuple[RateComparison, ...]
+    fidelity: tuple[FidelityComparison, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Comparison:
+    """All that is compared at once."""
+
+    base: Side
+    candidate: Side
+    within_run: bool
+    """Whether both sides are settings of one run."""
+    forced: tuple[Mismatch, ...]
+    """What differs and must not, where the comparison was made all the same."""
+    settings: tuple[SettingComparison, ...]
+    base_only: tuple[Setting, ...]
+    """Settings without a partner."""
+    candidate_only: tuple[Setting, ...]
+    family: str
+    """What Holm's correction was made over, in words."""

@@ -1,0 +1,65 @@
+"""Which run and which of its settings a word on the command line means: `RUN`, `RUN:acceleration=high,steps=8`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from kreabench.core.errors import ConfigError, Problem
+from kreabench.core.planned import Setting
+from kreabench.core.registry import suggest
+from kreabench.core.sizes import parse_size
+
+REFERENCE = "reference"
+"""Chooses the settings that are references."""
+
+_AXES: Mapping[str, Callable[[Setting, str], bool]] = {
+    "id": lambda setting, text: len(text) >= 4 and setting.id.startswith(text),
+    "target": lambda setting, text: setting.target == text,
+    "acceleration": lambda setting, text: setting.acceleration == text,
+    "steps": lambda setting, text: _equal(setting.steps, text),
+    "guidance": lambda setting, text: _equal(setting.guidance, text),
+    "strength": lambda setting, text: _equal(setting.strength, text),
+    "size": lambda setting, text: (setting.width, setting.height) == parse_size(text),
+    "num_images": lambda setting, text: _equal(setting.num_images, text),
+    "output_format": lambda setting, text: setting.output_format == text,
+    "concurrency": lambda setting, text: _equal(setting.concurrency, text),
+}
+
+
+def split_name(text: str) -> tuple[Path, str]:
+    """`RUN:SELECTION` → the path and the selection, which is empty where there is none. A path may hold colons."""
+    if Path(text).exists():
+        return Path(text), ""
+    path, colon, selection = text.rpartition(":")
+    return (Path(path), selection) if colon else (Path(text), "")
+
+
+def choose(settings: Sequence[Setting], selection: str, *, name: str) -> tuple[Setting, ...]:
+    """Those of `settings` that `selection` means: `reference`, or `AXIS=VALUE,…`; all where it is empty.
+
+    Raises ConfigError for an unknown axis, a value that is none, and where nothing is left.
+    """
+    if not selection:
+        return tuple(settings)
+    if selection == REFERENCE:
+        chosen = tuple(setting for setting in settings if setting.id == setting.reference_id)
+    else:
+        chosen = tuple(settings)
+        for part in selection.split(","):
+            axis, _, value = part.partition("=")
+            if axis not in _AXES or not value:
+                expected = f"{REFERENCE}, or AXIS=VALUE with AXIS {suggest(axis, _AXES)}"
+                raise ConfigError([Problem(key=name, found=repr(part), expected=expected)])
+            try:
+                chosen = tuple(setting for setting in chosen if _AXES[axis](setting, value))
+            except ValueError as error:
+                raise ConfigError([Problem(key=name, found=repr(part), expected=str(error))]) from error
+    if not chosen:
+        there = "; ".join(setting.label for setting in settings[:8])
+        raise ConfigError([Problem(key=name, found=repr(selection), expected=f"a selection of its settings: {there}")])
+    return chosen
+
+
+def _equal(value: float | None, text: str) -> bool:
+    return value is not None and float(text) == value

@@ -1,0 +1,115 @@
+"""One side of a comparison: the samples of a run, or of a baseline file, with what must be known to compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from kreabench.analysis.notices import notice
+from kreabench.analysis.settings import requested_by_setting
+from kreabench.core.errors import RunDirectoryError
+from kreabench.core.ids import stable_hash
+from kreabench.core.planned import Setting
+from kreabench.core.records import LoadRecord
+from kreabench.core.specs import ExperimentSpec, MetricSpec, Prompt
+from kreabench.decisions.selection import choose, split_name
+from kreabench.metrics.table import per_image
+from kreabench.plan_of_run import plan_of
+from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.samples import read_samples
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Side:
+    """What is compared with another side. Made from a run directory or from a baseline file; both say all of this."""
+
+    name: str
+    """As the user named it."""
+    run_name: str
+    created_utc: str
+    table: pd.DataFrame
+    """Samples of `settings`: columns of `rundir.table`, or those of them that a baseline file keeps."""
+    settings: tuple[Setting, ...]
+    metrics: tuple[MetricSpec, ...]
+    """With a score a picture."""
+    identities: Mapping[str, str]
+    """Metric → identity of its scores in `table`: kind, version, options and weights."""
+    prompts: Mapping[str, str]
+    """Prompt id → hash of its text and input pictures."""
+    facts: Mapping[str, str]
+    """Names of `comparability.KEYS` → what this side has; one that is not known is absent."""
+    versions: Mapping[str, str]
+    """Packages, models and drivers → version: what a comparison may be about."""
+    requested: Mapping[str, int]
+    """Setting id → planned requests."""
+    notice: str | None
+    """What keeps the numbers from being about a real model: untrained weights, an emulated service."""
+    picture_folder: Path | None
+    """Below which `image_path` lies; None for a baseline file, which has no pictures."""
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    """Setting id → why racing dropped it. Its samples are not in `table`, and it is not in `settings`."""
+
+    @property
+    def unfinished(self) -> int:
+        """Requests planned for `settings` that have no final sample."""
+        done = self.table.drop_duplicates("request_id")["setting_id"].value_counts()
+        return sum(max(self.requested[s.id] - int(done.get(s.id, 0)), 0) for s in self.settings)
+
+
+def open_side(text: str) -> Side:
+    """The side that `RUN`, `RUN:SELECTION` or a baseline file means.
+
+    Raises RunDirectoryError for a run that is still drawn, damaged or of another version, ConfigError for a selection
+    that means nothing.
+    """
+    path, selection = split_name(text)
+    run = RunDirectory.open(path)
+    if run.is_drawn:
+        raise RunDirectoryError(f"{path} is still being drawn", remedy="Wait for its end, or stop it, then compare.")
+    return chosen(_of_run(run, text), selection)
+
+
+def chosen(side: Side, selection: str) -> Side:
+    """`side` with the settings of `selection` alone."""
+    settings = choose(side.settings, selection, name=side.name)
+    ids = [setting.id for setting in settings]
+    return replace(side, settings=settings, table=side.table[side.table["setting_id"].isin(ids)])
+
+
+def _of_run(run: RunDirectory, name: str) -> Side:
+    plan = plan_of(run)
+    experiment = run.info.experiment
+    samples = read_samples(run, lambda: plan)
+    dropped = {drop.setting_id: drop.reason for drop in samples.drops}
+    return Side(
+        name=name,
+        run_name=experiment.name,
+        created_utc=run.info.created_utc,
+        table=samples.frame[~samples.frame["setting_id"].isin(list(dropped))],
+        settings=tuple(setting for setting in plan.settings if setting.id not in dropped),
+        metrics=per_image(experiment.metrics),
+        identities=samples.identities,
+        prompts={prompt.id: prompt_hash(prompt) for prompt in experiment.prompts},
+        facts=_facts(experiment, samples.loads),
+        versions=run.info.versions,
+        requested=requested_by_setting(plan),
+        notice=notice(experiment.targets),
+        picture_folder=run.path,
+        dropped=dropped,
+    )
+
+
+def prompt_hash(prompt: Prompt) -> str:
+    """Equal for prompts that ask for the same picture."""
+    return stable_hash([prompt.text, [image.sha256 for image in prompt.images]])
+
+
+def _facts(experiment: ExperimentSpec, loads: Sequence[LoadRecord]) -> dict[str, str]:
+    devices = sorted({str(load.identity.get("device") or f"hosted by {load.target}") for load in loads})
+    return {
+        "reference": f"{experiment.reference.acceleration}, {experiment.reference.steps} steps",
+        **({"device": ", ".join(devices)} if devices else {}),
+    }

@@ -1,0 +1,41 @@
+"""What a comparison needs of a run: its table, and what the table does not say of scores and loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kreabench.core.planned import Plan
+from kreabench.core.records import DropRecord, LoadRecord
+from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.table import join_table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Samples:
+    """A run as it is on disk now."""
+
+    frame: DataFrame
+    """See `rundir.table.read_table`."""
+    identities: Mapping[str, str]
+    """Metric → identity of the scores in `frame`."""
+    loads: tuple[LoadRecord, ...]
+    drops: tuple[DropRecord, ...]
+
+
+def read_samples(run: RunDirectory, plan: Callable[[], Plan]) -> Samples:
+    """The samples of `run`; `plan` is asked for only where the table has to be joined anew.
+
+    Raises RunDirectoryError when the journals are damaged or do not belong to the plan.
+    """
+    records = list(run.records())
+    return Samples(
+        frame=join_table(run, plan()),
+        identities={score.metric: score.identity for score in run.score_lines()},
+        loads=tuple(record for record in records if isinstance(record, LoadRecord)),
+        drops=tuple(record for record in records if isinstance(record, DropRecord)),
+    )
