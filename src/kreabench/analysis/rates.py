@@ -10,7 +10,7 @@ from kreabench.analysis.estimates import CONFIDENCE, Estimate
 def rate_difference(
     base_count: int, base_n: int, candidate_count: int, candidate_n: int, *, confidence: float = CONFIDENCE
 ) -> Estimate | None:
-    """Candidate's share less base's, with Newcombe's interval, which holds without a mishap too; None without trials."""
+    """Candidate's share less base's, with Newcombe's interval, right without any mishap; None without trials."""
     if not base_n or not candidate_n:
         return None
     low, high = confint_proportions_2indep(
