@@ -176,18 +176,19 @@ def _pictures(
     metrics: Sequence[MetricSpec],
     space: KeySpace,
 ) -> tuple[Pictures, NDArray[np.intp]]:
-    keys = space.keys(prompts[rows], *(_whole(table[name], rows) for name in ("seed", "repeat", "image_index")))
+    seeds, repeats, indices = (_whole(table[name], rows) for name in ("seed", "repeat", "image_index"))
+    keys = space.keys(prompts[rows], seeds, repeats, indices)
     order = np.lexsort((keys, codes[rows]))
     rows, keys = rows[order], keys[order]
     bounds = np.searchsorted(codes[rows], np.arange(codes.max(initial=-1) + 2))
-    seeds = _whole(table["seed"], rows) + _whole(table["image_index"], rows)
+    drawn_with = (seeds + indices)[order]
     own = _optional(table, "image_seed", rows)
     names = [spec.name for spec in metrics if f"score_{spec.name}" in table.columns]
     pictures = Pictures(
         keys=keys,
         sizes=_whole(table["image_width"], rows) * 2**32 + _whole(table["image_height"], rows),
         hashes=np.asarray(table["image_sha256"].to_numpy(dtype=object)[rows]),
-        drawn_with=np.where(np.isnan(own), seeds, own),
+        drawn_with=np.where(np.isnan(own), drawn_with, own),
         nsfw=_optional(table, "nsfw", rows),
         degenerate=table["degenerate"].notna().to_numpy(dtype=bool)[rows],
         scores={name: _scores(table, name, rows) for name in names},
@@ -201,7 +202,8 @@ def _requests(
     table: pd.DataFrame, rows: NDArray[np.intp], codes: NDArray[np.intp], prompts: Ints, space: KeySpace
 ) -> tuple[Requests, NDArray[np.intp]]:
     nought = np.full(rows.size, space.indices[0], dtype=np.int64)
-    pictures = space.keys(prompts[rows], *(_whole(table[name], rows) for name in ("seed", "repeat")), nought)
+    seeds, repeats = (_whole(table[name], rows) for name in ("seed", "repeat"))
+    pictures = space.keys(prompts[rows], seeds, repeats, nought)
     keys = space.request_of(pictures)
     order = np.lexsort((keys, codes[rows]))
     rows, keys = rows[order], keys[order]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,9 @@ class Measured:
     """Codes of their prompts."""
     kind: str
     """What the values are, where there is a choice; empty where there is none."""
+    median: Estimate | None
+    percentiles: Mapping[float, Estimate]
+    """Of latency, where there are enough timings."""
 
 
 def measured(requests: Requests) -> dict[Cost, Measured]:
@@ -43,7 +46,7 @@ def measured(requests: Requests) -> dict[Cost, Measured]:
     timed = requests.ok & requests.timing_valid
     pictures = requests.values["num_images"]
     return {
-        "latency": _finite(requests, requests.values["end_to_end_s"], timed),
+        "latency": _finite(requests, requests.values["end_to_end_s"], timed, percentiles=PERCENTILES),
         "peak_memory": _memory(requests),
         "energy": _finite(requests, requests.values["energy_j"], timed),
         "usd_per_image": _usd(requests, requests.values["usd"] / pictures),
@@ -56,7 +59,7 @@ def compare_costs(base: Mapping[Cost, Measured], candidate: Mapping[Cost, Measur
 
 
 def _compare(quantity: Cost, base: Measured, candidate: Measured) -> CostComparison:
-    low, high = median(base.values), median(candidate.values)
+    low, high = base.median, candidate.median
     obstacle = _obstacle(quantity, base, candidate, low)
     ratio = None
     if not obstacle:
@@ -76,7 +79,7 @@ def _compare(quantity: Cost, base: Measured, candidate: Measured) -> CostCompari
         candidate_median=high,
         base_kind=base.kind,
         candidate_kind=candidate.kind,
-        percentiles=_percentiles(base.values, candidate.values) if quantity == "latency" else (),
+        percentiles=_percentiles(base.percentiles, candidate.percentiles),
     )
 
 
@@ -91,14 +94,24 @@ def _obstacle(quantity: Cost, base: Measured, candidate: Measured, low: Estimate
     return ""
 
 
-def _percentiles(base: Floats, candidate: Floats) -> tuple[PercentilePair, ...]:
-    pairs = ((p, latency_quantile(base, p), latency_quantile(candidate, p)) for p in PERCENTILES)
-    return tuple(PercentilePair(p=p, base=low, candidate=high) for p, low, high in pairs if low or high)
+def _percentiles(base: Mapping[float, Estimate], candidate: Mapping[float, Estimate]) -> tuple[PercentilePair, ...]:
+    known = sorted(base.keys() | candidate.keys())
+    return tuple(PercentilePair(p=p, base=base.get(p), candidate=candidate.get(p)) for p in known)
 
 
-def _finite(requests: Requests, values: Floats, which: Bools, kind: str = "") -> Measured:
+def _finite(
+    requests: Requests, values: Floats, which: Bools, kind: str = "", percentiles: Sequence[float] = ()
+) -> Measured:
     there: NDArray[np.bool_] = which & np.isfinite(values)
-    return Measured(values=values[there], prompts=requests.prompts[there], kind=kind if there.any() else "")
+    known = values[there]
+    quantiles = {p: latency_quantile(known, p) for p in percentiles}
+    return Measured(
+        values=known,
+        prompts=requests.prompts[there],
+        kind=kind if known.size else "",
+        median=median(known),
+        percentiles={p: estimate for p, estimate in quantiles.items() if estimate is not None},
+    )
 
 
 def _memory(requests: Requests) -> Measured:
