@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kreabench.decisions.comparison import Comparison, SettingComparison
 from kreabench.report.comparison_listings import prompts_table, unpaired_table, versions_table
-from kreabench.report.comparison_pictures import worst_grids
+from kreabench.report.comparison_pictures import MAX_THUMBNAILS, worst_grids
 from kreabench.report.comparison_tables import (
     costs_table,
     fidelity_table,
@@ -26,8 +26,8 @@ DETAILED = 4
 METHOD = (
     "Pictures are paired by prompt, seed, repeat and their number in a request; only pairs of equal size have their "
     "scores compared. What has no partner is listed and in no difference.",
-    "The unit of inference is the prompt: each prompt's mean over its pairs, then Student's 95 % interval and two-sided "
-    "test over prompts (arXiv 2411.00640). An interval ends where the metric's range does.",
+    "The unit of inference is the prompt: each prompt's mean over its pairs, then Student's 95 % interval and "
+    "two-sided test over prompts (arXiv 2411.00640). An interval ends where the metric's range does.",
     "p-values are corrected by Holm's method over all tests of the comparison together; intervals are each for itself.",
     "Effect is the mean difference over the standard deviation over prompts (Cohen's d of pairs).",
     "No significant difference is no proof of equality: only a margin set beforehand can show that (kreabench gate).",
@@ -141,5 +141,5 @@ def _details(comparison: Comparison, two: SettingComparison, worst: int, axes: S
         title=pair_title(two),
         text=", ".join(pairs) + ".",
         tables=tuple((title, table) for title, table in tables if table is not None),
-        grids=worst_grids(comparison, [two], worst),
+        grids=worst_grids(comparison, two, worst, MAX_THUMBNAILS // len(comparison.settings)),
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kreabench.analysis.estimates import Estimate
-from kreabench.analysis.paired import PAIR_KEYS
+from kreabench.analysis.paired import PAIR_KEYS, Floats
 from kreabench.analysis.scores import delivered_images, finite_scores
 from kreabench.decisions.comparison import Comparison, MetricComparison, SettingComparison
 from kreabench.decisions.qualities import SIGNS
@@ -26,22 +26,18 @@ MAX_THUMBNAILS = 400
 """Of one page; at about 8 kB each they stay below 5 MB of HTML."""
 
 
-def worst_grids(comparison: Comparison, settings: Sequence[SettingComparison], number: int) -> tuple[Grid, ...]:
-    """A grid for each pair of settings and metric that was compared, as far as MAX_THUMBNAILS goes: prompts with the
-    greatest loss first, and of each the pair of pictures with the greatest loss."""
+def worst_grids(comparison: Comparison, two: SettingComparison, number: int, limit: int) -> tuple[Grid, ...]:
+    """A grid for each metric that was compared, as far as `limit` thumbnails go: prompts with the greatest loss first,
+    and of each the pair of pictures with the greatest loss."""
+    metrics = [metric for metric in two.metrics if metric.scores.prompts and not metric.scores.blind]
+    worst = {metric.spec.name: worst_prompts(metric, number) for metric in metrics}
+    pairs = _pairs(comparison, two, {one.prompt_id for those in worst.values() for one in those})
     found: list[Grid] = []
-    left = MAX_THUMBNAILS
-    for place, two in enumerate(settings, 1):
-        metrics = [metric for metric in two.metrics if metric.scores.prompts and not metric.scores.blind]
-        worst = {metric.spec.name: worst_prompts(metric, number) for metric in metrics}
-        wanted = {one.prompt_id for those in worst.values() for one in those}
-        pairs = _pairs(comparison, two, wanted)
-        for metric in metrics:
-            chosen = worst[metric.spec.name][: left // 2]
-            if chosen:
-                left -= 2 * len(chosen)
-                name = f"worst-{place}-{len(found) + 1}"
-                found.append(_grid(comparison, two, metric, chosen, pairs, name))
+    for place, metric in enumerate(metrics):
+        chosen = worst[metric.spec.name][: limit // 2]
+        if chosen:
+            limit -= 2 * len(chosen)
+            found.append(_grid(comparison, two, metric, chosen, pairs, f"worst-{two.candidate.id}-{place}"))
     return tuple(found)
 
 
@@ -96,16 +92,16 @@ def _rows(
 def _worst_pair(metric: MetricComparison, rows: pd.DataFrame) -> Mapping[str, Any] | None:
     if rows.empty:
         return None
-    sides = []
-    for name in ("base", "candidate"):
-        suffix = f"_{name}"
-        own = rows[[column for column in rows.columns if str(column).endswith(suffix)]]
-        sides.append(finite_scores(own.rename(columns=lambda c, s=suffix: str(c).removesuffix(s)), metric.spec))
-    d = sides[1] - sides[0]
+    d = _scores_of(rows, "candidate", metric) - _scores_of(rows, "base", metric)
     sign = SIGNS[metric.better]
-    oriented = [math.inf if math.isnan(v) else (-abs(v) if not sign else sign * v) for v in d.tolist()]
-    row: Mapping[str, Any] = rows.iloc[oriented.index(min(oriented))].to_dict()
-    return row
+    oriented = -np.abs(d) if not sign else sign * d
+    place = int(np.argmin(np.where(np.isnan(d), np.inf, oriented)))
+    return {str(name): value for name, value in rows.iloc[place].items()}
+
+
+def _scores_of(rows: pd.DataFrame, side: str, metric: MetricComparison) -> Floats:
+    own = {str(name): str(name).removesuffix(f"_{side}") for name in rows.columns if str(name).endswith(f"_{side}")}
+    return finite_scores(rows[list(own)].rename(columns=own), metric.spec)
 
 
 def _cell(side: Side, row: Mapping[str, Any] | None, name: str, metric: MetricComparison) -> Picture:
