@@ -85,7 +85,11 @@ def _print_summary(out: Console, comparison: Comparison) -> None:
     found = Counter(finding(metric) for two in settings for metric in two.metrics)
     tests = sum(number for what, number in found.items() if what != "not tested")
     told = ", ".join(f"{found[what]:,} {what}" for what in ("worse", "better", "shifted", "none shown"))
-    say(out, f"Of {count(tests, 'test')} after Holm: {told}. * p after Holm < 0.05; ± to the end of the 95 % interval.")
+    if tests:
+        say(
+            out,
+            f"Of {count(tests, 'test')} after Holm: {told}. * p after Holm < 0.05; ± to the end of the 95 % interval.",
+        )
     _print_still(out, settings)
     out.print()
 
@@ -112,17 +116,18 @@ def _summary_columns(settings: Sequence[SettingComparison]) -> list[FitColumn]:
 
 def _print_still(out: Console, settings: Sequence[SettingComparison]) -> None:
     """Metrics without a column: no shift was shown, or nothing could be tested."""
-    quiet, untested = [], []
+    quiet: list[str] = []
+    untested: dict[str, list[str]] = {}
     for index, first in enumerate(settings[0].metrics):
         found = {finding(two.metrics[index]) for two in settings}
         if found == {"not tested"}:
-            untested.append(f"{visible(first.spec.name)} ({message(first.obstacle, 80)})")
+            untested.setdefault(message(first.obstacle, 160), []).append(visible(first.spec.name))
         elif first.better == "reference" and "shifted" not in found:
             quiet.append(visible(first.spec.name))
     if quiet:
         say(out, f"No shift shown at any setting: {', '.join(quiet)}.")
-    if untested:
-        say(out, f"Not tested: {'; '.join(untested)}.")
+    for reason, names in untested.items():
+        say(out, f"Not tested: {', '.join(names)}: {reason}.")
 
 
 def _with_spread(metric: MetricComparison) -> str:

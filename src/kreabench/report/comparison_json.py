@@ -30,7 +30,7 @@ SCHEMA_VERSION = 1
 
 def comparison_json(comparison: Comparison, *, worst: int) -> str:
     """One JSON object, with a line feed at its end. `worst`: how many of the worst prompts of a metric are listed."""
-    return json.dumps(_comparison(comparison, worst), indent=1, allow_nan=False) + "\n"
+    return json.dumps(_comparison(comparison, worst), allow_nan=False) + "\n"
 
 
 def _comparison(comparison: Comparison, worst: int) -> dict[str, Any]:

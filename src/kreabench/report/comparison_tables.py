@@ -24,6 +24,7 @@ from kreabench.report.comparison_words import (
     differing,
     effect_text,
     finding,
+    kinds_text,
     left_out_text,
     number_text,
     p_text,
@@ -83,7 +84,9 @@ def metric_column(metric: MetricComparison) -> Column:
     """Head of a column of a metric."""
     unit = "" if metric.unit == "1" else metric.unit
     brand = "untrained weights" if metric.untrained else ""
-    return Column(title=f"{visible(metric.spec.name)} {SIGNS[metric.better]}", unit=unit, numeric=True, brand=brand)
+    return Column(
+        title=f"{visible(metric.spec.name)}\u00a0{SIGNS[metric.better]}", unit=unit, numeric=True, brand=brand
+    )
 
 
 def _difference_cell(metric: MetricComparison) -> Cell:
@@ -124,8 +127,10 @@ def metrics_table(two: SettingComparison, family: str) -> Table | None:
 def _metric_row(metric: MetricComparison) -> Row:
     text, interval = difference_texts(metric.difference)
     what = finding(metric)
-    remarks = [message(metric.obstacle, 200), left_out_text(metric)]
-    remarks += [f"seed to seed the base varies by {significant(metric.seed_sd, 2)} (SD)"] if metric.seed_sd else []
+    remarks = [message(metric.obstacle, 200)]
+    if metric.scores.prompts:
+        remarks += [left_out_text(metric)]
+        remarks += [f"seed to seed the base varies by {significant(metric.seed_sd, 2)} (SD)"] if metric.seed_sd else []
     remarks += ["untrained weights"] if metric.untrained else []
     cells = (
         Cell(
@@ -153,11 +158,11 @@ def costs_table(two: SettingComparison) -> Table:
         text, interval = ratio_texts(cost.ratio)
         cells = (
             Cell(text=COST_NAMES[cost.quantity]),
-            _median_cell(cost, cost.base, cost.base_median, cost.base_kind),
-            _median_cell(cost, cost.candidate, cost.candidate_median, cost.candidate_kind),
+            _median_cell(cost, cost.base, cost.base_median),
+            _median_cell(cost, cost.candidate, cost.candidate_median),
             Cell(text=text, detail=interval, absent=cost.ratio is None),
             Cell(text=f"{cost.base_n:,} and {cost.candidate_n:,}"),
-            Cell(text=cost.obstacle),
+            Cell(text="; ".join(filter(None, (kinds_text(cost), cost.obstacle)))),
         )
         rows.append(Row(cells=cells))
         rows += [_percentile_row(cost, pair.p, pair.base, pair.candidate) for pair in cost.percentiles]
@@ -170,11 +175,11 @@ def costs_table(two: SettingComparison) -> Table:
     )
 
 
-def _median_cell(cost: CostComparison, value: float | None, whole: Estimate | None, kind: str) -> Cell:
+def _median_cell(cost: CostComparison, value: float | None, whole: Estimate | None) -> Cell:
     interval = ""
     if whole is not None and whole.interval is not None:
         interval = " – ".join(cost_text(cost.quantity, end) for end in whole.interval)
-    return Cell(text=cost_text(cost.quantity, value), detail=interval, remark=kind, absent=value is None)
+    return Cell(text=cost_text(cost.quantity, value), detail=interval, absent=value is None)
 
 
 def _percentile_row(cost: CostComparison, p: float, base: Estimate | None, candidate: Estimate | None) -> Row:
