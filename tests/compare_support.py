@@ -15,7 +15,7 @@ from kreabench.core.specs import MetricSpec
 from kreabench.decisions.sides import Side
 from tests.support import UTC, make_setting
 
-Scores = Callable[[int, NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+Scores = Callable[[int, NDArray[np.int64], NDArray[np.int64]], Any]
 """Number of the setting, prompts, seeds → scores."""
 
 CLIP = MetricSpec(name="clip", kind="clip_score", options={})
@@ -29,6 +29,7 @@ def make_side(
     name: str = "base",
     prompts: int = 6,
     seeds: Sequence[int] = (0, 1),
+    words: Mapping[str, str] | None = None,
     scores: Mapping[str, Scores] | None = None,
     metrics: Sequence[MetricSpec] = (CLIP,),
     change: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
@@ -48,7 +49,7 @@ def make_side(
         settings=chosen,
         metrics=tuple(metrics),
         identities={spec.name: "0123456789abcdef" for spec in metrics},
-        prompts={f"prompt-{number}": f"words-{number}" for number in range(prompts)},
+        prompts=words or {f"prompt-{number}": f"words-{number}" for number in range(prompts)},
         facts={"device": "cpu", "reference": "none, default steps"},
         versions={"torch": "2.15.0"},
         requested={setting.id: prompts * len(seeds) for setting in chosen},

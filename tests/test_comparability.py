@@ -25,7 +25,7 @@ def load(target: str, **identity: Any) -> LoadRecord:
     [
         ({"facts": {"device": "cuda (NVIDIA H200)", "reference": "none, default steps"}}, "device"),
         ({"facts": {"device": "cpu", "reference": "none, 28 steps"}}, "reference"),
-        ({"prompts": {"prompt-0": "other words", "prompt-1": "words-1"}}, "prompts"),
+        ({"words": {"prompt-0": "other words", "prompt-1": "words-1"}}, "prompts"),
         ({"identities": {"clip": "another"}}, "metric clip"),
     ],
 )
@@ -43,7 +43,7 @@ def test_every_mismatch_is_told_at_once() -> None:
 
 
 def test_what_one_side_does_not_know_or_lacks_is_no_mismatch() -> None:
-    candidate = make_side(facts={}, prompts={"prompt-0": "words-0", "new": "other"})
+    candidate = make_side(facts={}, words={"prompt-0": "words-0", "new": "other"})
     assert mismatches(make_side(), candidate) == ()
 
 

@@ -47,7 +47,7 @@ def test_selections(selection: str, chosen: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("selection", ["step=4", "steps", "steps=", "steps=many", "size=big", "steps=99", "id=0"])
 def test_a_selection_that_means_nothing_says_what_would(selection: str) -> None:
-    with pytest.raises(ConfigError, match=r"steps|settings"):
+    with pytest.raises(ConfigError, match=r"steps|settings|WIDTHxHEIGHT"):
         choose(SETTINGS, selection, name="RUN")
 
 
