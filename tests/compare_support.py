@@ -83,7 +83,7 @@ def _rows(
         "timing_valid": pd.array([True] * n, dtype="boolean"),
         "end_to_end_s": 0.5 + 0.001 * np.arange(n),
         "peak_allocated_bytes": pd.array([None] * n, dtype="Int64"),
-        "peak_rss_bytes": pd.array(10**9 + np.arange(n), dtype="Int64"),
+        "peak_rss_bytes": pd.array(10**9 + 10**7 * np.arange(n), dtype="Int64"),
         "energy_j": np.nan,
         "service_request_id": pd.array([None] * n, dtype="str"),
         "usd": 0.01,
