@@ -10,10 +10,10 @@ import pytest
 from kreabench.core.records import SCHEMA_VERSION, LoadRecord
 from kreabench.decisions.comparability import NotComparable, mismatches, version_differences
 from kreabench.decisions.compare import compare_sides, with_metrics
-from kreabench.decisions.provenance import facts_of, versions_of, with_device
+from kreabench.decisions.provenance import facts_for, facts_of, versions_of
 from kreabench.rundir.directory import RunInfo
 from tests.compare_support import CLIP, LPIPS, make_side
-from tests.support import UTC, make_experiment, make_target
+from tests.support import UTC, make_experiment, make_setting, make_target
 
 
 def load(target: str, **identity: Any) -> LoadRecord:
@@ -30,7 +30,8 @@ def load(target: str, **identity: Any) -> LoadRecord:
     ],
 )
 def test_what_must_be_equal(changes: dict[str, Any], key: str) -> None:
-    base, candidate = make_side(), make_side(name="candidate", **changes)
+    both = (CLIP, LPIPS)
+    base, candidate = make_side(metrics=both), make_side(name="candidate", metrics=both, **changes)
     with pytest.raises(NotComparable, match="--force") as caught:
         compare_sides(base, candidate)
     assert [one.key for one in caught.value.mismatches] == [key]
@@ -38,8 +39,11 @@ def test_what_must_be_equal(changes: dict[str, Any], key: str) -> None:
 
 
 def test_every_mismatch_is_told_at_once() -> None:
-    candidate = make_side(identities={"clip": "another"}, facts={"device": "cuda", "reference": "high, max steps"})
-    assert [one.key for one in mismatches(make_side(), candidate)] == ["device", "reference", "metric clip"]
+    both = (CLIP, LPIPS)
+    candidate = make_side(
+        identities={"clip": "another"}, facts={"device": "cuda", "reference": "high, max steps"}, metrics=both
+    )
+    assert [one.key for one in mismatches(make_side(metrics=both), candidate)] == ["device", "reference", "metric clip"]
 
 
 def test_what_one_side_does_not_know_or_lacks_is_no_mismatch() -> None:
@@ -62,9 +66,12 @@ def test_a_selection_knows_its_own_device() -> None:
         load("here", device="cuda:0", device_model="NVIDIA H200"),
         load("there", endpoint="fal-ai/flux"),
     ]
-    facts = facts_of(make_experiment(targets=(local, hosted)), loads)
-    assert facts["device"] == "cuda (NVIDIA H200), hosted (fal, emulated)"
-    base, candidate = make_side(facts=with_device(facts, {"here"})), make_side(facts=with_device(facts, {"there"}))
+    settings = [make_setting(target="here", steps=28), make_setting(target="there", steps=None)]
+    facts = facts_of(make_experiment(targets=(local, hosted)), loads, settings)
+    assert facts["device"] == "cuda (NVIDIA H200); hosted (fal, emulated)"
+    assert facts["reference of here"] == "none, 28 steps"
+    assert facts_for(facts, {"there"})["reference"] == "none"
+    base, candidate = make_side(facts=facts_for(facts, {"here"})), make_side(facts=facts_for(facts, {"there"}))
     assert [str(one.base) for one in mismatches(base, candidate)] == ["cuda (NVIDIA H200)"]
 
 
@@ -100,3 +107,8 @@ def test_versions_that_differ_are_said_whatever_the_targets_are_called() -> None
         ("torch", "2.15.0", "2.16.0"),
         ("revision", "a", "b"),
     }
+
+
+def test_the_reference_matters_to_fidelity_alone() -> None:
+    other = make_side(facts={"device": "cpu", "reference": "none, 8 steps"})
+    assert mismatches(make_side(), other) == ()
