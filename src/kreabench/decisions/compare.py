@@ -13,6 +13,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from kreabench.analysis.estimates import CONFIDENCE, Estimate, median
+from kreabench.analysis.noise import MIN_DEGREES, seed_sd
 from kreabench.analysis.paired import PAIR_KEYS, Floats, PairedScores, pair_scores
 from kreabench.analysis.scores import delivered_images, untrained_scores
 from kreabench.core.errors import ConfigError, Problem
@@ -176,7 +177,11 @@ def _metric(
     candidate: Side,
 ) -> MetricComparison:
     row = row_of(spec)
-    here = _scores(base_images, spec)[both["row"].to_numpy(dtype=int)]
+    base_scores = _scores(base_images, spec)
+    noise, degrees = seed_sd(
+        base_scores, base_images["prompt_id"], base_images.groupby(["seed", "image_index"]).ngroup()
+    )
+    here = base_scores[both["row"].to_numpy(dtype=int)]
     there = _scores(candidate_images, spec)[both["row_there"].to_numpy(dtype=int)]
     scores = pair_scores(here, there, both["prompt_id"].to_numpy(dtype=object))
     obstacle = _obstacle(scores)
@@ -203,7 +208,8 @@ def _metric(
         share_better=float(((np.sign(d) * sign + 1) / 2).mean()) if d.size and sign else None,
         p_value=float(test.pvalue) if test else None,
         p_adjusted=None,
-        seed_sd=None,
+        seed_sd=noise if degrees >= MIN_DEGREES else None,
+        seed_degrees=degrees,
         untrained=bool(untrained_scores(base_images, spec).any() or untrained_scores(candidate_images, spec).any()),
         obstacle=obstacle,
     )
