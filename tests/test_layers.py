@@ -18,7 +18,7 @@ LAYERS = [
     {"plan", "plan_difference", "plan_of_run", "plan_references", "estimate", "pairing"},
     {"decisions"},
     {"config", "execution", "emulator", "scoring", "report"},
-    {"pipeline"},
+    {"pipeline", "gating"},
     {"cli"},
     {"__main__"},
 ]

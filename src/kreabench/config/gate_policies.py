@@ -128,7 +128,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError([Problem(key=str(file), found=found, expected="a policy file")]) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        found = f"{error.problem}, line {mark.line + 1}" if mark else " ".join(str(error).split())[:300]
+        text = getattr(error, "problem", None) or str(error)
+        found = f"{text}, line {mark.line + 1}" if mark else " ".join(text.split())[:300]
         raise ConfigError([Problem(key=str(file), found=found, expected="YAML, each key once")]) from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError([Problem(key=str(file), found=shown(values), expected="a mapping, with checks in it")])
