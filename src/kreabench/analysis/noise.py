@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from kreabench.analysis.paired import Floats
@@ -21,10 +20,15 @@ def seed_sd(scores: Floats, prompts: ArrayLike, seeds: ArrayLike) -> tuple[float
     `seeds` say which prompt and which seed a picture was drawn with. Pictures of one prompt and seed are no two draws:
     their mean is one. None without any prompt of two seeds.
     """
-    draws = pd.DataFrame({"score": scores, "prompt": np.asarray(prompts), "seed": np.asarray(seeds)})
-    draws = draws[np.isfinite(scores)].groupby(["prompt", "seed"], as_index=False)["score"].mean()
-    within = draws["score"] - draws.groupby("prompt")["score"].transform("mean")
-    degrees = len(draws) - draws["prompt"].nunique()
+    known = np.isfinite(scores)
+    codes = [np.unique(np.asarray(names)[known], return_inverse=True)[1] for names in (prompts, seeds)]
+    draws, which = np.unique(np.stack(codes), axis=1, return_inverse=True)
+    values, of = _means(which.ravel(), scores[known]), draws[0]
+    degrees = int(of.size - np.unique(of).size)
     if degrees < 1:
         return None, 0
-    return math.sqrt(float(np.square(within).sum()) / degrees), degrees
+    return math.sqrt(float(np.square(values - _means(of, values)[of]).sum()) / degrees), degrees
+
+
+def _means(codes: np.ndarray[tuple[int, ...], np.dtype[np.intp]], values: Floats) -> Floats:
+    return np.bincount(codes, weights=values) / np.bincount(codes)
