@@ -20,7 +20,7 @@ LAYERS = [
     {"config", "execution", "emulator", "scoring", "report"},
     {"pipeline", "gating"},
     {"cli"},
-    {"__main__"},
+    {"__main__", "pytest_plugin"},
 ]
 """From the bottom up. A module imports from its own part and from lower layers."""
 

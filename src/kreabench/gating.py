@@ -7,7 +7,7 @@ from pathlib import Path
 from kreabench.config.gate_policies import load_policy
 from kreabench.decisions.compare import compare_sides
 from kreabench.decisions.gate import GateResult, judge
-from kreabench.decisions.sides import open_side
+from kreabench.decisions.opening import open_two
 
 
 def run_gate(
@@ -17,6 +17,6 @@ def run_gate(
 
     Raises ConfigError, RunDirectoryError, and NotComparable unless `force`.
     """
-    sides = open_side(base), open_side(candidate)
+    sides = open_two(base, candidate)
     spec = load_policy(policy, {metric.name for side in sides for metric in side.metrics}, config_dir)
     return judge(compare_sides(*sides, force=force), spec)

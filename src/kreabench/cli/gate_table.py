@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +15,7 @@ from kreabench.report.gate_rows import (
     COLUMNS,
     GateRow,
     heading,
+    notes,
     pairs_text,
     rests_on,
     row_of_check,
@@ -35,6 +37,8 @@ def print_gate(out: Console, result: GateResult) -> None:
     say(out, title(result), "bold")
     for text in warnings(result):
         say(out, f"! {text}", "bold yellow")
+    for text in notes(result):
+        say(out, f"! {text}", "yellow")
     bad = [
         s for s in result.comparison.settings if any(c.setting is s and c.outcome != "passed" for c in result.checks)
     ]
@@ -58,10 +62,14 @@ def print_gate(out: Console, result: GateResult) -> None:
 
 
 def _table(out: Console, rows: Sequence[GateRow]) -> Table:
+    """With as much as fits."""
     whole = _with_columns(rows, COLUMNS)
-    if _UNBOUNDED and out.measure(whole, options=out.options.update(max_width=_UNBOUNDED)).maximum <= out.width:
-        return whole
-    return _with_columns(rows, [name for name in COLUMNS if name not in _WIDE])
+    fewer = [name for name in COLUMNS if name not in _WIDE]
+    in_units = [replace(row, margin=row.margin.partition(" = ")[0]) for row in rows]
+    for table in (whole, _with_columns(rows, fewer)):
+        if out.measure(table, options=out.options.update(max_width=_UNBOUNDED)).maximum <= out.width:
+            return table
+    return _with_columns(in_units, fewer)
 
 
 def _with_columns(rows: Sequence[GateRow], names: Sequence[str]) -> Table:

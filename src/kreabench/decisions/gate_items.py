@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from kreabench.analysis.items import cost_item, rate_item, score_item
 from kreabench.analysis.noise import MIN_DEGREES
 from kreabench.analysis.outcomes import Item, Sides
@@ -72,6 +70,8 @@ def _prepare_metric(
     if _means_nothing_here(setting, compared):
         why = "it is measured against the reference, and one of both settings is the reference"
         return Prepared(spec=check, item=None, why_left_out=why)
+    if compared.scores.blind and not check.required:
+        return Prepared(spec=check, item=None, why_left_out="all scores are equal: the metric saw nothing")
     margin, unknown = _metric_margin(compared, check.margin)
     item = score_item(
         _with_unpaired(setting, compared.scores),
@@ -83,6 +83,8 @@ def _prepare_metric(
         max_unpaired_share=policy.max_unpaired_share,
         identical=setting.identical == setting.pairs > 0 and not setting.resized,
     )
+    if item.obstacle and not compared.scores.blind and compared.reasons:
+        item = replace(item, obstacle=f"{item.obstacle} ({compared.reasons[0]})")
     if unknown and not item.identical:
         item = replace(item, obstacle=item.obstacle or unknown)
     return Prepared(spec=_with_sides(check, item.sides), item=item, compared=compared, margin=margin)
@@ -109,11 +111,9 @@ def _metric_margin(compared: MetricComparison, margin: MarginSpec) -> tuple[floa
     if margin.kind == "absolute":
         return margin.value, ""
     if margin.kind == "relative":
-        known = compared.scores.base[np.isfinite(compared.scores.base)]
-        mean = float(known.mean()) if known.size else 0.0
-        if mean == 0.0:
+        if not compared.base_mean:
             return None, "the base's mean is 0: a share of it is no margin"
-        return margin.value * abs(mean), ""
+        return margin.value * abs(compared.base_mean), ""
     if compared.seed_sd is None:
         return None, (
             f"the noise floor is not known: it takes two seeds or more and {MIN_DEGREES} degrees of freedom, each "

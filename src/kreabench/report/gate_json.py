@@ -13,6 +13,7 @@ from kreabench.decisions.comparison import CostComparison, MetricComparison, Set
 from kreabench.decisions.gate import GateCheck, GateResult
 from kreabench.decisions.sides import Side
 from kreabench.report.gate_rows import value_pair, verdict
+from kreabench.report.text import message
 
 SCHEMA_VERSION = 1
 """Rises when a field changes its meaning or goes."""
@@ -33,6 +34,8 @@ def render_json(result: GateResult) -> str:
         "base": _side(comparison.base),
         "candidate": _side(comparison.candidate),
         "forced": [asdict(mismatch) for mismatch in comparison.forced],
+        "differing_versions": [asdict(difference) for difference in comparison.versions],
+        "caveats": list(comparison.caveats),
         "base_only": [_setting(setting) for setting in comparison.base_only],
         "candidate_only": [_setting(setting) for setting in comparison.candidate_only],
         "settings": [_pair(setting, result) for setting in comparison.settings],
@@ -77,7 +80,7 @@ def _check(check: GateCheck) -> dict[str, Any]:
     return {
         "name": check.name,
         "outcome": check.outcome,
-        "reason": judgement.reason,
+        "reason": message(judgement.reason),
         "prompts_to_decide": judgement.n_to_decide,
         "sides": check.spec.sides,
         "margin": check.margin,
@@ -90,7 +93,7 @@ def _check(check: GateCheck) -> dict[str, Any]:
         "change": _estimate(judgement.change),
         "p_loss": judgement.p_loss,
         "p_inside": judgement.p_inside,
-        "pairs": int(metric.scores.pairs.sum()) if metric else None,
+        "pairs": metric.pairs if metric else None,
         "untrained": metric.untrained if metric else False,
     }
 

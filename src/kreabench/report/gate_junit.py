@@ -10,7 +10,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from kreabench.decisions.comparison import SettingComparison
 from kreabench.decisions.gate import GateCheck, GateResult
-from kreabench.report.gate_rows import heading, pairs_text, rests_on, row_of_check, title, warnings
+from kreabench.report.gate_rows import heading, notes, pairs_text, rests_on, row_of_check, title, warnings
 from kreabench.report.text import visible
 
 
@@ -21,7 +21,8 @@ def render_junit(result: GateResult) -> bytes:
         document.add_testsuite(_whole(result))
     for setting in result.comparison.settings:
         document.add_testsuite(_suite(result, setting))
-    return bytes(document.tostring())
+    document.update_statistics()
+    return b'<?xml version="1.0" encoding="utf-8"?>\n' + bytes(document.tostring()) + b"\n"
 
 
 def _whole(result: GateResult) -> TestSuite:
@@ -39,7 +40,7 @@ def _suite(result: GateResult, setting: SettingComparison) -> TestSuite:
         suite.add_property(key, visible(text))
     suite.add_property("policy", visible(result.policy.name))
     suite.add_property("pairs", pairs_text(setting))
-    for number, text in enumerate([*warnings(result), *rests_on(result)], start=1):
+    for number, text in enumerate([*warnings(result), *notes(result), *rests_on(result)], start=1):
         suite.add_property(f"note {number}", visible(text))
     for check in result.checks:
         if check.setting is setting:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kreabench.decisions.gate import GateCheck, GateResult
-from kreabench.report.gate_rows import COLUMNS, heading, pairs_text, rests_on, row_of_check, title, verdict, warnings
+from kreabench.report.gate_rows import (
+    COLUMNS,
+    heading,
+    notes,
+    pairs_text,
+    rests_on,
+    row_of_check,
+    title,
+    verdict,
+    warnings,
+)
 from kreabench.report.markdown_page import escape
 from kreabench.report.text import visible
 
@@ -19,6 +29,7 @@ def render_markdown(result: GateResult) -> str:
     """Verdict, warnings, a table a pair of settings with those that did not pass first, and what it rests on."""
     parts = [f"## {_text(title(result))}", f"{_SIGNS[result.outcome]} **{_text(verdict(result))}**"]
     parts += [f"> [!WARNING]\n> {_text(text)}" for text in warnings(result)]
+    parts += [f"> [!NOTE]\n> {_text(text)}" for text in notes(result)]
     room = MOST_ROWS
     for setting in result.comparison.settings:
         checks = sorted((x for x in result.checks if x.setting is setting), key=lambda check: check.outcome == "passed")

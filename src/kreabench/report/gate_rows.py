@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.outcomes import Outcome
 from kreabench.decisions.comparison import CostComparison, MetricComparison, RateComparison, SettingComparison
 from kreabench.decisions.gate import GateCheck, GateResult
 from kreabench.report.format import ABSENT, count, difference, fixed, memory_unit, significant, usd
+from kreabench.report.text import message
 
 COLUMNS = ("check", "base", "candidate", "change", "margin", "outcome")
 """Heads of a table of `GateRow`; change has its interval, and stands on the candidate's side."""
@@ -55,7 +54,7 @@ def row_of_check(check: GateCheck) -> GateRow:
 def reason_text(check: GateCheck) -> str:
     """Why it came out so, and what would decide."""
     n = check.judgement.n_to_decide
-    return check.judgement.reason + ("" if n is None else f"; {n:,} prompts would decide")
+    return message(check.judgement.reason) + ("" if n is None else f"; {n:,} prompts would decide")
 
 
 def heading(setting: SettingComparison) -> str:
@@ -81,15 +80,16 @@ def verdict(result: GateResult) -> str:
 
 
 def warnings(result: GateResult) -> list[str]:
+    """What stands against the whole: why it cannot pass, and what does not compare."""
+    forced = [f"not comparable, forced: {mismatch}" for mismatch in result.comparison.forced]
+    return [*(f"cannot pass: {text}" for text in result.obstacles), *forced]
+
+
+def notes(result: GateResult) -> list[str]:
     """What the reader must know before any number."""
-    comparison = result.comparison
-    said = [f"cannot pass: {text}" for text in result.obstacles]
-    said += [f"not comparable, forced: {mismatch}" for mismatch in comparison.forced]
-    for word, side in (("base", comparison.base), ("candidate", comparison.candidate)):
-        said += [f"{word}: {side.notice}"] if side.notice else []
-        said += [f"{word}: {count(len(side.dropped), 'setting')} dropped by racing"] if side.dropped else []
+    said = list(result.comparison.caveats)
     if any(isinstance(check.compared, MetricComparison) and check.compared.untrained for check in result.checks):
-        said.append("† untrained metric: its values show the tool, not the pictures")
+        said.append("† untrained metric: its values show the tool, not the pictures.")
     return said
 
 
@@ -104,11 +104,11 @@ def rests_on(result: GateResult) -> list[str]:
     ]
     if any(isinstance(check.compared, MetricComparison) and check.compared.seed_sd for check in result.checks):
         lines.append("σ: the noise floor, the standard deviation from seed to seed of the base's scores of a prompt")
-    differing = versions(result)
+    differing = [f"{x.name} {x.base or ABSENT} → {x.candidate or ABSENT}" for x in result.comparison.versions]
     lines += [f"versions that differ: {'; '.join(differing)}"] if differing else []
     gathered: dict[str, list[str]] = {}
     for left in result.left_out:
-        gathered.setdefault(left.reason, []).append(left.name)
+        gathered.setdefault(message(left.reason), []).append(left.name)
     for reason, names in gathered.items():
         lines.append(f"not judged: {', '.join(dict.fromkeys(names))}: {reason}")
     return lines
@@ -124,31 +124,16 @@ def pairs_text(setting: SettingComparison) -> str:
     return ", ".join(said)
 
 
-def versions(result: GateResult) -> list[str]:
-    """`torch 2.14.0 → 2.15.0` of all that both sides know and that differs, or that one has alone."""
-    base, candidate = result.comparison.base.versions, result.comparison.candidate.versions
-    return [
-        f"{name} {base.get(name, ABSENT)} → {candidate.get(name, ABSENT)}"
-        for name in sorted({*base, *candidate})
-        if base.get(name) != candidate.get(name)
-    ]
-
-
 def value_pair(check: GateCheck) -> tuple[float | None, float | None]:
     """Base and candidate: mean over prompts, median, or share; None where there is none."""
     compared = check.compared
     if isinstance(compared, MetricComparison):
-        return _mean(compared.scores.base), _mean(compared.scores.candidate)
+        return compared.base_mean, compared.candidate_mean
     if isinstance(compared, CostComparison):
         return compared.base, compared.candidate
     if compared is None or not compared.base_n or not compared.candidate_n:
         return None, None
     return compared.base_count / compared.base_n, compared.candidate_count / compared.candidate_n
-
-
-def _mean(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else None
 
 
 def _values(check: GateCheck) -> tuple[str, str]:
