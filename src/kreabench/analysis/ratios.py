@@ -43,5 +43,5 @@ def _influence(values: Floats, prompts: Ints, number: int) -> Floats:
         return np.zeros(number)
     error = float(stats.mstats.mjci(values, prob=[0.5])[0])
     signs = np.sign(values - np.median(values))
-    sums: Floats = np.bincount(prompts, weights=signs, minlength=number) * (error / math.sqrt(values.size))
-    return sums
+    sums = np.bincount(prompts, weights=signs, minlength=number) * (error / math.sqrt(values.size))
+    return sums.astype(np.float64)
