@@ -98,7 +98,7 @@ def test_a_policy_of_the_users_own_is_found_by_name(tmp_path: Path) -> None:
     (tmp_path / "gate" / "ours.yaml").write_text("level: 0.1\nchecks: {latency: {margin: {relative: 0.5}}}\n")
     policy = load_policy("ours", (), tmp_path)
     assert (policy.name, policy.level, policy.checks[0].margin.value) == ("ours", 0.1, 0.5)
-    with pytest.raises(ConfigError, match="--policy: found 'our'; expected a file .*did you mean ours"):
+    with pytest.raises(ConfigError, match=r"--policy: found 'our'; expected a file .*did you mean ours"):
         load_policy("our", (), tmp_path)
     with pytest.raises(ConfigError, match="No such file"):
         load_policy(str(tmp_path / "none.yaml"), ())
