@@ -22,6 +22,7 @@ from kreabench.decisions.gate import GateResult, judge
 from kreabench.report.gate_json import render_json
 from kreabench.report.gate_junit import render_junit
 from kreabench.report.gate_markdown import render_markdown
+from kreabench.rundir.directory import RunDirectory
 from tests.compare_support import make_side
 from tests.gate_support import make_check, make_policy, noisy, write_run
 from tests.report_runs import HOSTILE, KEY
@@ -129,6 +130,11 @@ def test_bad_input_is_refused(call: Call, runs: Path, tmp_path: Path) -> None:
     code, out, err = call("base", str(damaged))
     assert (code, out) == (ExitCode.USAGE, "")
     assert "journal.jsonl" in err
+    run = RunDirectory.open(runs / "equal")
+    with run.writer(), run.drawing():
+        code, out, err = call("base", "equal")
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "equal is still being drawn" in err
     other = write_run(tmp_path / "other", seeds=(8, 9))
     assert "no pair in common" in call("base", str(other))[2]
 

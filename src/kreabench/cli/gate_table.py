@@ -50,15 +50,23 @@ def print_gate(out: Console, result: GateResult) -> None:
         if rows:
             out.print(_table(out, rows))
         say(out, pairs_text(setting))
-        for row in rows:
-            if row.outcome != "passed":
-                say(out, f"{row.name}: {row.reason}", _STYLES[row.outcome])
+        _print_reasons(out, rows)
     out.print()
     if len(shown) < len(result.comparison.settings):
         say(out, f"{len(result.comparison.settings) - len(shown):,} pairs of settings passed every check")
     for line in rests_on(result):
         say(out, line)
     say(out, verdict(result), _STYLES[result.outcome])
+
+
+def _print_reasons(out: Console, rows: Sequence[GateRow]) -> None:
+    """Of what did not pass; checks of one reason on one line."""
+    gathered: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.outcome != "passed":
+            gathered.setdefault((row.outcome, row.reason), []).append(row.name)
+    for (outcome, reason), names in gathered.items():
+        say(out, f"{', '.join(names)}: {reason}", _STYLES[outcome])
 
 
 def _table(out: Console, rows: Sequence[GateRow]) -> Table:

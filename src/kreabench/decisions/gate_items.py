@@ -66,7 +66,8 @@ def _prepare_metric(
     compared = next((metric for metric in setting.metrics if metric.spec.name == check.name), None)
     missing = _missing(comparison, setting, check.name)
     if missing or compared is None:
-        return _not_measured(check, missing or "not measured on both sides")
+        remedy = "; kreabench score RUN --metrics … makes scores" if check.required else ""
+        return _not_measured(check, f"{missing or 'not measured on both sides'}{remedy}")
     if _means_nothing_here(setting, compared):
         why = "it is measured against the reference, and one of both settings is the reference"
         return Prepared(spec=check, item=None, why_left_out=why)
@@ -91,12 +92,12 @@ def _prepare_metric(
 
 
 def _missing(comparison: Comparison, setting: SettingComparison, name: str) -> str:
-    """Which side lacks the metric, with what helps; empty where none does."""
+    """Which side lacks the metric; empty where none does."""
     sides: list[tuple[str, Side]] = [("base", comparison.base), ("candidate", comparison.candidate)]
     without = [word for word, side in sides if name not in {spec.name for spec in side.metrics}]
     if len(without) == 2:
-        return f"measured on neither side; kreabench score RUN --metrics {name}"
-    return f"not measured on the {without[0]}'s side; score both alike" if without else ""
+        return "measured on neither side"
+    return f"not measured on the {without[0]}'s side" if without else ""
 
 
 def _means_nothing_here(setting: SettingComparison, compared: MetricComparison) -> bool:

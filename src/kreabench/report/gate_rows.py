@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.outcomes import Outcome
+from kreabench.core.policies import RATES
 from kreabench.decisions.comparison import CostComparison, MetricComparison, RateComparison, SettingComparison
 from kreabench.decisions.gate import GateCheck, GateResult
 from kreabench.report.format import ABSENT, count, difference, fixed, memory_unit, significant, usd
@@ -53,7 +54,7 @@ def row_of_check(check: GateCheck) -> GateRow:
 
 def reason_text(check: GateCheck) -> str:
     """Why it came out so, and what would decide."""
-    n = check.judgement.n_to_decide
+    n = None if check.judgement.p_loss is None else check.judgement.n_to_decide  # untested, the reason says what lacks
     return message(check.judgement.reason) + ("" if n is None else f"; {n:,} prompts would decide")
 
 
@@ -177,12 +178,19 @@ def _scaled(value: Estimate, factor: float, *, less: float = 0.0) -> Estimate:
 def margin_text(check: GateCheck) -> str:
     """How far the change may go, in its unit, of a metric also in noise floors."""
     margin, compared = check.margin, check.compared
-    if margin is None:
-        return "unknown"
     better_is_higher = isinstance(compared, MetricComparison) and compared.better == "higher"
     sign = "±" if check.spec.sides == "two" else "-" if better_is_higher else "+"
-    if not isinstance(compared, MetricComparison):
-        unit = "%" if check.spec.margin.kind == "relative" else "points"
-        return f"{sign}{100 * margin:g} {unit}"
+    if margin is None or not isinstance(compared, MetricComparison):
+        return _as_asked(check, sign if compared else "")
     floors = f" = {fixed(margin / compared.seed_sd, 2)} σ" if compared.seed_sd else ""
     return f"{sign}{significant(margin, 2)}{floors}"
+
+
+def _as_asked(check: GateCheck, sign: str) -> str:
+    """A margin as the policy has it: of a cost or a rate, and where it is not known in the metric's unit."""
+    asked = check.spec.margin
+    if asked.kind == "noise_floor":
+        return f"{sign}{asked.value:g} σ"
+    if asked.kind == "relative":
+        return f"{sign}{100 * asked.value:g} %"
+    return f"{sign}{100 * asked.value:g} points" if check.name in RATES else f"{sign}{asked.value:g}"
