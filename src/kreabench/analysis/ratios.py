@@ -41,7 +41,10 @@ def _influence(values: Floats, prompts: Ints, number: int) -> Floats:
     """(number,) of each prompt's values on the median of all."""
     if values.size < 2 or not np.ptp(values):
         return np.zeros(number)
-    error = float(stats.mstats.mjci(values, prob=[0.5])[0])
-    signs = np.sign(values - np.median(values))
+    apart = values - np.median(values)
+    # In units of their own spread: mjci takes the difference of two squares, which is lost beside a large median.
+    scale = float(apart.std())
+    error = scale * float(stats.mstats.mjci(apart / scale, prob=[0.5])[0])
+    signs = np.sign(apart)
     sums = np.bincount(prompts, weights=signs, minlength=number) * (error / math.sqrt(values.size))
     return sums.astype(np.float64)
