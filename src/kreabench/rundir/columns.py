@@ -138,6 +138,9 @@ SCORE_COLUMNS: tuple[tuple[str, str, Any], ...] = (
 )
 """What follows `score_<metric>`, field of ScoreRecord, type. All null where the image has no score yet."""
 
+LISTS = frozenset({"flags", "throttle_reasons", "notes"})
+"""Fields that hold several texts."""
+
 _MAY_BE_NULL = frozenset(
     {"reference_id", "flags", "steps", "guidance", "strength", "safety_check_s", "steps_run", "usd", "list_usd"}
 )

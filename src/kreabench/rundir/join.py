@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from kreabench.core.planned import Plan, Request, Setting
 from kreabench.core.records import DropRecord, ImageRecord, LoadRecord, SampleRecord
 from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import Prompt
-from kreabench.rundir.columns import COLUMNS, FLOAT, INT, KINDS, SCORE_COLUMNS, Row, schema_of
+from kreabench.rundir.columns import COLUMNS, FLOAT, INT, KINDS, LISTS, SCORE_COLUMNS, Row, schema_of
 from kreabench.rundir.directory import RunDirectory
 
 _BATCH_ROWS = 16_384
@@ -32,24 +33,28 @@ class Joined:
     drops: tuple[DropRecord, ...]
 
 
+_FIELDS = tuple(field for _, field, _ in SCORE_COLUMNS)
+_CELLS = attrgetter(*_FIELDS)
+
+
 class _ScoreColumns:
     """The scores of one metric, a list a column: a record each would take several times the memory."""
 
     def __init__(self, rows: int) -> None:
-        self.cells: dict[str, list[Any]] = {field: [None] * rows for _, field, _ in SCORE_COLUMNS}
+        self.cells: tuple[list[Any], ...] = tuple([None] * rows for _ in _FIELDS)
         self._identities: list[str | None] = [None] * rows
 
     def hold(self, position: int, score: ScoreRecord, identity: str) -> None:
         """Put `score` into a row; `identity` is its own, as one text for all rows."""
         self._identities[position] = identity
-        for field, column in self.cells.items():
-            column[position] = _plain(getattr(score, field))
+        for column, value in zip(self.cells, _CELLS(score), strict=True):
+            column[position] = value
 
     def drop_others(self, identity: str) -> None:
         """Leave only the scores of `identity`."""
         for position, held in enumerate(self._identities):
             if held is not None and held != identity:
-                for column in self.cells.values():
+                for column in self.cells:
                     column[position] = None
 
 
@@ -165,7 +170,7 @@ def _arrays(
     """The columns of `rows`, which are `part` of the table, in the order of the schema."""
     for name, owner, field, type_ in COLUMNS:
         parts = [getattr(row, owner) for row in rows]
-        yield pa.array([None if one is None else _plain(getattr(one, field)) for one in parts], type_)
+        yield _array([None if one is None else getattr(one, field) for one in parts], field, type_)
         if name == "resolution_s":
             for stage in stages:
                 yield pa.array([row.timings and row.timings.stages_s.get(stage) for row in rows], FLOAT)
@@ -175,10 +180,14 @@ def _arrays(
                 for stage in weighed:
                     yield pa.array([peaks.get(stage) for peaks in by_stage], INT)
     for columns in scores.values():
-        for _, field, type_ in SCORE_COLUMNS:
-            yield pa.array(columns.cells[field][part], type_)
+        for cells, (_, field, type_) in zip(columns.cells, SCORE_COLUMNS, strict=True):
+            yield _array(cells[part], field, type_)
 
 
-def _plain(value: Any) -> Any:
+def _array(cells: Sequence[Any], field: str, type_: Any) -> Any:
+    return pa.array([_one_text(cell) for cell in cells] if field in LISTS else cells, type_)
+
+
+def _one_text(texts: tuple[str, ...] | None) -> str | None:
     """Several texts in one cell, set apart by semicolons; none is an empty cell."""
-    return ("; ".join(text.replace(";", ",") for text in value) or None) if isinstance(value, tuple) else value
+    return "; ".join(text.replace(";", ",") for text in texts or ()) or None
