@@ -86,9 +86,7 @@ def join(run: RunDirectory, plan: Plan) -> Joined:
             part = slice(start, start + _BATCH_ROWS)
             yield pa.record_batch(list(_arrays(rows[part], stages, weighed, scores, part)), schema=schema)
 
-    return Joined(
-        schema=schema, batches=batches(), identities=identities, loads=tuple(loads), drops=tuple(drops)
-    )
+    return Joined(schema=schema, batches=batches(), identities=identities, loads=tuple(loads), drops=tuple(drops))
 
 
 def _without_steps(sample: SampleRecord) -> SampleRecord:
@@ -146,9 +144,7 @@ def _scores(run: RunDirectory, rows: Sequence[Row]) -> tuple[dict[str, _ScoreCol
         for number, row in enumerate(rows)
         if row.image is not None
     }
-    scores = {
-        metric.name: _ScoreColumns(len(rows)) for metric in run.info.experiment.metrics if metric.per == "image"
-    }
+    scores = {metric.name: _ScoreColumns(len(rows)) for metric in run.info.experiment.metrics if metric.per == "image"}
     identities: dict[str, str] = {}
     for score in run.score_lines():
         identity = identities.get(score.metric)
