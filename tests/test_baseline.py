@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from kreabench.core.errors import ConfigError, ExitCode, RunDirectoryError, StorageError
+from kreabench.core.redaction import redact
 from kreabench.core.specs import MetricSpec
 from kreabench.decisions.baseline import baseline_of, write_baseline
 from kreabench.decisions.compare import compare_sides, compare_with_reference
@@ -47,7 +48,7 @@ def file(base: Path, tmp_path: Path) -> Path:
 
 
 def bare(value: Any) -> Any:
-    """Without the sides, in values that are equal where all numbers are, to the last bit."""
+    """Without the sides and the folders of paths, in values that are equal where all numbers are, to the last bit."""
     if isinstance(value, Side):
         return None
     if dataclasses.is_dataclass(value):
@@ -56,7 +57,7 @@ def bare(value: Any) -> Any:
         return [bare(one) for one in value]
     if isinstance(value, np.ndarray):
         return [bare(one) for one in value.tolist()]
-    return repr(value)
+    return redact(repr(value))
 
 
 @pytest.fixture(scope="module")
