@@ -152,6 +152,8 @@ def _short(name: str) -> str:
 
 
 def same_run(base: Side, candidate: Side) -> bool:
-    """Whether both sides were read from one folder."""
+    """Whether both sides were read from one folder, or once from one file."""
     folders = (base.picture_folder, candidate.picture_folder)
+    if base is candidate:
+        return True
     return None not in folders and len({folder.resolve() for folder in folders if folder is not None}) == 1
