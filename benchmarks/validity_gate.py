@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from validity_noise import Noise
-from validity_rows import Measured, ValidityRow
 
 from kreabench.analysis.items import cost_item, rate_item, score_item
 from kreabench.analysis.outcomes import Item, Judgement, Sides, decide
 from kreabench.analysis.paired import PairedScores
 from kreabench.analysis.power import noise_components, prompts_to_catch, prompts_to_pass
 from kreabench.analysis.ratios import ratio_of_medians
+from validity_noise import Noise
+from validity_rows import Measured, ValidityRow
 
 LEVEL = 0.05
 METRICS = 6
@@ -99,7 +99,7 @@ def planned_passes(rng: np.random.Generator, experiments: int, *, noise: Noise) 
 
 
 def mishaps_pass(rng: np.random.Generator, experiments: int, *, prompts: int, margin: float) -> Measured:
-    """The candidate's pictures of `margin` of all prompts have a mishap, each picture of such a prompt; the base none."""
+    """Every picture that the candidate makes of `margin` of all prompts has a mishap, none of the base's has."""
     number, n = 4 * experiments, prompts * SEEDS
     hits = 0
     for hit in rng.binomial(prompts, margin, number).tolist():

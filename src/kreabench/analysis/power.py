@@ -130,8 +130,8 @@ def prompts_needed(effect: float, *, level: float, power: float = POWER, sides: 
 
     By the noncentral t distribution (`statsmodels.stats.power.TTestPower`), above MANY prompts by the normal one with
     Guenther's correction (American Statistician 35, 1981), as the former's arithmetic fails there. So it does for two
-    sides: those are one side at half the level here, which leaves out that the test may err on the wrong side. Searched here: `solve_power` stops early,
-    unsaid, where the effect is small and the level strict. At least 2.
+    sides: those are one side at half the level here, which leaves out that the test may err on the wrong side.
+    Searched here: `solve_power` stops early, unsaid, where the effect is small and the level strict. At least 2.
     """
     if not effect > 0:
         return None
