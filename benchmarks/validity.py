@@ -10,6 +10,7 @@ code that users run. Every row draws its own numbers from the seed, so that one 
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import importlib.util
 import json
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("no row has such a name; without one all are run")
     if options.experiments < 1:
         parser.error("--experiments: at least 1")
+    gc.freeze()  # statsmodels' Holm collects garbage at each call: let it not look through all that was imported
     print(_LINE.format("what", "rate", "95 % interval", "must be", "n", "s", ""))
     found = [_run(row, options.experiments, options.seed) for row in rows]
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -52,11 +52,10 @@ def equals_fail(
 ) -> Measured:
     """Two equal versions on 25 prompts × 4 seeds, a margin that is too small to pass: whatever is found is an error."""
     noise, hits = Noise(kind=kind, change_sd=0.0), 0
-    number = 2 * experiments
-    for _ in range(number):
+    for _ in range(experiments):
         items = metric_items(noise.pairs(rng, EQUAL, seeds=SEEDS), margin=0.01, sides=sides)
         hits += regresses(decide([*items, *(_costs(rng) if costs else ())], level=LEVEL))
-    return Measured(hits=hits, experiments=number)
+    return Measured(hits=hits, experiments=experiments)
 
 
 def _costs(rng: np.random.Generator) -> tuple[Item, Item]:
@@ -72,10 +71,9 @@ def _costs(rng: np.random.Generator) -> tuple[Item, Item]:
 
 def margin_passes(rng: np.random.Generator, experiments: int, *, noise: Noise, prompts: int) -> Measured:
     """One metric loses exactly the margin, the others nothing; enough prompts that those nearly always pass."""
-    number = 2 * experiments
     losses = (MARGIN, *EQUAL[1:])
-    hits = sum(passes(gate(noise.pairs(rng, losses, prompts=prompts, seeds=SEEDS))) for _ in range(number))
-    return Measured(hits=hits, experiments=number)
+    hits = sum(passes(gate(noise.pairs(rng, losses, prompts=prompts, seeds=SEEDS))) for _ in range(experiments))
+    return Measured(hits=hits, experiments=experiments)
 
 
 def planned_catches(rng: np.random.Generator, experiments: int, *, noise: Noise) -> Measured:
