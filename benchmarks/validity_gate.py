@@ -51,11 +51,11 @@ def equals_fail(
     rng: np.random.Generator, experiments: int, *, kind: str, sides: Sides = "one", costs: bool = False
 ) -> Measured:
     """Two equal versions on 25 prompts × 4 seeds, a margin that is too small to pass: whatever is found is an error."""
-    noise, hits = Noise(kind=kind, change_sd=0.0), 0
-    for _ in range(experiments):
+    noise, hits, number = Noise(kind=kind, change_sd=0.0), 0, 3 * experiments
+    for _ in range(number):
         items = metric_items(noise.pairs(rng, EQUAL, seeds=SEEDS), margin=0.01, sides=sides)
         hits += regresses(decide([*items, *(_costs(rng) if costs else ())], level=LEVEL))
-    return Measured(hits=hits, experiments=experiments)
+    return Measured(hits=hits, experiments=number)
 
 
 def _costs(rng: np.random.Generator) -> tuple[Item, Item]:

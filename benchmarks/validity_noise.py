@@ -22,7 +22,7 @@ _LOGNORMAL_MEAN, _LOGNORMAL_SD = float(stats.lognorm(_SIGMA).mean()), float(stat
 
 def _gamma(rng: np.random.Generator, size: tuple[int, ...], *, skewness: float) -> NDArray[np.float64]:
     shape = (2 / skewness) ** 2
-    return (rng.gamma(shape, size=size) - shape) / np.sqrt(shape)
+    return np.asarray((rng.gamma(shape, size=size) - shape) / np.sqrt(shape), dtype=np.float64)
 
 
 def _lognormal(rng: np.random.Generator, size: tuple[int, ...]) -> NDArray[np.float64]:
@@ -30,7 +30,7 @@ def _lognormal(rng: np.random.Generator, size: tuple[int, ...]) -> NDArray[np.fl
 
 
 def _heavy(rng: np.random.Generator, size: tuple[int, ...]) -> NDArray[np.float64]:
-    return rng.standard_t(4, size) / np.sqrt(2)
+    return np.asarray(rng.standard_t(4, size) / np.sqrt(2), dtype=np.float64)
 
 
 KINDS: Mapping[str, Draw] = {
@@ -90,4 +90,5 @@ class Noise:
         if size[0] == 1:
             return own
         common = draw(rng, size[1:])
-        return np.sqrt(self.correlation) * common + np.sqrt(1 - self.correlation) * own
+        mixed = np.sqrt(self.correlation) * common + np.sqrt(1 - self.correlation) * own
+        return np.asarray(mixed, dtype=np.float64)

@@ -23,8 +23,9 @@ def paired(
 ) -> PairedScores:
     """Base scores that vary, and a change a prompt."""
     prompts = np.repeat(np.array([f"p{n}" for n in range(change.size)], dtype=object), seeds)
-    base = 20.0 + np.arange(prompts.size) % 7
-    return pair_scores(base, base + np.repeat(change, seeds), prompts, left_out=left_out)
+    base = np.asarray(20.0 + np.arange(prompts.size) % 7, dtype=np.float64)
+    candidate = np.asarray(base + np.repeat(change, seeds), dtype=np.float64)
+    return pair_scores(base, candidate, prompts, left_out=left_out)
 
 
 def noisy(mean: float, *, n: int = 40, sd: float = 1.0) -> np.ndarray[Any, np.dtype[np.float64]]:

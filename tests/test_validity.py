@@ -58,10 +58,10 @@ def test_intervals_of_percentiles_and_ratios_cover(validity: Any) -> None:
 
 
 def test_equals_rarely_fail(validity: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert validity.gate.equals_fail(rng(), 60, kind="normal").rate <= 0.1
+    assert validity.gate.equals_fail(rng(), 25, kind="normal").rate <= 0.1
     outcomes = importlib.import_module("kreabench.analysis.outcomes")
     monkeypatch.setattr(outcomes, "holm", tuple)  # uncorrected, about one in five fails
-    assert validity.gate.equals_fail(rng(), 60, kind="normal").rate > 0.1
+    assert validity.gate.equals_fail(rng(), 25, kind="normal").rate > 0.1
 
 
 def test_a_loss_of_the_margin_rarely_passes(validity: Any, monkeypatch: pytest.MonkeyPatch) -> None:
