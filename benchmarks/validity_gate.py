@@ -71,9 +71,9 @@ def _costs(rng: np.random.Generator) -> tuple[Item, Item]:
 
 def margin_passes(rng: np.random.Generator, experiments: int, *, noise: Noise, prompts: int) -> Measured:
     """One metric loses exactly the margin, the others nothing; enough prompts that those nearly always pass."""
-    losses = (MARGIN, *EQUAL[1:])
-    hits = sum(passes(gate(noise.pairs(rng, losses, prompts=prompts, seeds=SEEDS))) for _ in range(experiments))
-    return Measured(hits=hits, experiments=experiments)
+    losses, number = (MARGIN, *EQUAL[1:]), 3 * experiments
+    hits = sum(passes(gate(noise.pairs(rng, losses, prompts=prompts, seeds=SEEDS))) for _ in range(number))
+    return Measured(hits=hits, experiments=number)
 
 
 def planned_catches(rng: np.random.Generator, experiments: int, *, noise: Noise) -> Measured:
