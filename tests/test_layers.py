@@ -18,9 +18,9 @@ LAYERS = [
     {"plan", "plan_difference", "plan_of_run", "plan_references", "estimate", "pairing"},
     {"decisions"},
     {"config", "execution", "emulator", "scoring", "report"},
-    {"pipeline"},
+    {"pipeline", "gating"},
     {"cli"},
-    {"__main__"},
+    {"__main__", "pytest_plugin"},
 ]
 """From the bottom up. A module imports from its own part and from lower layers."""
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("kreabench.cli.run:plan", "What a run would do, take and cost; runs nothing."),
     "resume": ("kreabench.cli.run:resume", "Go on after a crash, an interrupt or a spent budget."),
     "score": ("kreabench.cli.score:score", "Score a run's pictures: only what is missing."),
+    "gate": ("kreabench.cli.gate:gate", "Did it get worse? Passed, regressed or inconclusive."),
     "report": ("kreabench.cli.report:report", "Write a run's page, tables and figures."),
     "show": ("kreabench.cli.report:show", "Print a run's settings and failures."),
     "list": ("kreabench.cli.listing:list_", "List targets, accelerations, experiments, metrics."),
@@ -54,8 +55,9 @@ class LazyGroup(click.Group):
 
 
 EPILOG = """\b
-Exit codes: 0 done; 2 usage, configuration or environment; 4 finished with
-failed samples or scores; 5 stopped at the budget; 130 interrupted."""
+Exit codes: 0 done or passed; 1 regressed; 2 usage, configuration or
+environment; 3 inconclusive; 4 finished with failed samples or scores;
+5 stopped at the budget; 130 interrupted."""
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
