@@ -40,7 +40,7 @@ def find_front(values: Floats, resampled: Floats, maximise: Sequence[bool]) -> F
     """
     signs = np.where(np.asarray(maximise, dtype=bool), -1.0, 1.0)
     costs, drawn = values * signs, resampled * signs
-    lost = np.isnan(drawn).any(axis=2)
+    lost: NDArray[np.bool_] = np.asarray(np.isnan(drawn).any(axis=2))
     drawn = np.where(lost[:, :, None], np.inf, drawn)
     on: NDArray[np.bool_] = _nondominated(costs)
     shares = np.mean([_nondominated(points) & ~gone for points, gone in zip(drawn, lost, strict=True)], axis=0)
@@ -52,7 +52,8 @@ def find_front(values: Floats, resampled: Floats, maximise: Sequence[bool]) -> F
 
 
 def _nondominated(costs: Floats) -> NDArray[np.bool_]:
-    return np.atleast_1d(np.asarray(moocore.is_nondominated(costs, keep_weakly=True), dtype=np.bool_))
+    on: NDArray[np.bool_] = moocore.is_nondominated(costs, keep_weakly=True)
+    return on
 
 
 def _dominator(costs: Floats, drawn: Floats, index: int) -> Dominator:

@@ -61,6 +61,8 @@ class Recommendation:
     draws: int
     verdicts: tuple[Verdict, ...]
     """Of the settings asked about, in the order of the plan."""
+    ranked: tuple[Verdict, ...]
+    """The same, the best by the objective first."""
     answer: Verdict | None
     runner_up: Verdict | None
     undecided_but_better: tuple[Verdict, ...]
@@ -68,7 +70,8 @@ class Recommendation:
     nearest: Verdict | None
     """Where there is no answer: the setting that is the least beyond a constraint."""
     p_none: float | None
-    """Share of the resamples in which no setting meets all constraints, by the point estimates."""
+    """Share of the resamples in which no setting meets all constraints, by the point estimates. None, as are all
+    probabilities, where the allowed loss of a setting is not known: it might have been the answer."""
 
 
 def recommend(contest: Contest, question: QuestionSpec, *, draws: int = DRAWS) -> Recommendation:
@@ -76,14 +79,15 @@ def recommend(contest: Contest, question: QuestionSpec, *, draws: int = DRAWS) -
     checks = checks_of(contest, question)
     objectives = [objective_of(contest, entrant, question) for entrant in contest.entrants]
     order = _order(contest, question, objectives)
-    shares = _shares(contest, question, order, draws) if draws else {}
+    judged = not any(math.isnan(check.limit) for one in checks for check in one if check.outcome == "open")
+    shares = _shares(contest, question, order, draws) if draws and judged else {}
     verdicts = {
         entrant.setting.id: Verdict(
             entrant=entrant,
             standing=_standing(checks[index], objectives[index]),
             checks=checks[index],
             objective=objectives[index],
-            probability=shares.get(entrant.setting.id) if draws else None,
+            probability=shares.get(entrant.setting.id),
         )
         for index, entrant in enumerate(contest.entrants)
         if entrant.setting.id in contest.asked
@@ -97,11 +101,12 @@ def recommend(contest: Contest, question: QuestionSpec, *, draws: int = DRAWS) -
         prompts=len(contest.prompts),
         draws=draws,
         verdicts=tuple(verdicts.values()),
+        ranked=tuple(ranked),
         answer=answer,
         runner_up=qualified[1] if len(qualified) > 1 else None,
         undecided_but_better=tuple(v for v in ahead if v.standing == "not decided" and v.objective is not None),
         nearest=None if answer is not None else _nearest(ranked),
-        p_none=1 - sum(shares.values()) if draws else None,
+        p_none=1 - sum(shares.values()) if shares else None,
     )
 
 
@@ -109,7 +114,7 @@ def objective_of(contest: Contest, entrant: Entrant, question: QuestionSpec) -> 
     """What the question wants least or best, of one setting."""
     if question.objective == "quality":
         return quality_level(contest, entrant, question.quality_metric or "")
-    return entrant.costs[question.objective].estimate
+    return entrant.costs[question.objective].median
 
 
 def quality_level(contest: Contest, entrant: Entrant, metric: str) -> Estimate | None:
@@ -167,7 +172,7 @@ def _order(contest: Contest, question: QuestionSpec, objectives: list[Estimate |
     sign = -1.0 if is_better_high(contest, question.objective, question.quality_metric or "") else 1.0
 
     def key(index: int) -> tuple[float, float]:
-        objective, latency = objectives[index], contest.entrants[index].costs["latency"].estimate
+        objective, latency = objectives[index], contest.entrants[index].costs["latency"].median
         return (
             math.inf if objective is None else sign * objective.value,
             math.inf if latency is None else latency.value,
@@ -201,7 +206,7 @@ def _meets(entrant: Entrant, question: QuestionSpec, weights: Floats) -> np.ndar
         if is_excused(entrant, cost):
             continue
         if cost == "peak_memory":
-            meets &= samples.highest is not None and samples.highest <= limit
+            meets &= bool(samples.values.size) and float(samples.values.max()) <= limit
         else:
             meets &= resampled_medians(samples.values, samples.prompts, weights) <= limit
     for loss in question.max_quality_loss:

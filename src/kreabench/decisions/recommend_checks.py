@@ -11,6 +11,7 @@ import numpy as np
 
 from kreabench.analysis.estimates import Estimate, p_in_words
 from kreabench.analysis.families import holm
+from kreabench.analysis.noise import MIN_DEGREES
 from kreabench.analysis.outcomes import Evidence, weigh
 from kreabench.analysis.power import prompts_needed
 from kreabench.core.policies import Cost
@@ -119,19 +120,20 @@ def _cost_check(entrant: Entrant, name: str, cost: Cost, limit: float, question:
             name=name, outcome="holds", value=None, limit=limit, edge=False, reason="it is drawn with another's memory"
         )
     samples = entrant.costs[cost]
-    estimate = samples.estimate
+    estimate = samples.median
     if estimate is None:
         return Check(name=name, outcome="open", value=None, limit=limit, edge=False, reason="it was not measured")
-    if cost == "peak_memory" and samples.highest is not None:
-        highest = Estimate(value=samples.highest, low=None, high=None, n=estimate.n)
-        inside = samples.highest <= limit
+    if cost == "peak_memory":
+        highest = Estimate(value=float(samples.values.max()), low=None, high=None, n=estimate.n)
+        inside = highest.value <= limit
+        said = "within" if inside else "above"
         return Check(
             name=name,
             outcome="holds" if inside else "fails",
             value=highest,
             limit=limit,
             edge=False,
-            reason=f"the highest of {estimate.n} requests is {'within' if inside else 'above'} the limit",
+            reason=f"the highest of {estimate.n} requests, {samples.kind}, is {said} the limit",
         )
     inside = estimate.value <= limit
     edge = estimate.interval is None or (estimate.low or 0.0) <= limit < (estimate.high or 0.0)
@@ -197,7 +199,10 @@ def _untested(entrant: Entrant, samples: QualitySamples, metric: str, margin: fl
     if not why and entrant.is_reference:
         why = "none of its pictures has a score"
     if not why:
-        why = "the noise floor is not known: that needs several prompts with two seeds, or a loss in another unit"
+        why = (
+            f"the noise floor is not known: it needs at least {MIN_DEGREES} prompts of the reference with two seeds, "
+            "or a loss in another unit"
+        )
     return Check(name=metric, outcome="open", value=None, limit=limit, edge=False, reason=why)
 
 

@@ -8,34 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kreabench.analysis.estimates import Estimate, median
+from kreabench.analysis.estimates import median
 from kreabench.analysis.paired import Floats, Ints, PairedScores
 from kreabench.analysis.scores import delivered_images, finite_scores
 from kreabench.core.planned import Setting
-from kreabench.core.policies import COSTS, Cost
+from kreabench.core.policies import Cost
 from kreabench.core.specs import MetricSpec
+from kreabench.decisions.columns import Columns, key_space
 from kreabench.decisions.compare import compare_with_reference
 from kreabench.decisions.comparison import MetricComparison, SettingComparison
+from kreabench.decisions.costs import Measured, measured
 from kreabench.decisions.sides import Side
 from kreabench.metrics.table import has_direction, row_of
-
-UNITS: Mapping[Cost, str] = {"latency": "s", "peak_memory": "bytes", "energy": "J", "usd_per_image": "USD"}
 
 MAX_WITHOUT_PARTNER = 0.1
 """Share of pictures without a partner, or of pairs without scores, above which those that are left are no fair
 choice."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class CostSamples:
-    """One cost of one setting, one value a request."""
-
-    values: Floats
-    prompts: Ints
-    """(values,) index into `Contest.prompts`."""
-    estimate: Estimate | None
-    """Median with its exact 95 % interval; None without a value."""
-    highest: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -64,7 +52,8 @@ class Entrant:
 
     setting: Setting
     hosted: bool
-    costs: Mapping[Cost, CostSamples]
+    costs: Mapping[Cost, Measured]
+    """Indices of prompts are those of `Contest.prompts`."""
     quality: Mapping[str, QualitySamples]
     """Metric → its scores, for metrics of the contest."""
 
@@ -115,13 +104,20 @@ def contest_of(side: Side, asked: Sequence[Setting], hosted: Mapping[str, bool])
     `hosted` says of each target whether it is.
     """
     specs = judged_metrics(side)
-    prompts = tuple(sorted(map(str, side.table["prompt_id"].unique())))
+    space = key_space(side.table)
+    columns = Columns(side.table, specs, space)
+    prompts = tuple(map(str, space.prompts))
     codes = {name: number for number, name in enumerate(prompts)}
     compared = _compared(side)
     rows = {str(key): part for key, part in side.table.groupby("setting_id")}
     empty = side.table.iloc[:0]
     entrants = tuple(
-        _entrant(setting, rows.get(setting.id, empty), compared.get(setting.id), specs, codes, hosted[setting.target])
+        Entrant(
+            setting=setting,
+            hosted=hosted[setting.target],
+            costs=measured(columns.requests(setting.id)),
+            quality=_qualities(setting, rows.get(setting.id, empty), compared.get(setting.id), specs, codes),
+        )
         for setting in side.settings
     )
     untrained = {m.spec.name for one in compared.values() for m in one.metrics if m.untrained}
@@ -151,47 +147,21 @@ def _compared(side: Side) -> Mapping[str, SettingComparison]:
     return {one.candidate.id: one for one in compare_with_reference(side).settings}
 
 
-def _entrant(
+def _qualities(
     setting: Setting,
     rows: pd.DataFrame,
     compared: SettingComparison | None,
     specs: Sequence[MetricSpec],
     codes: Mapping[str, int],
-    hosted: bool,
-) -> Entrant:
+) -> dict[str, QualitySamples]:
     images = delivered_images(rows)
     metrics = {} if compared is None else {metric.spec.name: metric for metric in compared.metrics}
-    return Entrant(
-        setting=setting,
-        hosted=hosted,
-        costs={cost: _cost(cost, rows, images, codes) for cost in COSTS},
-        quality={spec.name: _quality(setting, images, spec, compared, metrics.get(spec.name), codes) for spec in specs},
-    )
+    return {spec.name: _quality(setting, images, spec, compared, metrics.get(spec.name), codes) for spec in specs}
 
 
-def _cost(cost: Cost, rows: pd.DataFrame, images: pd.DataFrame, codes: Mapping[str, int]) -> CostSamples:
-    samples = rows.drop_duplicates("request_id")
-    samples = samples[samples["status"] == "ok"]
-    if cost in {"latency", "energy"} or (cost == "usd_per_image" and (samples["usd_basis"] == "device_hour").any()):
-        samples = samples[samples["timing_valid"].isin([True])]
-    column = {"latency": "end_to_end_s", "peak_memory": "peak_allocated_bytes", "energy": "energy_j"}.get(cost, "usd")
-    values = pd.to_numeric(samples[column]).to_numpy(dtype=float, na_value=np.nan)
-    if cost == "usd_per_image":
-        delivered = images.groupby("request_id").size()
-        values = values / samples["request_id"].map(delivered).to_numpy(dtype=float, na_value=np.nan)
-    there = np.isfinite(values)
-    prompts = samples["prompt_id"].map(codes).to_numpy(dtype=np.int64)
-    return cost_samples(values[there], prompts[there])
-
-
-def cost_samples(values: Floats, prompts: Ints) -> CostSamples:
+def cost_samples(values: Floats, prompts: Ints) -> Measured:
     """Values of one cost, one a request, all finite, and the index of the prompt of each."""
-    return CostSamples(
-        values=values,
-        prompts=prompts,
-        estimate=median(values),
-        highest=float(values.max()) if values.size else None,
-    )
+    return Measured(values=values, prompts=prompts, kind="", median=median(values), percentiles={})
 
 
 def _quality(

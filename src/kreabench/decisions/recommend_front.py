@@ -85,4 +85,4 @@ def front_of(contest: Contest, axes: tuple[Objective, ...], metric: str | None, 
 def _value(contest: Contest, entrant: Entrant, axis: Objective, metric: str | None) -> Estimate | None:
     if axis == "quality":
         return quality_level(contest, entrant, metric or "")
-    return entrant.costs[axis].estimate
+    return entrant.costs[axis].median

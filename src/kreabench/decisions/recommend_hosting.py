@@ -108,14 +108,14 @@ def compare_hosting(
 
 
 def _best(recommendation: Recommendation, *, hosted: bool, like: Verdict | None = None) -> Verdict | None:
-    """The best setting of that kind: one that qualifies before one that does not, of the size of `like` before others."""
+    """The best setting of that kind: what qualifies goes first, and the size of `like`."""
     members = [v for v in recommendation.verdicts if v.entrant.hosted == hosted and v.objective is not None]
-    members = [v for v in members if hosted or v.entrant.costs["latency"].estimate is not None]
-    members = [v for v in members if not hosted or v.entrant.costs["usd_per_image"].estimate is not None]
+    members = [v for v in members if hosted or v.entrant.costs["latency"].median is not None]
+    members = [v for v in members if not hosted or v.entrant.costs["usd_per_image"].median is not None]
     ranks = {"qualifies": 0, "not decided": 1, "does not": 2}
 
     def key(verdict: Verdict) -> tuple[bool, bool, int, float]:
-        cost = verdict.entrant.costs["usd_per_image" if hosted else "latency"].estimate
+        cost = verdict.entrant.costs["usd_per_image" if hosted else "latency"].median
         return (
             verdict is not recommendation.answer,
             like is not None and _size(verdict) != _size(like),
@@ -131,7 +131,7 @@ def _size(verdict: Verdict) -> tuple[int, int]:
 
 
 def _seconds(own: Verdict) -> Estimate | None:
-    latency, images = own.entrant.costs["latency"].estimate, own.entrant.setting.num_images
+    latency, images = own.entrant.costs["latency"].median, own.entrant.setting.num_images
     if latency is None:
         return None
     low, high = latency.interval or (None, None)
@@ -157,7 +157,7 @@ def _api(api: Verdict | None, options: HostingOptions) -> Assumption | str:
     name, unit = "price of the service", "USD/image"
     if options.api_usd_per_image is not None:
         return Assumption(name=name, value=options.api_usd_per_image, unit=unit, source="--api-usd-per-image")
-    estimate = None if api is None else api.entrant.costs["usd_per_image"].estimate
+    estimate = None if api is None else api.entrant.costs["usd_per_image"].median
     if api is None or estimate is None:
         return "the run has no hosted setting with a price: --api-usd-per-image"
     return Assumption(
@@ -170,7 +170,7 @@ def _api(api: Verdict | None, options: HostingOptions) -> Assumption | str:
 
 def _energy(own: Verdict, seconds: Estimate, options: HostingOptions) -> Assumption | str:
     name, unit = "electricity of an image", "J"
-    measured = own.entrant.costs["energy"].estimate
+    measured = own.entrant.costs["energy"].median
     if options.watts is not None:
         return Assumption(
             name=name, value=options.watts * seconds.value, unit=unit, source="--watts × the time an image"

@@ -101,7 +101,7 @@ def _check_objective(contest: Contest, question: QuestionSpec) -> None:
     if question.objective == "quality":
         measured = question.quality_metric is not None and _is_scored(contest, question.quality_metric)
     else:
-        measured = any(entrant.costs[question.objective].estimate for entrant in contest.entrants)
+        measured = any(entrant.costs[question.objective].median for entrant in contest.entrants)
     if not measured:
         raise ConfigError(
             [

@@ -68,14 +68,14 @@ def answer_sentence(contest: Contest, recommendation: Recommendation) -> str:
 def _costs(contest: Contest, answer: Verdict) -> str:
     edge = " (on the edge of a limit)" if any(check.edge for check in answer.checks) else ""
     if answer.entrant.is_reference:
-        latency = answer.entrant.costs["latency"].estimate
+        latency = answer.entrant.costs["latency"].median
         said = "" if latency is None else f", {amount('latency', latency.value)} a request"
         return f"the reference itself{said}{edge}"
     reference = contest.of(answer.entrant.setting.reference_id)
     parts = []
     for cost, ratio in against_reference(contest, answer.entrant).items():
-        base = reference.costs[cost].estimate if reference else None
-        own = answer.entrant.costs[cost].estimate
+        base = reference.costs[cost].median if reference else None
+        own = answer.entrant.costs[cost].median
         if base is not None and own is not None:
             parts.append(_against(cost, base, own, ratio))
     return (", ".join(parts) or "no cost of it can be compared with its reference's") + edge
@@ -85,7 +85,8 @@ def _against(cost: Cost, base: Estimate, own: Estimate, ratio: Estimate) -> str:
     if ratio.low == ratio.high == 1.0:
         return f"{amount(cost, own.value)} {_of(cost)} as the reference"
     percent = f"{abs(1 - ratio.value):.0%} {'less' if ratio.value < 1 else 'more'}".replace("%", " %")
-    return f"{amount(cost, own.value)} {_of(cost)} instead of {amount(cost, base.value)} ({percent}{_ratio_interval(ratio)})"
+    saved = f"{percent}{_ratio_interval(ratio)}"
+    return f"{amount(cost, own.value)} {_of(cost)} instead of {amount(cost, base.value)} ({saved})"
 
 
 def _ratio_interval(ratio: Estimate) -> str:
@@ -108,9 +109,8 @@ def _losses(contest: Contest, answer: Verdict, question: QuestionSpec) -> list[s
     said = []
     for check in answer.checks:
         if check.name in allowed and check.value is not None:
-            said.append(
-                f"{_change(contest, check)}, where a loss of {margin_words(allowed[check.name], check.limit)} is allowed"
-            )
+            margin = margin_words(allowed[check.name], check.limit)
+            said.append(f"{_change(contest, check)}, where a loss of {margin} is allowed")
     return said or ["nothing is asked of its quality"]
 
 
@@ -181,7 +181,8 @@ def stopped_by(check: Check) -> str:
         )
     percent = f"{abs(check.excess):.1%}".replace("%", " %")
     worse = "below" if check.name == "images_per_day" else "above"
-    return f"{check_name(check)}: {amount(check.name, check.value.value)}, {percent} {worse} the limit of {amount(check.name, check.limit)}"
+    limit = amount(check.name, check.limit)
+    return f"{check_name(check)}: {amount(check.name, check.value.value)}, {percent} {worse} the limit of {limit}"
 
 
 def _minus(value: float | None) -> float | None:
@@ -199,7 +200,7 @@ def reason_of(verdict: Verdict) -> str:
         return "; ".join(map(stopped_by, verdict.failed_checks))
     if verdict.standing == "not decided":
         said = [stopped_by(check) for check in verdict.open_checks] or ["the objective was not measured"]
-        return "; ".join([*said, *([decided_by(verdict)] if verdict.open_checks else [])])
+        return "; ".join([*said, *filter(None, [decided_by(verdict)])])
     if verdict.entrant.is_reference:
         return "the reference"
     shown = [f"{check_name(check)}: {check.reason}" for check in verdict.checks if check.edge or not check.is_cost]
@@ -211,8 +212,8 @@ def decided_by(verdict: Verdict) -> str:
     needed = verdict.prompts_to_decide
     if needed is not None:
         return f"about {needed:,} prompts would decide"
-    if any(check.value is None for check in verdict.open_checks):
-        return "more prompts alone would not decide"
+    if not verdict.open_checks or any(check.value is None for check in verdict.open_checks):
+        return ""
     return "no number of prompts would decide"
 
 
@@ -242,10 +243,16 @@ def remarks(contest: Contest, recommendation: Recommendation) -> tuple[str, ...]
             "Settings of different targets, sizes or guidances are compared with the reference of their own: a loss of "
             "0 says that a setting is as good as its own reference, not as another target's."
         )
+    if len({(v.entrant.setting.width, v.entrant.setting.height) for v in recommendation.verdicts}) > 1:
+        said.append("The settings draw different sizes; RUN:size=WIDTHxHEIGHT asks about one.")
+    if recommendation.draws and recommendation.p_none is None:
+        said.append("How sure the answer is cannot be said: there are settings of which the allowed loss is not known.")
     better = recommendation.undecided_but_better
     if recommendation.answer is not None and better:
         more = f", and {count(len(better) - 3, 'other')}" if len(better) > 3 else ""
-        names = "; ".join(f"{visible(v.entrant.setting.label)} ({decided_by(v)})" for v in better[:3])
+        names = "; ".join(
+            f"{visible(v.entrant.setting.label)} ({decided_by(v) or stopped_by(v.open_checks[0])})" for v in better[:3]
+        )
         said.append(f"Better if it qualified, but not decided: {names}{more}.")
     return tuple(said)
 
@@ -253,3 +260,32 @@ def remarks(contest: Contest, recommendation: Recommendation) -> tuple[str, ...]
 def _metrics(recommendation: Recommendation) -> set[str | None]:
     question = recommendation.question
     return {question.quality_metric, *(loss.metric for loss in question.max_quality_loss)}
+
+
+def limits_words(contest: Contest, recommendation: Recommendation) -> str:
+    """The question in one line."""
+    question = recommendation.question
+    goal = "the best" if question.objective == "quality" else "the least"
+    parts = [f"{goal} {axis_words(contest, question.objective, question.quality_metric)}"]
+    limits: tuple[tuple[str, float | None], ...] = (
+        ("latency", question.max_latency_s),
+        ("usd_per_image", question.max_usd_per_image),
+        ("peak_memory", question.max_peak_memory_bytes),
+        ("energy", question.max_energy_j),
+    )
+    parts += [f"{COST_WORDS[name]} at most {amount(name, limit)}" for name, limit in limits if limit is not None]
+    if question.min_images_per_day is not None:
+        parts.append(f"at least {question.min_images_per_day:,.0f} images a day")
+    for loss in question.max_quality_loss:
+        parts.append(f"{loss.metric} shown to lose less than {margin_words(loss, math.nan)} (level {question.level:g})")
+    return "; ".join(parts)
+
+
+def state_lines(unfinished: int, dropped: Mapping[str, str]) -> list[str]:
+    """What the run itself lacks."""
+    said = []
+    if unfinished:
+        said.append(f"The run is not finished: {count(unfinished, 'request')} without a final sample.")
+    if dropped:
+        said.append(f"Racing dropped {count(len(dropped), 'setting')} while the run was drawn; they are not in here.")
+    return said
