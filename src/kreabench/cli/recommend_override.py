@@ -20,9 +20,12 @@ def reproduce(setting: Setting, targets: Mapping[str, TargetSpec], config_dir: P
     words = override_words(setting)
     more = () if config_dir is None else ("--config-dir", str(config_dir))
     try:
-        composed = load(words, config_dir).experiment
-        words += changed_options(targets[setting.target], composed.targets[0])
-        plan = build_plan(load(words, config_dir).experiment)
+        experiment = load(words, config_dir).experiment
+        changed = changed_options(targets[setting.target], experiment.targets[0])
+        if changed:
+            words += changed
+            experiment = load(words, config_dir).experiment
+        plan = build_plan(experiment)
     except KreabenchError as error:
         return _said(words, more, f"not checked, as it does not compose here: {error.message}")
     if [one.id for one in plan.settings] == [setting.id]:

@@ -44,10 +44,10 @@ def print_recommendation(out: Console, report: RecommendReport) -> None:
     if report.override is not None:
         say(out, f"again: {report.override.command}")
         if report.override.obstacle:
-            say(out, f"  ({report.override.obstacle})")
+            say(out, f"({report.override.obstacle})")
     say(out, f"asked: {limits_words(report.contest, recommendation)}")
     for sentence in report.asked.assumed:
-        say(out, f"  {sentence}")
+        say(out, sentence)
     for remark in remarks(report.contest, recommendation):
         say(out, f"! {remark}", "yellow")
     for line in state_lines(report.unfinished, report.dropped):
@@ -134,13 +134,13 @@ def _print_front(out: Console, report: RecommendReport) -> None:
     points = sorted(front.points, key=lambda point: numbers[point.entrant.setting.id])
     for point in sorted((point for point in points if point.on_front), key=lambda point: point.values[0].value):
         values = ", ".join(_value(report, axis, value) for axis, value in zip(front.axes, point.values, strict=True))
-        say(out, f"  {numbers[point.entrant.setting.id]}: {values}; {_share(point.probability, draws)}")
+        say(out, f"{numbers[point.entrant.setting.id]}: {values}; {_share(point.probability, draws)}")
     for point in points:
         if point.dominated_by is not None and point.p_dominated is not None:
             by = f"by {numbers[point.dominated_by.setting.id]} in {_share(point.p_dominated, draws)}"
-            say(out, f"  {numbers[point.entrant.setting.id]} is dominated, {by}; {_share(point.probability, draws)}")
+            say(out, f"{numbers[point.entrant.setting.id]} is dominated, {by}; {_share(point.probability, draws)}")
     for entrant, axis in front.left_out:
-        say(out, f"  {numbers[entrant.setting.id]} is left out: it has no {axis_title(report, axis)[0]}")
+        say(out, f"{numbers[entrant.setting.id]} is left out: it has no {axis_title(report, axis)[0]}")
 
 
 def _value(report: RecommendReport, axis: Objective, value: Estimate) -> str:
@@ -160,9 +160,9 @@ def _print_hosting(out: Console, report: RecommendReport) -> None:
         return
     say(out, "\nlocal or hosted:")
     for sentence in hosting_sentences(hosting):
-        say(out, f"  {sentence}")
+        say(out, sentence)
     for row in hosting_table(hosting).rows:
         name, value, unit, source = (cell.text for cell in row.cells)
-        say(out, f"  {name}: {value} {unit}".rstrip() + f" ({source})")
+        say(out, f"{name}: {value} {unit}".rstrip() + f" ({source})")
     for note in hosting_table(hosting).notes:
-        say(out, f"  {note}")
+        say(out, note)

@@ -163,14 +163,14 @@ def _images_per_day(entrant: Entrant, seconds: Estimate) -> Estimate:
 
 
 def _quality_checks(contest: Contest, loss: QualityLoss, level: float) -> list[Check]:
-    """One an entrant, of one metric; the family of Holm's correction is all settings with a test."""
+    """One an entrant, of one metric; the family of Holm's correction is all settings that are asked about."""
     samples = [entrant.quality[loss.metric] for entrant in contest.entrants]
     margins = [margin_of(loss, one) for one in samples]
     evidence = [
         weigh(one.difference, margin, sides="one", level=_TWO_SIDED_95)
-        if margin is not None and not one.obstacle and one.difference.size > 1
+        if margin is not None and not one.obstacle and one.difference.size > 1 and entrant.setting.id in contest.asked
         else None
-        for one, margin in zip(samples, margins, strict=True)
+        for entrant, one, margin in zip(contest.entrants, samples, margins, strict=True)
     ]
     inside = holm([None if one is None else one.p_inside for one in evidence])
     # Student's test the other way round has the complement as its p-value.

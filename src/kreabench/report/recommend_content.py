@@ -264,7 +264,7 @@ def _sentence(result: BreakEven) -> str:
     if result.images_per_day is None:
         return f"{name}: the own GPU never costs less: {result.reason}; {tail}."
     low, high = result.images_per_day.interval or (None, None)
-    interval = "" if low is None or high is None else f" ({low:,.0f} – {high:,.0f})"
+    interval = "" if low is None or high is None or low == high else f" ({low:,.0f} – {high:,.0f})"
     if result.images_per_day.value < 1:
         return f"{name}: the own GPU costs less from the first image on; {tail}."
     return f"{name}: the own GPU costs less from {result.images_per_day.value:,.0f} images a day on{interval}; {tail}."

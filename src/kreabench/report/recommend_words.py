@@ -58,8 +58,8 @@ def answer_sentence(contest: Contest, recommendation: Recommendation) -> str:
     clauses = [_costs(contest, answer), *_losses(contest, answer, recommendation.question)]
     if answer.probability is not None:
         clauses.append(
-            f"it is the answer in {share(answer.probability, recommendation.draws)} resamples of the "
-            f"{count(recommendation.prompts, 'prompt')}"
+            f"by the point estimates alone it is the answer in {share(answer.probability, recommendation.draws)} "
+            f"resamples of the {count(recommendation.prompts, 'prompt')}"
         )
     clauses.append(_runner_up(recommendation))
     return f"Use {visible(setting.label)}: {'; '.join(filter(None, clauses))}."
@@ -137,7 +137,8 @@ def margin_words(loss: QualityLoss, limit: float) -> str:
         said = f"{value:g} noise floor{'s' if value != 1 else ''}"
         return f"{significant(limit)} ({said})" if known else said
     if loss.margin.kind == "relative":
-        return f"{significant(limit)} ({value:.3g} of the reference's)" if known else f"{value:.3g} of the reference's"
+        said = f"{100 * value:.3g} % of the reference's"
+        return f"{significant(limit)} ({said})" if known else said
     return f"{value:g}"
 
 
@@ -250,11 +251,16 @@ def remarks(contest: Contest, recommendation: Recommendation) -> tuple[str, ...]
     better = recommendation.undecided_but_better
     if recommendation.answer is not None and better:
         more = f", and {count(len(better) - 3, 'other')}" if len(better) > 3 else ""
-        names = "; ".join(
-            f"{visible(v.entrant.setting.label)} ({decided_by(v) or stopped_by(v.open_checks[0])})" for v in better[:3]
-        )
+        names = "; ".join(_undecided(verdict, recommendation.draws) for verdict in better[:3])
         said.append(f"Better if it qualified, but not decided: {names}{more}.")
     return tuple(said)
+
+
+def _undecided(verdict: Verdict, draws: int) -> str:
+    said = [decided_by(verdict) or stopped_by(verdict.open_checks[0])]
+    if verdict.probability:
+        said.append(f"the answer in {share(verdict.probability, draws)}")
+    return f"{visible(verdict.entrant.setting.label)} ({', '.join(said)})"
 
 
 def _metrics(recommendation: Recommendation) -> set[str | None]:

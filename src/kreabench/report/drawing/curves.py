@@ -15,7 +15,7 @@ _HEIGHT_INCH = 3.6
 def draw_curves(data: Curves, layout: Layout) -> Canvas:
     """One plot."""
     colours = keys((curve.name for curve in data.curves), SERIES)
-    canvas = Canvas(figsize=(min(layout.width, 7.4), _HEIGHT_INCH), layout="constrained")
+    canvas = Canvas(figsize=(layout.width, _HEIGHT_INCH), layout="constrained")
     axes = canvas.add_subplot()
     for curve in data.curves:
         axes.plot(*zip(*curve.points, strict=True), color=colours[curve.name], linewidth=1.6)
