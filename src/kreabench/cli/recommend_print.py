@@ -9,6 +9,7 @@ from kreabench.cli.terminal import make_table, say
 from kreabench.core.questions import Objective
 from kreabench.decisions.recommend import Verdict
 from kreabench.report.format import ABSENT, difference, significant
+from kreabench.report.labels import differing_axes, setting_cell
 from kreabench.report.recommend_content import (
     RecommendReport,
     axis_title,
@@ -64,7 +65,7 @@ def _print_settings(out: Console, report: RecommendReport) -> None:
     losses = report.recommendation.question.max_quality_loss
     table = make_table(
         ("", "r"),
-        ("setting", "l"),
+        ("setting, steps", "l"),
         ("class", "l"),
         *((_SHORT[cost], "r") for cost in costs),
         *((f"Δ {loss.metric}{'†' if report.contest.metrics[loss.metric].untrained else ''}", "r") for loss in losses),
@@ -74,7 +75,7 @@ def _print_settings(out: Console, report: RecommendReport) -> None:
     for number, verdict in enumerate(rows, start=1):
         table.add_row(
             str(number),
-            _name(verdict),
+            _name(verdict, report),
             standing_words(report, verdict),
             *(_cost(verdict, cost) for cost in costs),
             *(_change(report, verdict, loss.metric) for loss in losses),
@@ -100,9 +101,20 @@ def _ranges(numbers: list[int]) -> str:
     return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}–{part[-1]}" for part in parts)
 
 
-def _name(verdict: Verdict) -> str:
-    setting = verdict.entrant.setting
-    return message(f"{setting.label}{' (ref)' if verdict.entrant.is_reference else ''}", 100)
+def _name(verdict: Verdict, report: RecommendReport) -> str:
+    """No more of its axes than tell the settings apart."""
+    setting, all_ = verdict.entrant.setting, [other.entrant.setting for other in report.recommendation.verdicts]
+    cell = setting_cell(setting, differing_axes(all_))
+    steps, size, *others = cell.detail.split(", ") if setting.steps is not None else ["", *cell.detail.split(", ")]
+    several = [
+        setting.target if len({other.target for other in all_}) > 1 else "",
+        setting.acceleration,
+        steps.partition(" ")[0],
+        size if len({(other.width, other.height) for other in all_}) > 1 else "",
+        *others,
+        "(ref)" if verdict.entrant.is_reference else "",
+    ]
+    return message(" ".join(filter(None, several)), 100)
 
 
 def _cost(verdict: Verdict, cost: str) -> str:

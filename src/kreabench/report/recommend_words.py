@@ -42,7 +42,7 @@ def axis_words(contest: Contest, axis: Objective, metric: str | None) -> str:
 def share(probability: float, draws: int) -> str:
     """A share of resamples, never rounded to certainty."""
     if probability >= 1:
-        return f"all {draws:,}"
+        return f"all of {draws:,}"
     if probability <= 0:
         return f"none of {draws:,}"
     text = f"{probability:.0%}"
@@ -120,7 +120,7 @@ def _change(contest: Contest, check: Check) -> str:
     if value is None:
         return ""
     text, interval = difference(oriented(contest, check.name, value))
-    return f"{check.name} {text}{f' {unit}' if unit else ''} (95 % interval {interval})"
+    return f"{check.name} {text} ({f'{unit}; ' if unit else ''}95 % interval {interval}, n = {value.n})"
 
 
 def oriented(contest: Contest, metric: str, gain: Estimate) -> Estimate:
@@ -177,9 +177,7 @@ def stopped_by(check: Check) -> str:
                 value=-check.value.value, low=_minus(check.value.high), high=_minus(check.value.low), n=check.value.n
             )
         )
-        return (
-            f"{check.name}: a loss of {text} ({interval}) where {significant(check.limit)} is allowed; {check.reason}"
-        )
+        return f"{check.name}: a loss of {text.removeprefix('+')} ({interval}) where {significant(check.limit)} is allowed; {check.reason}"
     percent = f"{abs(check.excess):.1%}".replace("%", " %")
     worse = "below" if check.name == "images_per_day" else "above"
     limit = amount(check.name, check.limit)
