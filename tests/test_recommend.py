@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,14 @@ from tests.recommend_support import NOISE, QUESTION, make_contest
 
 LOSSES = {4: 2.0, 8: 0.05, 16: 0.0, 28: 0.0}
 SECONDS = {4: 1.0, 8: 2.0, 16: 4.0, 28: 7.0}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _less_garbage() -> Iterator[None]:
+    """statsmodels collects garbage at each correction, which takes long where many modules are loaded."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def standings(found: Recommendation) -> dict[int | None, str]:
@@ -70,12 +79,10 @@ def test_settings_that_lose_the_margin_are_seldom_recommended() -> None:
     )
     losses = dict.fromkeys(range(4, 9), 0.5) | {28: 0.0}
     seconds = {steps: float(steps) for steps in losses}
-    gc.freeze()  # statsmodels collects garbage at each correction
     wrong = 0
     for seed in range(20):
         found = recommend(make_contest(losses, seconds, prompts=20, seed=seed), question, draws=0)
         wrong += steps_of(found) != 28
-    gc.unfreeze()
     assert wrong <= 5  # more in one of three thousand such tests at 5 %
 
 

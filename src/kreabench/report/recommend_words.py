@@ -177,7 +177,8 @@ def stopped_by(check: Check) -> str:
                 value=-check.value.value, low=_minus(check.value.high), high=_minus(check.value.low), n=check.value.n
             )
         )
-        return f"{check.name}: a loss of {text.removeprefix('+')} ({interval}) where {significant(check.limit)} is allowed; {check.reason}"
+        lost, allowed = text.removeprefix("+"), significant(check.limit)
+        return f"{check.name}: a loss of {lost} ({interval}) where {allowed} is allowed; {check.reason}"
     percent = f"{abs(check.excess):.1%}".replace("%", " %")
     worse = "below" if check.name == "images_per_day" else "above"
     limit = amount(check.name, check.limit)
