@@ -71,7 +71,7 @@ class Recommendation:
     """Where there is no answer: the setting that is the least beyond a constraint."""
     p_none: float | None
     """Share of the resamples in which no setting meets all constraints, by the point estimates. None, as are all
-    probabilities, where the allowed loss of a setting is not known: it might have been the answer."""
+    probabilities, where the allowed loss of a setting is not known (it might have been the answer), and with one prompt."""
 
 
 def recommend(contest: Contest, question: QuestionSpec, *, draws: int = DRAWS) -> Recommendation:
@@ -80,7 +80,7 @@ def recommend(contest: Contest, question: QuestionSpec, *, draws: int = DRAWS) -
     objectives = [objective_of(contest, entrant, question) for entrant in contest.entrants]
     order = _order(contest, question, objectives)
     judged = not any(math.isnan(check.limit) for one in checks for check in one if check.outcome == "open")
-    shares = _shares(contest, question, order, draws) if draws and judged else {}
+    shares = _shares(contest, question, order, draws) if draws and judged and len(contest.prompts) > 1 else {}
     verdicts = {
         entrant.setting.id: Verdict(
             entrant=entrant,

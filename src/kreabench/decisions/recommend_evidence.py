@@ -10,7 +10,7 @@ import pandas as pd
 
 from kreabench.analysis.estimates import median
 from kreabench.analysis.paired import Floats, Ints, PairedScores
-from kreabench.analysis.scores import delivered_images, finite_scores
+from kreabench.analysis.scores import delivered_images, finite_scores, untrained_scores
 from kreabench.core.planned import Setting
 from kreabench.core.policies import Cost
 from kreabench.core.specs import MetricSpec
@@ -120,7 +120,8 @@ def contest_of(side: Side, asked: Sequence[Setting], hosted: Mapping[str, bool])
         )
         for setting in side.settings
     )
-    untrained = {m.spec.name for one in compared.values() for m in one.metrics if m.untrained}
+    images = delivered_images(side.table)
+    untrained = {spec.name for spec in specs if untrained_scores(images, spec).any()}
     return Contest(
         prompts=prompts,
         metrics={spec.name: _facts(spec, spec.name in untrained) for spec in specs},

@@ -228,8 +228,8 @@ def remarks(contest: Contest, recommendation: Recommendation) -> tuple[str, ...]
     said = []
     if recommendation.prompts < FEW_PROMPTS:
         said.append(
-            f"With {count(recommendation.prompts, 'prompt')} the shares of resamples mean little: at least "
-            f"{FEW_PROMPTS} are needed."
+            f"With {count(recommendation.prompts, 'prompt')} shares of resamples mean little: at least {FEW_PROMPTS} are "
+            "needed."
         )
     untrained = [
         name for name, facts in contest.metrics.items() if facts.untrained and name in _metrics(recommendation)
@@ -245,7 +245,7 @@ def remarks(contest: Contest, recommendation: Recommendation) -> tuple[str, ...]
         )
     if len({(v.entrant.setting.width, v.entrant.setting.height) for v in recommendation.verdicts}) > 1:
         said.append("The settings draw different sizes; RUN:size=WIDTHxHEIGHT asks about one.")
-    if recommendation.draws and recommendation.p_none is None:
+    if recommendation.draws and recommendation.p_none is None and recommendation.prompts > 1:
         said.append("How sure the answer is cannot be said: there are settings of which the allowed loss is not known.")
     better = recommendation.undecided_but_better
     if recommendation.answer is not None and better:
