@@ -80,7 +80,8 @@ def recommend(contest: Contest, question: QuestionSpec, *, draws: int = DRAWS) -
     objectives = [objective_of(contest, entrant, question) for entrant in contest.entrants]
     order = _order(contest, question, objectives)
     judged = not any(math.isnan(check.limit) for one in checks for check in one if check.outcome == "open")
-    shares = _shares(contest, question, order, draws) if draws and judged and len(contest.prompts) > 1 else {}
+    can_say = draws > 0 and judged and len(contest.prompts) > 1
+    shares = _shares(contest, question, order, draws) if can_say else {}
     verdicts = {
         entrant.setting.id: Verdict(
             entrant=entrant,

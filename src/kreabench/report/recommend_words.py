@@ -228,8 +228,8 @@ def remarks(contest: Contest, recommendation: Recommendation) -> tuple[str, ...]
     said = []
     if recommendation.prompts < FEW_PROMPTS:
         said.append(
-            f"With {count(recommendation.prompts, 'prompt')} shares of resamples mean little: at least {FEW_PROMPTS} are "
-            "needed."
+            f"With {count(recommendation.prompts, 'prompt')} shares of resamples mean little: they need at least "
+            f"{FEW_PROMPTS}."
         )
     untrained = [
         name for name, facts in contest.metrics.items() if facts.untrained and name in _metrics(recommendation)
