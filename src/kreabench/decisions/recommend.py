@@ -71,7 +71,7 @@ class Recommendation:
     """Where there is no answer: the setting that is the least beyond a constraint."""
     p_none: float | None
     """Share of the resamples in which no setting meets all constraints, by the point estimates. None, as are all
-    probabilities, where the allowed loss of a setting is not known (it might have been the answer), and with one prompt."""
+    probabilities, where a setting's allowed loss is not known (it might have been the answer), and with one prompt."""
 
 
 def recommend(contest: Contest, question: QuestionSpec, *, draws: int = DRAWS) -> Recommendation:
