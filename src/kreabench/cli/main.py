@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("kreabench.cli.score:score", "Score a run's pictures: only what is missing."),
     "gate": ("kreabench.cli.gate:gate", "Did it get worse? Passed, regressed or inconclusive."),
     "recommend": ("kreabench.cli.recommend:recommend", "Which setting to use, how sure, and what else."),
+    "compare": ("kreabench.cli.compare:compare", "Two runs, or settings of one, in pairs of pictures."),
     "report": ("kreabench.cli.report:report", "Write a run's page, tables and figures."),
     "show": ("kreabench.cli.report:show", "Print a run's settings and failures."),
     "list": ("kreabench.cli.listing:list_", "List targets, accelerations, experiments, metrics."),

@@ -29,12 +29,12 @@ def render_markdown(document: Document) -> str:
     parts += ["## Figures", *([escape(document.figures_note)] if document.figures_note else [])]
     for figure in document.figures:
         parts += [f"### {escape(figure.title)}", _image(figure.alt, figure.name), escape(figure.caption)]
-    parts += ["## Pictures", escape(document.pictures.caption), *_list(document.pictures.notes)]
+    parts += ["## Pictures", escape(document.pictures.caption), *markdown_list(document.pictures.notes)]
     for grid in document.pictures.grids:
         picture = "There is no picture to show." if grid.is_empty else _image(_grid_alt(grid), grid.name)
         parts += [f"### {escape(grid.title)}", picture]
     parts += ["## Failures", *markdown_table(document.failures)] if document.failures else []
-    parts += ["## Method", *_list(document.method)]
+    parts += ["## Method", *markdown_list(document.method)]
     parts += ["### Metrics", *markdown_table(document.metrics)] if document.metrics else []
     parts += ["### Prices", *markdown_table(document.prices)] if document.prices else []
     parts += ["## Environment", "### Targets", *markdown_table(document.targets)]
@@ -62,7 +62,8 @@ def _grid_alt(grid: Grid) -> str:
     return f"Pictures of {len(grid.rows)} prompts at {len(grid.columns)} settings, {grid.title}"
 
 
-def _list(items: Iterable[str]) -> list[str]:
+def markdown_list(items: Iterable[str]) -> list[str]:
+    """One line an item; nothing where there is none."""
     lines = "\n".join(f"- {escape(item)}" for item in items)
     return [lines] if lines else []
 
@@ -73,7 +74,11 @@ def markdown_table(table: Table, *, folds: bool = False) -> list[str]:
     A long table that few need is left to the page: GitHub takes 65,536 characters of a comment.
     """
     if table.aside and table.is_long:
-        return [escape(table.caption), f"The page, index.html, has its {len(table.rows):,} rows.", *_list(table.notes)]
+        return [
+            escape(table.caption),
+            f"The page, index.html, has its {len(table.rows):,} rows.",
+            *markdown_list(table.notes),
+        ]
     head = "| " + " | ".join(map(_head, table.columns)) + " |"
     rule = "|" + "|".join("---:" if column.numeric else ":---" for column in table.columns) + "|"
     lines = []
@@ -85,7 +90,7 @@ def markdown_table(table: Table, *, folds: bool = False) -> list[str]:
     body = ["\n".join([head, rule, *lines])]
     if folds and table.is_long:
         body = [f"<details><summary>{len(lines):,} rows</summary>", *body, "</details>"]
-    return [escape(table.caption), *body, *_list(table.notes)]
+    return [escape(table.caption), *body, *markdown_list(table.notes)]
 
 
 def _head(column: Column) -> str:
