@@ -28,6 +28,7 @@ from kreabench.decisions.comparison import (
     SettingComparison,
     UnpairedRow,
 )
+from kreabench.decisions.fidelity import with_fidelity
 from kreabench.decisions.sides import Side
 from kreabench.metrics.table import row_of
 
@@ -83,7 +84,7 @@ def compare_with_reference(side: Side) -> Comparison:
         candidate=side,
         within_run=True,
         forced=(),
-        settings=_compare(side, side, partners),
+        settings=with_fidelity(side, _compare(side, side, partners)),
         base_only=(),
         candidate_only=tuple(setting for setting in side.settings if setting.id not in taken),
         family=_family(len(partners)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kreabench.core.planned import Plan
 from kreabench.core.records import DropRecord, LoadRecord
+from kreabench.core.score_records import FloorScoreRecord
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 
@@ -25,6 +26,7 @@ class Samples:
     """Metric → identity of the scores in `frame`."""
     loads: tuple[LoadRecord, ...]
     drops: tuple[DropRecord, ...]
+    floor_scores: tuple[FloorScoreRecord, ...] = ()
 
 
 def read_samples(run: RunDirectory, plan: Callable[[], Plan]) -> Samples:
@@ -32,10 +34,16 @@ def read_samples(run: RunDirectory, plan: Callable[[], Plan]) -> Samples:
 
     Raises RunDirectoryError when the journals are damaged or do not belong to the plan.
     """
+    return samples_of(run, join_table(run, plan()))
+
+
+def samples_of(run: RunDirectory, frame: DataFrame) -> Samples:
+    """As `read_samples`, of a table that was joined already."""
     records = list(run.records())
     return Samples(
-        frame=join_table(run, plan()),
+        frame=frame,
         identities={score.metric: score.identity for score in run.score_lines()},
         loads=tuple(record for record in records if isinstance(record, LoadRecord)),
         drops=tuple(record for record in records if isinstance(record, DropRecord)),
+        floor_scores=tuple(run.floor_scores()),
     )
