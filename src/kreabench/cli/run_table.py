@@ -22,6 +22,7 @@ from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.table import has_direction, per_image, per_set
 from kreabench.pricing import list_prices
+from kreabench.report.floors import floors_sentence
 from kreabench.report.format import ABSENT, usd
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.labels import differing_axes
@@ -67,9 +68,9 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
         *measuring_notices(summaries, find_drifts(table)),
     ):
         say(out, f"! {found.text}", "yellow")
-    sentence = repeatability_sentence(repeats_of(run, table))
-    if sentence:
-        say(out, sentence, "bold")
+    for sentence in (repeatability_sentence(repeats_of(run, table)), floors_sentence(run, plan, table)):
+        if sentence:
+            say(out, sentence, "bold")
     print_skipped(out, plan.skipped)
 
 

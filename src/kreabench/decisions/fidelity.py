@@ -106,6 +106,8 @@ def _item(metric: MetricComparison, setting: SettingComparison) -> Item:
     )
     few = _lacking(int(metric.scores.pairs.sum()), setting)
     unknown = "" if metric.seed_sd is not None else "the noise from seed to seed is not known, so there is no margin"
+    if item.evidence is None:
+        return replace(item, identical=item.identical and not few, obstacle=item.obstacle or few)
     return replace(item, bar=item.bar or few or unknown)
 
 
