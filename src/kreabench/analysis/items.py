@@ -7,16 +7,17 @@ nothing, differences without any spread, scores that became infinitely worse.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep, test_proportions_2indep
 
 from kreabench.analysis.estimates import CONFIDENCE, Estimate
 from kreabench.analysis.outcomes import Evidence, Item, Sides, weigh
 from kreabench.analysis.paired import PairedScores
 from kreabench.analysis.power import POWER
+from kreabench.analysis.rates import p_more_often, rate_difference, z_inside
 
 _ROUNDING = 1e-12
 """Relative differences below are of arithmetic."""
@@ -124,9 +125,10 @@ def rate_item(
 ) -> Item:
     """A rate of mishaps, of which less is better. `margin` in shares of 1, `prompts` those behind the smaller side.
 
-    Whether mishaps rise is Fisher's exact test, whether they stay inside the margin the score test of Farrington and
-    Manning (Statistics in Medicine 9, 1990), which needs no mishap. Unless requests are `independent` of each other,
-    mishaps of one prompt are taken to come together, as they may: then that test counts prompts, not pictures.
+    Whether mishaps rise is an exact test, whether they stay inside the margin one that needs no mishap. Unless
+    requests are `independent` of each other, the mishaps of a prompt are taken to come together, as they may: then the
+    latter test, and the interval, count prompts, not pictures. (The former keeps its level: both sides have the same
+    prompts.)
     """
     nothing = "" if base_n and candidate_n else "not measured on both sides"
     few = _few(prompts, min_prompts, "no prompt was measured on both sides")
@@ -134,37 +136,31 @@ def rate_item(
         needed = max(min_prompts, 2) if few else None
         why = obstacle or nothing or few
         return Item(evidence=None, margin=margin, sides=sides, change=None, obstacle=why, needed=needed)
-    share = candidate_count / candidate_n - base_count / base_n
     shrink = 1.0 if independent else min(1.0, prompts / min(base_n, candidate_n))
-    counts = [n * shrink for n in (candidate_count, candidate_n, base_count, base_n)]
-    table = [[candidate_count, candidate_n - candidate_count], [base_count, base_n - base_count]]
-    p_loss = stats.fisher_exact(table, alternative="greater" if sides == "one" else "two-sided").pvalue
-    p_inside, error = _inside(counts, margin, share)
+    base, candidate = (base_count * shrink, base_n * shrink), (candidate_count * shrink, candidate_n * shrink)
+    change = rate_difference(*base, *candidate, confidence=1 - 2 * level)
+    assert change is not None and change.interval is not None  # noqa: S101, PT018
+    low, high = change.interval
+    z = z_inside(*base, *candidate, margin=margin)
     if sides == "two":
-        p_inside = max(p_inside, _inside([*counts[2:], *counts[:2]], margin, -share)[0])
-    low, high = confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=2 * level)
+        z = min(z, z_inside(*candidate, *base, margin=margin))
+    room = margin - (change.value if sides == "one" else abs(change.value))
     return Item(
         evidence=Evidence(
-            mean=-share, low=-float(high), high=-float(low), sd=error * math.sqrt(prompts), n=prompts,
-            p_loss=float(p_loss), p_inside=p_inside,
+            mean=-change.value,
+            low=-high,
+            high=-low,
+            sd=room / z * math.sqrt(prompts) if z and math.isfinite(z) else (high - low) / 2 * math.sqrt(prompts),
+            n=prompts,
+            p_loss=p_more_often(base_count, base_n, candidate_count, candidate_n, sides=sides),
+            p_inside=float(stats.norm.sf(z)),
         ),
         margin=margin,
         sides=sides,
-        change=Estimate(value=share, low=float(low), high=float(high), n=prompts),
+        change=replace(change, n=prompts),
         # Where nothing happens, nothing scatters: just enough prompts are enough.
         power=POWER if base_count or candidate_count else 0.5,
-    )  # fmt: skip
-
-
-def _inside(counts: list[float], margin: float, share: float) -> tuple[float, float]:
-    """p-value of `share` at least a margin higher, and the standard error behind it."""
-    if margin <= 0:
-        return 1.0, math.inf
-    with np.errstate(divide="ignore", invalid="ignore"):  # it also divides the rates, of which the second may be 0
-        test = test_proportions_2indep(
-            *map(np.float64, counts), value=margin, method="score", alternative="smaller", correction=False
-        )
-    return float(test.pvalue), (margin - share) / -float(test.statistic) if test.statistic else math.inf
+    )
 
 
 def _few(n: int, min_prompts: int, nothing: str) -> str:
