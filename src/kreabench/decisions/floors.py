@@ -65,7 +65,7 @@ class Distances:
     """Closeness by every fidelity metric of a run."""
 
     def __init__(self, side: Side) -> None:
-        self.specs = tuple(spec for spec in side.metrics if _is_fidelity(spec))
+        self.specs = tuple(spec for spec in side.metrics if is_fidelity(spec))
         images = delivered_images(side.table)
         self._rows: dict[str, NDArray[np.intp]] = {
             str(key): np.asarray(rows) for key, rows in images.groupby("setting_id").indices.items()
@@ -149,7 +149,8 @@ def sign_of(spec: MetricSpec) -> float:
     return -1.0 if better_of(spec) == "lower" else 1.0
 
 
-def _is_fidelity(spec: MetricSpec) -> bool:
+def is_fidelity(spec: MetricSpec) -> bool:
+    """Whether it says how close a picture is to its reference."""
     row: MetricRow | None = row_of(spec)
     return row is not None and row.needs_reference and row.per == "image" and row.better != "reference"
 

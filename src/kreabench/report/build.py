@@ -107,6 +107,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     figures = build_figures(directed, brand)
     repeats = repeats_of(run, table)
     quality = assess(table, plan.settings, metrics)
+    floors = floors_table(fidelity_report(run, plan, table))
     info = run.info
     return Document(
         title=visible(experiment.name),
@@ -137,16 +138,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         method=METHOD,
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
         summaries=summaries,
-        measurements=_measurements(
-            experiment,
-            plan,
-            journal,
-            summaries,
-            quality,
-            repeats,
-            hosted,
-            floors_table(fidelity_report(run, plan, table)),
-        ),
+        measurements=_measurements(experiment, plan, journal, summaries, quality, repeats, hosted, floors),
         brand=brand,
         set_scores=journal.set_scores,
         shifts=quality.shifts,

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kreabench.analysis.estimates import Estimate
+from kreabench.analysis.scores import delivered_images
 from kreabench.core.errors import ConfigError
 from kreabench.core.planned import Plan, Setting
 from kreabench.core.specs import ExperimentSpec
 from kreabench.decisions.compare import compare_with_reference
 from kreabench.decisions.comparison import Fidelity, FidelityComparison, FloorKind, SettingComparison
 from kreabench.decisions.fidelity import LEVEL, MARGIN
-from kreabench.decisions.floors import ReferenceFloor, reference_floors
+from kreabench.decisions.floors import ReferenceFloor, is_fidelity, reference_floors
 from kreabench.decisions.sides import Side, side_of
 from kreabench.metrics.table import row_of
 from kreabench.report.document import Cell, Column, Row, Table
@@ -52,12 +53,15 @@ class FidelityReport:
 
 def fidelity_report(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> FidelityReport:
     """Of a run whose table of samples (`rundir.table`) is given. Raises RunDirectoryError for a damaged journal."""
+    experiment = run.info.experiment
+    if delivered_images(table).empty or not any(map(is_fidelity, experiment.metrics)):
+        return FidelityReport(settings=(), floors=(), experiment=experiment)
     side = _side(run, plan, table)
     try:
         settings = compare_with_reference(side).settings
     except ConfigError:  # no setting beside a reference
         settings = ()
-    return FidelityReport(settings=settings, floors=reference_floors(side), experiment=run.info.experiment)
+    return FidelityReport(settings=settings, floors=reference_floors(side), experiment=experiment)
 
 
 def _side(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Side:
