@@ -8,6 +8,7 @@ from dataclasses import replace
 from kreabench.core.score_records import FloorScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.shared import Purse
+from kreabench.metrics.table import row_of
 from kreabench.pairing_floors import FloorPair
 from kreabench.rundir.writers import ScoreWriter
 from kreabench.scoring.chunks import Decoder, Task
@@ -39,7 +40,7 @@ class FloorScores:
     def tasks(self, pairs: Sequence[FloorPair], opened: Sequence[Opened], *, drawing: bool) -> list[Task]:
         """What `pairs`, all that there are by now, lack. While `drawing`, what may still come is waited for."""
         self._pairs = {(pair.picture.request_id, pair.picture.image.index): pair for pair in pairs}
-        measured = [one for one in opened if _has_floor(one)]
+        measured = [one for one in opened if _has_floor(one.spec)]
         return [
             Task(
                 picture=pair.picture,
@@ -67,10 +68,10 @@ class FloorScores:
             settled = state(self._pairs[what].picture, metrics[record.score.metric])
             self._settled[(*what, record.score.metric)] = settled
 
-    def counts(self, opened: Sequence[Opened]) -> tuple[MetricCounts, ...]:
+    def counts(self, specs: Sequence[MetricSpec]) -> tuple[MetricCounts, ...]:
         """What became of each metric's floors; nothing where there are no pairs."""
-        specs: list[MetricSpec] = [one.spec for one in opened if _has_floor(one)] if self._pairs else []
-        return tuple(replace(self._tally.counts(spec, list(self._pairs)), per="floor") for spec in specs)
+        measured = [spec for spec in specs if _has_floor(spec)] if self._pairs else []
+        return tuple(replace(self._tally.counts(spec, list(self._pairs)), per="floor") for spec in measured)
 
     def _is_missing(self, pair: FloorPair, one: Opened, *, drawing: bool) -> bool:
         what = (pair.picture.request_id, pair.picture.image.index)
@@ -83,6 +84,7 @@ class FloorScores:
         return not (drawing and pair.picture.reference_may_come)
 
 
-def _has_floor(one: Opened) -> bool:
+def _has_floor(spec: MetricSpec) -> bool:
     """Whether a floor is measured by it: one that costs dollars is not asked for what nobody ordered."""
-    return one.spec.per == "image" and one.needs_reference and not one.is_paid
+    row = row_of(spec)
+    return spec.per == "image" and row is not None and row.needs_reference and not row.paid

@@ -139,7 +139,7 @@ class Scoring:
             ),
             problems=tuple(problem for one in self._opened or () for problem in one.problems),
             budget_message=next((f"metrics.{name}: {said}" for name, said in self._stopped.items()), None),
-            floors=self._floors.counts(self._opened or ()),
+            floors=self._floors.counts(self._specs),
         )
 
     def _floor_scores(self) -> FloorScores:
