@@ -82,7 +82,7 @@ def pairs_of(run: RunDirectory, plan: Plan) -> list[FloorPair]:
 def named(pairs: Sequence[FloorPair], plan: Plan) -> set[tuple[str, str, int, int, int, int]]:
     """Floor and prompt, then seed and repeat of both pictures."""
     requests = {request.id: request for _, request in requests_of(plan)}
-    found = set()
+    found: set[tuple[str, str, int, int, int, int]] = set()
     for pair in pairs:
         one, other = requests[pair.picture.request_id], requests[pair.partner_request_id]
         assert (one.prompt_id, one.setting_id) == (other.prompt_id, other.setting_id)
