@@ -16,7 +16,7 @@ from kreabench.core.score_records import DrawnFloor, FloorScoreRecord, ScoreReco
 from kreabench.core.specs import MetricSpec
 from kreabench.decisions.comparison import FidelityComparison, MetricComparison, SettingComparison, UnpairedRow
 from kreabench.decisions.fidelity import with_fidelity
-from kreabench.decisions.floors import reference_floors
+from kreabench.decisions.floors import Closeness, reference_floors
 from kreabench.decisions.sides import Side
 from tests.support import UTC, make_setting
 
@@ -240,6 +240,18 @@ def test_equal_pictures_among_the_repeats_are_not_left_out_of_the_floor() -> Non
     world = World(settings=[Known(to_reference=noise(4, 41))], drawn={"itself": repeats})
     assert world.fast().verdict == "undecided"
     assert world.fast().floors["itself"].infinite == 10
+
+
+def test_equal_pictures_without_a_number_count_against_whoever_is_held_against_them() -> None:
+    mixed = Closeness(
+        values=np.array([np.inf, 40.0, 40.0, 41.0, np.inf]),
+        prompts=np.array(["a", "a", "b", "b", "c"], dtype=object),
+        identical=2,
+        left_out=0,
+        untrained=False,
+    )
+    assert mixed.by_prompt(generous=True) == {"a": np.inf, "b": 40.5, "c": np.inf}
+    assert mixed.by_prompt(generous=False) == {"a": 40.0, "b": 40.5, "c": np.inf}
 
 
 def test_lower_is_closer_where_the_metric_says_so() -> None:

@@ -173,7 +173,12 @@ def _verdict(
     verdict, reason = _by_quality(setting, quality)
     untrained = "its own weights are random: this distance means nothing"
     spoiled = f"{floors.spoiled.label} is compiled and worse itself, so it is no floor" if floors.spoiled else ""
-    asides = (untrained if own.untrained else _beside_another_seed(own, floors), spoiled)
+    is_floor = floors.compiled is not None and floors.compiled.id == setting.candidate.id
+    asides = (
+        untrained if own.untrained else _beside_another_seed(own, floors),
+        "compiled and nothing else: it is the floor of the others" if is_floor else "",
+        spoiled,
+    )
     return verdict, "; ".join(filter(None, (reason, *asides)))
 
 
