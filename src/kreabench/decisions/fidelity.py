@@ -42,6 +42,7 @@ class _Floors:
     """What one metric of one reference is seen beside."""
 
     measured: Mapping[FloorKind, Closeness]
+    shown: Mapping[FloorKind, Fidelity]
     compiled: Setting | None
     """The setting of the floor `compiled`: the first that is not worse itself."""
     none_of: frozenset[str]
@@ -135,6 +136,7 @@ def _floors(
         measured["compiled"] = distances.to_reference(fine.id, spec)
     return _Floors(
         measured=measured,
+        shown={kind: fidelity(one, spec) for kind, one in measured.items()},
         compiled=fine,
         none_of=frozenset(setting.id for setting, _ in compiled),
         spoiled=next((one for one, is_worse in compiled if is_worse), None) if fine is None else None,
@@ -147,13 +149,12 @@ def _compare(
     own = distances.to_reference(setting.candidate.id, spec)
     verdict, reason = _verdict(setting, spec, own, floors, quality)
     row = row_of(spec)
-    shown: dict[FloorKind, Fidelity] = {kind: fidelity(one, spec) for kind, one in floors.measured.items()}
     return FidelityComparison(
         spec=spec,
         unit=row.unit if row else "",
         better=better_of(spec),
         to_reference=replace(fidelity(own, spec), identical=setting.identical),
-        floors=shown,
+        floors=floors.shown,
         verdict=verdict,
         reason=reason,
     )

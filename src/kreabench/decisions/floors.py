@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from kreabench.decisions.sides import Side
 from kreabench.metrics.table import MetricRow, row_of
 
 DRAWN: tuple[DrawnFloor, ...] = ("itself", "another_seed")
+_NAMED = ["request_id", "image_index", "image_sha256", "setting_id", "prompt_id"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -73,11 +74,14 @@ class Distances:
         self._prompt_ids = images["prompt_id"].to_numpy(dtype=object)
         self._values = {spec.name: _oriented(images, spec) for spec in self.specs}
         self._untrained = {spec.name: untrained_scores(images, spec) for spec in self.specs}
+        wanted = {line.score.request_id for line in side.floor_scores}
+        wanted |= {line.partner_request_id for line in side.floor_scores}
+        # Of a large table few rows are references: the rest is never looked at one by one.
+        paired = images.loc[images["request_id"].isin(list(wanted)), _NAMED].to_numpy(dtype=object).tolist()
+        self._prompts = {str(row[0]): str(row[4]) for row in paired}
         self._floors: dict[tuple[str, str, str], list[FloorScoreRecord]] = {}
-        for setting_id, record in _current(side, images):
+        for setting_id, record in _current(side, paired):
             self._floors.setdefault((setting_id, record.score.metric, record.floor), []).append(record)
-        names = zip(images["request_id"], images["prompt_id"], strict=True)
-        self._prompts = {str(request): str(prompt) for request, prompt in names} if side.floor_scores else {}
 
     def to_reference(self, setting_id: str, spec: MetricSpec) -> Closeness:
         """Of the setting's pictures to their references."""
@@ -166,15 +170,12 @@ def _oriented(images: pd.DataFrame, spec: MetricSpec) -> Floats:
     return np.where(ok, values, np.where(status.isin(["infinite"]).to_numpy(dtype=bool), np.inf, np.nan))
 
 
-def _current(side: Side, images: pd.DataFrame) -> Iterator[tuple[str, FloorScoreRecord]]:
-    """Setting id and score, of those that are of the pictures that are there now and of the metric as last run."""
-    if not side.floor_scores:
-        return
-    columns: Sequence[str] = ("request_id", "image_index", "image_sha256", "setting_id")
-    there = {
-        (str(request), int(index)): (str(sha256), str(setting))
-        for request, index, sha256, setting in zip(*(images[name] for name in columns), strict=True)
-    }
+def _current(side: Side, paired: Sequence[Sequence[Any]]) -> Iterator[tuple[str, FloorScoreRecord]]:
+    """Setting id and score, of those that are of the pictures that are there now and of the metric as last run.
+
+    `paired`: columns _NAMED of these pictures.
+    """
+    there = {(str(row[0]), int(row[1])): (str(row[2]), str(row[3])) for row in paired}
     for record in side.floor_scores:
         score = record.score
         own = there.get((score.request_id, score.image_index))
