@@ -23,7 +23,7 @@ from kreabench.report.comparison_words import (
     ratio_texts,
     short_label,
 )
-from kreabench.report.format import count, decimals
+from kreabench.report.format import ABSENT, count, decimals, estimate
 from kreabench.report.text import message, visible
 
 DETAILED = 3
@@ -104,6 +104,8 @@ def _summary_columns(settings: Sequence[SettingComparison]) -> list[FitColumn]:
             columns.append(column)
         elif any(finding(metric) == "shifted" for metric in metrics):
             shifts.append(column)
+    for name in dict.fromkeys(one.spec.name for two in settings for one in two.fidelity):
+        columns.append(FitColumn(head=f"{name} fidelity", cells=[_verdict(two, name) for two in settings]))
     for index, cost in enumerate(settings[0].costs):
         ratios = [" ".join(filter(None, _in_brackets(*ratio_texts(two.costs[index].ratio)))) for two in settings]
         if any(two.costs[index].ratio for two in settings):
@@ -112,6 +114,14 @@ def _summary_columns(settings: Sequence[SettingComparison]) -> list[FitColumn]:
         failed = [count_text(two.rates[0].candidate_count, two.rates[0].candidate_n) for two in settings]
         columns.append(FitColumn(head="failed", cells=failed))
     return columns + shifts
+
+
+def _verdict(two: SettingComparison, name: str) -> str:
+    for one in two.fidelity:
+        if one.spec.name == name:
+            mean = one.to_reference.mean
+            return f"{ABSENT if mean is None else estimate(mean)[0]} ({one.verdict})"
+    return ABSENT
 
 
 def _print_still(out: Console, settings: Sequence[SettingComparison]) -> None:

@@ -15,7 +15,7 @@ from kreabench.core.ids import stable_hash
 from kreabench.core.planned import Plan, Setting
 from kreabench.core.score_records import FloorScoreRecord
 from kreabench.core.specs import MetricSpec, Prompt
-from kreabench.decisions.provenance import facts_of, versions_of, with_device
+from kreabench.decisions.provenance import facts_for, facts_of, versions_of
 from kreabench.decisions.selection import choose, split_name
 from kreabench.metrics.table import per_image
 from kreabench.pairing_floors import compiled_settings
@@ -42,8 +42,8 @@ class Side:
     prompts: Mapping[str, str]
     """Prompt id → hash of its text and input pictures."""
     facts: Mapping[str, str]
-    """Names of `comparability.KEYS` → what this side has; one that is not known is absent. Besides, the device of each
-    target (`provenance.DEVICE_OF`), from which a selection knows its own."""
+    """Names of `comparability.KEYS` → what this side has; one that is not known is absent. Besides, those of each
+    target (`provenance.OF_TARGET`), from which a selection knows its own."""
     versions: Mapping[str, str]
     """Packages, models and drivers → version: what a comparison may be about; see `provenance.versions_of`."""
     requested: Mapping[str, int]
@@ -90,7 +90,7 @@ def chosen(side: Side, selection: str) -> Side:
         side,
         settings=settings,
         table=side.table[side.table["setting_id"].isin(ids)],
-        facts=with_device(side.facts, targets),
+        facts=facts_for(side.facts, targets),
     )
 
 
@@ -112,7 +112,7 @@ def side_of(run: RunDirectory, plan: Plan, samples: Samples, name: str) -> Side:
         metrics=per_image(experiment.metrics),
         identities=samples.identities,
         prompts={prompt.id: prompt_hash(prompt) for prompt in experiment.prompts},
-        facts=facts_of(experiment, samples.loads),
+        facts=facts_of(experiment, samples.loads, plan.settings),
         versions=versions_of(run.info, samples.loads),
         requested=requested_by_setting(plan),
         notice=notice(experiment.targets),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.decisions.comparison import (
@@ -46,22 +47,25 @@ def plain_columns(*heads: str, numeric: Sequence[str] = (), prose: Sequence[str]
 
 
 def summary_table(comparison: Comparison) -> Table:
-    """One row a pair of settings: differences of every metric that was compared anywhere, and ratios of costs."""
+    """One row a pair of settings: metrics with a better side, fidelity, costs, failures, then shifts."""
     settings = comparison.settings
     axes = differing(settings) or ("target", "acceleration")
-    shown = [
-        index for index in range(len(settings[0].metrics)) if any(two.metrics[index].scores.prompts for two in settings)
-    ]
-    costs = [index for index in range(len(settings[0].costs)) if any(two.costs[index].ratio for two in settings)]
     first = settings[0]
+    tested = [n for n in range(len(first.metrics)) if any(two.metrics[n].p_value is not None for two in settings)]
+    directed = [n for n in tested if first.metrics[n].better != "reference"]
+    shifts = [n for n in tested if n not in directed]
+    faithful = list(dict.fromkeys(one.spec.name for two in settings for one in two.fidelity))
+    costs = [n for n in range(len(first.costs)) if any(two.costs[n].ratio for two in settings)]
     rows = [
         Row(
             cells=(
                 Cell(text=short_label(two.candidate, axes), detail=f"against {short_label(two.base, axes)}"),
                 Cell(text=f"{two.pairs:,}", detail=f"{len(two.unpaired):,} unpaired" if two.unpaired else ""),
-                *(_difference_cell(two.metrics[index]) for index in shown),
-                *(_ratio_cell(two.costs[index]) for index in costs),
+                *(_difference_cell(two.metrics[n]) for n in directed),
+                *(_verdict_cell(two, name) for name in faithful),
+                *(_ratio_cell(two.costs[n]) for n in costs),
                 _rate_cell(two.rates[0]),
+                *(_difference_cell(two.metrics[n]) for n in shifts),
             )
         )
         for two in settings
@@ -70,14 +74,30 @@ def summary_table(comparison: Comparison) -> Table:
         columns=(
             Column(title="Setting"),
             Column(title="Pairs", note="Pictures that both have.", numeric=True),
-            *(metric_column(first.metrics[index]) for index in shown),
-            *(Column(title=COST_NAMES[first.costs[i].quantity], unit="ratio of medians", numeric=True) for i in costs),
+            *(metric_column(first.metrics[n]) for n in directed),
+            *(Column(title=visible(name), unit="fidelity", numeric=True) for name in faithful),
+            *(Column(title=COST_NAMES[first.costs[n].quantity], unit="ratio of medians", numeric=True) for n in costs),
             Column(title="failed", unit="candidate − base", numeric=True),
+            *(metric_column(first.metrics[n]) for n in shifts),
         ),
         rows=tuple(rows),
         caption="Candidate against base, one line a pair of settings, with 95 % intervals below the numbers.",
-        notes=("* p after Holm is below 0.05.",),
+        notes=("* p after Holm is below 0.05.", *_untested(first, set(range(len(first.metrics))) - set(tested))),
     )
+
+
+def _untested(first: SettingComparison, which: Collection[int]) -> Iterator[str]:
+    for n in sorted(which):
+        metric = first.metrics[n]
+        yield f"{visible(metric.spec.name)} could not be tested at any setting: {message(metric.obstacle, 160)}."
+
+
+def _verdict_cell(two: SettingComparison, name: str) -> Cell:
+    for one in two.fidelity:
+        if one.spec.name == name:
+            cell = _fidelity_cell(one.to_reference)
+            return replace(cell, remark=one.verdict, strong=one.verdict == "worse")
+    return Cell(text=ABSENT, detail="not looked at", absent=True)
 
 
 def metric_column(metric: MetricComparison) -> Column:
@@ -92,9 +112,9 @@ def metric_column(metric: MetricComparison) -> Column:
 def _difference_cell(metric: MetricComparison) -> Cell:
     text, interval = difference_texts(metric.difference)
     if metric.difference is None:
-        return Cell(text=ABSENT, detail=message(metric.obstacle, 80), absent=True)
+        return Cell(text=ABSENT, detail="no pair", absent=True)
     sure = finding(metric) in {"better", "worse", "shifted"}
-    return Cell(text=f"{text} *" if sure else text, detail=interval or metric.obstacle, strong=sure)
+    return Cell(text=f"{text} *" if sure else text, detail=interval or "not tested", strong=sure)
 
 
 def _ratio_cell(cost: CostComparison) -> Cell:
