@@ -1,8 +1,8 @@
 """Is a damaged version caught, and an equal one not? Real runs of the tiny model, judged by `kreabench gate`.
 
-    python benchmarks/damaged_versions.py [--prompts 48] [--keep FOLDER]
+    python benchmarks/damaged_versions.py [--prompts 64] [--keep FOLDER]
 
-Each version is drawn in its own processes by `kreabench run`, over the same prompts and seeds, and held against the same
+Each version is drawn in its own processes by `kreabench run`, over the same prompts and seeds, and held against one
 base by `kreabench gate --policy quality_only`. The model's weights are random, so that only metrics of look and of
 fidelity mean something: noise in the weights and a wrong scale of the VAE change the look; fewer steps are seen by the
 fidelity of a short schedule to a long one. Exit code 1 where a verdict is not the expected one.
@@ -97,7 +97,8 @@ def draw(folder: Path, name: str, change: Callable[[Path], None], overrides: tup
     command = [
         *KREABENCH, "run", f"name={name}", f"run.dir={folder / 'runs'}", f"report.dir={folder / 'reports'}",
         "target=[mini_local]", f"target.mini_local.model={model}", "prompts=krea", f"prompts.limit={prompts}",
-        "run.seeds=[0,1]", "axes.size=[128x128]", f"axes.steps=[{LONG},{SHORT}]", "metrics=[look,psnr,ssim]", *overrides,
+        "run.seeds=[0,1]", "axes.size=[128x128]", f"axes.steps=[{LONG},{SHORT}]", "metrics=[look,psnr,ssim]",
+        *overrides,
     ]  # fmt: skip
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder / "runs" / name
@@ -114,7 +115,7 @@ def gate(base: str, candidate: str, out: Path) -> dict[str, object]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--prompts", type=int, default=48)
+    parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--keep", type=Path, help="keep the runs in this folder")
     arguments = parser.parse_args()
     rows = []
@@ -127,10 +128,8 @@ def main() -> int:
             result = gate(f"{base}{version.base}", f"{run}{version.candidate}", folder / f"{name}.json")
             verdict = EXPECTED[int(str(result["exit_code"]))]
             rows.append({"version": version.name, "verdict": verdict, "must be": version.verdict})
-            print(
-                f"{version.name:24} {verdict:14} must be {version.verdict:12} {'ok' if verdict == version.verdict else 'NOT MET'}",
-                flush=True,
-            )
+            met = "" if verdict == version.verdict else "NOT MET"
+            print(f"{version.name:24} {verdict:14} must be {version.verdict:12} {met}", flush=True)
     RESULTS.write_text(json.dumps({"prompts": arguments.prompts, "seeds": 2, "versions": rows}, indent=2) + "\n")
     return int(any(row["verdict"] != row["must be"] for row in rows))
 

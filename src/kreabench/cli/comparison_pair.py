@@ -119,7 +119,7 @@ def _floor_column(two: SettingComparison, kind: FloorKind, dispensable: int) -> 
 
 def _closeness(one: Fidelity | None) -> str:
     if one is None or one.mean is None:
-        return ABSENT
+        return "∞" if one is not None and one.infinite else ABSENT
     text, interval = estimate(one.mean)
     return f"{text} ({interval})" if interval else text
 

@@ -22,6 +22,7 @@ from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.table import has_direction, per_image, per_set
 from kreabench.pricing import list_prices
+from kreabench.report.floors import floors_sentence
 from kreabench.report.format import ABSENT, usd
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.labels import differing_axes
@@ -67,9 +68,9 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
         *measuring_notices(summaries, find_drifts(table)),
     ):
         say(out, f"! {found.text}", "yellow")
-    sentence = repeatability_sentence(repeats_of(run, table))
-    if sentence:
-        say(out, sentence, "bold")
+    for sentence in (repeatability_sentence(repeats_of(run, table)), floors_sentence(run, plan, table)):
+        if sentence:
+            say(out, sentence, "bold")
     print_skipped(out, plan.skipped)
 
 
@@ -137,13 +138,15 @@ def print_failures(out: Console, run_path: Path, failed: Sequence[SampleRecord])
 
 
 def print_scoring(out: Console, run_path: Path, summary: ScoringSummary) -> None:
-    """What a scoring did: a row a metric, over pictures or over the settings' sets of pictures."""
+    """What a scoring did: a row a metric, over pictures, the settings' sets of pictures, or pairs of a noise floor."""
     heads = ("scored", "reused", "identical", "not applicable", "failed", "left", "paid", "of")
     table = make_table(("metric", "l"), *((head, "l" if head == "of" else "r") for head in heads))
-    for counts in summary.metrics:
+    over = {"image": "pictures", "set": "settings", "floor": "pairs"}
+    for counts in (*summary.metrics, *summary.floors):
         numbers = (counts.scored, counts.reused, counts.infinite, counts.not_applicable, counts.failed, counts.left)
         paid = usd(counts.usd) if counts.usd else ABSENT
-        table.add_row(counts.metric, *map(str, numbers), paid, "settings" if counts.per == "set" else "pictures")
+        name = f"{counts.metric}, noise floor" if counts.per == "floor" else counts.metric
+        table.add_row(name, *map(str, numbers), paid, over[counts.per])
     out.print(table)
     for counts in summary.metrics:
         for note, number in counts.notes:
@@ -157,7 +160,7 @@ def say_failures(out: Console, summary: ScoringSummary) -> None:
     """Why metrics could not be opened, and of the others the first failure; what several say of one, once."""
     unopened = {problem.key.split(".")[1] for problem in summary.problems if problem.key.startswith("metrics.")}
     alike: dict[tuple[int, str], list[str]] = {}
-    for counts in summary.metrics:
+    for counts in (*summary.metrics, *summary.floors):
         if counts.first_failure and counts.metric not in unopened:
             alike.setdefault((counts.failed, counts.first_failure), []).append(counts.metric)
     for (failed, first), names in alike.items():

@@ -15,6 +15,7 @@ from kreabench.decisions.columns import Columns, key_space
 from kreabench.decisions.comparability import NotComparable, mismatches, same_run, version_differences
 from kreabench.decisions.comparison import Comparison, OneSided, SettingComparison
 from kreabench.decisions.costs import Measured, compare_costs, measured
+from kreabench.decisions.fidelity import with_fidelity
 from kreabench.decisions.matching import Partner, Partners, both_failed, match, partners, partners_in_run, unpaired
 from kreabench.decisions.mishaps import Counts, compare_rates, counted
 from kreabench.decisions.qualities import compare_metric, noise_floor, with_holm
@@ -65,7 +66,7 @@ def compare_with_reference(side: Side, settings: Sequence[Setting] | None = None
         candidate=side,
         within_run=True,
         forced=(),
-        settings=found,
+        settings=with_fidelity(side, found),
         base_only=(),
         candidate_only=tuple(setting for setting in chosen if setting.id not in taken),
         family=_family(found),

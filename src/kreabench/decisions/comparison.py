@@ -133,6 +133,10 @@ class Fidelity:
     """Pictures compared, with finite and infinite scores."""
     infinite: int
     """Of these, pairs of equal pictures where the metric has no number for them; not in the mean."""
+    identical: int = 0
+    """Of these, pairs of equal files."""
+    left_out: int = 0
+    """Pictures without a score: degenerate, flagged, of another size, without a partner, or not scored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,16 +12,18 @@ from kreabench.analysis.notices import notice
 from kreabench.analysis.settings import requested_by_setting
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.ids import stable_hash
-from kreabench.core.planned import Setting
+from kreabench.core.planned import Plan, Setting
+from kreabench.core.score_records import FloorScoreRecord
 from kreabench.core.specs import MetricSpec, Prompt
 from kreabench.decisions.baseline_file import decode_baseline
 from kreabench.decisions.baseline_table import table_of
 from kreabench.decisions.provenance import facts_for, facts_of, versions_of
 from kreabench.decisions.selection import choose, split_name
 from kreabench.metrics.table import per_image
+from kreabench.pairing_floors import compiled_settings
 from kreabench.plan_of_run import plan_of
 from kreabench.rundir.directory import RunDirectory
-from kreabench.rundir.samples import read_samples
+from kreabench.rundir.samples import Samples, read_samples
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -54,6 +56,10 @@ class Side:
     """Below which `image_path` lies; None for a baseline file, which has no pictures."""
     dropped: Mapping[str, str] = field(default_factory=dict)
     """Setting id → why racing dropped it. Its samples are not in `table`, and it is not in `settings`."""
+    floor_scores: tuple[FloorScoreRecord, ...] = ()
+    """Of the noise floors of its references; see `decisions.floors`."""
+    compiled: frozenset[str] = frozenset()
+    """Ids of settings that differ from their reference by compilation alone; see `pairing_floors.compiled_settings`."""
 
     @property
     def unfinished(self) -> int:
@@ -94,8 +100,12 @@ def chosen(side: Side, selection: str) -> Side:
 
 def _of_run(run: RunDirectory, name: str) -> Side:
     plan = plan_of(run)
+    return side_of(run, plan, read_samples(run, lambda: plan), name)
+
+
+def side_of(run: RunDirectory, plan: Plan, samples: Samples, name: str) -> Side:
+    """A run whose plan and samples were read already."""
     experiment = run.info.experiment
-    samples = read_samples(run, lambda: plan)
     dropped = {drop.setting_id: drop.reason for drop in samples.drops}
     return Side(
         name=name,
@@ -112,6 +122,8 @@ def _of_run(run: RunDirectory, name: str) -> Side:
         notice=notice(experiment.targets),
         picture_folder=run.path,
         dropped=dropped,
+        floor_scores=samples.floor_scores,
+        compiled=compiled_settings(plan),
     )
 
 

@@ -22,6 +22,7 @@ from kreabench.pricing import list_prices
 from kreabench.report import details
 from kreabench.report.charts import build_figures
 from kreabench.report.document import Document, Fact, Figure, Notice, Table
+from kreabench.report.floors import FLOOR_METHOD, fidelity_report, floors_table
 from kreabench.report.format import ABSENT, count, duration, usd
 from kreabench.report.hosted import hosted_notices, hosted_table, money_notices, money_table
 from kreabench.report.measurements import (
@@ -54,6 +55,7 @@ METHOD = (
     "Student's 95 % interval over prompts, cut where the metric's range ends. Intervals that overlap do not show that "
     "two settings are equal; settings share prompts and seeds, so differences are better compared prompt by prompt.",
     SHIFT_METHOD,
+    FLOOR_METHOD,
     "Fidelity compares with the reference setting's picture of the same prompt and seed. A low value can mean another, "
     "equally good picture.",
     "Dollars are those of delivered samples over their pictures: as billed by the service, from the price list over "
@@ -105,6 +107,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     figures = build_figures(directed, brand)
     repeats = repeats_of(run, table)
     quality = assess(table, plan.settings, metrics)
+    floors = floors_table(fidelity_report(run, plan, table))
     info = run.info
     return Document(
         title=visible(experiment.name),
@@ -135,7 +138,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         method=METHOD,
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
         summaries=summaries,
-        measurements=_measurements(experiment, plan, journal, summaries, quality, repeats, hosted),
+        measurements=_measurements(experiment, plan, journal, summaries, quality, repeats, hosted, floors),
         brand=brand,
         set_scores=journal.set_scores,
         shifts=quality.shifts,
@@ -156,8 +159,10 @@ def _measurements(
     quality: Quality,
     repeats: Sequence[Repeatability],
     hosted: Sequence[HostedSummary],
+    floors: Table | None,
 ) -> tuple[tuple[str, Table], ...]:
     tables = (
+        ("Fidelity beside its noise floor", floors),
         *quality.tables,
         ("Sets of pictures", set_table(journal.set_scores, plan.settings, per_set(experiment.metrics))),
         ("Money", money_table(journal.money)),

@@ -10,6 +10,7 @@ import numpy as np
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.core.planned import Setting
+from kreabench.core.redaction import redact
 from kreabench.decisions.comparison import (
     Comparison,
     CostComparison,
@@ -22,7 +23,6 @@ from kreabench.decisions.comparison import (
 from kreabench.decisions.sides import Side
 from kreabench.decisions.worst import worst_prompts
 from kreabench.report.comparison_words import LEVEL, finding
-from kreabench.report.text import redact
 
 SCHEMA_VERSION = 1
 """Raised when a key changes its meaning or goes; new keys may come without."""

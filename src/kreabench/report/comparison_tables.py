@@ -274,6 +274,6 @@ def _fidelity_cell(one: Fidelity | None) -> Cell:
         return Cell(text=ABSENT, detail="not measured", absent=True)
     equal = f"{one.infinite:,} of {one.pairs:,} equal" if one.infinite else ""
     if one.mean is None:
-        return Cell(text=ABSENT, detail=equal or "no score", absent=True)
+        return Cell(text="∞", detail=equal) if equal else Cell(text=ABSENT, detail="no score", absent=True)
     text, interval = estimate(one.mean)
     return Cell(text=text, detail=interval or "", remark=equal)

@@ -17,7 +17,7 @@ from kreabench.core.records import (
     SubmissionRecord,
     WarmupRecord,
 )
-from kreabench.core.score_records import ScoreRecord, SetScoreRecord
+from kreabench.core.score_records import FloorScoreRecord, ScoreRecord, SetScoreRecord
 
 T = TypeVar("T")
 
@@ -39,6 +39,7 @@ _RECORDS: dict[str, msgspec.json.Decoder[Any]] = {
 }
 _SCORE = msgspec.json.Decoder(ScoreRecord)
 _SET_SCORE = msgspec.json.Decoder(SetScoreRecord)
+_FLOOR_SCORE = msgspec.json.Decoder(FloorScoreRecord)
 
 
 def encode(value: Any) -> bytes:
@@ -82,3 +83,8 @@ def decode_score(line: bytes | str) -> ScoreRecord:
 def decode_set_score(line: bytes | str) -> SetScoreRecord:
     """One line of set_scores.jsonl."""
     return _SET_SCORE.decode(line)
+
+
+def decode_floor_score(line: bytes | str) -> FloorScoreRecord:
+    """One line of floor_scores.jsonl."""
+    return _FLOOR_SCORE.decode(line)
