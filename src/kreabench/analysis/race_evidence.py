@@ -191,7 +191,9 @@ def _more_than_half(number: Ints, n: Ints) -> Floats:
 
 
 def _prompts_behind(there: Bools, data: LookData) -> Ints:
-    return np.asarray((there @ _membership(data.request_prompts, data.prompts) > 0).sum(axis=1), dtype=np.int64)
+    return np.asarray(
+        (there.astype(float) @ _membership(data.request_prompts, data.prompts) > 0).sum(axis=1), dtype=np.int64
+    )
 
 
 def _membership(codes: Ints, prompts: int) -> Floats:
@@ -203,7 +205,7 @@ def _by_prompt(values: Floats, codes: Ints, prompts: int) -> Floats:
     member = _membership(codes, prompts)
     there = np.isfinite(values)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((np.where(there, values, 0.0) @ member) / (there @ member))
+        return np.asarray((np.where(there, values, 0.0) @ member) / (there.astype(float) @ member))
 
 
 def _moments(values: Floats) -> tuple[Ints, Floats, Floats]:
@@ -218,7 +220,11 @@ def _moments(values: Floats) -> tuple[Ints, Floats, Floats]:
 
 
 def _medians(values: Floats) -> Floats:
+    """(settings,) of what is there."""
+    there = np.isfinite(values)
+    if there.all():  # as mostly, and many times as fast
+        return np.asarray(np.median(values, axis=1))
     result = np.full(len(values), np.nan)
-    some = np.isfinite(values).any(axis=1)
-    result[some] = np.nanmedian(values[some], axis=1)
+    some = there.any(axis=1)
+    result[some] = np.nanmedian(np.where(there, values, np.nan)[some], axis=1)
     return result

@@ -80,11 +80,6 @@ class Drop:
     level: float
 
 
-def look_sizes(prompts: int, first: int, looks: int) -> tuple[int, ...]:
-    """Prompts at each look: `first`, then twice as many each time, as long as that is fewer than all."""
-    return tuple(size for size in (first * 2**number for number in range(looks)) if size < prompts)
-
-
 def levels_of(question: QuestionSpec, *, looks: int, settings: int) -> Levels:
     """Of a race of so many settings, references included, with so many looks."""
     constraints = len(question.max_quality_loss) + len(bounded_costs(question))

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from kreabench.analysis.racing import look_sizes
 from kreabench.core.errors import Problem
 from kreabench.core.planned import Plan, Request
 from kreabench.core.specs import ExperimentSpec
@@ -21,6 +20,11 @@ class Round:
     """Number of the look that ends it, from 1; None for the last round, which draws all that is left."""
     prompts: tuple[str, ...]
     """Ids, those of earlier rounds too."""
+
+
+def look_sizes(prompts: int, first: int, looks: int) -> tuple[int, ...]:
+    """Prompts at each look: `first`, then twice as many each time, as long as that is fewer than all."""
+    return tuple(size for size in (first * 2**number for number in range(looks)) if size < prompts)
 
 
 def rounds_of(experiment: ExperimentSpec) -> tuple[Round, ...]:
