@@ -25,7 +25,8 @@ from tests.support import encode_image, make_experiment, make_prompt, make_sampl
 KIND = "brightness_of_a_test"
 DARK = {2: 0.3}
 """Steps → how much darker than the reference, of 1."""
-PROMPTS = 20
+PROMPTS = 14
+FIRST = 6
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def racing_experiment(**changes: Any) -> ExperimentSpec:
         seeds=(0, 1),
         reference=ReferenceSpec(acceleration="none", steps="max"),
         metrics=(MetricSpec(name="brightness", kind=KIND, options={}),),
-        race=RaceSpec(question=question, looks=5, first_prompts=8),
+        race=RaceSpec(question=question, looks=5, first_prompts=FIRST),
     )
     return replace(base, **changes)
 
@@ -94,6 +95,6 @@ class Drawer:
         return make_sample(
             request,
             group_id=item.group.id,
-            timings=make_timings(end_to_end_s=0.1 * steps + 0.001 * chance),
+            timings=make_timings(end_to_end_s=0.1 * steps + 0.0001 * chance),
             images=(store_image(run_path, setting, request, 0, content),),
         )

@@ -125,9 +125,9 @@ def test_looks_double_and_end_before_all_prompts() -> None:
 
 @pytest.mark.parametrize(("loss", "seconds"), [(0.5, 1.0), (0.0, 2.0)], ids=["just allowed", "as fast as the best"])
 def test_a_setting_that_may_be_the_answer_is_seldom_dropped(loss: float, seconds: float) -> None:
-    """Over four looks of 60 races; setting 1 loses what is allowed and is the fastest, or equals setting 2."""
+    """Over four looks of 40 races; setting 1 loses what is allowed and is the fastest, or equals setting 2."""
     dropped = 0
-    for seed in range(60):
+    for seed in range(40):
         whole = look([0, loss, 0, 0], [4, seconds, 2, 3], prompts=64, seed=seed, noise=0.6)
         for prompts in (8, 16, 32, 64):
             size = prompts * SEEDS
@@ -144,4 +144,4 @@ def test_a_setting_that_may_be_the_answer_is_seldom_dropped(loss: float, seconds
             if 1 in drops(part, question()):
                 dropped += 1
                 break
-    assert dropped <= 5
+    assert dropped <= 4

@@ -28,7 +28,7 @@ from kreabench.race.rounds import race_problems, rounds_of
 from kreabench.report.build import build_document
 from kreabench.rundir.directory import RunDirectory, RunState
 from kreabench.rundir.table import join_table
-from tests.race_support import KIND, PROMPTS, Drawer, metric_row, racing_experiment
+from tests.race_support import FIRST, KIND, PROMPTS, Drawer, metric_row, racing_experiment
 
 SEEDS = 2
 
@@ -48,13 +48,24 @@ def race(path: Path, experiment: ExperimentSpec | None = None) -> tuple[RunDirec
     return run, execute(run)
 
 
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDirectory, Outcome]:
+    """A finished race, for tests that only read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METRICS, KIND, metric_row())
+        patch.setattr(pipeline, "write_report", lambda run, plan, out: out)
+        return race(tmp_path_factory.mktemp("raced") / "run")
+
+
 def dropped_steps(run: RunDirectory) -> dict[int | None, DropRecord]:
     steps = {setting.id: setting.steps for setting in plan_of(run).settings}
     return {steps[key]: drop for key, drop in drops_of(run).items()}
 
 
-def test_settings_are_dropped_once_it_is_clear_and_survivors_draw_every_prompt(tmp_path: Path) -> None:
-    run, outcome = race(tmp_path / "run")
+def test_settings_are_dropped_once_it_is_clear_and_survivors_draw_every_prompt(
+    raced: tuple[RunDirectory, Outcome],
+) -> None:
+    run, outcome = raced
     dropped = dropped_steps(run)
     assert dropped.keys() == {2, 6}
     by_steps = {setting.steps: setting.id for setting in plan_of(run).settings}
@@ -64,41 +75,41 @@ def test_settings_are_dropped_once_it_is_clear_and_survivors_draw_every_prompt(t
     assert all((drop.p_value or 0) <= drop.level < 0.05 for drop in dropped.values())
     drawn = Counter(sample.setting_id for sample in run.samples().values())
     assert drawn[by_steps[4]] == drawn[by_steps[8]] == PROMPTS * SEEDS
-    assert drawn[by_steps[2]] == drawn[by_steps[6]] == 8 * SEEDS
-    assert (outcome.dropped, outcome.spared) == (2, 2 * 12 * SEEDS)
+    assert drawn[by_steps[2]] == drawn[by_steps[6]] == FIRST * SEEDS
+    assert (outcome.dropped, outcome.spared) == (2, 2 * (PROMPTS - FIRST) * SEEDS)
     assert outcome.requests == outcome.delivered == sum(drawn.values())
 
 
-def test_the_journal_says_what_was_dropped_before_anything_more_is_drawn(tmp_path: Path) -> None:
-    run, _ = race(tmp_path / "run")
+def test_the_journal_says_what_was_dropped_before_anything_more_is_drawn(raced: tuple[RunDirectory, Outcome]) -> None:
+    run, _ = raced
     kinds = [record.kind for record in run.records() if isinstance(record, SampleRecord | DropRecord | LookRecord)]
-    first = 4 * 8 * SEEDS
+    first = 4 * FIRST * SEEDS
     assert kinds[:first] == ["sample"] * first
     assert kinds[first : first + 3] == ["drop", "drop", "look"]
     assert [(look.look, look.looks, look.prompts, look.settings) for look in looks_of(run)] == [
-        (1, 2, 8, 2),
-        (2, 2, 16, 2),
+        (1, 2, FIRST, 2),
+        (2, 2, 2 * FIRST, 2),
     ]
 
 
 def test_every_setting_and_group_draws_the_same_prompts_of_a_round() -> None:
     first, second, last = rounds_of(racing_experiment())
-    assert (len(first.prompts), len(second.prompts), len(last.prompts)) == (8, 16, PROMPTS)
+    assert (len(first.prompts), len(second.prompts), len(last.prompts)) == (FIRST, 2 * FIRST, PROMPTS)
     assert set(first.prompts) < set(second.prompts)
     assert first.prompts != rounds_of(racing_experiment(order_seed=1))[0].prompts
     assert [one.look for one in rounds_of(racing_experiment(race=None))] == [None]
-    raced, plain = racing_experiment(), racing_experiment(race=None)
-    assert build_plan(raced).hash == build_plan(plain).hash
+    assert build_plan(racing_experiment()).hash == build_plan(racing_experiment(race=None)).hash
 
 
-def test_a_resume_goes_on_at_the_right_look_wherever_it_was_cut_off(tmp_path: Path) -> None:
-    whole, _ = race(tmp_path / "whole")
+def test_a_resume_goes_on_at_the_right_look_wherever_it_was_cut_off(
+    tmp_path: Path, raced: tuple[RunDirectory, Outcome]
+) -> None:
+    whole, _ = raced
     lines = (whole.path / "journal.jsonl").read_bytes().splitlines(keepends=True)
     look = next(number for number, line in enumerate(lines) if b'"kind":"look"' in line)
     wanted = {setting: (drop.look, drop.constraint) for setting, drop in drops_of(whole).items()}
     places = {
         "in the first round": look - 10,
-        "before the look": look - 2,
         "between two drops": look - 1,
         "before the look is over": look,
         "after the look": look + 1,
@@ -123,7 +134,7 @@ def test_a_resume_goes_on_at_the_right_look_wherever_it_was_cut_off(tmp_path: Pa
 def test_a_race_that_has_looked_is_neither_changed_nor_turned_off(tmp_path: Path) -> None:
     experiment = racing_experiment()
     assert experiment.race is not None
-    other = replace(experiment, race=replace(experiment.race, first_prompts=9))
+    other = replace(experiment, race=replace(experiment.race, first_prompts=7))
     run = pipeline.start(tmp_path / "run", experiment, "", {})
     assert pipeline.start(run.path, other, "", {}).info.experiment.race == other.race, "before a look it is free"
     execute(run)
@@ -134,8 +145,8 @@ def test_a_race_that_has_looked_is_neither_changed_nor_turned_off(tmp_path: Path
     assert pipeline.start(run.path, experiment, "", {}).info.experiment.race == experiment.race
 
 
-def test_what_was_dropped_is_in_no_result_and_is_listed_with_its_reason(tmp_path: Path) -> None:
-    run, _ = race(tmp_path / "run")
+def test_what_was_dropped_is_in_no_result_and_is_listed_with_its_reason(raced: tuple[RunDirectory, Outcome]) -> None:
+    run, _ = raced
     plan = plan_of(run)
     document = build_document(run, plan, join_table(run, plan))
     assert sorted(summary.setting.steps or 0 for summary in document.summaries) == [4, 8]
@@ -150,14 +161,15 @@ def test_what_was_dropped_is_in_no_result_and_is_listed_with_its_reason(tmp_path
     print_run(out, run, plan)
     text = out.export_text()
     assert text.count("dropped at look 1 of 2") == 2
-    assert "48 spared as racing dropped 2 settings, 0 not done" in text
+    assert "32 spared as racing dropped 2 settings, 0 not done" in text
 
 
 def test_a_report_before_anything_is_dropped_says_nothing_of_it(tmp_path: Path) -> None:
-    run, outcome = race(tmp_path / "run", racing_experiment(race=None))
+    plain = racing_experiment(race=None, prompts=racing_experiment().prompts[:2])
+    run, outcome = race(tmp_path / "run", plain)
     document = build_document(run, plan_of(run), join_table(run, plan_of(run)))
     assert "Dropped by the race" not in dict(document.measurements)
-    assert (outcome.dropped, outcome.requests) == (0, 4 * PROMPTS * SEEDS)
+    assert (outcome.dropped, outcome.requests) == (0, 4 * 2 * SEEDS)
 
 
 def test_what_a_service_may_have_drawn_for_a_dropped_setting_is_still_fetched() -> None:
@@ -174,8 +186,8 @@ def test_a_plan_says_when_it_looks_and_what_it_takes() -> None:
     out = Console(record=True, width=120)
     print_plan(out, experiment, build_plan(experiment), Path("nowhere"), show_all=False)
     text = out.export_text()
-    assert "race: 2 looks, at 8, 16 of 20 prompts" in text
-    assert f"at least {4 * 8 * SEEDS + 12 * SEEDS} images, 3 model loads" in text
+    assert "race: 2 looks, at 6, 12 of 14 prompts" in text
+    assert f"at least {4 * FIRST * SEEDS + (PROMPTS - FIRST) * SEEDS} images, 3 model loads" in text
     assert f"at most {4 * PROMPTS * SEEDS} images, 3 model loads" in text
 
 
