@@ -6,6 +6,7 @@ its defaults makes it.
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -49,6 +50,10 @@ def seen(simulated: Simulated, left: list[int], prompts: int) -> LookData:
         costs={"latency": simulated.latencies[left, :prompts].reshape(len(left), -1)},
         bounds={},
     )
+
+
+# statsmodels' multipletests collects garbage at each call, a tenth of a second with all these modules loaded.
+gc.freeze()
 
 
 def answer(simulated: Simulated, left: list[int]) -> int:
