@@ -15,9 +15,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "kreabench"
 LAYERS = [
     {"core"},
     {"limits", "pricing", "rundir", "backends", "metrics", "analysis"},
-    {"plan", "plan_difference", "plan_of_run", "plan_references", "estimate", "pairing", "pairing_floors"},
+    {"plan", "plan_difference", "plan_of_run", "plan_references", "estimate", "pairing", "pairing_floors", "drops"},
     {"decisions"},
     {"config", "execution", "emulator", "scoring", "report"},
+    {"race"},
     {"pipeline", "gating"},
     {"cli"},
     {"__main__", "pytest_plugin"},

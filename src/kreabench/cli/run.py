@@ -83,9 +83,13 @@ def plan(overrides: tuple[str, ...], config_dir: Path | None, show_all: bool) ->
     from kreabench.cli.terminal import console
     from kreabench.config.resolve import load
     from kreabench.plan import build_plan
+    from kreabench.race.rounds import race_problems
 
     composed = load(overrides, config_dir)
-    print_plan(console(), composed.experiment, build_plan(composed.experiment), composed.run_path, show_all=show_all)
+    planned = build_plan(composed.experiment)
+    if problems := race_problems(composed.experiment, planned):
+        raise ConfigError(problems)
+    print_plan(console(), composed.experiment, planned, composed.run_path, show_all=show_all)
 
 
 @click.command()

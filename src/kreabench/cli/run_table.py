@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,14 @@ from kreabench.analysis.settings import SettingSummary, requested_by_setting, su
 from kreabench.cli.setting_tables import score_columns, setting_tables
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.planned import Plan
-from kreabench.core.records import SampleRecord
+from kreabench.core.records import DropRecord, SampleRecord
 from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
+from kreabench.drops import drops_of, spared, without
 from kreabench.metrics.table import has_direction, per_image, per_set
 from kreabench.pricing import list_prices
 from kreabench.report.floors import floors_sentence
-from kreabench.report.format import ABSENT, usd
+from kreabench.report.format import ABSENT, count, usd
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.labels import differing_axes
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
@@ -42,7 +43,12 @@ SHOWN_FAILURES = 10
 
 
 def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame) -> None:
-    """What happened by the table of samples, a table for each target and size and a line for each setting."""
+    """What happened by the table of samples, a table for each target and size and a line for each setting.
+
+    Settings that a race dropped are in none of it: they are listed below, with the reason.
+    """
+    whole, dropped = plan, drops_of(run)
+    plan, table = without(plan, dropped), table[~table["setting_id"].isin(list(dropped))]
     metrics, of_sets = per_image(run.info.experiment.metrics), per_set(run.info.experiment.metrics)
     summaries = summarise(table, plan.settings, metrics, requested=requested_by_setting(plan))
     set_scores = set_scores_of(run, plan)
@@ -72,6 +78,15 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
         if sentence:
             say(out, sentence, "bold")
     print_skipped(out, plan.skipped)
+    _print_drops(out, whole, dropped)
+
+
+def _print_drops(out: Console, plan: Plan, dropped: Mapping[str, DropRecord]) -> None:
+    """Settings that a race dropped, each with its reason, and when."""
+    for setting in plan.settings:
+        drop = dropped.get(setting.id)
+        if drop is not None:
+            say(out, f"dropped at look {drop.look} of {drop.looks}: {setting.label}: {drop.reason}")
 
 
 def _print_legend(
@@ -98,14 +113,16 @@ def print_run(out: Console, run: RunDirectory, plan: Plan) -> None:
     if banner:
         say(out, f"! {banner}", "bold yellow")
     print_settings(out, run, plan, join_table(run, plan))
-    samples = run.samples().values()
+    by_id, dropped = run.samples(), drops_of(run)
+    samples, not_drawn = by_id.values(), spared(plan, by_id, dropped)
     delivered = sum(sample.status == "ok" for sample in samples)
     failed = [sample for sample in samples if sample.status == "failed"]
-    left = plan.request_count - delivered - len(failed)
+    left = plan.request_count - not_drawn - delivered - len(failed)
+    racing = f"{not_drawn} spared as racing dropped {count(len(dropped), 'setting')}, " if dropped else ""
     say(
         out,
-        f"{experiment.name}: {delivered} of {plan.request_count} samples delivered, {len(failed)} failed, "
-        f"{left} not done; begun {run.info.created_utc}",
+        f"{experiment.name}: {delivered} of {plan.request_count - not_drawn} samples delivered, {len(failed)} failed, "
+        f"{racing}{left} not done; begun {run.info.created_utc}",
     )
     print_money(out, run, plan)
     print_failures(out, run.path, failed)

@@ -11,6 +11,7 @@ from kreabench.core.records import (
     DropRecord,
     FailureRecord,
     LoadRecord,
+    LookRecord,
     Record,
     SampleRecord,
     SkipRecord,
@@ -36,6 +37,7 @@ _RECORDS: dict[str, msgspec.json.Decoder[Any]] = {
     "failure": msgspec.json.Decoder(FailureRecord),
     "skip": msgspec.json.Decoder(SkipRecord),
     "drop": msgspec.json.Decoder(DropRecord),
+    "look": msgspec.json.Decoder(LookRecord),
 }
 _SCORE = msgspec.json.Decoder(ScoreRecord)
 _SET_SCORE = msgspec.json.Decoder(SetScoreRecord)

@@ -17,6 +17,7 @@ from kreabench.core.planned import Plan
 from kreabench.core.records import SampleRecord
 from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import MetricSpec
+from kreabench.drops import kept_samples
 from kreabench.metrics.shared import Purse, Shared
 from kreabench.pairing import Picture, pictures_of
 from kreabench.pairing_floors import floor_pairs
@@ -51,11 +52,13 @@ def score_run(
     that cannot be opened costs no other metric a score: what it lacks is recorded as failed, what it has stays. A
     metric that stops at the limit of `purse` leaves the rest of its pictures without a score.
 
+    Pictures of settings that a race dropped are left as they are.
+
     Raises RunDirectoryError for a run of another plan, StorageError when a write is refused. Whatever was appended
     before an exception or an interrupt stays.
     """
     with Scoring(run, plan, metrics=metrics, writer=writer, again=again, progress=progress, purse=purse) as scoring:
-        scoring.score(run.samples())
+        scoring.score(kept_samples(run))
         return scoring.summary()
 
 
