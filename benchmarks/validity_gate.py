@@ -72,8 +72,8 @@ def _costs(rng: np.random.Generator) -> tuple[Item, Item]:
 def margin_passes(
     rng: np.random.Generator, experiments: int, *, noise: Noise, prompts: int = 25, metrics: int = METRICS
 ) -> Measured:
-    """One metric loses exactly the margin, the others nothing. A check alone, the hardest case, is cheap: more."""
-    losses, number = (MARGIN, *EQUAL[1:metrics]), (experiments if metrics > 1 else 8 * experiments)
+    """One metric loses exactly the margin, the others nothing. One check alone is cheap: more of it."""
+    losses, number = (MARGIN, *EQUAL[1:metrics]), 4 * experiments if metrics > 1 else 8 * experiments
     hits = sum(passes(gate(noise.pairs(rng, losses, prompts=prompts, seeds=SEEDS))) for _ in range(number))
     return Measured(hits=hits, experiments=number)
 
@@ -109,6 +109,8 @@ def mishaps_pass(rng: np.random.Generator, experiments: int, *, prompts: int, ma
 
 
 NORMAL, HEAVY, SKEWED = "normal", "heavy-tailed (t, 4 df)", "skewed (gamma, 1.0)"
+MARGIN_BOUNDS = ((NORMAL, 0.05), (HEAVY, 0.05), ("skewed (gamma, 1.5)", 0.06))
+"""Where few prompts bear the loss, the level is kept to 1 % only: Student's test alone would pass 8 %."""
 
 ROWS = (
     *(
@@ -130,10 +132,10 @@ ROWS = (
         ValidityRow(
             name=f"gate on a loss of exactly the margin passes, 25 prompts × 4 seeds, {kind}",
             at_least=0.0,
-            at_most=0.05,
+            at_most=at_most,
             simulate=partial(margin_passes, noise=Noise(kind=kind)),
         )
-        for kind in (NORMAL, HEAVY, "skewed (gamma, 1.5)")
+        for kind, at_most in MARGIN_BOUNDS
     ),
     *(
         ValidityRow(
@@ -142,7 +144,7 @@ ROWS = (
             at_most=at_most,
             simulate=partial(margin_passes, noise=Noise(kind=kind), metrics=1),
         )
-        for kind, at_most in ((NORMAL, 0.05), (HEAVY, 0.05), ("skewed (gamma, 1.5)", 0.06))
+        for kind, at_most in MARGIN_BOUNDS
     ),
     *(
         ValidityRow(
