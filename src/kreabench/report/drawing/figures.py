@@ -6,8 +6,11 @@ import io
 import warnings
 from typing import Any, Literal
 
-from kreabench.report.document import Figure, Scatter
+from matplotlib.figure import Figure as Canvas
+
+from kreabench.report.document import Bars, Figure, Lines, Scatter
 from kreabench.report.drawing.bars import draw_bars
+from kreabench.report.drawing.lines import draw_lines
 from kreabench.report.drawing.scatter import draw_scatter
 from kreabench.report.drawing.style import LIGHT, WIDE, Layout, style
 
@@ -17,8 +20,7 @@ def draw(figure: Figure, *, format: Literal["png", "svg"], layout: Layout = WIDE
     undated: dict[str, Any] = {"Date": None, "Creator": None} if format == "svg" else {"Software": None}
     buffer = io.BytesIO()
     with style():
-        data = figure.data
-        canvas = draw_scatter(data, layout) if isinstance(data, Scatter) else draw_bars(data, layout)
+        canvas = _canvas(figure.data, layout)
         if figure.brand:
             canvas.supxlabel(figure.brand, x=0.01, ha="left", fontsize=7.5, color=LIGHT.muted, wrap=True)
         with warnings.catch_warnings():
@@ -26,3 +28,9 @@ def draw(figure: Figure, *, format: Literal["png", "svg"], layout: Layout = WIDE
             warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
             canvas.savefig(buffer, format=format, metadata=undated)
     return buffer.getvalue()
+
+
+def _canvas(data: Scatter | Bars | Lines, layout: Layout) -> Canvas:
+    if isinstance(data, Scatter):
+        return draw_scatter(data, layout)
+    return draw_bars(data, layout) if isinstance(data, Bars) else draw_lines(data, layout)

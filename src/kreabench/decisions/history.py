@@ -1,0 +1,391 @@
+"""A quantity over the versions: every run's value, where it took a step, and which run changed against the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from statsmodels.stats.multitest import multipletests
+
+from kreabench.analysis.estimates import Estimate
+from kreabench.analysis.history import find_steps
+from kreabench.analysis.scores import delivered_images, untrained_scores
+from kreabench.core.errors import ConfigError, Problem
+from kreabench.core.registry import suggest
+from kreabench.core.specs import MetricSpec
+from kreabench.decisions.compare import compare_sides
+from kreabench.decisions.history_points import COSTS, Cost, Points, cost_points, metric_points
+from kreabench.decisions.selection import REFERENCE, split_name
+from kreabench.decisions.sides import Side, chosen, open_side
+from kreabench.metrics.table import row_of
+
+LEVEL = 0.05
+"""Error rate of all steps together, and of all changes from one run to the next together."""
+
+SEED = 0
+"""Of the permutations: the same runs give the same p-values."""
+
+Better = Literal["higher", "lower", "reference"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryRun:
+    """One run of the history."""
+
+    name: str
+    """As the user named it."""
+    run_name: str
+    created_utc: str
+    setting: str
+    """Label of the setting that is followed."""
+    changed: tuple[str, ...]
+    """What is not as in the run before: `torch 2.14.0 → 2.15.0`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Break:
+    """Where values before and after say nothing about each other."""
+
+    after: int
+    """Index of the first run after it."""
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundStep:
+    """A lasting change of a quantity between two runs."""
+
+    before: int
+    """Index of the last run before it."""
+    after: int
+    difference: Estimate
+    """See `analysis.history.Step`."""
+    p_value: float | None
+    """After Holm over all quantities; None for a change from values that repeat exactly."""
+    versions: tuple[str, ...]
+    """What differs between the two runs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A run that differs from the one before it, prompt by prompt."""
+
+    after: int
+    """Index of the run; it is compared with the one before it."""
+    difference: Estimate
+    """Mean over prompts of the paired differences, with its 95 % interval."""
+    p_value: float
+    """After Holm over all metrics and all neighbours of the history."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Series:
+    """One quantity over the runs."""
+
+    name: str
+    unit: str
+    better: Better
+    untrained: bool
+    """The metric's own weights are random in some run."""
+    values: tuple[Estimate | None, ...]
+    basis: str
+    """What a value rests on."""
+    breaks: tuple[Break, ...]
+    steps: tuple[FoundStep, ...]
+    odd: tuple[int, ...]
+    """Indices of single runs far from their neighbours; they are no step."""
+    changes: tuple[Change, ...]
+    """Only those that are established. Of metrics alone."""
+    obstacle: str
+    """Why no step was sought, somewhere or everywhere; empty where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """All quantities over all runs."""
+
+    runs: tuple[HistoryRun, ...]
+    series: tuple[Series, ...]
+    prompts: int
+    """Asked for with the same words in every run; only these count."""
+    notices: tuple[str, ...]
+    """What limits all of it, gravest first."""
+    brand: str
+    """What keeps the numbers from being about a real model; or empty."""
+    comparisons: int
+    """Tests from one run to the next behind the correction of `Change.p_value`."""
+
+
+def open_runs(names: Sequence[str], *, setting: str | None, by: Literal["date", "order"]) -> tuple[Side, ...]:
+    """The runs and baseline files of a history, each with one setting: the chosen one, or else its reference.
+
+    Raises ConfigError for fewer than two, one that is named twice, and where not one setting is left.
+    """
+    if len(names) < 2:
+        raise ConfigError([Problem(key="RUN", found=f"{len(names)}", expected="at least two runs or baseline files")])
+    paths = [split_name(name)[0].resolve() for name in names]
+    twice = [name for number, name in enumerate(names) if paths[number] in paths[:number]]
+    if twice:
+        raise ConfigError([Problem(key="RUN", found=f"{twice[0]} twice", expected="every run once")])
+    sides = [_of_one_setting(open_side(name), setting) for name in names]
+    return tuple(sorted(sides, key=lambda side: side.created_utc) if by == "date" else sides)
+
+
+def _of_one_setting(side: Side, setting: str | None) -> Side:
+    if setting:
+        side = chosen(side, setting)
+    elif len(side.settings) > 1:
+        side = chosen(side, REFERENCE)
+    if len(side.settings) != 1:
+        found = "; ".join(one.label for one in side.settings[:4])
+        remedy = "Name one with --setting, such as acceleration=high,steps=8."
+        raise ConfigError([Problem(key=side.name, found=found, expected="one setting to follow", remedy=remedy)])
+    return side
+
+
+def make_history(sides: Sequence[Side], *, metrics: Sequence[str] | None = None) -> History:
+    """The history of `sides`, one setting each, in their order; `metrics` are the quantities to follow, None: all.
+
+    Raises ConfigError for an unknown quantity, and where no prompt is asked for in every run.
+    """
+    prompts = _shared_prompts(sides)
+    notices = tuple(_notices(sides, prompts))
+    sides = [_with_prompts(side, prompts) for side in sides]
+    specs = _chosen_metrics(sides, metrics)
+    costs = [cost for cost in COSTS.values() if metrics is None or cost.name in metrics]
+    tables = [side.table for side in sides]
+    series = [
+        *(_series(spec, points, sides) for spec in specs if (points := metric_points(tables, spec))),
+        *(_cost_series(cost, points, sides) for cost in costs if (points := cost_points(tables, cost))),
+    ]
+    changes, comparisons = _changes(sides, specs)
+    return History(
+        runs=tuple(_runs(sides)),
+        series=tuple(_with_steps([replace(one, changes=changes.get(one.name, ())) for one in series], sides)),
+        prompts=len(prompts),
+        notices=notices,
+        brand=next((side.notice for side in sides if side.notice), ""),
+        comparisons=comparisons,
+    )
+
+
+def differing_versions(before: Side, after: Side) -> tuple[str, ...]:
+    """Packages, models, drivers, device and setting that are not the same."""
+    here, there = dict(before.versions), dict(after.versions)
+    names = [*here, *(name for name in there if name not in here)]
+    found = [
+        f"{name} {here.get(name, 'absent')} → {there.get(name, 'absent')}"
+        for name in names
+        if here.get(name) != there.get(name)
+    ]
+    found += [
+        f"{name} {before.facts[name]} → {after.facts[name]}"
+        for name in before.facts
+        if name in after.facts and before.facts[name] != after.facts[name]
+    ]
+    labels = [side.settings[0].label for side in (before, after)]
+    return tuple(found + ([f"setting {labels[0]} → {labels[1]}"] if labels[0] != labels[1] else []))
+
+
+def _runs(sides: Sequence[Side]) -> Iterator[HistoryRun]:
+    for number, side in enumerate(sides):
+        yield HistoryRun(
+            name=side.name,
+            run_name=side.run_name,
+            created_utc=side.created_utc,
+            setting=side.settings[0].label,
+            changed=differing_versions(sides[number - 1], side) if number else (),
+        )
+
+
+def _shared_prompts(sides: Sequence[Side]) -> frozenset[str]:
+    """Prompts of all sides that ask for the same picture everywhere."""
+    first, *others = [set(side.prompts.items()) for side in sides]
+    shared = frozenset(id_ for id_, _ in first.intersection(*others))
+    if not shared:
+        found = "no prompt that all of them ask for with the same words"
+        expected = "runs of one prompt file"
+        raise ConfigError([Problem(key="RUN", found=found, expected=expected, remedy=_gain(sides, 0))])
+    return shared
+
+
+def _gain(sides: Sequence[Side], shared: int) -> str:
+    """Which single run costs the others most of their prompts."""
+    if len(sides) < 3:
+        return ""
+    without = {}
+    for number, side in enumerate(sides):
+        first, *others = [set(other.prompts.items()) for at, other in enumerate(sides) if at != number]
+        without[side.name] = len(first.intersection(*others))
+    name = max(without, key=lambda one: without[one])
+    return f"Without {name} they share {without[name]}." if without[name] > shared else ""
+
+
+def _with_prompts(side: Side, prompts: frozenset[str]) -> Side:
+    return replace(
+        side,
+        table=side.table[side.table["prompt_id"].isin(list(prompts))],
+        prompts={id_: text for id_, text in side.prompts.items() if id_ in prompts},
+    )
+
+
+def _chosen_metrics(sides: Sequence[Side], names: Sequence[str] | None) -> list[MetricSpec]:
+    known: dict[str, MetricSpec] = {}
+    for side in sides:
+        for spec in side.metrics:
+            known.setdefault(spec.name, spec)
+    if names is None:
+        return list(known.values())
+    unknown = [name for name in names if name not in known and name not in COSTS]
+    if unknown:
+        raise ConfigError(
+            [Problem(key="--metrics", found=name, expected=suggest(name, [*known, *COSTS])) for name in unknown]
+        )
+    return [known[name] for name in names if name in known]
+
+
+def _series(spec: MetricSpec, points: Points, sides: Sequence[Side]) -> Series:
+    row = row_of(spec)
+    return Series(
+        name=spec.name,
+        unit=row.unit if row else "",
+        better=row.better if row else "higher",
+        untrained=any(untrained_scores(delivered_images(side.table), spec).any() for side in sides),
+        values=points.values,
+        basis=points.basis,
+        breaks=tuple(_breaks(sides, spec, points)),
+        steps=(),
+        odd=(),
+        changes=(),
+        obstacle="",
+    )
+
+
+def _cost_series(cost: Cost, points: Points, sides: Sequence[Side]) -> Series:
+    return Series(
+        name=cost.name,
+        unit=cost.unit,
+        better="lower",
+        untrained=False,
+        values=points.values,
+        basis=points.basis,
+        breaks=tuple(_breaks(sides, None, points)),
+        steps=(),
+        odd=(),
+        changes=(),
+        obstacle="",
+    )
+
+
+def _breaks(sides: Sequence[Side], spec: MetricSpec | None, points: Points) -> Iterator[Break]:
+    """Between neighbours that have the quantity."""
+    there = [number for number, value in enumerate(points.values) if value is not None]
+    for before, after in pairwise(there):
+        reasons = _differing(sides[before], sides[after], spec)
+        if reasons:
+            yield Break(after=after, reason="; ".join(reasons))
+
+
+def _differing(before: Side, after: Side, spec: MetricSpec | None) -> list[str]:
+    """What makes a quantity of two runs incomparable; `spec` is None for costs."""
+    found = []
+    if _fact(before, after, "device"):
+        found.append(f"another device: {before.facts['device']} → {after.facts['device']}")
+    if spec is None:
+        return found
+    row = row_of(spec)
+    if row and row.needs_reference and _fact(before, after, "reference"):
+        found.append(f"another reference: {before.facts['reference']} → {after.facts['reference']}")
+    here, there = before.identities.get(spec.name), after.identities.get(spec.name)
+    if here and there and here != there:
+        found.append(f"{spec.name} was made with other weights or options")
+    return found
+
+
+def _fact(before: Side, after: Side, name: str) -> bool:
+    return name in before.facts and name in after.facts and before.facts[name] != after.facts[name]
+
+
+def _stretches(series: Series) -> list[list[int]]:
+    """Indices of comparable runs that have a value."""
+    starts = {one.after for one in series.breaks}
+    found: list[list[int]] = [[]]
+    for number, value in enumerate(series.values):
+        if number in starts:
+            found.append([])
+        if value is not None:
+            found[-1].append(number)
+    return [stretch for stretch in found if stretch]
+
+
+def _with_steps(series: Sequence[Series], sides: Sequence[Side]) -> Iterator[Series]:
+    stretches = [(number, stretch) for number, one in enumerate(series) for stretch in _stretches(one)]
+    searches = find_steps(
+        [np.asarray([_value(series[number].values[at]) for at in stretch]) for number, stretch in stretches],
+        rng=np.random.default_rng(SEED),
+        level=LEVEL,
+        exact=[COSTS[series[number].name].repeats if series[number].name in COSTS else True for number, _ in stretches],
+    )
+    for number, one in enumerate(series):
+        own = [(stretch, found) for (at, stretch), found in zip(stretches, searches, strict=True) if at == number]
+        yield replace(
+            one,
+            steps=tuple(
+                FoundStep(
+                    before=stretch[step.before],
+                    after=stretch[step.after],
+                    difference=step.difference,
+                    p_value=step.p_value,
+                    versions=differing_versions(sides[stretch[step.before]], sides[stretch[step.after]]),
+                )
+                for stretch, found in own
+                for step in found.steps
+            ),
+            odd=tuple(stretch[at] for stretch, found in own for at in found.odd),
+            obstacle="; ".join(dict.fromkeys(found.obstacle for _, found in own if found.obstacle)),
+        )
+
+
+def _value(estimate: Estimate | None) -> float:
+    return np.nan if estimate is None else estimate.value
+
+
+def _changes(sides: Sequence[Side], specs: Sequence[MetricSpec]) -> tuple[Mapping[str, tuple[Change, ...]], int]:
+    """Established changes from one run to the next, by metric, and the number of tests made."""
+    names = {spec.name for spec in specs}
+    tested: list[tuple[str, int, Estimate, float]] = []
+    for after, (here, there) in enumerate(pairwise(sides), 1):
+        if _fact(here, there, "device"):
+            continue
+        (pair,) = compare_sides(here, there, force=True).settings
+        for metric in pair.metrics:
+            spec = metric.spec
+            if spec.name not in names or metric.p_value is None or metric.difference is None:
+                continue
+            if not _differing(here, there, spec):
+                tested.append((spec.name, after, metric.difference, metric.p_value))
+    found: dict[str, tuple[Change, ...]] = {}
+    corrected = multipletests([p for *_, p in tested], method="holm")[1] if tested else ()
+    for (name, after, difference, _), p in zip(tested, corrected, strict=True):
+        if p <= LEVEL:
+            change = Change(after=after, difference=difference, p_value=float(p))
+            found[name] = (*found.get(name, ()), change)
+    return found, len(tested)
+
+
+def _notices(sides: Sequence[Side], prompts: frozenset[str]) -> Iterator[str]:
+    most = max(len(side.prompts) for side in sides)
+    if len(prompts) < most:
+        gain = _gain(sides, len(prompts))
+        text = f"Only the {len(prompts)} prompts count that every run asks for with the same words, of up to {most}."
+        yield f"{text} {gain}".strip()
+    unfinished = [side.name for side in sides if side.unfinished]
+    if unfinished:
+        others = f" and {len(unfinished) - 1} more" if len(unfinished) > 1 else ""
+        yield f"Not finished: {unfinished[0]}{others}."
+    labels = {side.settings[0].label for side in sides}
+    if len(labels) > 1:
+        yield f"The runs do not all follow the same setting: {'; '.join(sorted(labels)[:4])}."
