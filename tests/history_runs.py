@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from kreabench.plan import build_plan
 from tests.support import (
     UTC,
     make_experiment,
+    make_failure,
     make_image_record,
     make_prompt,
     make_run,
@@ -58,9 +58,8 @@ def history_run(
     for request in group.requests:
         image = make_image_record(seed=request.seed)
         timings = make_timings(end_to_end_s=latency_s)
-        sample = make_sample(request, group_id=group.id, images=(image,), timings=timings)
-        failed = {"status": "failed", "steps_run": None, "timings": None, "timing_valid": False, "images": ()}
-        samples.append(replace(sample, **failed) if request.prompt_id in failing else sample)
+        failed = {"error": make_failure()} if request.prompt_id in failing else {}
+        samples.append(make_sample(request, group_id=group.id, images=(image,), timings=timings, **failed))
     with run.writer() as writer:
         writer.append(
             LoadRecord(

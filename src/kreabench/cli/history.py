@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
     from kreabench.decisions.history import History
 
+SHOWN_RUNS = 12
+"""From more runs on, those without a change are only counted."""
+
+_BESIDE_COURSE, _LEAST_COURSE = 58, 16
+"""Columns of the table of quantities beside the course, and the least that is left to it."""
+
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
@@ -62,24 +68,57 @@ def history(
 
 def print_history(out: Console, history: History) -> None:
     """Notices, a line a run and a quantity, and what was found in sentences."""
-    from kreabench.cli.terminal import make_table, say
-    from kreabench.report.format import significant
-    from kreabench.report.history import run_name, sentences, sparkline
+    from kreabench.cli.terminal import say
+    from kreabench.report.history import sentences
 
     if history.brand:
         say(out, f"! {history.brand}", "bold yellow")
     for text in history.notices:
         say(out, f"! {text}", "yellow")
-    runs = make_table(("run", "l"), ("made (UTC)", "l"), ("changed against the run before", "l"))
-    runs.columns[0].no_wrap = runs.columns[2].no_wrap = False
+    _print_runs(out, history)
+    _print_quantities(out, history)
+    if any(one.untrained for one in history.series):
+        say(out, "† the metric's own weights are random")
+    for text in sentences(history):
+        say(out, text)
+
+
+def _print_runs(out: Console, history: History) -> None:
+    """Those that are not like the one before, where there are many."""
+    from kreabench.cli.terminal import make_table, say
+    from kreabench.report.history import run_name
+
+    table = make_table(("run", "l"), ("made (UTC)", "l"), ("changed against the run before", "l"))
+    table.columns[0].no_wrap = table.columns[2].no_wrap = False
+    last = len(history.runs) - 1
+    quiet = 0
     for number, run in enumerate(history.runs):
+        if last >= SHOWN_RUNS and not run.changed and number not in (0, last):
+            quiet += 1
+            continue
         changed = "; ".join(run.changed) or ("nothing" if number else "")
-        runs.add_row(*_plain(run_name(history, number), run.created_utc[:16].replace("T", " "), changed))
-    out.print(runs)
+        table.add_row(*_plain(run_name(history, number), run.created_utc[:16].replace("T", " "), changed))
+    out.print(table)
+    if quiet:
+        say(out, f"{quiet} more run{'s' if quiet > 1 else ''} without a recorded change of versions")
+
+
+def _print_quantities(out: Console, history: History) -> None:
+    from kreabench.cli.terminal import make_table
+    from kreabench.report.format import significant
+    from kreabench.report.history import sparkline
+
+    room = max(out.width - _BESIDE_COURSE, _LEAST_COURSE)
+    cut = len(history.runs) > room
     table = make_table(
-        ("quantity", "l"), ("unit", "l"), ("first", "r"), ("last", "r"), ("course", "l"), ("steps at", "l")
+        ("quantity", "l"),
+        ("unit", "l"),
+        ("first", "r"),
+        ("last", "r"),
+        (f"course (last {room})" if cut else "course", "l"),
+        ("steps", "l"),
     )
-    table.columns[0].no_wrap = table.columns[4].no_wrap = table.columns[5].no_wrap = False
+    table.columns[0].no_wrap = table.columns[1].no_wrap = table.columns[5].no_wrap = False
     for one in history.series:
         there = [value for value in one.values if value is not None]
         table.add_row(
@@ -88,15 +127,11 @@ def print_history(out: Console, history: History) -> None:
                 one.unit,
                 significant(there[0].value),
                 significant(there[-1].value),
-                sparkline(one.values),
+                sparkline(one.values, room if cut else None),
                 ", ".join(f"#{step.after + 1}" for step in one.steps),
             )
         )
     out.print(table)
-    if any(one.untrained for one in history.series):
-        say(out, "† the metric's own weights are random")
-    for text in sentences(history):
-        say(out, text)
 
 
 def _plain(*cells: str) -> list[str]:

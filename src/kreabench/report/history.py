@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from kreabench.analysis.estimates import Estimate, p_in_words
 from kreabench.analysis.history import MIN_RUNS, MIN_SIDE
-from kreabench.decisions.history import LEVEL, Change, FoundStep, History, HistoryRun, Series
+from kreabench.decisions.history import LEVEL, FoundStep, History, HistoryRun, Series
 from kreabench.report.document import Cell, Column, Figure, Line, Lines, Notice, Row, Table
 from kreabench.report.format import ABSENT, count, difference, estimate, significant
 from kreabench.report.text import shorten, visible
@@ -16,6 +16,9 @@ from kreabench.report.text import shorten, visible
 _BARS = "▁▂▃▄▅▆▇█"
 SHOWN_VERSIONS = 4
 """More packages that differ are counted only; the table of runs names them all."""
+
+SHOWN_CHANGES = 12
+"""Runs that differ from the one before are told one by one up to this number."""
 
 METHOD = (
     "A value is the mean over the prompts that every run asks for with the same words and has scores of, with "
@@ -31,7 +34,7 @@ METHOD = (
     "noise: a change of them is exact and needs no test.",
     "Besides, every run is compared with the one before it, in pairs by prompt and seed (Student's test over prompts). "
     "Those are marked that still differ after Holm's method over all metrics and all neighbours, at "
-    f"{LEVEL:.0%} together.",
+    f"{LEVEL:.0%} together. Such a difference holds for the two runs: whether it lasts, only a step says.",
     "A run, or two beside each other, further than six robust standard deviations from the running median of seven "
     "is odd: that is said, and no step rests on it.",
 )
@@ -75,9 +78,10 @@ def sentences(history: History) -> Iterator[str]:
     steps = [(one, step) for one in history.series for step in one.steps]
     for one, step in steps:
         yield step_sentence(history, one, step)
-    changes = [(one, change) for one in history.series for change in one.changes]
-    for one, change in changes:
-        yield _change_sentence(history, one, change)
+    changed = sorted({change.after for one in history.series for change in one.changes})
+    yield from (_change_sentence(history, after) for after in changed[:SHOWN_CHANGES])
+    if len(changed) > SHOWN_CHANGES:
+        yield f"{count(len(changed) - SHOWN_CHANGES, 'more run')} differ from the one before; steps.csv has them all."
     for one in history.series:
         for at in one.odd:
             yield (
@@ -86,7 +90,7 @@ def sentences(history: History) -> Iterator[str]:
             )
     if not steps:
         yield "No step was found." if any(not one.obstacle for one in history.series) else "No step could be sought."
-    if not changes and history.comparisons:
+    if not changed and history.comparisons:
         yield f"No run is shown to differ from the one before it ({count(history.comparisons, 'test')})."
     for one_break in dict.fromkeys(one_break for one in history.series for one_break in one.breaks):
         told = _who(history, [one for one in history.series if one_break in one.breaks])
@@ -110,12 +114,18 @@ def step_sentence(history: History, series: Series, step: FoundStep) -> str:
     )
 
 
-def _change_sentence(history: History, series: Series, change: Change) -> str:
-    n = count(change.difference.n, "prompt")
+def _change_sentence(history: History, after: int) -> str:
+    """One run against the one before it, in all metrics that differ."""
+    found = [
+        f"{one.name} by {_by(one, change.difference)} ({p_in_words(change.p_value)}, "
+        f"{count(change.difference.n, 'prompt')}){_side(one, change.difference)}"
+        for one in history.series
+        for change in one.changes
+        if change.after == after
+    ]
     return (
-        f"{series.name}: {run_name(history, change.after)} differs from {run_name(history, change.after - 1)} by "
-        f"{_by(series, change.difference)} ({p_in_words(change.p_value)}, {n}){_side(series, change.difference)}. "
-        f"{changed_in_words(history.runs[change.after].changed)}"
+        f"{run_name(history, after)} differs from #{after}: {'; '.join(found)}. "
+        f"{changed_in_words(history.runs[after].changed)}"
     )
 
 
@@ -153,9 +163,12 @@ def _when(run: HistoryRun) -> str:
     return run.created_utc[:16].replace("T", " ")
 
 
-def sparkline(values: Sequence[Estimate | None]) -> str:
-    """A bar a run, from the least to the greatest value; a dot where there is none."""
+def sparkline(values: Sequence[Estimate | None], last: int | None = None) -> str:
+    """A bar a run, from the least to the greatest value; a dot where there is none. Of the `last` runs, None: all."""
+    values = values if last is None else values[-last:]
     there = [value.value for value in values if value is not None]
+    if not there:
+        return "·" * len(values)
     low, span = min(there), max(there) - min(there)
     return "".join(
         "·" if value is None else _BARS[round((value.value - low) / span * 7)] if span else _BARS[0] for value in values
@@ -242,8 +255,9 @@ def _figure(history: History) -> Figure:
     return Figure(
         name="history",
         title="History",
-        caption="Each quantity over the runs, with 95 % intervals. Dashed: a step, with the means between steps. "
-        "The labels under the last panel are the runs: date, and what changed against the run before.",
+        caption="Each quantity over the runs, with 95 % intervals: of a metric they say how far other prompts could "
+        "move the value; as the runs share their prompts, far smaller changes are seen. Dashed: a step, with the means "
+        "between steps. The labels under the last panel: date, and what changed against the run before.",
         alt=f"{count(len(history.series), 'quantity', 'quantities')} over {count(len(history.runs), 'run')}; "
         "the numbers are in history.csv.",
         brand=history.brand,
