@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("kreabench.cli.run:plan", "What a run would do, take and cost; runs nothing."),
     "resume": ("kreabench.cli.run:resume", "Go on after a crash, an interrupt or a spent budget."),
     "score": ("kreabench.cli.score:score", "Score a run's pictures: only what is missing."),
+    "compare": ("kreabench.cli.compare:compare", "Two runs, or settings of one, in pairs of pictures."),
     "history": ("kreabench.cli.history:history", "Metrics over versions, and where they took a step."),
     "report": ("kreabench.cli.report:report", "Write a run's page, tables and figures."),
     "show": ("kreabench.cli.report:show", "Print a run's settings and failures."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kreabench.core.errors import KreabenchError
@@ -48,6 +49,17 @@ class Mismatch:
         return f"{self.key}: {self.base} against {self.candidate}; {self.why}. {self.remedy}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VersionDifference:
+    """Something that may differ, and is said, as it may be what the comparison is about."""
+
+    name: str
+    """A package, or what a load said of its model; without the name of its target where each side has one alone."""
+    base: str | None
+    """None where the side does not have it, or does not say."""
+    candidate: str | None
+
+
 class NotComparable(KreabenchError):
     """Two sides that say nothing about each other; `mismatches` holds all that differs."""
 
@@ -68,27 +80,65 @@ def mismatches(base: Side, candidate: Side) -> tuple[Mismatch, ...]:
         and (there := candidate.facts.get(key.name)) is not None
         and here != there
     ]
+    return (*found, *_prompts(base, candidate), *_metrics(base, candidate))
+
+
+def _prompts(base: Side, candidate: Side) -> Iterator[Mismatch]:
     changed = sorted(id_ for id_, text in base.prompts.items() if candidate.prompts.get(id_, text) != text)
     if changed:
-        found.append(
-            Mismatch(
-                key="prompts",
-                base=f"{len(changed)} with other words, {changed[0]} among them",
-                candidate="the same ids",
-                why="pictures of two requests are no pair",
-                remedy="Draw both runs with one prompt file.",
-            )
+        yield Mismatch(
+            key="prompts",
+            base=f"{len(changed)} of {len(base.prompts)} with other words or input pictures, {changed[0]!r} among them",
+            candidate="the same ids",
+            why="pictures of two requests are no pair",
+            remedy="Draw both runs with one prompt file.",
         )
+
+
+def _metrics(base: Side, candidate: Side) -> Iterator[Mismatch]:
+    compared = {spec.name for spec in base.metrics} & {spec.name for spec in candidate.metrics}
     for metric, identity in base.identities.items():
         other = candidate.identities.get(metric, identity)
-        if other != identity:
-            found.append(
-                Mismatch(
-                    key=f"metric {metric}",
-                    base=identity,
-                    candidate=other,
-                    why="it was made with other weights or options",
-                    remedy=f"Score both runs alike: kreabench score RUN --metrics {metric}.",
-                )
+        if metric in compared and other != identity:
+            yield Mismatch(
+                key=f"metric {metric}",
+                base=f"identity {identity}",
+                candidate=f"identity {other}",
+                why="it was made with other weights or options",
+                remedy=f"Score both runs alike (kreabench score RUN --metrics {metric} --again), or leave it out.",
             )
-    return tuple(found)
+
+
+def version_differences(base: Side, candidate: Side) -> tuple[VersionDifference, ...]:
+    """What differs in versions; what only one side says counts where it is not of a target that the other lacks."""
+    here, there = _versions(base), _versions(candidate)
+    names = dict.fromkeys((*here, *there))
+    return tuple(
+        VersionDifference(name=name, base=here.get(name), candidate=there.get(name))
+        for name in names
+        if here.get(name) != there.get(name)
+    )
+
+
+def _versions(side: Side) -> dict[str, str]:
+    """Those of the targets that are compared; a target that is alone needs no name."""
+    targets = {setting.target for setting in side.settings}
+    found: dict[str, str] = {}
+    for name, version in side.versions.items():
+        target, colon, rest = name.partition(": ")
+        if not colon:
+            found[name] = version
+        elif target in targets:
+            found[_short(rest) if len(targets) == 1 else name] = version
+    return found
+
+
+def _short(name: str) -> str:
+    """Versions of packages that a load names are those of the run, if not said otherwise."""
+    return name.removeprefix("versions ")
+
+
+def same_run(base: Side, candidate: Side) -> bool:
+    """Whether both sides were read from one folder."""
+    folders = (base.picture_folder, candidate.picture_folder)
+    return None not in folders and len({folder.resolve() for folder in folders if folder is not None}) == 1

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from kreabench.analysis.estimates import Estimate
-from kreabench.analysis.paired import PairedScores
+from kreabench.analysis.paired import Floats, PairedScores
 from kreabench.core.planned import Setting
 from kreabench.core.policies import Cost, Rate
 from kreabench.core.specs import MetricSpec
-from kreabench.decisions.comparability import Mismatch
+from kreabench.decisions.comparability import Mismatch, VersionDifference
 from kreabench.decisions.sides import Side
 
 
@@ -39,6 +41,37 @@ class MetricComparison:
     """The metric's own weights are random."""
     obstacle: str
     """Why nothing can be inferred; empty where something can."""
+    reasons: tuple[str, ...] = ()
+    """Why scores are missing, side by side, commonest first; empty where none is."""
+
+    @property
+    def base_mean(self) -> float | None:
+        """Mean over prompts of the base's finite scores in pairs."""
+        return _mean(self.scores.base)
+
+    @property
+    def candidate_mean(self) -> float | None:
+        """Likewise of the candidate's."""
+        return _mean(self.scores.candidate)
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of pictures behind the difference."""
+        return int(self.scores.pairs.sum())
+
+
+def _mean(values: Floats) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PercentilePair:
+    """One percentile of both sides, in the unit of its cost; None on a side with too few values for it."""
+
+    p: float
+    base: Estimate | None
+    candidate: Estimate | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +90,14 @@ class CostComparison:
     candidate_n: int
     obstacle: str
     """Why there is no ratio, or no interval of it; empty where there is."""
+    base_median: Estimate | None = None
+    """`base` with its interval; `n` counts samples."""
+    candidate_median: Estimate | None = None
+    base_kind: str = ""
+    """What the values are, where there is a choice: which memory, whose price."""
+    candidate_kind: str = ""
+    percentiles: tuple[PercentilePair, ...] = ()
+    """Of latency, where a side has enough timings."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +177,16 @@ class SettingComparison:
     costs: tuple[CostComparison, ...]
     rates: tuple[RateComparison, ...]
     fidelity: tuple[FidelityComparison, ...] = ()
+    both_failed: int = 0
+    """Requests that failed on both sides: no picture is missing a partner for them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OneSided:
+    """A metric that only one side was asked for."""
+
+    metric: str
+    side: Literal["base", "candidate"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -154,3 +205,9 @@ class Comparison:
     candidate_only: tuple[Setting, ...]
     family: str
     """What Holm's correction was made over, in words."""
+    one_sided: tuple[OneSided, ...] = ()
+    """Metrics that are not compared, as one side lacks them."""
+    versions: tuple[VersionDifference, ...] = ()
+    """What differs between the sides besides their settings: what the comparison may be about."""
+    caveats: tuple[str, ...] = ()
+    """What a reader must know of the sides before the numbers, in sentences."""

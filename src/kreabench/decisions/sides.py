@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from kreabench.analysis.settings import requested_by_setting
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.ids import stable_hash
 from kreabench.core.planned import Setting
-from kreabench.core.records import LoadRecord
-from kreabench.core.specs import ExperimentSpec, MetricSpec, Prompt
+from kreabench.core.specs import MetricSpec, Prompt
+from kreabench.decisions.provenance import facts_of, versions_of, with_device
 from kreabench.decisions.selection import choose, split_name
 from kreabench.metrics.table import per_image
 from kreabench.plan_of_run import plan_of
@@ -40,9 +40,10 @@ class Side:
     prompts: Mapping[str, str]
     """Prompt id → hash of its text and input pictures."""
     facts: Mapping[str, str]
-    """Names of `comparability.KEYS` → what this side has; one that is not known is absent."""
+    """Names of `comparability.KEYS` → what this side has; one that is not known is absent. Besides, the device of each
+    target (`provenance.DEVICE_OF`), from which a selection knows its own."""
     versions: Mapping[str, str]
-    """Packages, models and drivers → version: what a comparison may be about."""
+    """Packages, models and drivers → version: what a comparison may be about; see `provenance.versions_of`."""
     requested: Mapping[str, int]
     """Setting id → planned requests."""
     notice: str | None
@@ -75,8 +76,16 @@ def open_side(text: str) -> Side:
 def chosen(side: Side, selection: str) -> Side:
     """`side` with the settings of `selection` alone."""
     settings = choose(side.settings, selection, name=side.name)
+    if len(settings) == len(side.settings):
+        return side
     ids = [setting.id for setting in settings]
-    return replace(side, settings=settings, table=side.table[side.table["setting_id"].isin(ids)])
+    targets = {setting.target for setting in settings}
+    return replace(
+        side,
+        settings=settings,
+        table=side.table[side.table["setting_id"].isin(ids)],
+        facts=with_device(side.facts, targets),
+    )
 
 
 def _of_run(run: RunDirectory, name: str) -> Side:
@@ -93,8 +102,8 @@ def _of_run(run: RunDirectory, name: str) -> Side:
         metrics=per_image(experiment.metrics),
         identities=samples.identities,
         prompts={prompt.id: prompt_hash(prompt) for prompt in experiment.prompts},
-        facts=_facts(experiment, samples.loads),
-        versions=run.info.versions,
+        facts=facts_of(experiment, samples.loads),
+        versions=versions_of(run.info, samples.loads),
         requested=requested_by_setting(plan),
         notice=notice(experiment.targets),
         picture_folder=run.path,
@@ -105,11 +114,3 @@ def _of_run(run: RunDirectory, name: str) -> Side:
 def prompt_hash(prompt: Prompt) -> str:
     """Equal for prompts that ask for the same picture."""
     return stable_hash([prompt.text, [image.sha256 for image in prompt.images]])
-
-
-def _facts(experiment: ExperimentSpec, loads: Sequence[LoadRecord]) -> dict[str, str]:
-    devices = sorted({str(load.identity.get("device") or f"hosted by {load.target}") for load in loads})
-    return {
-        "reference": f"{experiment.reference.acceleration}, {experiment.reference.steps} steps",
-        **({"device": ", ".join(devices)} if devices else {}),
-    }

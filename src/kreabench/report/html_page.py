@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,11 @@ class FigureImages:
 
 def render_html(document: Document) -> str:
     """The page. All text of the document is escaped; the content-security policy admits our style sheet alone."""
+    return render_template("report.html.j2", document, [(figure, figure_images(figure)) for figure in document.figures])
+
+
+def render_template(name: str, document: object, figures: Sequence[tuple[Figure, FigureImages]] = ()) -> str:
+    """A template of this folder with our style sheet; it gets `document` and `figures`, and escapes their text."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -39,9 +45,9 @@ def render_html(document: Document) -> str:
     )
     environment.filters["jpeg_uri"] = lambda content: data_uri(content, "image/jpeg")
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template(name).render(
         document=document,
-        figures=[(figure, figure_images(figure)) for figure in document.figures],
+        figures=figures,
         style=Markup(style),  # noqa: S704 - our own file, no value is interpolated
         policy=content_policy(style),
     )

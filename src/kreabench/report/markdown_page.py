@@ -21,25 +21,25 @@ def render_markdown(document: Document) -> str:
     parts.append(
         "\n".join(f"- **{escape(fact.label)}:** {escape(_joined(fact.value, fact.detail))}" for fact in document.facts)
     )
-    parts += ["## Settings", *_table(document.settings)]
-    parts += ["### Skipped", *_table(document.skipped)] if document.skipped else []
+    parts += ["## Settings", *markdown_table(document.settings)]
+    parts += ["### Skipped", *markdown_table(document.skipped)] if document.skipped else []
     parts += ["## Measurements"] if document.measurements else []
     for title, table in document.measurements:
-        parts += [f"### {escape(title)}", *_table(table, folds=True)]
+        parts += [f"### {escape(title)}", *markdown_table(table, folds=True)]
     parts += ["## Figures", *([escape(document.figures_note)] if document.figures_note else [])]
     for figure in document.figures:
         parts += [f"### {escape(figure.title)}", _image(figure.alt, figure.name), escape(figure.caption)]
-    parts += ["## Pictures", escape(document.pictures.caption), *_list(document.pictures.notes)]
+    parts += ["## Pictures", escape(document.pictures.caption), *markdown_list(document.pictures.notes)]
     for grid in document.pictures.grids:
         picture = "There is no picture to show." if grid.is_empty else _image(_grid_alt(grid), grid.name)
         parts += [f"### {escape(grid.title)}", picture]
-    parts += ["## Failures", *_table(document.failures)] if document.failures else []
-    parts += ["## Method", *_list(document.method)]
-    parts += ["### Metrics", *_table(document.metrics)] if document.metrics else []
-    parts += ["### Prices", *_table(document.prices)] if document.prices else []
-    parts += ["## Environment", "### Targets", *_table(document.targets)]
-    parts += ["### Model loads", *_table(document.loads)] if document.loads else []
-    parts += ["### Versions", *_table(document.environment)]
+    parts += ["## Failures", *markdown_table(document.failures)] if document.failures else []
+    parts += ["## Method", *markdown_list(document.method)]
+    parts += ["### Metrics", *markdown_table(document.metrics)] if document.metrics else []
+    parts += ["### Prices", *markdown_table(document.prices)] if document.prices else []
+    parts += ["## Environment", "### Targets", *markdown_table(document.targets)]
+    parts += ["### Model loads", *markdown_table(document.loads)] if document.loads else []
+    parts += ["### Versions", *markdown_table(document.environment)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -62,18 +62,23 @@ def _grid_alt(grid: Grid) -> str:
     return f"Pictures of {len(grid.rows)} prompts at {len(grid.columns)} settings, {grid.title}"
 
 
-def _list(items: Iterable[str]) -> list[str]:
+def markdown_list(items: Iterable[str]) -> list[str]:
+    """One line an item; nothing where there is none."""
     lines = "\n".join(f"- {escape(item)}" for item in items)
     return [lines] if lines else []
 
 
-def _table(table: Table, *, folds: bool = False) -> list[str]:
+def markdown_table(table: Table, *, folds: bool = False) -> list[str]:
     """Caption, table and notes; with `folds` a long table is closed until it is opened.
 
     A long table that few need is left to the page: GitHub takes 65,536 characters of a comment.
     """
     if table.aside and table.is_long:
-        return [escape(table.caption), f"The page, index.html, has its {len(table.rows):,} rows.", *_list(table.notes)]
+        return [
+            escape(table.caption),
+            f"The page, index.html, has its {len(table.rows):,} rows.",
+            *markdown_list(table.notes),
+        ]
     head = "| " + " | ".join(map(_head, table.columns)) + " |"
     rule = "|" + "|".join("---:" if column.numeric else ":---" for column in table.columns) + "|"
     lines = []
@@ -85,7 +90,7 @@ def _table(table: Table, *, folds: bool = False) -> list[str]:
     body = ["\n".join([head, rule, *lines])]
     if folds and table.is_long:
         body = [f"<details><summary>{len(lines):,} rows</summary>", *body, "</details>"]
-    return [escape(table.caption), *body, *_list(table.notes)]
+    return [escape(table.caption), *body, *markdown_list(table.notes)]
 
 
 def _head(column: Column) -> str:

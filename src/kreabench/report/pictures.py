@@ -53,7 +53,7 @@ def build_pictures(
         for prompt in prompts:
             cells = tuple(_input(run_path, prompt) for _ in before)
             cells += tuple(
-                _picture(run_path, rows.get((setting.id, prompt.id)), metrics, f"{_said(column)}, prompt {prompt.id}")
+                picture_of(run_path, rows.get((setting.id, prompt.id)), metrics, f"{_said(column)}, prompt {prompt.id}")
                 for setting, column in zip(members, columns, strict=True)
             )
             text = shorten(visible(prompt.text), PROMPT_CHARACTERS)
@@ -105,7 +105,8 @@ def _said(column: GridColumn) -> str:
     return ", ".join(part for part in (column.title, column.detail) if part)
 
 
-def _picture(run_path: Path, row: Mapping[str, Any] | None, metrics: Sequence[str], alt: str) -> Picture:
+def picture_of(run_path: Path, row: Mapping[str, Any] | None, metrics: Sequence[str], alt: str) -> Picture:
+    """The picture of a row of the table of samples, with its scores, or why there is none."""
     if row is None:
         return Picture(state="pending", text="not run yet")
     if row["status"] == "failed":

@@ -1,0 +1,164 @@
+"""One metric of two settings: the difference within pairs, how sure it is, and why it may be unknown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from kreabench.analysis.estimates import CONFIDENCE, UNBOUNDED, Bounds, Estimate
+from kreabench.analysis.paired import Floats, LeftOut, PairedScores, pair_scores
+from kreabench.core.specs import MetricSpec
+from kreabench.decisions.columns import KeySpace, Pictures
+from kreabench.decisions.comparison import MetricComparison, SettingComparison
+from kreabench.decisions.matching import Matched
+from kreabench.metrics.table import row_of
+
+ROUNDING = 1e-12
+"""Of the size of the scores, or of 1 where they are smaller: differences up to it are errors of floating point."""
+
+SIGNS = {"higher": 1.0, "lower": -1.0, "reference": 0.0}
+"""What makes a difference positive where the candidate is better."""
+
+
+def compare_metric(spec: MetricSpec, matched: Matched, space: KeySpace) -> MetricComparison:
+    """Over the pairs of equal size. `p_adjusted` and `seed_sd` are left to whoever knows the family and the noise."""
+    row = row_of(spec)
+    better = row.better if row else "higher"
+    here, there = matched.base_rows[matched.same_size], matched.candidate_rows[matched.same_size]
+    base, candidate = _scores(matched.base, spec), _scores(matched.candidate, spec)
+    scores = pair_scores(
+        base[here],
+        candidate[there],
+        space.prompts[space.prompt_of(matched.base.keys[here])],
+        left_out=LeftOut(
+            base_only=int((~np.isnan(base[matched.base_alone])).sum()),
+            candidate_only=int((~np.isnan(candidate[matched.candidate_alone])).sum()),
+        ),
+    )
+    reasons = _reasons(spec, matched) if scores.left_out.total else ()
+    scores, d = _without_rounding(scores)
+    obstacle = _obstacle(scores, reasons)
+    sd = float(np.std(d, ddof=1)) if d.size > 1 else 0.0
+    estimate, p_value = _infer(d, row.range if row else UNBOUNDED, known=not obstacle)
+    return MetricComparison(
+        spec=spec,
+        unit=row.unit if row else "",
+        better=better,
+        scores=scores,
+        difference=estimate,
+        effect_size=float(d.mean() / sd) if sd and not obstacle else None,
+        share_better=_share_better(d, SIGNS[better]),
+        p_value=p_value,
+        p_adjusted=None,
+        seed_sd=None,
+        untrained=_any_untrained(matched.base, spec) or _any_untrained(matched.candidate, spec),
+        obstacle=obstacle,
+        reasons=reasons,
+    )
+
+
+def seed_sd(pictures: Pictures, spec: MetricSpec, space: KeySpace) -> float | None:
+    """Standard deviation from seed to seed within a prompt, pooled over prompts; None without two seeds of a prompt.
+
+    A picture that was drawn with the same seed once more says nothing of it.
+    """
+    scores = _scores(pictures, spec)
+    finite = np.isfinite(scores)
+    both = np.stack([space.prompt_of(pictures.keys[finite]), pictures.drawn_with[finite]])
+    _, first = np.unique(both, axis=1, return_index=True)
+    prompts, values = both[0, first], scores[finite][first]
+    _, codes, numbers = np.unique(prompts, return_inverse=True, return_counts=True)
+    freedom = int((numbers - 1).sum())
+    if not freedom:
+        return None
+    means = np.bincount(codes, weights=values) / numbers
+    return float(np.sqrt(np.square(values - means[codes]).sum() / freedom))
+
+
+def with_holm(found: Sequence[SettingComparison]) -> tuple[SettingComparison, ...]:
+    """Corrected over every metric of every pair of settings (`statsmodels.stats.multitest.multipletests`)."""
+    p = [metric.p_value for setting in found for metric in setting.metrics if metric.p_value is not None]
+    if not p:
+        return tuple(found)
+    corrected = iter(multipletests(p, method="holm")[1].tolist())
+    return tuple(
+        replace(
+            setting,
+            metrics=tuple(
+                metric if metric.p_value is None else replace(metric, p_adjusted=next(corrected))
+                for metric in setting.metrics
+            ),
+        )
+        for setting in found
+    )
+
+
+def _scores(pictures: Pictures, spec: MetricSpec) -> Floats:
+    return pictures.scores.get(spec.name, np.full(pictures.keys.size, np.nan))
+
+
+def _any_untrained(pictures: Pictures, spec: MetricSpec) -> bool:
+    return spec.name in pictures.untrained and bool(pictures.untrained[spec.name].any())
+
+
+def _without_rounding(scores: PairedScores) -> tuple[PairedScores, Floats]:
+    """Differences that are errors of floating point alone are 0: a test would take them for a finding."""
+    known = np.concatenate([scores.base, scores.candidate])
+    largest = float(np.nanmax(np.abs(known), initial=1.0))
+    d = np.where(np.abs(scores.difference) <= ROUNDING * largest, 0.0, scores.difference)
+    return replace(scores, difference=d), d
+
+
+def _infer(d: Floats, bounds: Bounds, *, known: bool) -> tuple[Estimate | None, float | None]:
+    """Student's interval and two-sided test over prompts (`scipy.stats.ttest_1samp`); the interval ends where a
+    difference of two values within `bounds` does."""
+    if not d.size:
+        return None, None
+    value, n = float(d.mean()), int(d.size)
+    if not known:
+        return Estimate(value=value, low=None, high=None, n=n), None
+    test = stats.ttest_1samp(d, 0.0)
+    ends = test.confidence_interval(CONFIDENCE)
+    low, high = float(ends.low), float(ends.high)
+    least, greatest = bounds
+    if least is not None and greatest is not None:
+        low, high = max(low, least - greatest), min(high, greatest - least)
+    return Estimate(value=value, low=low, high=high, n=n), float(test.pvalue)
+
+
+def _share_better(d: Floats, sign: float) -> float | None:
+    return float(((np.sign(d) * sign + 1) / 2).mean()) if d.size and sign else None
+
+
+def _obstacle(scores: PairedScores, reasons: Sequence[str]) -> str:
+    d = scores.difference
+    if not scores.prompts:
+        return "no pair has a score on both sides" + (f": {reasons[0]}" if reasons else "")
+    if len(scores.prompts) < 2:
+        return "one prompt alone shows no spread"
+    if scores.blind:
+        return "all scores are equal: the metric saw nothing"
+    if float(np.ptp(d)) <= ROUNDING * max(1.0, float(np.abs(d).max())):
+        return "the same difference in every prompt: no spread" if d[0] else "no difference in any prompt"
+    return ""
+
+
+def _reasons(spec: MetricSpec, matched: Matched) -> tuple[str, ...]:
+    """Why scores are missing, commonest first."""
+    found: Counter[str] = Counter()
+    for side, pictures in (("base", matched.base), ("candidate", matched.candidate)):
+        missing = np.isnan(_scores(pictures, spec))
+        if spec.name not in pictures.scores:
+            found[f"{side}: not scored"] += int(missing.sum())
+            continue
+        reasons = pictures.reasons[spec.name]
+        codes, numbers = np.unique(reasons.codes[missing], return_counts=True)
+        for code, number in zip(codes.tolist(), numbers.tolist(), strict=True):
+            text = reasons.texts[code] if code >= 0 else ""
+            found[f"{side}: {text or 'not scored'}"] += number
+    return tuple(text for text, _ in found.most_common())

@@ -1,0 +1,254 @@
+"""The tables of a comparison, as data for every renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kreabench.analysis.estimates import Estimate
+from kreabench.decisions.comparison import (
+    Comparison,
+    CostComparison,
+    Fidelity,
+    FidelityComparison,
+    MetricComparison,
+    RateComparison,
+    SettingComparison,
+)
+from kreabench.report.comparison_words import (
+    COST_NAMES,
+    RATE_NAMES,
+    SIGNS,
+    cost_text,
+    count_text,
+    difference_texts,
+    differing,
+    effect_text,
+    finding,
+    left_out_text,
+    number_text,
+    p_text,
+    percent_text,
+    ratio_texts,
+    share_text,
+    short_label,
+)
+from kreabench.report.document import Cell, Column, Row, Table
+from kreabench.report.format import ABSENT, count, estimate, significant
+from kreabench.report.text import message, visible
+
+FLOOR_NAMES = {"itself": "itself again", "another_seed": "another seed", "compiled": "compiled"}
+
+
+def plain_columns(*heads: str, numeric: Sequence[str] = (), prose: Sequence[str] = ()) -> tuple[Column, ...]:
+    """Columns that need no more than a title."""
+    return tuple(Column(title=head, numeric=head in numeric, prose=head in prose) for head in heads)
+
+
+def summary_table(comparison: Comparison) -> Table:
+    """One row a pair of settings: differences of every metric that was compared anywhere, and ratios of costs."""
+    settings = comparison.settings
+    axes = differing(settings) or ("target", "acceleration")
+    shown = [
+        index for index in range(len(settings[0].metrics)) if any(two.metrics[index].scores.prompts for two in settings)
+    ]
+    costs = [index for index in range(len(settings[0].costs)) if any(two.costs[index].ratio for two in settings)]
+    first = settings[0]
+    rows = [
+        Row(
+            cells=(
+                Cell(text=short_label(two.candidate, axes), detail=f"against {short_label(two.base, axes)}"),
+                Cell(text=f"{two.pairs:,}", detail=f"{len(two.unpaired):,} unpaired" if two.unpaired else ""),
+                *(_difference_cell(two.metrics[index]) for index in shown),
+                *(_ratio_cell(two.costs[index]) for index in costs),
+                _rate_cell(two.rates[0]),
+            )
+        )
+        for two in settings
+    ]
+    return Table(
+        columns=(
+            Column(title="Setting"),
+            Column(title="Pairs", note="Pictures that both have.", numeric=True),
+            *(metric_column(first.metrics[index]) for index in shown),
+            *(Column(title=COST_NAMES[first.costs[i].quantity], unit="ratio of medians", numeric=True) for i in costs),
+            Column(title="failed", unit="candidate − base", numeric=True),
+        ),
+        rows=tuple(rows),
+        caption="Candidate against base, one line a pair of settings, with 95 % intervals below the numbers.",
+        notes=("* p after Holm is below 0.05.",),
+    )
+
+
+def metric_column(metric: MetricComparison) -> Column:
+    """Head of a column of a metric."""
+    unit = "" if metric.unit == "1" else metric.unit
+    brand = "untrained weights" if metric.untrained else ""
+    return Column(title=f"{visible(metric.spec.name)} {SIGNS[metric.better]}", unit=unit, numeric=True, brand=brand)
+
+
+def _difference_cell(metric: MetricComparison) -> Cell:
+    text, interval = difference_texts(metric.difference)
+    if metric.difference is None:
+        return Cell(text=ABSENT, detail=message(metric.obstacle, 80), absent=True)
+    sure = finding(metric) in {"better", "worse", "shifted"}
+    return Cell(text=f"{text} *" if sure else text, detail=interval or metric.obstacle, strong=sure)
+
+
+def _ratio_cell(cost: CostComparison) -> Cell:
+    text, interval = ratio_texts(cost.ratio)
+    return Cell(text=text, detail=interval or cost.obstacle, absent=cost.ratio is None)
+
+
+def _rate_cell(rate: RateComparison) -> Cell:
+    text, interval = share_text(rate.difference)
+    return Cell(text=text, detail=interval or rate.obstacle, absent=rate.difference is None)
+
+
+def metrics_table(two: SettingComparison, family: str) -> Table | None:
+    """Every metric of two settings."""
+    if not two.metrics:
+        return None
+    numeric = ("Base", "Candidate", "Difference", "Effect", "Better", "p", "p (Holm)", "Prompts", "Pairs")
+    return Table(
+        columns=plain_columns("Metric", *numeric, "Finding", "Remarks", numeric=numeric, prose=("Remarks",)),
+        rows=tuple(_metric_row(metric) for metric in two.metrics),
+        caption="Means over prompts of the pairs; difference is candidate − base, with its 95 % interval. Effect is it "
+        "over the standard deviation over prompts. Better: share of prompts, ties one half.",
+        notes=(
+            f"Holm's correction is over {family}.",
+            "None shown is not equal: no significant difference is no proof of equality. A gate with a margin decides.",
+        ),
+    )
+
+
+def _metric_row(metric: MetricComparison) -> Row:
+    text, interval = difference_texts(metric.difference)
+    what = finding(metric)
+    remarks = [message(metric.obstacle, 200), left_out_text(metric)]
+    remarks += [f"seed to seed the base varies by {significant(metric.seed_sd, 2)} (SD)"] if metric.seed_sd else []
+    remarks += ["untrained weights"] if metric.untrained else []
+    cells = (
+        Cell(
+            text=f"{visible(metric.spec.name)} {SIGNS[metric.better]}", detail="" if metric.unit == "1" else metric.unit
+        ),
+        Cell(text=number_text(metric.base_mean)),
+        Cell(text=number_text(metric.candidate_mean)),
+        Cell(text=text, detail=interval, absent=metric.difference is None),
+        Cell(text=effect_text(metric.effect_size)),
+        Cell(text=percent_text(metric.share_better)),
+        Cell(text=p_text(metric.p_value)),
+        Cell(text=p_text(metric.p_adjusted)),
+        Cell(text=f"{len(metric.scores.prompts):,}"),
+        Cell(text=f"{metric.pairs:,}"),
+        Cell(text=what, strong=what in {"better", "worse", "shifted"}),
+        Cell(text="; ".join(filter(None, remarks))),
+    )
+    return Row(cells=cells)
+
+
+def costs_table(two: SettingComparison) -> Table:
+    """Every cost of two settings, and percentiles of latency where a side has enough timings."""
+    rows = []
+    for cost in two.costs:
+        text, interval = ratio_texts(cost.ratio)
+        cells = (
+            Cell(text=COST_NAMES[cost.quantity]),
+            _median_cell(cost, cost.base, cost.base_median, cost.base_kind),
+            _median_cell(cost, cost.candidate, cost.candidate_median, cost.candidate_kind),
+            Cell(text=text, detail=interval, absent=cost.ratio is None),
+            Cell(text=f"{cost.base_n:,} and {cost.candidate_n:,}"),
+            Cell(text=cost.obstacle),
+        )
+        rows.append(Row(cells=cells))
+        rows += [_percentile_row(cost, pair.p, pair.base, pair.candidate) for pair in cost.percentiles]
+    numeric = ("Base", "Candidate", "Ratio", "n")
+    return Table(
+        columns=plain_columns("Cost", *numeric, "Remarks", numeric=numeric, prose=("Remarks",)),
+        rows=tuple(rows),
+        caption="Medians with exact 95 % intervals, and the candidate's over the base's; latency and energy of samples "
+        "fit for timing alone: no first call, no retry, nothing cached.",
+    )
+
+
+def _median_cell(cost: CostComparison, value: float | None, whole: Estimate | None, kind: str) -> Cell:
+    interval = ""
+    if whole is not None and whole.interval is not None:
+        interval = " – ".join(cost_text(cost.quantity, end) for end in whole.interval)
+    return Cell(text=cost_text(cost.quantity, value), detail=interval, remark=kind, absent=value is None)
+
+
+def _percentile_row(cost: CostComparison, p: float, base: Estimate | None, candidate: Estimate | None) -> Row:
+    def cell(one: Estimate | None) -> Cell:
+        if one is None:
+            return Cell(text=ABSENT, detail="too few timings", absent=True)
+        low, high = one.interval or (one.value, one.value)
+        ends = f"{cost_text(cost.quantity, low)} – {cost_text(cost.quantity, high)}"
+        return Cell(text=cost_text(cost.quantity, one.value), detail=ends)
+
+    numbers = f"{base.n if base else 0:,} and {candidate.n if candidate else 0:,}"
+    name = Cell(text=f"{COST_NAMES[cost.quantity]}, p{100 * p:g}")
+    return Row(cells=(name, cell(base), cell(candidate), Cell(text=""), Cell(text=numbers), Cell(text="")))
+
+
+def rates_table(two: SettingComparison) -> Table:
+    """Every rate of two settings."""
+    rows = []
+    for rate in two.rates:
+        text, interval = share_text(rate.difference)
+        cells = (
+            Cell(text=RATE_NAMES[rate.quantity]),
+            Cell(text=count_text(rate.base_count, rate.base_n)),
+            Cell(text=count_text(rate.candidate_count, rate.candidate_n)),
+            Cell(text=text, detail=interval, absent=rate.difference is None),
+            Cell(text=rate.obstacle),
+        )
+        rows.append(Row(cells=cells))
+    numeric = ("Base", "Candidate", "Difference")
+    return Table(
+        columns=plain_columns("Mishap", *numeric, "Remarks", numeric=numeric, prose=("Remarks",)),
+        rows=tuple(rows),
+        caption="How often, and the difference in percentage points with Newcombe's 95 % interval.",
+        notes=(f"{count(two.both_failed, 'request')} failed on both sides.",) if two.both_failed else (),
+    )
+
+
+def fidelity_table(two: SettingComparison) -> Table | None:
+    """Closeness to the reference, beside the reference's own noise; None where it was not looked at."""
+    if not two.fidelity:
+        return None
+    kinds = list(dict.fromkeys(kind for one in two.fidelity for kind in one.floors))
+    heads = [f"Floor: {FLOOR_NAMES[kind]}" for kind in kinds]
+    return Table(
+        columns=plain_columns(
+            *("Metric", "To the reference", *heads, "Verdict", "Why"),
+            numeric=("To the reference", *heads),
+            prose=("Why",),
+        ),
+        rows=tuple(
+            Row(
+                cells=(
+                    Cell(text=f"{visible(one.spec.name)} {SIGNS[one.better]}", detail=_unit(one)),
+                    _fidelity_cell(one.to_reference),
+                    *(_fidelity_cell(one.floors.get(kind)) for kind in kinds),
+                    Cell(text=one.verdict, strong=one.verdict == "worse"),
+                    Cell(text=message(one.reason, 300)),
+                )
+            )
+            for one in two.fidelity
+        ),
+        caption="How close the pictures are to the reference's, beside the reference's own noise.",
+    )
+
+
+def _unit(one: FidelityComparison) -> str:
+    return "" if one.unit == "1" else one.unit
+
+
+def _fidelity_cell(one: Fidelity | None) -> Cell:
+    if one is None:
+        return Cell(text=ABSENT, detail="not measured", absent=True)
+    equal = f"{one.infinite:,} of {one.pairs:,} equal" if one.infinite else ""
+    if one.mean is None:
+        return Cell(text=ABSENT, detail=equal or "no score", absent=True)
+    text, interval = estimate(one.mean)
+    return Cell(text=text, detail=interval or "", remark=equal)
