@@ -47,7 +47,7 @@ METHOD = (
     "were repeated, rerouted or fetched by a later session are never in it.",
     "The interval of a median latency is exact and free of assumptions on the distribution: two order statistics "
     "that enclose the median with at least 95 % (binomial). Percentiles are given only where their upper bound "
-    "exists (p90 from 29 timings, p95 from 59, p99 from 299), in settings.csv; their ends are one-sided 95 % bounds.",
+    "exists (p90 from 29 timings, p95 from 59, p99 from 299), in settings.csv; their intervals are exact likewise.",
     "Within a load of the model the settings take turns, prompt by prompt, in a seeded random order, so that drift "
     "of the machine hits all alike.",
     "The unit of inference of a score is the prompt: a mean over prompts of each prompt's mean over its pictures, with "
