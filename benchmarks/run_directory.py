@@ -28,7 +28,7 @@ from kreabench.core.planned import (
     Request,
     Setting,
 )
-from kreabench.core.records import Cost, ImageRecord, Memory, SampleRecord, Timings
+from kreabench.core.records import Cost, ImageRecord, Memory, Record, SampleRecord, Timings
 from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import (
     AccelerationSpec,
@@ -214,7 +214,7 @@ def write_run(path: Path) -> None:
     write_lines(run.path / SCORES_FILE, (score for request in requests for score in scores_of(request)))
 
 
-def write_lines(path: Path, records: Iterable[SampleRecord | ScoreRecord]) -> None:
+def write_lines(path: Path, records: Iterable[Record | ScoreRecord]) -> None:
     """`records` as a journal holds them."""
     with path.open("wb") as file:
         file.writelines(codec.encode(record) + b"\n" for record in records)

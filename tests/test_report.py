@@ -22,6 +22,7 @@ from kreabench.cli.run_table import print_settings
 from kreabench.core.errors import RunDirectoryError, StorageError
 from kreabench.core.planned import SkippedSetting
 from kreabench.core.records import Cost, FailureRecord
+from kreabench.core.redaction import redact
 from kreabench.report.build import build_document
 from kreabench.report.document import Cell, Document, Fact, Scatter, Table
 from kreabench.report.drawing.figures import draw
@@ -31,7 +32,7 @@ from kreabench.report.format import ABSENT
 from kreabench.report.html_page import TEMPLATES, render_html
 from kreabench.report.markdown_page import escape, render_markdown
 from kreabench.report.tables import guard, samples_csv, settings_csv, shifts_csv
-from kreabench.report.text import redact, shorten, visible
+from kreabench.report.text import shorten, visible
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table, rebuild_table

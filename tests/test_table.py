@@ -278,7 +278,7 @@ def test_prompts_of_any_text_come_back_as_they_were(tmp_path: Path, text: str) -
 
 
 def test_more_rows_than_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kreabench.rundir.table._BATCH_ROWS", 3)
+    monkeypatch.setattr("kreabench.rundir.join._BATCH_ROWS", 3)
     plan = make_plan(make_group(prompts=4, seeds=(0, 1)))
     samples = [
         make_sample(request, images=(make_image_record(seed=n),)) for n, request in enumerate(plan.groups[0].requests)

@@ -14,6 +14,8 @@ from kreabench.core.errors import RunDirectoryError
 from kreabench.core.ids import stable_hash
 from kreabench.core.planned import Setting
 from kreabench.core.specs import MetricSpec, Prompt
+from kreabench.decisions.baseline_file import decode_baseline
+from kreabench.decisions.baseline_table import table_of
 from kreabench.decisions.provenance import facts_of, versions_of, with_device
 from kreabench.decisions.selection import choose, split_name
 from kreabench.metrics.table import per_image
@@ -63,10 +65,12 @@ class Side:
 def open_side(text: str) -> Side:
     """The side that `RUN`, `RUN:SELECTION` or a baseline file means.
 
-    Raises RunDirectoryError for a run that is still drawn, damaged or of another version, ConfigError for a selection
-    that means nothing.
+    Raises RunDirectoryError for a run that is still drawn, one that is damaged or of another version, and such a file,
+    ConfigError for a selection that means nothing.
     """
     path, selection = split_name(text)
+    if path.is_file():
+        return chosen(_of_baseline(path, text), selection)
     run = RunDirectory.open(path)
     if run.is_drawn:
         raise RunDirectoryError(f"{path} is still being drawn", remedy="Wait for its end, or stop it, then compare.")
@@ -108,6 +112,26 @@ def _of_run(run: RunDirectory, name: str) -> Side:
         notice=notice(experiment.targets),
         picture_folder=run.path,
         dropped=dropped,
+    )
+
+
+def _of_baseline(path: Path, name: str) -> Side:
+    header, rows = decode_baseline(path)
+    return Side(
+        name=name,
+        run_name=header.run_name,
+        created_utc=header.created_utc,
+        table=table_of(header, rows),
+        settings=header.settings,
+        metrics=header.metrics,
+        identities=header.identities,
+        prompts=header.prompts,
+        facts=header.facts,
+        versions=header.versions,
+        requested=header.requested,
+        notice=header.notice,
+        picture_folder=None,
+        dropped=header.dropped,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from kreabench.analysis.sets import find_collapses
 from kreabench.core.per_prompt import is_of_prompt
 from kreabench.core.planned import Plan, Setting
+from kreabench.core.redaction import redact
 from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.table import per_set, row_of
@@ -16,7 +17,7 @@ from kreabench.report.document import Cell, Column, Notice, Row, Table
 from kreabench.report.format import ABSENT, count, decimals, fixed, significant
 from kreabench.report.labels import differing_axes, reference_mark, setting_cell
 from kreabench.report.tables import guard
-from kreabench.report.text import message, redact, visible
+from kreabench.report.text import message, visible
 from kreabench.rundir.directory import RunDirectory
 
 MAX_NOTICES = 8

@@ -15,7 +15,7 @@ from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import PERCENTILES, MetricSummary, SettingSummary
 from kreabench.analysis.shifts import Shift
 from kreabench.core.planned import Setting
-from kreabench.report.text import redact
+from kreabench.core.redaction import redact
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """First characters that make a spreadsheet take text for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""

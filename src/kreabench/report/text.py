@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
+
+from kreabench.core.redaction import redact
 
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that reorder the text around them; marks inside a script (U+200E, U+200F) and joiners are harmless."""
-
-_PATH = re.compile(r"(?<![\w.~/<])(?:file://|~)?((?:/[^\s/'\"<>|:;,()]+){2,})/?")
-_WINDOWS_PATH = re.compile(r"(?<!\w)[A-Za-z]:\\(?:[^\s\\'\"<>|:]+\\)*([^\s\\'\"<>|:]*)")
-_SECRETS = re.compile(
-    r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9a-f]{16,}"  # a key of fal
-    r"|\b(?:hf|sk|ghp|gho|pypi)[-_][A-Za-z0-9_-]{16,}"
-    r"|(?i:(?<=bearer )|(?<=authorization: key ))[^\s'\",]{8,}"
-    r"|(?<=://)[^\s/@'\"]+:[^\s/@'\"]+(?=@)"  # user:password@host
-)
 
 
 def visible(text: str) -> str:
@@ -29,19 +21,6 @@ def shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit].rstrip()}… ({len(text) - limit:,} more characters)"
-
-
-def redact(text: str) -> str:
-    """`text` without absolute paths (only the last part stays, after …/) and without anything shaped like a key."""
-    text = _SECRETS.sub("[removed]", text)
-    text = _PATH.sub(lambda match: _last_part(match[1]), text)
-    return _WINDOWS_PATH.sub(lambda match: f"…/{match[1]}", text)
-
-
-def _last_part(path: str) -> str:
-    """The end of an absolute path, unless that names a person."""
-    parts = path.strip("/").split("/")
-    return "…" if len(parts) == 2 and parts[0] in {"home", "Users"} else f"…/{parts[-1]}"
 
 
 def message(text: str, limit: int = 400) -> str:

@@ -6,6 +6,7 @@ Readers never change the file and take no notice of an unfinished last line; a w
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -38,9 +39,27 @@ def read_lines(path: Path, decode: Callable[[bytes], T], *, remedy: str) -> Iter
     except FileNotFoundError:
         return
     except OSError as error:
-        raise RunDirectoryError(
-            f"cannot read {path}: {error.strerror}", remedy="Check the disk and the file's permissions."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of all that is in `path`, an unfinished last line too; of nothing for a file that does not exist.
+
+    Raises RunDirectoryError where it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return hashlib.sha256().hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"cannot read {path}: {error.strerror}", remedy="Check the disk and the file's permissions."
+    )
 
 
 class JournalTail(Generic[T]):
@@ -65,9 +84,7 @@ class JournalTail(Generic[T]):
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise RunDirectoryError(
-                f"cannot read {self._path}: {error.strerror}", remedy="Check the disk and the file's permissions."
-            ) from error
+            raise _unreadable(self._path, error) from error
         whole = content[: content.rfind(b"\n") + 1]
         self._offset += len(whole)
         try:

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from kreabench.core.planned import Plan
 from kreabench.core.records import DropRecord, LoadRecord
 from kreabench.rundir.directory import RunDirectory
-from kreabench.rundir.table import join_table
+from kreabench.rundir.join import join
+from kreabench.rundir.table import frame_of, read_proven_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -28,14 +31,19 @@ class Samples:
 
 
 def read_samples(run: RunDirectory, plan: Callable[[], Plan]) -> Samples:
-    """The samples of `run`; `plan` is asked for only where the table has to be joined anew.
+    """The samples of `run`: out of samples.parquet where that is provably what the journals say, else joined anew.
 
+    `plan` is asked for only where the table has to be joined. Writes nothing, so it works on a read-only disk.
     Raises RunDirectoryError when the journals are damaged or do not belong to the plan.
     """
-    records = list(run.records())
+    proven = read_proven_table(run)
+    if proven is not None:
+        said = proven.statement
+        return Samples(frame=proven.frame, identities=said.identities, loads=said.loads, drops=said.drops)
+    joined = join(run, plan())
     return Samples(
-        frame=join_table(run, plan()),
-        identities={score.metric: score.identity for score in run.score_lines()},
-        loads=tuple(record for record in records if isinstance(record, LoadRecord)),
-        drops=tuple(record for record in records if isinstance(record, DropRecord)),
+        frame=frame_of(pa.Table.from_batches(joined.batches, joined.schema)),
+        identities=joined.identities,
+        loads=joined.loads,
+        drops=joined.drops,
     )
