@@ -86,7 +86,7 @@ def print_history(out: Console, history: History) -> None:
 def _print_runs(out: Console, history: History) -> None:
     """Those that are not like the one before, where there are many."""
     from kreabench.cli.terminal import make_table, say
-    from kreabench.report.history import run_name
+    from kreabench.report.history import change_in_words, run_name
 
     table = make_table(("run", "l"), ("made (UTC)", "l"), ("changed against the run before", "l"))
     table.columns[0].no_wrap = table.columns[2].no_wrap = False
@@ -96,7 +96,7 @@ def _print_runs(out: Console, history: History) -> None:
         if last >= SHOWN_RUNS and not run.changed and number not in (0, last):
             quiet += 1
             continue
-        changed = "; ".join(run.changed) or ("nothing" if number else "")
+        changed = "; ".join(map(change_in_words, run.changed)) or ("nothing" if number else "")
         table.add_row(*_plain(run_name(history, number), run.created_utc[:16].replace("T", " "), changed))
     out.print(table)
     if quiet:

@@ -8,16 +8,19 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from kreabench.analysis.estimates import Estimate
-from kreabench.analysis.history import find_steps
+from kreabench.analysis.history import Step, find_steps
 from kreabench.analysis.scores import delivered_images, untrained_scores
 from kreabench.core.errors import ConfigError, Problem
+from kreabench.core.policies import COSTS, RATES
 from kreabench.core.registry import suggest
 from kreabench.core.specs import MetricSpec
+from kreabench.decisions.comparability import KEYS, version_differences
 from kreabench.decisions.compare import compare_sides
-from kreabench.decisions.history_points import COSTS, Cost, Points, cost_points, metric_points
+from kreabench.decisions.history_points import Points, cost_points, metric_points
 from kreabench.decisions.selection import REFERENCE, split_name
 from kreabench.decisions.sides import Side, chosen, open_side
 from kreabench.metrics.table import row_of
@@ -27,6 +30,8 @@ LEVEL = 0.05
 
 SEED = 0
 """Of the permutations: the same runs give the same p-values."""
+
+_FACTS = tuple(key.name for key in KEYS)
 
 Better = Literal["higher", "lower", "reference"]
 
@@ -101,6 +106,8 @@ class Series:
     """Only those that are established. Of metrics alone."""
     obstacle: str
     """Why no step was sought, somewhere or everywhere; empty where there is none."""
+    searched: bool
+    """Whether a step could have been found somewhere: enough runs, or runs that repeat exactly, not all alike."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,16 +162,15 @@ def make_history(sides: Sequence[Side], *, metrics: Sequence[str] | None = None)
     notices = tuple(_notices(sides, prompts))
     sides = [_with_prompts(side, prompts) for side in sides]
     specs = _chosen_metrics(sides, metrics)
-    costs = [cost for cost in COSTS.values() if metrics is None or cost.name in metrics]
-    tables = [side.table for side in sides]
-    series = [
-        *(_series(spec, points, sides) for spec in specs if (points := metric_points(tables, spec))),
-        *(_cost_series(cost, points, sides) for cost in costs if (points := cost_points(tables, cost))),
-    ]
+    found = {spec.name: points for spec in specs if (points := metric_points([side.table for side in sides], spec))}
+    found |= {name: one for name, one in cost_points(sides).items() if metrics is None or name in metrics}
+    if not found:
+        expected = "a score or a measurement in some run"
+        raise ConfigError([Problem(key="RUN", found="nothing to draw", expected=expected)])
     changes, comparisons = _changes(sides, specs)
     return History(
         runs=tuple(_runs(sides)),
-        series=tuple(_with_steps([replace(one, changes=changes.get(one.name, ())) for one in series], sides)),
+        series=tuple(_series(found, specs, changes, sides)),
         prompts=len(prompts),
         notices=notices,
         brand=next((side.notice for side in sides if side.notice), ""),
@@ -172,20 +178,12 @@ def make_history(sides: Sequence[Side], *, metrics: Sequence[str] | None = None)
     )
 
 
-def differing_versions(before: Side, after: Side) -> tuple[str, ...]:
-    """Packages, models, drivers, device and setting that are not the same."""
-    here, there = dict(before.versions), dict(after.versions)
-    names = [*here, *(name for name in there if name not in here)]
+def differing(before: Side, after: Side) -> tuple[str, ...]:
+    """Versions, models, device, reference and setting that are not the same."""
     found = [
-        f"{name} {here.get(name, 'absent')} → {there.get(name, 'absent')}"
-        for name in names
-        if here.get(name) != there.get(name)
+        f"{one.name} {one.base or 'absent'} → {one.candidate or 'absent'}" for one in version_differences(before, after)
     ]
-    found += [
-        f"{name} {before.facts[name]} → {after.facts[name]}"
-        for name in before.facts
-        if name in after.facts and before.facts[name] != after.facts[name]
-    ]
+    found += [f"{name} {before.facts[name]} → {after.facts[name]}" for name in _FACTS if _fact(before, after, name)]
     labels = [side.settings[0].label for side in (before, after)]
     return tuple(found + ([f"setting {labels[0]} → {labels[1]}"] if labels[0] != labels[1] else []))
 
@@ -197,7 +195,7 @@ def _runs(sides: Sequence[Side]) -> Iterator[HistoryRun]:
             run_name=side.run_name,
             created_utc=side.created_utc,
             setting=side.settings[0].label,
-            changed=differing_versions(sides[number - 1], side) if number else (),
+            changed=differing(sides[number - 1], side) if number else (),
         )
 
 
@@ -239,57 +237,88 @@ def _chosen_metrics(sides: Sequence[Side], names: Sequence[str] | None) -> list[
             known.setdefault(spec.name, spec)
     if names is None:
         return list(known.values())
-    unknown = [name for name in names if name not in known and name not in COSTS]
+    unknown = [name for name in names if name not in known and name not in (*COSTS, *RATES)]
     if unknown:
         raise ConfigError(
-            [Problem(key="--metrics", found=name, expected=suggest(name, [*known, *COSTS])) for name in unknown]
+            [Problem(key="--metrics", found=name, expected=suggest(name, [*known, *COSTS, *RATES])) for name in unknown]
         )
     return [known[name] for name in names if name in known]
 
 
-def _series(spec: MetricSpec, points: Points, sides: Sequence[Side]) -> Series:
-    row = row_of(spec)
-    return Series(
-        name=spec.name,
-        unit=row.unit if row else "",
-        better=row.better if row else "higher",
-        untrained=any(untrained_scores(delivered_images(side.table), spec).any() for side in sides),
-        values=points.values,
-        basis=points.basis,
-        breaks=tuple(_breaks(sides, spec, points)),
-        steps=(),
-        odd=(),
-        changes=(),
-        obstacle="",
+def _series(
+    found: Mapping[str, Points],
+    specs: Sequence[MetricSpec],
+    changes: Mapping[str, tuple[Change, ...]],
+    sides: Sequence[Side],
+) -> Iterator[Series]:
+    """With the steps of all, corrected together."""
+    metrics = {spec.name: spec for spec in specs}
+    breaks = {name: tuple(_breaks(sides, metrics.get(name), points)) for name, points in found.items()}
+    stretches = [(name, stretch) for name, points in found.items() for stretch in _stretches(points, breaks[name])]
+    searches = find_steps(
+        [np.asarray([_value(found[name].values[at]) for at in stretch]) for name, stretch in stretches],
+        rng=np.random.default_rng(SEED),
+        level=LEVEL,
+        exact=[found[name].exact for name, _ in stretches],
+    )
+    for name, points in found.items():
+        own = [(stretch, search) for (at, stretch), search in zip(stretches, searches, strict=True) if at == name]
+        row = row_of(metrics[name]) if name in metrics else None
+        yield Series(
+            name=name,
+            unit=points.unit,
+            better="lower" if name not in metrics else row.better if row else "higher",
+            untrained=name in metrics and _untrained(sides, metrics[name]),
+            values=points.values,
+            basis=points.basis,
+            breaks=breaks[name],
+            steps=tuple(_step(sides, stretch, step) for stretch, search in own for step in search.steps),
+            odd=tuple(stretch[at] for stretch, search in own for at in search.odd),
+            changes=changes.get(name, ()),
+            obstacle="; ".join(dict.fromkeys(search.obstacle for _, search in own if search.obstacle)),
+            searched=any(search.p_value is not None or search.steps for _, search in own),
+        )
+
+
+def _step(sides: Sequence[Side], stretch: Sequence[int], step: Step) -> FoundStep:
+    before, after = stretch[step.before], stretch[step.after]
+    return FoundStep(
+        before=before,
+        after=after,
+        difference=step.difference,
+        p_value=step.p_value,
+        versions=differing(sides[before], sides[after]),
     )
 
 
-def _cost_series(cost: Cost, points: Points, sides: Sequence[Side]) -> Series:
-    return Series(
-        name=cost.name,
-        unit=cost.unit,
-        better="lower",
-        untrained=False,
-        values=points.values,
-        basis=points.basis,
-        breaks=tuple(_breaks(sides, None, points)),
-        steps=(),
-        odd=(),
-        changes=(),
-        obstacle="",
-    )
+def _untrained(sides: Sequence[Side], spec: MetricSpec) -> bool:
+    return any(untrained_scores(delivered_images(side.table), spec).any() for side in sides)
 
 
 def _breaks(sides: Sequence[Side], spec: MetricSpec | None, points: Points) -> Iterator[Break]:
     """Between neighbours that have the quantity."""
     there = [number for number, value in enumerate(points.values) if value is not None]
     for before, after in pairwise(there):
-        reasons = _differing(sides[before], sides[after], spec)
+        reasons = _incomparable(sides[before], sides[after], spec)
+        if points.kinds and points.kinds[before] != points.kinds[after]:
+            reasons.append(f"{points.kinds[before]} → {points.kinds[after]}")
         if reasons:
             yield Break(after=after, reason="; ".join(reasons))
 
 
-def _differing(before: Side, after: Side, spec: MetricSpec | None) -> list[str]:
+def _stretches(points: Points, breaks: Sequence[Break]) -> list[list[int]]:
+    """Indices of comparable runs that have a value."""
+    starts = {one.after for one in breaks}
+    found: list[list[int]] = [[]]
+    for number, value in enumerate(points.values):
+        if number in starts:
+            found.append([])
+        if value is not None:
+            found[-1].append(number)
+    return [stretch for stretch in found if stretch]
+
+
+def _incomparable(before: Side, after: Side, spec: MetricSpec | None) -> list[str]:
     """What makes a quantity of two runs incomparable; `spec` is None for costs."""
     found = []
     if _fact(before, after, "device"):
@@ -309,46 +338,6 @@ def _fact(before: Side, after: Side, name: str) -> bool:
     return name in before.facts and name in after.facts and before.facts[name] != after.facts[name]
 
 
-def _stretches(series: Series) -> list[list[int]]:
-    """Indices of comparable runs that have a value."""
-    starts = {one.after for one in series.breaks}
-    found: list[list[int]] = [[]]
-    for number, value in enumerate(series.values):
-        if number in starts:
-            found.append([])
-        if value is not None:
-            found[-1].append(number)
-    return [stretch for stretch in found if stretch]
-
-
-def _with_steps(series: Sequence[Series], sides: Sequence[Side]) -> Iterator[Series]:
-    stretches = [(number, stretch) for number, one in enumerate(series) for stretch in _stretches(one)]
-    searches = find_steps(
-        [np.asarray([_value(series[number].values[at]) for at in stretch]) for number, stretch in stretches],
-        rng=np.random.default_rng(SEED),
-        level=LEVEL,
-        exact=[COSTS[series[number].name].repeats if series[number].name in COSTS else True for number, _ in stretches],
-    )
-    for number, one in enumerate(series):
-        own = [(stretch, found) for (at, stretch), found in zip(stretches, searches, strict=True) if at == number]
-        yield replace(
-            one,
-            steps=tuple(
-                FoundStep(
-                    before=stretch[step.before],
-                    after=stretch[step.after],
-                    difference=step.difference,
-                    p_value=step.p_value,
-                    versions=differing_versions(sides[stretch[step.before]], sides[stretch[step.after]]),
-                )
-                for stretch, found in own
-                for step in found.steps
-            ),
-            odd=tuple(stretch[at] for stretch, found in own for at in found.odd),
-            obstacle="; ".join(dict.fromkeys(found.obstacle for _, found in own if found.obstacle)),
-        )
-
-
 def _value(estimate: Estimate | None) -> float:
     return np.nan if estimate is None else estimate.value
 
@@ -358,14 +347,14 @@ def _changes(sides: Sequence[Side], specs: Sequence[MetricSpec]) -> tuple[Mappin
     names = {spec.name for spec in specs}
     tested: list[tuple[str, int, Estimate, float]] = []
     for after, (here, there) in enumerate(pairwise(sides), 1):
-        if _fact(here, there, "device"):
+        if _fact(here, there, "device") or not _share_a_request(here, there):
             continue
         (pair,) = compare_sides(here, there, force=True).settings
         for metric in pair.metrics:
             spec = metric.spec
             if spec.name not in names or metric.p_value is None or metric.difference is None:
                 continue
-            if not _differing(here, there, spec):
+            if not _incomparable(here, there, spec):
                 tested.append((spec.name, after, metric.difference, metric.p_value))
     found: dict[str, tuple[Change, ...]] = {}
     corrected = multipletests([p for *_, p in tested], method="holm")[1] if tested else ()
@@ -374,6 +363,12 @@ def _changes(sides: Sequence[Side], specs: Sequence[MetricSpec]) -> tuple[Mappin
             change = Change(after=after, difference=difference, p_value=float(p))
             found[name] = (*found.get(name, ()), change)
     return found, len(tested)
+
+
+def _share_a_request(before: Side, after: Side) -> bool:
+    keys = ["prompt_id", "seed", "repeat"]
+    here, there = (pd.MultiIndex.from_frame(side.table[keys]) for side in (before, after))
+    return bool(here.isin(there).any())
 
 
 def _notices(sides: Sequence[Side], prompts: frozenset[str]) -> Iterator[str]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
-from kreabench.analysis.estimates import CONFIDENCE, Estimate, median, prompt_mean
-from kreabench.analysis.paired import PAIR_KEYS, Floats
+from kreabench.analysis.estimates import CONFIDENCE, Estimate, prompt_mean
+from kreabench.analysis.paired import PAIR_KEYS
 from kreabench.analysis.scores import delivered_images, finite_scores
+from kreabench.core.policies import COSTS, RATES
 from kreabench.core.specs import MetricSpec
+from kreabench.decisions.columns import Columns, Pictures, Requests, key_space
+from kreabench.decisions.costs import UNITS, measured
+from kreabench.decisions.mishaps import counted
+from kreabench.decisions.sides import Side
 from kreabench.metrics.table import row_of
 
 _MIB = 2**20
@@ -26,6 +31,11 @@ class Points:
     """In the order of the runs; None where a run does not have it."""
     basis: str
     """What every value rests on, in words."""
+    unit: str
+    kinds: tuple[str, ...] = ()
+    """What each run's value is, where there is a choice; those of two kinds are not comparable. Empty: none has one."""
+    exact: bool = True
+    """Whether equal values of two runs mean that nothing changed."""
 
 
 def metric_points(tables: Sequence[pd.DataFrame], spec: MetricSpec) -> Points | None:
@@ -52,7 +62,11 @@ def metric_points(tables: Sequence[pd.DataFrame], spec: MetricSpec) -> Points | 
     basis += f", {len(pictures)} pictures a run" if same_seeds else ", other seeds in every run"
     left_out = max(len(series) for series in there) - len(pictures) if same_seeds else 0
     basis += f"; up to {left_out} more are not scored in every run" if left_out else ""
-    return Points(values=tuple(values), basis=basis if names else "no prompt has a score in every run")
+    return Points(
+        values=tuple(values),
+        basis=basis if names else "no prompt has a score in every run",
+        unit=row.unit if row else "",
+    )
 
 
 def _scores(table: pd.DataFrame, spec: MetricSpec) -> pd.Series[float]:
@@ -74,75 +88,45 @@ def _common(indexes: Sequence[pd.Index[str]]) -> pd.Index[str]:
     return found
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """A quantity of requests, less of which is better."""
-
-    name: str
-    unit: str
-    basis: str
-    of: Callable[[pd.DataFrame], Estimate | None]
-    repeats: bool
-    """Whether equal values of two runs mean that nothing changed."""
-
-
-def _latency(samples: pd.DataFrame) -> Estimate | None:
-    return median(_numbers(samples[samples["timing_valid"].isin([True])], "end_to_end_s"))
-
-
-def _memory(samples: pd.DataFrame) -> Estimate | None:
-    """Of the device; where there is none, of the process. A service tells neither of its own."""
-    local = samples[samples["service_request_id"].isna()] if "service_request_id" in samples else samples
-    allocated = _numbers(local, "peak_allocated_bytes")
-    return median((allocated if allocated.size else _numbers(local, "peak_rss_bytes")) / _MIB)
-
-
-def _energy(samples: pd.DataFrame) -> Estimate | None:
-    return median(_numbers(samples[samples["timing_valid"].isin([True])], "energy_j"))
+def cost_points(sides: Sequence[Side]) -> dict[str, Points]:
+    """Costs and rates by name, each where some run has it; mishaps of pictures only where there was one."""
+    pictures, requests = zip(*map(_columns, sides), strict=True)
+    costs = [measured(one) for one in requests]
+    counts = [counted(*pair) for pair in zip(pictures, requests, strict=True)]
+    found: dict[str, Points] = {}
+    for cost in COSTS:
+        each = [of_run[cost] for of_run in costs]
+        kinds = tuple(one.kind for one in each)
+        if any(one.median is not None for one in each):
+            found[cost] = Points(
+                values=tuple(_scaled(one.median, _MIB if cost == "peak_memory" else 1) for one in each),
+                basis=", ".join(["median of the requests", *sorted(set(kinds) - {""})]),
+                unit={**UNITS, "peak_memory": "MiB"}[cost],
+                kinds=kinds,
+            )
+    for rate in RATES:
+        rates = [_share(*of_run[rate]) for of_run in counts]
+        if any(one is not None and (rate == "failure_rate" or one.value) for one in rates):
+            basis = "of the requests" if rate == "failure_rate" else "of the pictures"
+            found[rate] = Points(values=tuple(rates), basis=basis, unit="share", exact=False)
+    return found
 
 
-def _usd(samples: pd.DataFrame) -> Estimate | None:
-    """A first call on a device is paid by the second, but only once."""
-    priced = samples[samples["usd"].notna()]
-    by_the_second = "usd_basis" in priced and bool((priced["usd_basis"] == "device_hour").all())
-    timed = priced[priced["timing_valid"].isin([True])]
-    used = timed if by_the_second and len(timed) else priced
-    return median(_numbers(used, "usd") / _numbers(used, "num_images")) if len(used) else None
+def _columns(side: Side) -> tuple[Pictures, Requests]:
+    columns = Columns(side.table, (), key_space(side.table))
+    (setting,) = side.settings
+    return columns.pictures(setting.id), columns.requests(setting.id)
 
 
-def _failures(samples: pd.DataFrame) -> Estimate | None:
-    failed, n = int((samples["status"] == "failed").sum()), int(samples["status"].isin(["ok", "failed"]).sum())
+def _scaled(estimate: Estimate | None, unit: float) -> Estimate | None:
+    if estimate is None or unit == 1:
+        return estimate
+    ends = [None if end is None else end / unit for end in (estimate.low, estimate.high)]
+    return Estimate(value=estimate.value / unit, low=ends[0], high=ends[1], n=estimate.n)
+
+
+def _share(number: int, n: int) -> Estimate | None:
     if not n:
         return None
-    low, high = proportion_confint(failed, n, alpha=1 - CONFIDENCE, method="beta")
-    return Estimate(value=failed / n, low=float(low), high=float(high), n=n)
-
-
-COSTS: Mapping[str, Cost] = {
-    cost.name: cost
-    for cost in (
-        Cost(name="latency", unit="s", basis="median of a request", of=_latency, repeats=True),
-        Cost(name="peak_memory", unit="MiB", basis="median of the requests' peaks", of=_memory, repeats=True),
-        Cost(name="energy", unit="J", basis="median of a request", of=_energy, repeats=True),
-        Cost(name="usd_per_image", unit="USD", basis="median of a picture", of=_usd, repeats=True),
-        Cost(name="failure_rate", unit="share", basis="of the requests", of=_failures, repeats=False),
-    )
-}
-
-
-def cost_points(tables: Sequence[pd.DataFrame], cost: Cost) -> Points | None:
-    """Each run's value; None where no run has one."""
-    values = []
-    for table in tables:
-        samples = table.drop_duplicates("request_id")
-        if cost.name != "failure_rate":
-            samples = samples[samples["status"] == "ok"]
-        values.append(cost.of(samples))
-    return Points(values=tuple(values), basis=cost.basis) if any(values) else None
-
-
-def _numbers(samples: pd.DataFrame, column: str) -> Floats:
-    if column not in samples.columns:
-        return np.empty(0)
-    values = np.asarray(pd.to_numeric(samples[column]).to_numpy(dtype=float, na_value=np.nan), dtype=float)
-    return np.extract(np.isfinite(values), values)
+    low, high = proportion_confint(number, n, alpha=1 - CONFIDENCE, method="beta")
+    return Estimate(value=number / n, low=float(low), high=float(high), n=n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,8 +12,9 @@ from kreabench.analysis.history import MIN_RUNS, MIN_SIDE
 from kreabench.decisions.history import LEVEL, FoundStep, History, HistoryRun, Series
 from kreabench.report.document import Cell, Column, Figure, Line, Lines, Notice, Row, Table
 from kreabench.report.format import ABSENT, count, difference, estimate, significant
-from kreabench.report.text import shorten, visible
+from kreabench.report.text import message, shorten, visible
 
+_HASH = re.compile(r"\b[0-9a-f]{16,}\b")
 _BARS = "▁▂▃▄▅▆▇█"
 SHOWN_VERSIONS = 4
 """More packages that differ are counted only; the table of runs names them all."""
@@ -88,8 +90,9 @@ def sentences(history: History) -> Iterator[str]:
                 f"{one.name}: {run_name(history, at)} stands alone at {_value(one, at)}; "
                 f"a step needs {MIN_SIDE} runs on each side."
             )
+    searched = [one for one in history.series if one.searched]
     if not steps:
-        yield "No step was found." if any(not one.obstacle for one in history.series) else "No step could be sought."
+        yield f"No step was found in {_who(history, searched)}." if searched else "No step could be sought."
     if not changed and history.comparisons:
         yield f"No run is shown to differ from the one before it ({count(history.comparisons, 'test')})."
     for one_break in dict.fromkeys(one_break for one in history.series for one_break in one.breaks):
@@ -134,17 +137,22 @@ def changed_in_words(versions: Sequence[str]) -> str:
     if not versions:
         return "No version that is recorded differs."
     more = f" and {len(versions) - SHOWN_VERSIONS} more" if len(versions) > SHOWN_VERSIONS else ""
-    return f"Changed: {'; '.join(shorten(visible(text), 80) for text in versions[:SHOWN_VERSIONS])}{more}."
+    return f"Changed: {'; '.join(map(change_in_words, versions[:SHOWN_VERSIONS]))}{more}."
+
+
+def change_in_words(text: str) -> str:
+    """`torch 2.14.0 → 2.15.0`, with hashes cut to what tells them apart."""
+    return shorten(_HASH.sub(lambda match: match[0][:12], message(text)), 120)
 
 
 def run_name(history: History, at: int) -> str:
-    """Number and name of a run."""
-    return f"#{at + 1} {shorten(visible(history.runs[at].name), 48)}"
+    """Number and name of a run, without the folders of an absolute path."""
+    return f"#{at + 1} {message(history.runs[at].name, 48)}"
 
 
 def _by(series: Series, value: Estimate) -> str:
     centre, interval = difference(value)
-    unit = f" {series.unit}" if series.unit else ""
+    unit = f" {series.unit}" if series.unit not in {"", "1"} else ""
     return f"{centre}{f' [{interval}]' if interval else ''}{unit}"
 
 
@@ -230,9 +238,11 @@ def runs_table(history: History) -> Table:
                 cells=(
                     Cell(text=f"#{number + 1}"),
                     Cell(text=_when(run)),
-                    Cell(text=shorten(visible(run.name), 80)),
+                    Cell(text=message(run.name, 80)),
                     Cell(
-                        text="; ".join(map(visible, run.changed)) if run.changed else ("nothing" if number else ABSENT)
+                        text="; ".join(map(change_in_words, run.changed))
+                        if run.changed
+                        else ("nothing" if number else ABSENT)
                     ),
                     Cell(text="; ".join(found), strong=bool(stepped)),
                 )

@@ -10,15 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from kreabench.analysis.estimates import Estimate
 from kreabench.decisions.history import History
 from kreabench.report.drawing.figures import draw
 from kreabench.report.history import HistoryDocument, history_document
-from kreabench.report.html_page import TEMPLATES, content_policy, figure_images
-from kreabench.report.markdown_page import escape, markdown_table
+from kreabench.report.html_page import figure_images, render_template
+from kreabench.report.markdown_page import escape, markdown_list, markdown_table
 from kreabench.report.tables import guard
 from kreabench.rundir.files import storage_error
 
@@ -59,22 +56,8 @@ def history_files(history: History) -> Iterator[tuple[str, bytes]]:
 
 
 def history_html(document: HistoryDocument) -> str:
-    """The page; see `html_page.render_html`."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    return environment.get_template("history.html.j2").render(
-        document=document,
-        images=figure_images(document.figure),
-        style=Markup(style),  # noqa: S704 - our own file, no value is interpolated
-        policy=content_policy(style),
-    )
+    """The page: one file, no script, no request to anywhere; all text is escaped."""
+    return render_template("history.html.j2", document, [(document.figure, figure_images(document.figure))])
 
 
 def history_markdown(document: HistoryDocument) -> str:
@@ -82,11 +65,11 @@ def history_markdown(document: HistoryDocument) -> str:
     parts = [f"# {escape(document.title)}", escape(document.subtitle)]
     for notice in document.notices:
         parts.append(f"> [!{'WARNING' if notice.level == 'warning' else 'NOTE'}]\n> {escape(notice.text)}")
-    parts += ["## What changed", "\n".join(f"- {escape(text)}" for text in document.sentences)]
+    parts += ["## What changed", *markdown_list(document.sentences)]
     parts += [f"![{escape(document.figure.alt)}](figures/{document.figure.name}.png)", escape(document.figure.caption)]
     for title, table in document.tables:
         parts += [f"## {escape(title)}", *markdown_table(table, folds=True)]
-    parts += ["## Method", "\n".join(f"- {escape(text)}" for text in document.method)]
+    parts += ["## Method", *markdown_list(document.method)]
     return "\n\n".join(parts) + "\n"
 
 
