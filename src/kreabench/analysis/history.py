@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -24,8 +25,11 @@ MIN_SIDE = 3
 _ONE, _TWO = 0.8, 0.2
 """Shares of the error rate: for one step, and for two at once, as after a version that was taken back."""
 
-_RESAMPLES, _MORE_RESAMPLES = 999, 9_999
-"""Permutations at first, and anew where the first ones leave a step possible."""
+_RESAMPLES, _MOST_RESAMPLES = 999, 9_999
+"""Permutations at first; and most that are drawn anew where the first ones leave a step possible."""
+
+_FINENESS = 20
+"""Least p-value that permutations can show, as a part of the one that a step needs."""
 
 _ODD_WINDOW, _ODD_SD = 7, 6.0
 """Runs of the running median, and how many robust standard deviations away from it a run is odd."""
@@ -73,7 +77,7 @@ def find_steps(
     mishaps, mostly 0, equal values prove nothing, and none is odd.
     """
     searched = [
-        _candidates(values, rng=own, level=level, exact=equal)
+        _candidates(values, rng=own, level=level, exact=equal, family=len(histories))
         for values, own, equal in zip(
             histories, rng.spawn(len(histories)), exact or [True] * len(histories), strict=True
         )
@@ -105,7 +109,7 @@ class _Candidates:
     obstacle: str = ""
 
 
-def _candidates(values: Floats, *, rng: np.random.Generator, level: float, exact: bool) -> _Candidates:
+def _candidates(values: Floats, *, rng: np.random.Generator, level: float, exact: bool, family: int) -> _Candidates:
     everything = np.arange(values.size)
     if exact and _repeats(values):
         return _exact_steps(values)
@@ -115,7 +119,7 @@ def _candidates(values: Floats, *, rng: np.random.Generator, level: float, exact
         few = f"{values.size} run{'s' if values.size != 1 else ''} in a row; a step is sought from {MIN_RUNS} on"
         return _Candidates(kept=everything, obstacle=few)
     kept = np.flatnonzero(~_odd(values)) if exact else everything
-    cuts, p_value = _search(values[kept], rng=rng, level=level)
+    cuts, p_value = _search(values[kept], rng=rng, level=level, family=family)
     return _Candidates(kept=kept, cuts=tuple(cuts), p_value=p_value)
 
 
@@ -182,7 +186,9 @@ def _odd(values: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray(np.abs(away) > _ODD_SD * scale)
 
 
-def _search(values: Floats, *, rng: np.random.Generator, level: float) -> tuple[list[tuple[int, float | None]], float]:
+def _search(
+    values: Floats, *, rng: np.random.Generator, level: float, family: int
+) -> tuple[list[tuple[int, float | None]], float]:
     """Places of steps with their p-values, in order, and the p-value of no step at all."""
     overall = 1.0
     found: list[tuple[int, float | None]] = []
@@ -191,7 +197,8 @@ def _search(values: Floats, *, rng: np.random.Generator, level: float) -> tuple[
         start, stop, floor = waiting.pop()
         if stop - start < MIN_RUNS:
             continue
-        p, cuts = _test(values[start:stop], rng=rng, level=level * (stop - start) / values.size)
+        share = level * (stop - start) / values.size
+        p, cuts = _test(values[start:stop], rng=rng, level=share, family=family)
         p = max(floor, min(1.0, p * values.size / (stop - start)))
         overall = p if (start, stop) == (0, values.size) else overall
         if p <= level:
@@ -205,24 +212,28 @@ def _search(values: Floats, *, rng: np.random.Generator, level: float) -> tuple[
     return found, overall
 
 
-def _test(values: Floats, *, rng: np.random.Generator, level: float) -> tuple[float, list[int]]:
+def _test(values: Floats, *, rng: np.random.Generator, level: float, family: int) -> tuple[float, list[int]]:
     """p-value of no step against one or two, and their places."""
     if float(np.ptp(values)) == 0.0:
         return 1.0, []
-    one = _permuted(values, _gain_of_one, rng, level * _ONE) / _ONE
+    one = _permuted(values, _gain_of_one, rng, level * _ONE, family) / _ONE
     if one <= level or values.size < 3 * MIN_SIDE:
         return min(1.0, one), _places(values, 1) if one <= level else []
-    two = _permuted(values, _gain_of_two, rng, level * _TWO) / _TWO
+    two = _permuted(values, _gain_of_two, rng, level * _TWO, family) / _TWO
     return min(1.0, one, two), _places(values, 2) if two <= level else []
 
 
-def _permuted(values: Floats, gain: Callable[..., Floats], rng: np.random.Generator, level: float) -> float:
-    """p-value of `gain`. Where few permutations find less than `level`, more are drawn anew and they alone count."""
+def _permuted(
+    values: Floats, gain: Callable[..., Floats], rng: np.random.Generator, level: float, family: int
+) -> float:
+    """p-value of `gain`. Where few permutations find less than `level`, as many as the correction for `family` asks
+    for are drawn anew, and they alone count."""
+    needed = min(math.ceil(_FINENESS * family / level), _MOST_RESAMPLES)
     p = 1.0
-    for resamples in (_RESAMPLES, _MORE_RESAMPLES):
+    for resamples in (_RESAMPLES, needed) if needed > _RESAMPLES else (_RESAMPLES,):
         test = stats.permutation_test(
             (values,), gain, permutation_type="pairings", vectorized=True, n_resamples=resamples,
-            alternative="greater", batch=max(1, 4_000_000 // values.size**2), rng=rng,
+            alternative="greater", batch=max(1, 2_000_000 // values.size**2), rng=rng,
         )  # fmt: skip
         p = float(test.pvalue)
         if p > level:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -48,9 +47,10 @@ def _panel(axes: Axes, panel: Line) -> None:
     there = [number for number, value in enumerate(panel.values) if value is not None]
     values = [value for value in panel.values if value is not None]
     height = dict(zip(there, (value.value for value in values), strict=True))
-    for one, other in pairwise(there):
-        if other not in panel.breaks:
-            axes.plot([one, other], [height[one], height[other]], color=_BLUE, alpha=0.5, linewidth=1.0, zorder=2)
+    joined = [(x, height[x]) for x in there]
+    for at in reversed(panel.breaks):
+        joined.insert(there.index(at), (at, math.nan))
+    axes.plot(*zip(*joined, strict=True), color=_BLUE, alpha=0.5, linewidth=1.0, zorder=2)
     axes.errorbar(
         there, list(height.values()), yerr=whiskers(values), fmt="o", color=_BLUE, markersize=3.5, elinewidth=0.8,
         ecolor=_BLUE, zorder=3,
