@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint types format bench bench-metrics bench-hosted gpu clean
+.PHONY: help demo test lint types format bench bench-metrics bench-hosted bench-decisions gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,10 @@ bench-metrics: $(INSTALLED_DEV)  ## metrics against other implementations, and t
 bench-hosted: $(INSTALLED_DEV)  ## accuracy, speed and money of the hosted path, against the loopback fal
 	$(BIN)/python benchmarks/fal_latency.py
 	$(BIN)/python benchmarks/fal_faults.py
+
+bench-decisions: $(INSTALLED_DEV)  ## decisions where the truth is known, and their speed
+	$(BIN)/python benchmarks/validity.py
+	$(BIN)/python benchmarks/decisions_speed.py
 
 gpu: $(INSTALLED)  ## FLUX.1 at full size with random weights on this GPU; no network
 	$(BIN)/python benchmarks/gpu.py

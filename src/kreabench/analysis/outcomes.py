@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from kreabench.analysis.estimates import Estimate, p_in_words
 from kreabench.analysis.families import holm
@@ -117,12 +117,12 @@ def _p_above(distance: float, n: int, skewness: float) -> float:
     """
     a = skewness / 3
     straightened = distance + a * distance**2 + a**2 * distance**3 / 3 + skewness / (6 * n)
-    return float(stats.t.sf(min(distance, straightened) * math.sqrt(n), n - 1))
+    return float(special.stdtr(n - 1, -min(distance, straightened) * math.sqrt(n)))
 
 
 def _reach(level: float, n: int, skewness: float) -> float:
     """The `distance` at which `_p_above` is `level`."""
-    quantile = float(stats.t.ppf(1 - level, n - 1)) / math.sqrt(n)
+    quantile = float(special.stdtrit(n - 1, 1 - level)) / math.sqrt(n)
     if abs(skewness) < 1e-6:
         return quantile
     a = skewness / 3
@@ -185,6 +185,8 @@ def _judge(item: Item, evidence: Evidence, p_loss: float, tests: int, level: flo
 def _prompts_to_decide(item: Item, evidence: Evidence, tests: int, level: float) -> tuple[int | None, str]:
     """With the reason: for showing that the change lies inside where it seems to, else for establishing the loss."""
     reason = item.bar or "neither a loss nor its absence is shown"
+    if not item.margin and not item.bar:
+        reason += "; inside a margin of 0 lies nothing but a gain" if item.sides == "one" else "; inside 0 lies nothing"
     beyond = -evidence.mean if item.sides == "one" else abs(evidence.mean)
     room = item.margin - beyond
     if room > 0 and not item.bar:
@@ -192,7 +194,7 @@ def _prompts_to_decide(item: Item, evidence: Evidence, tests: int, level: float)
         power = item.power if item.sides == "one" else (1 + item.power) / 2
         return _more(prompts_needed(room / evidence.sd, level=level, power=power), evidence), reason
     if beyond <= 0:
-        return None, item.bar or "nothing but a gain can be shown to lie inside a margin of 0"
+        return None, reason
     if room == 0:
         return None, item.bar or "the observed change is exactly the margin: no number of prompts would tell"
     n = prompts_needed(beyond / evidence.sd, level=level / tests, sides=item.sides)

@@ -19,8 +19,8 @@ ASSURANCE = 0.8
 """How surely the planned number has that power, where the noise is only estimated."""
 MOST_PROMPTS = 1_000_000
 """More are as good as never."""
-MANY = 10_000
-"""Prompts from which Student's distribution is the normal one, to one prompt in a thousand."""
+MANY = 1_000
+"""Prompts from which the normal distribution gives the same number, with Guenther's correction."""
 _CERTAIN = 1e3
 """Standard deviations that two prompts show at any level in use."""
 
@@ -90,18 +90,20 @@ def prompts_to_pass(
     *,
     level: float,
     seeds: float,
+    checks: int = 1,
     sides: Sides = "one",
     power: float = POWER,
     assurance: float = ASSURANCE,
 ) -> int | None:
     """Prompts that show, where there is no loss at all, that it lies inside the margin; None where none would.
 
-    Of one check: a gate of several passes only where all do, so ask there for more `power`.
+    A gate of several `checks` passes only where all do: with `noise` and `margin` the hardest of theirs, each may then
+    miss so much less often.
     """
     sd = noise.prompt_sd(seeds, assurance=assurance)
+    missing = (1 - power) / checks
     # Of two sides each test may miss half as often.
-    needed = power if sides == "one" else (1 + power) / 2
-    return prompts_needed(_effect(margin, sd), level=level, power=needed)
+    return prompts_needed(_effect(margin, sd), level=level, power=1 - (missing if sides == "one" else missing / 2))
 
 
 def prompts_to_catch(
@@ -126,10 +128,10 @@ def prompts_to_catch(
 def prompts_needed(effect: float, *, level: float, power: float = POWER, sides: Sides = "one") -> int | None:
     """Prompts that show a mean of `effect` standard deviations by Student's test; None beyond MOST_PROMPTS.
 
-    By the noncentral t distribution (`statsmodels.stats.power.TTestPower`), above MANY prompts by the normal one, as
-    they are equal there and the former's arithmetic fails, as it does for two sides: those are one side at half the
-    level here, which leaves out that the test may err on the wrong side. Searched here: `solve_power` stops early,
-    unsaid, where the effect is small and the level strict. At least 2.
+    By the noncentral t distribution (`statsmodels.stats.power.TTestPower`), above MANY prompts by the normal one with
+    Guenther's correction (American Statistician 35, 1981), as the former's arithmetic fails there. So it does for two
+    sides: those are one side at half the level here, which leaves out that the test may err on the wrong side.
+    Searched here: `solve_power` stops early, unsaid, where the effect is small and the level strict. At least 2.
     """
     if not effect > 0:
         return None
@@ -138,15 +140,17 @@ def prompts_needed(effect: float, *, level: float, power: float = POWER, sides: 
     tail = level if sides == "one" else level / 2
     normal = float(normal_sample_size_one_tail(effect, power, tail))
     if normal > MANY:
-        return math.ceil(normal) if normal <= MOST_PROMPTS else None
+        guenther = normal + float(stats.norm.ppf(tail)) ** 2 / 2
+        return math.ceil(guenther) if guenther <= MOST_PROMPTS else None
 
     def power_of(n: int) -> float:
         return float(TTestPower().power(effect, n, tail, alternative="larger"))
 
-    enough = 2
+    low = max(math.floor(normal), 2)
+    enough = low + 4
     while power_of(enough) < power:
-        enough *= 2
-    return bisect.bisect_left(range(enough), power, lo=max(enough // 2, 2), key=power_of)
+        low, enough = enough, enough + 2 * (enough - low)
+    return bisect.bisect_left(range(enough), power, lo=low, key=power_of)
 
 
 def _effect(difference: float, sd: float) -> float:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from kreabench.analysis.estimates import CONFIDENCE, MIN_MEDIAN_TIMINGS, Estimate
 from kreabench.analysis.paired import Floats, Ints
+
+RESAMPLES = 400
+"""They give the standard error to 4 %."""
 
 
 def ratio_of_medians(
@@ -18,30 +22,64 @@ def ratio_of_medians(
     positive: nothing costs so many times as much as nothing.
 
     `base_prompts` and `candidate_prompts` are codes of the prompts behind the values, of one numbering for both sides.
-    The logarithm of a median is, but for small terms, the mean of its values' influences: half the sign of their
-    distance from it, over the density there. That density is Maritz and Jarrett's (`scipy.stats.mstats.mjci`).
-    The influences are summed by prompt over both sides, and Student's interval is of these sums: so values of one
-    prompt may resemble each other, and what a prompt does to both sides drops out. `n` counts prompts.
+    Prompts are drawn again with all their values of both sides (`scipy.stats.bootstrap`): so values of one prompt may
+    resemble each other, and what a prompt, or the hour, does to both sides alike drops out. The interval is Student's
+    with the standard error that these draws give the logarithm of the ratio. `n` counts prompts. The draws are the
+    same at each call.
 
     Where all values of each side are equal (memory, a list price) the ratio is known, and its interval has no width.
     """
     if not base.size or not candidate.size or min(base.min(), candidate.min()) <= 0:
         return None
     value = float(np.median(candidate) / np.median(base))
+    prompts, codes = np.unique(np.concatenate([base_prompts, candidate_prompts]), return_inverse=True)
     n = min(np.unique(base_prompts).size, np.unique(candidate_prompts).size)
-    number = int(max(base_prompts.max(), candidate_prompts.max())) + 1
-    sums = _influence(np.log(candidate), candidate_prompts, number) - _influence(np.log(base), base_prompts, number)
     if min(base.size, candidate.size) < MIN_MEDIAN_TIMINGS or n < 2:
         return Estimate(value=value, low=None, high=None, n=n)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * math.sqrt(n / (n - 1) * float((sums**2).sum()))
+    if not np.ptp(base) and not np.ptp(candidate):
+        return Estimate(value=value, low=value, high=value, n=n)
+    sides = _Side(np.log(base), codes[: base.size]), _Side(np.log(candidate), codes[base.size :])
+
+    def log_ratio(drawn: Ints, axis: int) -> Floats:
+        times = _times(np.atleast_2d(np.moveaxis(drawn, axis, -1)), prompts.size)
+        return sides[1].medians(times) - sides[0].medians(times)
+
+    draws = stats.bootstrap(
+        (np.arange(prompts.size),),
+        log_ratio,
+        n_resamples=RESAMPLES,
+        vectorized=True,
+        method="percentile",
+        random_state=np.random.default_rng(0),
+    )
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * draws.standard_error)
     return Estimate(value=value, low=value * math.exp(-half), high=value * math.exp(half), n=n)
 
 
-def _influence(values: Floats, prompts: Ints, number: int) -> Floats:
-    """(number,) of each prompt's values on the median of all."""
-    if values.size < 2 or not np.ptp(values):
-        return np.zeros(number)
-    error = float(stats.mstats.mjci(values, prob=[0.5])[0])
-    signs = np.sign(values - np.median(values))
-    sums = np.bincount(prompts, weights=signs, minlength=number) * (error / math.sqrt(values.size))
-    return sums.astype(np.float64)
+def _times(drawn: Ints, prompts: int) -> NDArray[np.int32]:
+    """(prompts, resamples) how often each prompt was drawn, from (resamples, prompts)."""
+    number = len(drawn)
+    cells = drawn * number + np.arange(number)[:, None]
+    return np.bincount(cells.ravel(), minlength=prompts * number).reshape(prompts, number).astype(np.int32)
+
+
+class _Side:
+    """Values of one side in order, of which medians of resamples are read."""
+
+    def __init__(self, values: Floats, prompts: Ints) -> None:
+        order = np.argsort(values)
+        self._values, self._prompts = values[order], prompts[order]
+
+    def medians(self, times: NDArray[np.int32]) -> Floats:
+        """One a resample; NaN where none of its prompts has a value here."""
+        ranks = np.cumsum(np.take(times, self._prompts, axis=0), axis=0, dtype=np.int32)
+        total = ranks[-1]
+        below = np.count_nonzero(ranks <= (total - 1) // 2, axis=0)
+        up_to = np.count_nonzero(ranks <= total // 2, axis=0)
+        found: Floats = np.where(total > 0, self._middle(below, up_to), np.nan)
+        return found
+
+    def _middle(self, below: NDArray[np.intp], up_to: NDArray[np.intp]) -> Floats:
+        last = self._values.size - 1
+        middle: Floats = (self._values[np.minimum(below, last)] + self._values[np.minimum(up_to, last)]) / 2
+        return middle
