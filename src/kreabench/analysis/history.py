@@ -70,11 +70,11 @@ def find_steps(
     """Steps of each of `histories`, one value a run in the order of the runs, corrected for one another.
 
     The test permutes the runs: without a step every order is as likely. Its statistic is the gain of the best split,
-    the sum of squares that one step (or two) takes away; `ruptures.KernelCPD` then says where. What lies between is searched
-    again at its share of `level`, and Holm's method corrects for the number of histories (steps after the first of one
-    history by that number), so that all false alarms together happen at `level`. Values that repeat to the last digit
-    have no noise: there every lasting change is a step. `exact` says of which histories that holds: of those of rare
-    mishaps, mostly 0, equal values prove nothing, and none is odd.
+    the sum of squares that one step (or two) takes away; `ruptures.KernelCPD` then says where. What lies between is
+    searched again at its share of `level`, and Holm's method corrects for the number of histories (steps after the
+    first of one history by that number), so that all false alarms together happen at `level`. Values that repeat
+    exactly have no noise: there every lasting change is a step. `exact` says of which histories that holds: of those of
+    rare mishaps, mostly 0, equal values prove nothing, and none is odd.
     """
     searched = [
         _candidates(values, rng=own, level=level, exact=equal, family=len(histories))

@@ -245,7 +245,6 @@ def _combination(
     level: float,
     power: float,
 ) -> Combination:
-    each = 1 - (1 - power) / len(goals)
     fewer = [number for number in SEEDS if number <= seeds]
     needs = tuple(
         Need(
@@ -269,7 +268,8 @@ def _combination(
                     level=level,
                     seeds=number,
                     sides=goal.sides,
-                    power=each,
+                    power=power,
+                    checks=len(goals),
                 )
                 for number in fewer
             ),
