@@ -25,15 +25,6 @@ def flat(rng: np.random.Generator, experiments: int) -> Measured:
     return Measured(hits=hits, experiments=experiments)
 
 
-def flat_family(rng: np.random.Generator, experiments: int) -> Measured:
-    """Histories of three quantities, two of them heavy-tailed (Student's t, 3 degrees of freedom), with any step."""
-    hits = 0
-    for _ in range(experiments):
-        values = [rng.standard_normal(RUNS) if number % 2 else rng.standard_t(3, RUNS) for number in range(3)]
-        hits += any(search.steps for search in find_steps(values, rng=rng, level=LEVEL))
-    return Measured(hits=hits, experiments=experiments)
-
-
 def step(size: float, within: int) -> Callable[[np.random.Generator, int], Measured]:
     """One step of `size` standard deviations of the noise between runs, found at most `within` runs off."""
 
@@ -63,10 +54,4 @@ ROWS = (
         simulate=step(3.0, 1),
     ),
     ValidityRow(name="flat history of 40 runs with a step found", at_least=0.0, at_most=0.05, simulate=flat),
-    ValidityRow(
-        name="flat history of three quantities, two heavy-tailed, with a step found",
-        at_least=0.0,
-        at_most=0.05,
-        simulate=flat_family,
-    ),
 )
