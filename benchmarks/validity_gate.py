@@ -72,7 +72,7 @@ def _costs(rng: np.random.Generator) -> tuple[Item, Item]:
 def margin_passes(
     rng: np.random.Generator, experiments: int, *, noise: Noise, prompts: int = 25, metrics: int = METRICS
 ) -> Measured:
-    """One metric loses exactly the margin, the others nothing. A check alone, the hardest case, is cheap: more of it."""
+    """One metric loses exactly the margin, the others nothing. A check alone, the hardest case, is cheap: more."""
     losses, number = (MARGIN, *EQUAL[1:metrics]), (experiments if metrics > 1 else 8 * experiments)
     hits = sum(passes(gate(noise.pairs(rng, losses, prompts=prompts, seeds=SEEDS))) for _ in range(number))
     return Measured(hits=hits, experiments=number)

@@ -15,7 +15,7 @@ from kreabench.core.specs import MetricSpec
 from kreabench.decisions.sides import Side
 from tests.support import UTC, make_setting
 
-Scores = Callable[[int, NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+Scores = Callable[[int, NDArray[np.int64], NDArray[np.int64]], Any]
 """Number of the setting, prompts, seeds → scores."""
 
 CLIP = MetricSpec(name="clip", kind="clip_score", options={})
@@ -29,6 +29,7 @@ def make_side(
     name: str = "base",
     prompts: int = 6,
     seeds: Sequence[int] = (0, 1),
+    words: Mapping[str, str] | None = None,
     scores: Mapping[str, Scores] | None = None,
     metrics: Sequence[MetricSpec] = (CLIP,),
     change: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table,
@@ -48,7 +49,7 @@ def make_side(
         settings=chosen,
         metrics=tuple(metrics),
         identities={spec.name: "0123456789abcdef" for spec in metrics},
-        prompts={f"prompt-{number}": f"words-{number}" for number in range(prompts)},
+        prompts=words or {f"prompt-{number}": f"words-{number}" for number in range(prompts)},
         facts={"device": "cpu", "reference": "none, default steps"},
         versions={"torch": "2.15.0"},
         requested={setting.id: prompts * len(seeds) for setting in chosen},
@@ -82,7 +83,7 @@ def _rows(
         "timing_valid": pd.array([True] * n, dtype="boolean"),
         "end_to_end_s": 0.5 + 0.001 * np.arange(n),
         "peak_allocated_bytes": pd.array([None] * n, dtype="Int64"),
-        "peak_rss_bytes": pd.array(10**9 + np.arange(n), dtype="Int64"),
+        "peak_rss_bytes": pd.array(10**9 + 10**7 * np.arange(n), dtype="Int64"),
         "energy_j": np.nan,
         "service_request_id": pd.array([None] * n, dtype="str"),
         "usd": 0.01,

@@ -286,7 +286,9 @@ def test_bad_input_is_one_message_and_exit_2(
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
-@pytest.mark.parametrize("what", ["targets", "accelerations", "experiments", "backends", "features", "prompts"])
+@pytest.mark.parametrize(
+    "what", ["targets", "accelerations", "experiments", "backends", "features", "prompts", "gates"]
+)
 def test_lists_describe_every_entry(call: Call, what: str) -> None:
     code, out, _ = call("list", what)
     assert code == ExitCode.DONE

@@ -159,7 +159,7 @@ def test_a_run_without_a_gpu_shows_none_of_it(tmp_path: Path) -> None:
     run, plan = make_cpu_run(tmp_path / "run", **FEW)
     document = build_document(run, plan, read_table(run))
     titles = [title for title, _ in document.measurements]
-    assert titles == ["Shift from the reference", "Money", "Hosted service"]
+    assert titles == ["Fidelity beside its noise floor", "Shift from the reference", "Money", "Hosted service"]
     assert "Energy" not in [column.title for column in document.settings.columns]
     header = dict(render(document))["settings.csv"].decode().splitlines()[0]
     assert "energy" not in header

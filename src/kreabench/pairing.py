@@ -13,7 +13,7 @@ from kreabench.core.specs import Prompt
 RANDOM_WEIGHTS = "random weights: their pictures mean nothing"
 FLAGGED = "the safety checker flagged the picture"
 
-_MISSING = "the reference is missing: "
+_MISSING = " is missing: "
 
 _Slot = tuple[str, str, int, int]
 """Setting id, prompt id, seed, repeat."""
@@ -42,7 +42,7 @@ class Picture:
     @property
     def reference_may_come(self) -> bool:
         """Whether its reference has not been delivered, and may be while the run goes on."""
-        return self.reference is None and self.reference_obstacle.startswith(_MISSING)
+        return self.reference is None and _MISSING in self.reference_obstacle
 
     def obstacle(self, *, needs_reference: bool, needs_prompt: bool = False) -> str:
         """Why no metric of this kind applies to the picture; empty where it does."""
@@ -114,17 +114,24 @@ def _reference(
         return None, "no reference setting is planned"
     if setting.reference_id == setting.id:
         return None, "this is the reference"
-    sample = by_slot.get(_slot(request, setting.reference_id))
+    return other_picture(by_slot.get(_slot(request, setting.reference_id)), index, "the reference")
+
+
+def other_picture(sample: SampleRecord | None, index: int, name: str) -> tuple[ImageRecord | None, str]:
+    """A picture to compare with, called `name` for people, and why that cannot be done, either of which may be nothing.
+
+    `sample` is of the picture's request, None where that has not run.
+    """
     if sample is None:
-        return None, f"{_MISSING}its request has not run"
+        return None, f"{name}{_MISSING}its request has not run"
     if sample.status == "failed":
-        return None, f"{_MISSING}its request failed ({sample.error.type if sample.error else 'unknown'})"
+        return None, f"{name}{_MISSING}its request failed ({sample.error.type if sample.error else 'unknown'})"
     image = next((image for image in sample.images if image.index == index), None)
     if image is None:
-        return None, f"{_MISSING}its request delivered no picture {index}"
+        return None, f"{name}{_MISSING}its request delivered no picture {index}"
     if image.degenerate is not None:
-        return image, f"the reference is degenerate: it is {_flat(image)}"
-    return image, "the safety checker flagged the reference" if image.nsfw else ""
+        return image, f"{name} is degenerate: it is {_flat(image)}"
+    return image, f"the safety checker flagged {name}" if image.nsfw else ""
 
 
 def _flat(image: ImageRecord) -> str:

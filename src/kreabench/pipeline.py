@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from kreabench.core.errors import BudgetReached, ConfigError, EnvironmentProblem
 from kreabench.core.planned import Plan
 from kreabench.core.records import Record
 from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
+from kreabench.drops import drops_of, spared
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine, GroupWork
 from kreabench.execution.local import LocalEngine
@@ -21,12 +22,16 @@ from kreabench.plan import build_plan
 from kreabench.plan_difference import describe_difference
 from kreabench.plan_of_run import plan_of
 from kreabench.pricing import budget_problems
+from kreabench.race.look import check_same_race, journal_look, look_at, rounds_left
+from kreabench.race.rounds import Round, race_problems, split_work, without_settings
+from kreabench.race.seen import metrics_of
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory, RunInfo
 from kreabench.rundir.inputs import Sources
 from kreabench.rundir.provenance import collect
 from kreabench.rundir.table import join_table, rebuild_table
 from kreabench.rundir.writers import RunWriter
+from kreabench.scoring.background import Background
 from kreabench.scoring.beside import score_rest, start_beside
 from kreabench.scoring.follow import follow_run
 from kreabench.scoring.placement import check_placement, on_device
@@ -45,6 +50,9 @@ class Observer:
     def record(self, record: Record, spent_usd: float) -> None:
         """A record was journalled."""
 
+    def dropped(self, requests: int) -> None:
+        """A race has dropped settings, so that so many requests less are to be drawn."""
+
     def stage(self, name: str) -> None:
         """A stage begins: scoring or report."""
 
@@ -61,6 +69,7 @@ class Outcome:
 
     run_path: Path
     requests: int
+    """Planned, less what racing spared."""
     delivered: int
     failed: int
     spent_usd: float
@@ -69,6 +78,10 @@ class Outcome:
     """Why drawing stopped; None where it did not."""
     scoring: ScoringSummary
     report_index: Path
+    dropped: int = 0
+    """Settings that racing dropped."""
+    spared: int = 0
+    """Their requests that were not drawn."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -108,6 +121,8 @@ def start(
     plan = build_plan(experiment)
     if not plan.request_count:
         raise ConfigError([nothing_to_draw(plan)])
+    if problems := race_problems(experiment, plan):
+        raise ConfigError(problems)
     if not (path / "run.json").exists():
         check_environment(plan)
         check_placement(experiment, experiment.targets)
@@ -122,6 +137,7 @@ def start(
             f"{path} holds another plan:\n  {differences}",
             remedy="Choose another name=…, or delete the folder if it is not needed any more.",
         )
+    check_same_race(run, experiment)
     return _with_asked(run, replace(experiment, targets=_branded(experiment.targets, run.info.experiment.targets)))
 
 
@@ -166,29 +182,102 @@ def execute(
     """Generate what is missing, score it and report. The journal is locked throughout."""
     plan, engine = plan_of(run), engine or LocalEngine(run.info.experiment.engine)
     with run.writer() as writer, ExitStack() as stack:
-        with run.drawing():
-            run.save_info()
-            journal_skips(run, writer, plan)
-            state = run.state()
-            work = pending_work(plan, state, retry_failed=retry_failed)
-            check_environment(plan, [item.group.id for item in work])
-            check_placement(run.info.experiment, [item.group.target for item in work])
-            limit_usd = run.info.experiment.budget_usd
-            budget = Budget(limit_usd, plan, scores_usd=0.0 if limit_usd is None else scores_usd(run))
-            for record in run.records():
-                budget.record(record)
-            left = {request.id for item in work for request in item.pending}
-            final = [sample for sample in state.samples.values() if sample.request_id not in left]
-            failed = sum(sample.status == "failed" for sample in final)
-            observer.generating(plan.request_count, len(final), failed)
-            beside = start_beside(run, stack) if work else None
-            budget_message = _generate(run, writer, work, budget, engine, observer.record)
+        run.save_info()
+        journal_skips(run, writer, plan)
+        state = run.state()
+        work = pending_work(plan, state, retry_failed=retry_failed, dropped=drops_of(run))
+        check_environment(plan, [item.group.id for item in work])
+        check_placement(run.info.experiment, [item.group.target for item in work])
+        limit_usd = run.info.experiment.budget_usd
+        budget = Budget(limit_usd, plan, scores_usd=0.0 if limit_usd is None else scores_usd(run))
+        for record in run.records():
+            budget.record(record)
+        left = {request.id for item in work for request in item.pending}
+        final = [sample for sample in state.samples.values() if sample.request_id not in left]
+        failed = sum(sample.status == "failed" for sample in final)
+        observer.generating(len(final) + len(left), len(final), failed)
+        drawing = _Drawing(run, plan, writer, budget, engine, observer, stack)
+        beside, budget_message = drawing.draw(work)
         observer.stage("scoring")
         scoring = score_rest(run, plan, beside, progress=observer.scoring, note=observer.note)
         observer.stage("report")
         rebuild_table(run, plan)
     index = write_report(run, plan, report_path)
     return _outcome(run, plan, budget, budget_message, scoring, index)
+
+
+class _Drawing:
+    """The pictures of a run, in one go, or in the rounds of a race."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        plan: Plan,
+        writer: RunWriter,
+        budget: Budget,
+        engine: Engine,
+        observer: Observer,
+        stack: ExitStack,
+    ) -> None:
+        self._run, self._plan, self._writer, self._budget = run, plan, writer, budget
+        self._engine, self._observer, self._stack = engine, observer, stack
+
+    def draw(self, work: Sequence[GroupWork]) -> tuple[Background | None, str | None]:
+        """Draw `work`, less what a race drops meanwhile.
+
+        Gives the scoring that may still go on beside it, and the message of a spent budget.
+        """
+        beside: Background | None = None
+        for one in rounds_left(self._run):
+            now, work = split_work(work, one.prompts)
+            # Said anew each round: scoring beside a run ends when nothing is drawn.
+            with self._run.drawing():
+                beside = start_beside(self._run, self._stack) if now else None
+                message = _generate(self._run, self._writer, now, self._budget, self._engine, self._observer.record)
+            if message is not None:
+                return beside, message
+            if one.look is not None and work:  # where nothing is left to draw, dropping would spare nothing
+                dropped, message = self._look(one, beside)
+                beside = None
+                if message is not None:
+                    return beside, message
+                before = _count(work)
+                work = without_settings(work, dropped)
+                self._observer.dropped(before - _count(work))
+        return beside, None
+
+    def _look(self, one: Round, beside: Background | None) -> tuple[Collection[str], str | None]:
+        """Score what the race needs, and drop settings. Gives all that were ever dropped.
+
+        Where scores stop at the budget nothing is decided, and its message is given: scores that are missing would
+        speak for settings that are not good enough.
+        """
+        race, metrics = self._run.info.experiment.race, self._run.info.experiment.metrics
+        assert race is not None  # noqa: S101 - else no round ends with a look
+        self._observer.note(f"look {one.look} at {len(one.prompts)} prompts: scoring")
+        scoring = score_rest(
+            self._run,
+            self._plan,
+            beside,
+            metrics=metrics_of(race.question, metrics),
+            progress=self._observer.scoring,
+            note=self._observer.note,
+        )
+        if scoring.budget_message is not None:
+            return (), f"stopped before look {one.look} of the race: {scoring.budget_message}"
+        if self._budget.limit_usd is not None:
+            self._budget.scores_usd = scores_usd(self._run)
+        drops, over = look_at(self._run, self._plan, race, one)
+        journal_look(self._writer, drops, over)
+        labels = {setting.id: setting.label for setting in self._plan.settings}
+        for drop in drops:
+            self._observer.note(f"dropped {labels[drop.setting_id]}: {drop.reason}")
+        self._observer.note(f"look {over.look} of {over.looks}: {over.settings} of {len(labels)} settings go on")
+        return drops_of(self._run), None
+
+
+def _count(work: Sequence[GroupWork]) -> int:
+    return sum(len(item.pending) for item in work)
 
 
 def _generate(
@@ -221,10 +310,13 @@ def _outcome(
     scoring: ScoringSummary,
     index: Path,
 ) -> Outcome:
-    samples = run.samples().values()
+    samples_by_id, dropped = run.samples(), drops_of(run)
+    samples, not_drawn = samples_by_id.values(), spared(plan, samples_by_id, dropped)
     return Outcome(
         run_path=run.path,
-        requests=plan.request_count,
+        requests=plan.request_count - not_drawn,
+        dropped=len(dropped),
+        spared=not_drawn,
         delivered=sum(sample.status == "ok" for sample in samples),
         failed=sum(sample.status == "failed" for sample in samples),
         spent_usd=budget.spent_usd,

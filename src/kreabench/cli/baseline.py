@@ -40,7 +40,10 @@ def export(run: str, out: Path | None, unfinished: bool) -> None:
 @baseline.command()
 @click.argument("file", metavar="FILE[:SELECTION]")
 def show(file: str) -> None:
-    """Print what a baseline file says: settings, pictures, metrics, versions."""
+    """Print what a baseline file says.
+
+    Where it is from, its settings, its metrics and the versions it was drawn with.
+    """
     from kreabench.cli.baseline_table import print_baseline
     from kreabench.cli.terminal import console
     from kreabench.core.errors import ConfigError, Problem

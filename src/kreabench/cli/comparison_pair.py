@@ -9,7 +9,7 @@ from rich.console import Console
 
 from kreabench.cli.fitting import FitColumn, fitted
 from kreabench.cli.terminal import say
-from kreabench.decisions.comparison import Fidelity, MetricComparison, SettingComparison
+from kreabench.decisions.comparison import Fidelity, FloorKind, MetricComparison, SettingComparison
 from kreabench.decisions.worst import worst_prompts
 from kreabench.report.comparison_tables import FLOOR_NAMES
 from kreabench.report.comparison_words import (
@@ -21,6 +21,7 @@ from kreabench.report.comparison_words import (
     difference_texts,
     effect_text,
     finding,
+    kinds_text,
     left_out_text,
     number_text,
     p_text,
@@ -111,9 +112,14 @@ def _print_fidelity(out: Console, two: SettingComparison) -> None:
     out.print()
 
 
+def _floor_column(two: SettingComparison, kind: FloorKind, dispensable: int) -> FitColumn:
+    cells = [_closeness(one.floors.get(kind)) for one in two.fidelity]
+    return FitColumn(head=FLOOR_NAMES[kind], cells=cells, dispensable=dispensable)
+
+
 def _closeness(one: Fidelity | None) -> str:
     if one is None or one.mean is None:
-        return ABSENT
+        return "∞" if one is not None and one.infinite else ABSENT
     text, interval = estimate(one.mean)
     return f"{text} ({interval})" if interval else text
 
@@ -144,9 +150,8 @@ def _print_costs(out: Console, two: SettingComparison) -> None:
 
 def _print_kinds(out: Console, two: SettingComparison) -> None:
     for cost in two.costs:
-        kinds = list(dict.fromkeys(filter(None, (cost.base_kind, cost.candidate_kind))))
-        if kinds and cost.ratio:
-            say(out, f"{COST_NAMES[cost.quantity]}: {' against '.join(kinds)}", "dim")
+        if (kinds := kinds_text(cost)) and cost.ratio:
+            say(out, f"{COST_NAMES[cost.quantity]}: {kinds}", "dim")
     for reason, names in _by_reason([(cost.obstacle, COST_NAMES[cost.quantity]) for cost in two.costs]):
         say(out, f"not compared: {names}: {reason}")
 

@@ -23,7 +23,7 @@ from kreabench.report.comparison_words import (
     ratio_texts,
     short_label,
 )
-from kreabench.report.format import count, decimals
+from kreabench.report.format import ABSENT, count, decimals, estimate
 from kreabench.report.text import message, visible
 
 DETAILED = 3
@@ -85,7 +85,11 @@ def _print_summary(out: Console, comparison: Comparison) -> None:
     found = Counter(finding(metric) for two in settings for metric in two.metrics)
     tests = sum(number for what, number in found.items() if what != "not tested")
     told = ", ".join(f"{found[what]:,} {what}" for what in ("worse", "better", "shifted", "none shown"))
-    say(out, f"Of {count(tests, 'test')} after Holm: {told}. * p after Holm < 0.05; ± to the end of the 95 % interval.")
+    if tests:
+        say(
+            out,
+            f"Of {count(tests, 'test')} after Holm: {told}. * p after Holm < 0.05; ± to the end of the 95 % interval.",
+        )
     _print_still(out, settings)
     out.print()
 
@@ -100,6 +104,8 @@ def _summary_columns(settings: Sequence[SettingComparison]) -> list[FitColumn]:
             columns.append(column)
         elif any(finding(metric) == "shifted" for metric in metrics):
             shifts.append(column)
+    for name in dict.fromkeys(one.spec.name for two in settings for one in two.fidelity):
+        columns.append(FitColumn(head=f"{name} fidelity", cells=[_verdict(two, name) for two in settings]))
     for index, cost in enumerate(settings[0].costs):
         ratios = [" ".join(filter(None, _in_brackets(*ratio_texts(two.costs[index].ratio)))) for two in settings]
         if any(two.costs[index].ratio for two in settings):
@@ -110,19 +116,28 @@ def _summary_columns(settings: Sequence[SettingComparison]) -> list[FitColumn]:
     return columns + shifts
 
 
+def _verdict(two: SettingComparison, name: str) -> str:
+    for one in two.fidelity:
+        if one.spec.name == name:
+            mean = one.to_reference.mean
+            return f"{ABSENT if mean is None else estimate(mean)[0]} ({one.verdict})"
+    return ABSENT
+
+
 def _print_still(out: Console, settings: Sequence[SettingComparison]) -> None:
     """Metrics without a column: no shift was shown, or nothing could be tested."""
-    quiet, untested = [], []
+    quiet: list[str] = []
+    untested: dict[str, list[str]] = {}
     for index, first in enumerate(settings[0].metrics):
         found = {finding(two.metrics[index]) for two in settings}
         if found == {"not tested"}:
-            untested.append(f"{visible(first.spec.name)} ({message(first.obstacle, 80)})")
+            untested.setdefault(message(first.obstacle, 160), []).append(visible(first.spec.name))
         elif first.better == "reference" and "shifted" not in found:
             quiet.append(visible(first.spec.name))
     if quiet:
         say(out, f"No shift shown at any setting: {', '.join(quiet)}.")
-    if untested:
-        say(out, f"Not tested: {'; '.join(untested)}.")
+    for reason, names in untested.items():
+        say(out, f"Not tested: {', '.join(names)}: {reason}.")
 
 
 def _with_spread(metric: MetricComparison) -> str:

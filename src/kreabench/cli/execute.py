@@ -14,7 +14,7 @@ from kreabench.cli.run_table import print_failures, print_money, print_settings,
 from kreabench.cli.terminal import console, say
 from kreabench.core.specs import TargetSpec
 from kreabench.plan_of_run import plan_of
-from kreabench.report.format import usd
+from kreabench.report.format import count, usd
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
 
@@ -44,6 +44,8 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
 def _print_outcome(out: Console, outcome: pipeline.Outcome, targets: Sequence[TargetSpec]) -> None:
     left = outcome.requests - outcome.delivered - outcome.failed
     parts = [f"{outcome.delivered} of {outcome.requests} samples delivered", f"{outcome.failed} failed"]
+    if outcome.dropped:
+        parts.append(f"{outcome.spared} spared as racing dropped {count(outcome.dropped, 'setting')}")
     if left:
         parts.append(f"{left} not done")
     if outcome.spent_usd:

@@ -64,6 +64,7 @@ KINDS: dict[str, Callable[[Path | None], Rows]] = {
     "axes": _configured("axes"),
     "pricing": _configured("pricing"),
     "engines": _configured("engine"),
+    "gates": _configured("gate"),
     "backends": _backends,
     "features": _features,
 }
@@ -80,8 +81,8 @@ METRICS = "metrics"
 def list_(what: str, config_dir: Path | None) -> None:
     """List what can be chosen.
 
-    WHAT is one of targets, accelerations, experiments, prompts, axes, pricing, engines (files of the configuration),
-    metrics, backends, features (parts of the program).
+    WHAT is one of targets, accelerations, experiments, prompts, axes, pricing, engines, gates (files of the
+    configuration), metrics, backends, features (parts of the program).
     """
     if what == METRICS:
         from kreabench.cli.metric_listing import print_metrics

@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("kreabench.cli.run:resume", "Go on after a crash, an interrupt or a spent budget."),
     "score": ("kreabench.cli.score:score", "Score a run's pictures: only what is missing."),
     "compare": ("kreabench.cli.compare:compare", "Two runs, or settings of one, in pairs of pictures."),
+    "gate": ("kreabench.cli.gate:gate", "Did it get worse? Passed, regressed or inconclusive."),
+    "recommend": ("kreabench.cli.recommend:recommend", "Which setting to use, how sure, and what else."),
     "history": ("kreabench.cli.history:history", "Metrics over versions, and where they took a step."),
     "report": ("kreabench.cli.report:report", "Write a run's page, tables and figures."),
     "show": ("kreabench.cli.report:show", "Print a run's settings and failures."),
@@ -57,8 +59,9 @@ class LazyGroup(click.Group):
 
 
 EPILOG = """\b
-Exit codes: 0 done; 2 usage, configuration or environment; 4 finished with
-failed samples or scores; 5 stopped at the budget; 130 interrupted."""
+Exit codes: 0 done or passed; 1 regressed; 2 usage, configuration or
+environment; 3 inconclusive; 4 finished with failed samples or scores;
+5 stopped at the budget; 130 interrupted."""
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

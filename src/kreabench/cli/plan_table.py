@@ -15,6 +15,8 @@ from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, sa
 from kreabench.core.planned import LoadGroup, Plan, Setting
 from kreabench.core.specs import ExperimentSpec
 from kreabench.estimate import GroupEstimate, PlanEstimate, estimate_plan, requests_within
+from kreabench.race.estimate import race_extents
+from kreabench.race.rounds import rounds_of
 from kreabench.report.format import ABSENT, count, duration, general, usd
 
 LEAST_TIMINGS = 6
@@ -64,11 +66,28 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
         hours,
     )
     say(out, ", ".join(parts))
+    _print_race(out, experiment, plan)
     _print_money(out, experiment, plan, guess)
     _print_first_calls(out, plan)
     _print_close_seeds(out, experiment)
     state = "exists" if (run_path / "run.json").exists() else "new"
     say(out, f"run {run_path} ({state}), plan {plan.hash}")
+
+
+def _print_race(out: Console, experiment: ExperimentSpec, plan: Plan) -> None:
+    """When a race looks, and what it takes at least and at most."""
+    if experiment.race is None:
+        return
+    *looks, last = rounds_of(experiment)
+    sizes = ", ".join(str(len(one.prompts)) for one in looks)
+    say(
+        out,
+        f"race: {count(len(looks), 'look')}, at {sizes} of {len(last.prompts)} prompts; every round loads models anew",
+    )
+    for word, extent in zip(("least", "most"), race_extents(experiment, plan), strict=True):
+        hours = "unknown time" if extent.hours is None else f"about {duration(extent.hours * 3600)}"
+        dollars = f", {usd(extent.usd)} by the price list" if extent.usd else ""
+        say(out, f"  at {word} {count(extent.images, 'image')}, {count(extent.loads, 'model load')}{dollars}, {hours}")
 
 
 def _dollars(guess: PlanEstimate) -> str:

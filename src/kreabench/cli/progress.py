@@ -79,6 +79,11 @@ class ProgressObserver(Observer):
             self._failed += record.status == "failed"
             self._draw()
 
+    def dropped(self, requests: int) -> None:
+        self._total -= requests
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, total=self._total)
+
     def stage(self, name: str) -> None:
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, visible=False)

@@ -103,9 +103,12 @@ def plan(
     from kreabench.cli.terminal import console
     from kreabench.config.resolve import load
     from kreabench.plan import build_plan
+    from kreabench.race.rounds import race_problems
 
     composed = load(overrides, config_dir)
     planned = build_plan(composed.experiment)
+    if problems := race_problems(composed.experiment, planned):
+        raise ConfigError(problems)
     if power is None:
         print_plan(console(), composed.experiment, planned, composed.run_path, show_all=show_all)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,14 @@ from kreabench.analysis.settings import SettingSummary, requested_by_setting, su
 from kreabench.cli.setting_tables import score_columns, setting_tables
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.planned import Plan
-from kreabench.core.records import SampleRecord
+from kreabench.core.records import DropRecord, SampleRecord
 from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
+from kreabench.drops import drops_of, spared, without
 from kreabench.metrics.table import has_direction, per_image, per_set
 from kreabench.pricing import list_prices
-from kreabench.report.format import ABSENT, usd
+from kreabench.report.floors import floors_sentence
+from kreabench.report.format import ABSENT, count, usd
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.labels import differing_axes
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
@@ -41,7 +43,12 @@ SHOWN_FAILURES = 10
 
 
 def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame) -> None:
-    """What happened by the table of samples, a table for each target and size and a line for each setting."""
+    """What happened by the table of samples, a table for each target and size and a line for each setting.
+
+    Settings that a race dropped are in none of it: they are listed below, with the reason.
+    """
+    whole, dropped = plan, drops_of(run)
+    plan, table = without(plan, dropped), table[~table["setting_id"].isin(list(dropped))]
     metrics, of_sets = per_image(run.info.experiment.metrics), per_set(run.info.experiment.metrics)
     summaries = summarise(table, plan.settings, metrics, requested=requested_by_setting(plan))
     set_scores = set_scores_of(run, plan)
@@ -67,10 +74,19 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
         *measuring_notices(summaries, find_drifts(table)),
     ):
         say(out, f"! {found.text}", "yellow")
-    sentence = repeatability_sentence(repeats_of(run, table))
-    if sentence:
-        say(out, sentence, "bold")
+    for sentence in (repeatability_sentence(repeats_of(run, table)), floors_sentence(run, plan, table)):
+        if sentence:
+            say(out, sentence, "bold")
     print_skipped(out, plan.skipped)
+    _print_drops(out, whole, dropped)
+
+
+def _print_drops(out: Console, plan: Plan, dropped: Mapping[str, DropRecord]) -> None:
+    """Settings that a race dropped, each with its reason, and when."""
+    for setting in plan.settings:
+        drop = dropped.get(setting.id)
+        if drop is not None:
+            say(out, f"dropped at look {drop.look} of {drop.looks}: {setting.label}: {drop.reason}")
 
 
 def _print_legend(
@@ -97,14 +113,16 @@ def print_run(out: Console, run: RunDirectory, plan: Plan) -> None:
     if banner:
         say(out, f"! {banner}", "bold yellow")
     print_settings(out, run, plan, join_table(run, plan))
-    samples = run.samples().values()
+    by_id, dropped = run.samples(), drops_of(run)
+    samples, not_drawn = by_id.values(), spared(plan, by_id, dropped)
     delivered = sum(sample.status == "ok" for sample in samples)
     failed = [sample for sample in samples if sample.status == "failed"]
-    left = plan.request_count - delivered - len(failed)
+    left = plan.request_count - not_drawn - delivered - len(failed)
+    racing = f"{not_drawn} spared as racing dropped {count(len(dropped), 'setting')}, " if dropped else ""
     say(
         out,
-        f"{experiment.name}: {delivered} of {plan.request_count} samples delivered, {len(failed)} failed, "
-        f"{left} not done; begun {run.info.created_utc}",
+        f"{experiment.name}: {delivered} of {plan.request_count - not_drawn} samples delivered, {len(failed)} failed, "
+        f"{racing}{left} not done; begun {run.info.created_utc}",
     )
     print_money(out, run, plan)
     print_failures(out, run.path, failed)
@@ -137,13 +155,15 @@ def print_failures(out: Console, run_path: Path, failed: Sequence[SampleRecord])
 
 
 def print_scoring(out: Console, run_path: Path, summary: ScoringSummary) -> None:
-    """What a scoring did: a row a metric, over pictures or over the settings' sets of pictures."""
+    """What a scoring did: a row a metric, over pictures, the settings' sets of pictures, or pairs of a noise floor."""
     heads = ("scored", "reused", "identical", "not applicable", "failed", "left", "paid", "of")
     table = make_table(("metric", "l"), *((head, "l" if head == "of" else "r") for head in heads))
-    for counts in summary.metrics:
+    over = {"image": "pictures", "set": "settings", "floor": "pairs"}
+    for counts in (*summary.metrics, *summary.floors):
         numbers = (counts.scored, counts.reused, counts.infinite, counts.not_applicable, counts.failed, counts.left)
         paid = usd(counts.usd) if counts.usd else ABSENT
-        table.add_row(counts.metric, *map(str, numbers), paid, "settings" if counts.per == "set" else "pictures")
+        name = f"{counts.metric}, noise floor" if counts.per == "floor" else counts.metric
+        table.add_row(name, *map(str, numbers), paid, over[counts.per])
     out.print(table)
     for counts in summary.metrics:
         for note, number in counts.notes:
@@ -157,7 +177,7 @@ def say_failures(out: Console, summary: ScoringSummary) -> None:
     """Why metrics could not be opened, and of the others the first failure; what several say of one, once."""
     unopened = {problem.key.split(".")[1] for problem in summary.problems if problem.key.startswith("metrics.")}
     alike: dict[tuple[int, str], list[str]] = {}
-    for counts in summary.metrics:
+    for counts in (*summary.metrics, *summary.floors):
         if counts.first_failure and counts.metric not in unopened:
             alike.setdefault((counts.failed, counts.first_failure), []).append(counts.metric)
     for (failed, first), names in alike.items():

@@ -233,6 +233,10 @@ class EngineConfig(Model):
     load_timeout_s: Annotated[float, Field(gt=0)]
 
 
+Switch = Annotated[bool, BeforeValidator(lambda value: {"on": True, "off": False}.get(value, value))]
+"""`on` and `off` too: on a command line these are words."""
+
+
 class RunConfig(Model):
     """Which samples are drawn, and where they go."""
 
@@ -245,6 +249,41 @@ class RunConfig(Model):
         list[Annotated[int, Field(ge=1, le=500)]], BeforeValidator(_as_list), Field(min_length=1)
     ] = [1]
     order_seed: int
+    race: Switch = False
+
+
+class LossConfig(Model):
+    """How much a setting may lose by one metric, said in exactly one way."""
+
+    absolute: Annotated[float, Field(ge=0)] | None = None
+    relative: Annotated[float, Field(ge=0)] | None = None
+    noise_floor: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = tuple(type(self).model_fields)
+        if sum(getattr(self, kind) is not None for kind in kinds) != 1:
+            raise ValueError(f"exactly one of {', '.join(kinds)}")
+        return self
+
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class RaceConfig(Model):
+    """The question that a race is about, and when it looks; used with `run.race=on`."""
+
+    objective: Literal["latency", "peak_memory", "energy", "usd_per_image", "quality"] = "latency"
+    quality_metric: str | None = None
+    max_quality_loss: dict[str, LossConfig] = {}
+    max_latency_s: Positive | None = None
+    max_usd_per_image: Dollars | None = None
+    max_peak_memory_gib: Positive | None = None
+    max_energy_j: Positive | None = None
+    min_images_per_day: Positive | None = None
+    level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    looks: Annotated[int, Field(ge=1, le=20)] = 5
+    first_prompts: Annotated[int, Field(ge=5)] = 8
 
 
 class ReferenceConfig(Model):
@@ -290,3 +329,4 @@ class Config(Model):
     budget: BudgetConfig
     scoring: ScoringConfig = ScoringConfig()
     report: ReportConfig
+    race: RaceConfig = RaceConfig()

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from kreabench.config.model import Config
 from kreabench.core.errors import Problem
 from kreabench.core.registry import suggest
 
 
-def problems_of(error: ValidationError, prefix: str, accepted: Sequence[str] | None = None) -> list[Problem]:
-    """pydantic's findings in our words. Values of an unknown key and of `key_env` may be secrets: they are not said."""
+def problems_of(
+    error: ValidationError, prefix: str, accepted: Sequence[str] | None = None, *, root: type[BaseModel] = Config
+) -> list[Problem]:
+    """pydantic's findings in our words. Values of an unknown key and of `key_env` may be secrets: they are not said.
+
+    `root` is the model that was validated.
+    """
     problems: dict[str, Problem] = {}
     for item in error.errors(include_url=False):
         parts = [str(part) for part in item["loc"] if not _is_union_tag(part)]
         key = ".".join([*([prefix] if prefix else []), *parts])
         if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-            names = _fields_at(item["loc"]) if accepted is None else accepted
+            names = _fields_at(item["loc"], root) if accepted is None else accepted
             problem = Problem(key=key, found="an unknown key", expected=suggest(parts[-1], names))
         elif item["type"] in {"missing", "missing_keyword_only_argument"}:
             problem = Problem(key=key, found="nothing", expected="a value")
@@ -44,8 +49,8 @@ def _is_union_tag(part: int | str) -> bool:
     )
 
 
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = Config
+def _fields_at(location: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
+    model: Any = root
     for part in location[:-1]:
         if _is_union_tag(part):
             continue

@@ -16,6 +16,7 @@ from kreabench.config import compose
 from kreabench.config.model import AccelerationConfig, Config, MetricConfig, ScoringConfig
 from kreabench.config.problems import problems_of, shown
 from kreabench.config.prompts import PromptSet, expanded, load_prompt_set
+from kreabench.config.race import make_race
 from kreabench.config.targets import Collector, make_target
 from kreabench.config.tasks import task_problems
 from kreabench.core.device_names import DEVICE_NAMES, is_device_name
@@ -132,6 +133,7 @@ def resolve(
     axes = _axes(collect, config, targets)
     metrics = tuple(_metric(collect, name, value) for name, value in config.metrics.items())
     scoring = _scoring(collect, config.scoring)
+    race = make_race(collect, config, metrics, targets, loaded_prompts) if config.run.race else None
     if config.budget.usd is not None:
         collect.problems.extend(budget_problems(targets))
     if collect.problems:
@@ -159,6 +161,7 @@ def resolve(
         concurrency=tuple(dict.fromkeys(config.run.concurrency)),
         machine=machine,
         scoring=scoring,
+        race=race,
     )
 
 

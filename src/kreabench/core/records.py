@@ -2,7 +2,7 @@
 
 Kinds: `load`, `warmup`, `submission` (a hosted request is about to be sent, then: has been accepted), `sample` (the
 final state of a request), `failure` (a load, warm-up or attempt that failed but does not end its request), `skip`,
-`drop`. A later `sample` line of the same request replaces the earlier one.
+`drop` and `look` (of a race). A later `sample` line of the same request replaces the earlier one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, Literal
 SCHEMA_VERSION = 4
 """Of run.json and the journals; raised whenever a reader of today would misread a file of tomorrow."""
 READABLE_VERSIONS = frozenset({2, 3, 4})
-"""Version 3 added pictures that are noise, notes and dollars of scores, scores of sets, 4 settings that racing dropped;
-all older ones read as before."""
+"""Version 3 added pictures that are noise, notes and dollars of scores, scores of sets, 4 looks of a
+race and what it dropped; all older ones read as before."""
 
 FAILURE_TYPES = (
     "out_of_memory",
@@ -355,4 +355,22 @@ class DropRecord:
     """In words."""
 
 
-Record = LoadRecord | WarmupRecord | SubmissionRecord | SampleRecord | FailureRecord | SkipRecord | DropRecord
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LookRecord:
+    """A look of a race is over: what it dropped stands in the lines before. It is not made again."""
+
+    kind: Literal["look"] = "look"
+    at_utc: str
+    look: int
+    """1 for the first."""
+    looks: int
+    """Looks that were planned."""
+    prompts: int
+    """Whose pictures every setting still in the race had drawn."""
+    settings: int
+    """In the race after it, references included."""
+
+
+Record = (
+    LoadRecord | WarmupRecord | SubmissionRecord | SampleRecord | FailureRecord | SkipRecord | DropRecord | LookRecord
+)

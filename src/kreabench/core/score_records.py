@@ -1,4 +1,5 @@
-"""What metrics said: one frozen record a line of scores.jsonl and set_scores.jsonl. Absent is None, never 0."""
+"""What metrics said: one frozen record a line of scores.jsonl, set_scores.jsonl and floor_scores.jsonl. Absent is None,
+never 0."""
 
 from __future__ import annotations
 
@@ -36,6 +37,21 @@ class ScoreRecord:
     """What a service was paid for it, also for a failed one."""
     details: dict[str, float] = field(default_factory=dict)
     """Named parts of the value."""
+
+
+DrawnFloor = Literal["itself", "another_seed"]
+"""How the other picture of the reference was drawn: the same request, or the same prompt with another seed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FloorScoreRecord:
+    """One fidelity metric of a picture of a reference setting against another one of that setting: its noise floor."""
+
+    floor: DrawnFloor
+    partner_request_id: str
+    """Of the other picture; its index is the same."""
+    score: ScoreRecord
+    """Of the picture; `reference_sha256` is the other picture's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

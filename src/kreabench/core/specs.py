@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kreabench.core.questions import QuestionSpec
+
 TaskKind = Literal["text-to-image", "image-to-image", "redux"]
 OutputFormat = Literal["png", "jpeg"]
 InputFormat = Literal["png", "jpeg", "webp"]
@@ -287,6 +289,18 @@ class EngineSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RaceSpec:
+    """Settings are dropped once they cannot be the answer. No part of the plan's identity, as it changes no request."""
+
+    question: QuestionSpec
+    """What the race is about; `level` is the chance to drop a setting that is the answer."""
+    looks: int
+    """At most so many looks at the scores."""
+    first_prompts: int
+    """Prompts that all settings draw before the first look; each further look comes at twice as many."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentSpec:
     """Everything asked of one run."""
 
@@ -312,3 +326,5 @@ class ExperimentSpec:
     """Requests in flight at once at hosted targets; of several, each is a setting of its own."""
     machine: MachineSpec | None = None
     """Where it was resolved: settings that it cannot do are skipped. Kept on resuming; None takes all to be there."""
+    race: RaceSpec | None = None
+    """None: every setting draws every prompt."""

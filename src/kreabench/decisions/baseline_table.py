@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -97,6 +98,7 @@ def _usual(scores: Mapping[str, Sequence[tuple[float | None, ScoreState] | None]
     return usual, dict(sorted(states.items()))
 
 
+@lru_cache
 def _name(state: ScoreState) -> str:
     """Short, and the same in every file."""
     return stable_hash(state, length=8)

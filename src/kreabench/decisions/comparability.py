@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kreabench.core.errors import KreabenchError
+from kreabench.core.specs import MetricSpec
 from kreabench.decisions.sides import Side
+from kreabench.metrics.table import row_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,18 +19,22 @@ class Key:
     """In `Side.facts`."""
     why: str
     remedy: str
+    fidelity_alone: bool = False
+    """Whether it matters only where a metric is compared that needs a reference."""
 
 
 KEYS = (
     Key(
         name="device",
         why="latency, memory and energy of two devices differ, and pictures may",
-        remedy="Draw both runs on one kind of device.",
+        remedy="Draw both on one kind of device; --force compares local with hosted, or two devices, on purpose.",
     ),
     Key(
         name="reference",
         why="fidelity is measured against it",
-        remedy="Draw both runs with one reference (reference.acceleration, reference.steps).",
+        remedy="Draw both runs with one reference (reference.acceleration, reference.steps), or leave fidelity out "
+        "(--metrics).",
+        fidelity_alone=True,
     ),
 )
 """Besides these: a prompt of both sides must ask for the same picture, a metric must have been made with the same
@@ -73,14 +79,21 @@ class NotComparable(KreabenchError):
 
 def mismatches(base: Side, candidate: Side) -> tuple[Mismatch, ...]:
     """All that differs between two sides and must not."""
+    fidelity = any((row := row_of(spec)) and row.needs_reference for spec in _compared(base, candidate))
     found = [
         Mismatch(key=key.name, base=here, candidate=there, why=key.why, remedy=key.remedy)
         for key in KEYS
-        if (here := base.facts.get(key.name)) is not None
+        if (fidelity or not key.fidelity_alone)
+        and (here := base.facts.get(key.name)) is not None
         and (there := candidate.facts.get(key.name)) is not None
         and here != there
     ]
     return (*found, *_prompts(base, candidate), *_metrics(base, candidate))
+
+
+def _compared(base: Side, candidate: Side) -> list[MetricSpec]:
+    there = {spec.name for spec in candidate.metrics}
+    return [spec for spec in base.metrics if spec.name in there]
 
 
 def _prompts(base: Side, candidate: Side) -> Iterator[Mismatch]:
@@ -96,7 +109,7 @@ def _prompts(base: Side, candidate: Side) -> Iterator[Mismatch]:
 
 
 def _metrics(base: Side, candidate: Side) -> Iterator[Mismatch]:
-    compared = {spec.name for spec in base.metrics} & {spec.name for spec in candidate.metrics}
+    compared = {spec.name for spec in _compared(base, candidate)}
     for metric, identity in base.identities.items():
         other = candidate.identities.get(metric, identity)
         if metric in compared and other != identity:
@@ -139,6 +152,8 @@ def _short(name: str) -> str:
 
 
 def same_run(base: Side, candidate: Side) -> bool:
-    """Whether both sides were read from one folder."""
+    """Whether both sides were read from one folder, or once from one file."""
     folders = (base.picture_folder, candidate.picture_folder)
+    if base is candidate:
+        return True
     return None not in folders and len({folder.resolve() for folder in folders if folder is not None}) == 1

@@ -15,9 +15,10 @@ from kreabench.decisions.columns import Columns, key_space
 from kreabench.decisions.comparability import NotComparable, mismatches, same_run, version_differences
 from kreabench.decisions.comparison import Comparison, OneSided, SettingComparison
 from kreabench.decisions.costs import Measured, compare_costs, measured
+from kreabench.decisions.fidelity import with_fidelity
 from kreabench.decisions.matching import Partner, Partners, both_failed, match, partners, partners_in_run, unpaired
 from kreabench.decisions.mishaps import Counts, compare_rates, counted
-from kreabench.decisions.qualities import compare_metric, seed_sd, with_holm
+from kreabench.decisions.qualities import compare_metric, noise_floor, with_holm
 from kreabench.decisions.sides import Side
 
 
@@ -65,7 +66,7 @@ def compare_with_reference(side: Side, settings: Sequence[Setting] | None = None
         candidate=side,
         within_run=True,
         forced=(),
-        settings=found,
+        settings=with_fidelity(side, found),
         base_only=(),
         candidate_only=tuple(setting for setting in chosen if setting.id not in taken),
         family=_family(found),
@@ -95,7 +96,7 @@ class _Work:
         self._metrics = [spec for spec in base.metrics if spec.name in there]
         self._costs: Callable[[int, str], Mapping[Cost, Measured]] = cache(self._measure)
         self._counts: Callable[[int, str], Counts] = cache(self._count)
-        self._seed_sd: Callable[[str, int], float | None] = cache(self._noise)
+        self._floors: Callable[[str, int], tuple[float | None, int]] = cache(self._noise)
 
     def require_common_requests(self) -> None:
         """Raises ConfigError where no request has a final state on both sides."""
@@ -129,8 +130,9 @@ class _Work:
             resized=int((~matched.same_size).sum()),
             unpaired=unpaired(matched, base, candidate),
             metrics=tuple(
-                replace(compare_metric(spec, matched, self._space), seed_sd=self._seed_sd(here.id, number))
+                replace(compare_metric(spec, matched, self._space), seed_sd=floor[0], seed_degrees=floor[1])
                 for number, spec in enumerate(self._metrics)
+                for floor in [self._floors(here.id, number)]
             ),
             costs=compare_costs(self._costs(0, here.id), self._costs(1, there.id)),
             rates=compare_rates(self._counts(0, here.id), self._counts(1, there.id)),
@@ -144,9 +146,9 @@ class _Work:
         columns = self.columns[side]
         return counted(columns.pictures(setting_id), columns.requests(setting_id))
 
-    def _noise(self, setting_id: str, metric: int) -> float | None:
+    def _noise(self, setting_id: str, metric: int) -> tuple[float | None, int]:
         spec: MetricSpec = self._metrics[metric]
-        return seed_sd(self.columns[0].pictures(setting_id), spec, self._space)
+        return noise_floor(self.columns[0].pictures(setting_id), spec, self._space)
 
 
 def _nothing_shared(base: Side, candidate: Side) -> str:

@@ -36,11 +36,14 @@ class MetricComparison:
     p_adjusted: float | None
     """The same after Holm over the family that `Comparison.family` names."""
     seed_sd: float | None
-    """Standard deviation from seed to seed of the base's scores of one prompt: the noise floor of a picture."""
+    """Standard deviation from seed to seed of the base's scores of one prompt: the noise floor of a picture. None
+    where `seed_degrees` are too few for it (`analysis.noise`)."""
     untrained: bool
     """The metric's own weights are random."""
     obstacle: str
     """Why nothing can be inferred; empty where something can."""
+    seed_degrees: int = 0
+    """Degrees of freedom of the noise floor: seeds less one, summed over the base's prompts."""
     reasons: tuple[str, ...] = ()
     """Why scores are missing, side by side, commonest first; empty where none is."""
 
@@ -130,6 +133,10 @@ class Fidelity:
     """Pictures compared, with finite and infinite scores."""
     infinite: int
     """Of these, pairs of equal pictures where the metric has no number for them; not in the mean."""
+    identical: int = 0
+    """Of these, pairs of equal files."""
+    left_out: int = 0
+    """Pictures without a score: degenerate, flagged, of another size, without a partner, or not scored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

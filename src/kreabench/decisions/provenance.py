@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from kreabench.core.planned import Setting
 from kreabench.core.records import LoadRecord
 from kreabench.core.specs import ExperimentSpec, TargetSpec
 from kreabench.rundir.directory import RunInfo
 
-DEVICE_OF = "device of "
-"""Before a target's name, among the facts of a side."""
+OF_TARGET = {"device": "device of ", "reference": "reference of "}
+"""Fact of a side → what stands before a target's name in the same fact of that target alone."""
 
 _LEFT_OUT = frozenset(
     {"device", "device_model", "parameters", "predicted_memory", "features", "features_found", "left_out"}
@@ -19,22 +20,32 @@ _LEFT_OUT = frozenset(
 """Of a load's identity: facts of their own, or what follows from the setting."""
 
 
-def facts_of(experiment: ExperimentSpec, loads: Sequence[LoadRecord]) -> dict[str, str]:
-    """What must be equal before two sides are compared; see `comparability.KEYS`."""
-    devices: dict[str, set[str]] = {}
+def facts_of(experiment: ExperimentSpec, loads: Iterable[LoadRecord], settings: Iterable[Setting]) -> dict[str, str]:
+    """What must be equal before two sides are compared (`comparability.KEYS`), of each target and of all.
+
+    The reference is the one that the plan found, as `default` steps are another number for another target or run.
+    """
     targets = {target.name: target for target in experiment.targets}
+    found: dict[str, set[str]] = {}
     for load in loads:
         if load.target in targets:
-            devices.setdefault(load.target, set()).add(_device(targets[load.target], load.identity))
-    by_target = {f"{DEVICE_OF}{name}": ", ".join(sorted(found)) for name, found in devices.items()}
-    reference = f"{experiment.reference.acceleration}, {experiment.reference.steps} steps"
-    return with_device({"reference": reference, **by_target}, set(targets))
+            name = f"{OF_TARGET['device']}{load.target}"
+            found.setdefault(name, set()).add(_device(targets[load.target], load.identity))
+    for setting in settings:
+        if setting.id == setting.reference_id:
+            steps = "" if setting.steps is None else f", {setting.steps} steps"
+            found.setdefault(f"{OF_TARGET['reference']}{setting.target}", set()).add(f"{setting.acceleration}{steps}")
+    return facts_for({name: "; ".join(sorted(values)) for name, values in found.items()}, targets)
 
 
-def with_device(facts: Mapping[str, str], targets: Collection[str]) -> dict[str, str]:
-    """`facts` with the device of some targets alone. Unchanged where the device of no target is known."""
-    devices = {facts[f"{DEVICE_OF}{name}"] for name in targets if f"{DEVICE_OF}{name}" in facts}
-    return {**facts, **({"device": ", ".join(sorted(devices))} if devices else {})}
+def facts_for(facts: Mapping[str, str], targets: Collection[str]) -> dict[str, str]:
+    """`facts` with the device and the reference of some targets alone; unchanged where those are not known."""
+    chosen = dict(facts)
+    for name, before in OF_TARGET.items():
+        values = {facts[f"{before}{target}"] for target in targets if f"{before}{target}" in facts}
+        if values:
+            chosen[name] = "; ".join(sorted(values))
+    return chosen
 
 
 def _device(target: TargetSpec, identity: Mapping[str, Any]) -> str:

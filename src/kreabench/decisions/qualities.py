@@ -11,6 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from kreabench.analysis.estimates import CONFIDENCE, UNBOUNDED, Bounds, Estimate
+from kreabench.analysis.noise import MIN_DEGREES, seed_sd
 from kreabench.analysis.paired import Floats, LeftOut, PairedScores, pair_scores
 from kreabench.core.specs import MetricSpec
 from kreabench.decisions.columns import KeySpace, Pictures
@@ -62,22 +63,10 @@ def compare_metric(spec: MetricSpec, matched: Matched, space: KeySpace) -> Metri
     )
 
 
-def seed_sd(pictures: Pictures, spec: MetricSpec, space: KeySpace) -> float | None:
-    """Standard deviation from seed to seed within a prompt, pooled over prompts; None without two seeds of a prompt.
-
-    A picture that was drawn with the same seed once more says nothing of it.
-    """
-    scores = _scores(pictures, spec)
-    finite = np.isfinite(scores)
-    both = np.stack([space.prompt_of(pictures.keys[finite]), pictures.drawn_with[finite]])
-    _, first = np.unique(both, axis=1, return_index=True)
-    prompts, values = both[0, first], scores[finite][first]
-    _, codes, numbers = np.unique(prompts, return_inverse=True, return_counts=True)
-    freedom = int((numbers - 1).sum())
-    if not freedom:
-        return None
-    means = np.bincount(codes, weights=values) / numbers
-    return float(np.sqrt(np.square(values - means[codes]).sum() / freedom))
+def noise_floor(pictures: Pictures, spec: MetricSpec, space: KeySpace) -> tuple[float | None, int]:
+    """As `analysis.noise.seed_sd`, but None where it has too few degrees of freedom to be known."""
+    sd, degrees = seed_sd(_scores(pictures, spec), space.prompt_of(pictures.keys), pictures.drawn_with)
+    return (sd if degrees >= MIN_DEGREES else None), degrees
 
 
 def with_holm(found: Sequence[SettingComparison]) -> tuple[SettingComparison, ...]:

@@ -12,16 +12,18 @@ from kreabench.analysis.notices import notice
 from kreabench.analysis.settings import requested_by_setting
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.ids import stable_hash
-from kreabench.core.planned import Setting
+from kreabench.core.planned import Plan, Setting
+from kreabench.core.score_records import FloorScoreRecord
 from kreabench.core.specs import MetricSpec, Prompt
 from kreabench.decisions.baseline_file import decode_baseline
 from kreabench.decisions.baseline_table import table_of
-from kreabench.decisions.provenance import facts_of, versions_of, with_device
+from kreabench.decisions.provenance import facts_for, facts_of, versions_of
 from kreabench.decisions.selection import choose, split_name
 from kreabench.metrics.table import per_image
+from kreabench.pairing_floors import compiled_settings
 from kreabench.plan_of_run import plan_of
 from kreabench.rundir.directory import RunDirectory
-from kreabench.rundir.samples import read_samples
+from kreabench.rundir.samples import Samples, read_samples
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -42,8 +44,8 @@ class Side:
     prompts: Mapping[str, str]
     """Prompt id → hash of its text and input pictures."""
     facts: Mapping[str, str]
-    """Names of `comparability.KEYS` → what this side has; one that is not known is absent. Besides, the device of each
-    target (`provenance.DEVICE_OF`), from which a selection knows its own."""
+    """Names of `comparability.KEYS` → what this side has; one that is not known is absent. Besides, those of each
+    target (`provenance.OF_TARGET`), from which a selection knows its own."""
     versions: Mapping[str, str]
     """Packages, models and drivers → version: what a comparison may be about; see `provenance.versions_of`."""
     requested: Mapping[str, int]
@@ -54,6 +56,10 @@ class Side:
     """Below which `image_path` lies; None for a baseline file, which has no pictures."""
     dropped: Mapping[str, str] = field(default_factory=dict)
     """Setting id → why racing dropped it. Its samples are not in `table`, and it is not in `settings`."""
+    floor_scores: tuple[FloorScoreRecord, ...] = ()
+    """Of the noise floors of its references; see `decisions.floors`."""
+    compiled: frozenset[str] = frozenset()
+    """Ids of settings that differ from their reference by compilation alone; see `pairing_floors.compiled_settings`."""
 
     @property
     def unfinished(self) -> int:
@@ -88,14 +94,18 @@ def chosen(side: Side, selection: str) -> Side:
         side,
         settings=settings,
         table=side.table[side.table["setting_id"].isin(ids)],
-        facts=with_device(side.facts, targets),
+        facts=facts_for(side.facts, targets),
     )
 
 
 def _of_run(run: RunDirectory, name: str) -> Side:
     plan = plan_of(run)
+    return side_of(run, plan, read_samples(run, lambda: plan), name)
+
+
+def side_of(run: RunDirectory, plan: Plan, samples: Samples, name: str) -> Side:
+    """A run whose plan and samples were read already."""
     experiment = run.info.experiment
-    samples = read_samples(run, lambda: plan)
     dropped = {drop.setting_id: drop.reason for drop in samples.drops}
     return Side(
         name=name,
@@ -106,12 +116,14 @@ def _of_run(run: RunDirectory, name: str) -> Side:
         metrics=per_image(experiment.metrics),
         identities=samples.identities,
         prompts={prompt.id: prompt_hash(prompt) for prompt in experiment.prompts},
-        facts=facts_of(experiment, samples.loads),
+        facts=facts_of(experiment, samples.loads, plan.settings),
         versions=versions_of(run.info, samples.loads),
         requested=requested_by_setting(plan),
         notice=notice(experiment.targets),
         picture_folder=run.path,
         dropped=dropped,
+        floor_scores=samples.floor_scores,
+        compiled=compiled_settings(plan),
     )
 
 

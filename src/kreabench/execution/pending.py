@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from kreabench.core.errors import Problem
 from kreabench.core.planned import LoadGroup, Plan, Request
@@ -32,11 +33,16 @@ def journal_skips(run: RunDirectory, writer: RunWriter, plan: Plan) -> None:
         )
 
 
-def pending_work(plan: Plan, state: RunState, *, retry_failed: bool) -> list[GroupWork]:
-    """What is left: requests without a final state, and failed ones that may be tried again."""
+def pending_work(plan: Plan, state: RunState, *, retry_failed: bool, dropped: Collection[str] = ()) -> list[GroupWork]:
+    """What is left: requests without a final state, and failed ones that may be tried again.
+
+    Of settings `dropped` by a race only what is open at a service: it may have been paid for, and is fetched.
+    """
 
     def is_left(request: Request) -> bool:
         sample = state.samples.get(request.id)
+        if request.setting_id in dropped and state.submitted.get(request.id) is None:
+            return False
         if sample is None:
             return True
         # Failed before and yet open at a service: it was sent anew on request, and that was cut short.

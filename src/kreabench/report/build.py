@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -14,14 +14,16 @@ from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.analysis.repeatability import Repeatability
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
 from kreabench.core.planned import Plan
-from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
+from kreabench.core.records import DropRecord, FailureRecord, LoadRecord, SampleRecord, WarmupRecord
 from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import ExperimentSpec
+from kreabench.drops import drops_of, spared, without
 from kreabench.metrics.table import has_direction, per_image, per_set, row_of
 from kreabench.pricing import list_prices
 from kreabench.report import details
 from kreabench.report.charts import build_figures
 from kreabench.report.document import Document, Fact, Figure, Notice, Table
+from kreabench.report.floors import FLOOR_METHOD, fidelity_report, floors_table
 from kreabench.report.format import ABSENT, count, duration, usd
 from kreabench.report.hosted import hosted_notices, hosted_table, money_notices, money_table
 from kreabench.report.measurements import (
@@ -34,6 +36,7 @@ from kreabench.report.measurements import (
 )
 from kreabench.report.pictures import build_pictures
 from kreabench.report.quality import SHIFT_METHOD, Quality, assess, look_notices, score_notices, untrained_notice
+from kreabench.report.race import in_race, race_notices, race_table
 from kreabench.report.repeats import repeats_of
 from kreabench.report.sets import set_notices, set_scores_of, set_table
 from kreabench.report.settings_table import settings_table
@@ -54,6 +57,7 @@ METHOD = (
     "Student's 95 % interval over prompts, cut where the metric's range ends. Intervals that overlap do not show that "
     "two settings are equal; settings share prompts and seeds, so differences are better compared prompt by prompt.",
     SHIFT_METHOD,
+    FLOOR_METHOD,
     "Fidelity compares with the reference setting's picture of the same prompt and seed. A low value can mean another, "
     "equally good picture.",
     "Dollars are those of delivered samples over their pictures: as billed by the service, from the price list over "
@@ -89,7 +93,9 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     Raises RunDirectoryError for a damaged journal.
     """
     experiment = run.info.experiment
-    journal = _read(run, plan)
+    dropped = drops_of(run)
+    whole, plan, table = plan, without(plan, dropped), in_race(table, dropped)
+    journal = _read(run, whole, plan)
     hosted = summarise_hosted(table, [target.name for target in experiment.targets if target.hosted])
     metrics = per_image(experiment.metrics)
     summaries = summarise(
@@ -105,6 +111,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     figures = build_figures(directed, brand)
     repeats = repeats_of(run, table)
     quality = assess(table, plan.settings, metrics)
+    floors = floors_table(fidelity_report(run, plan, table))
     info = run.info
     return Document(
         title=visible(experiment.name),
@@ -112,6 +119,7 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
         subtitle=f"Run of {info.created_utc[:16].replace('T', ' ')} UTC",
         notices=_gravest_first(
             *_notices(experiment, plan, summaries),
+            *race_notices(dropped, len(whole.settings), spared(whole, journal.samples, dropped)),
             *score_notices(summaries),
             *untrained_notice(summaries, journal.set_scores),
             *look_notices(quality.shifts),
@@ -121,21 +129,24 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
             *measuring_notices(summaries, find_drifts(table)),
             *_repeat_notices(repeats),
         ),
-        facts=_facts(journal, experiment, plan, summaries),
+        facts=_facts(journal, experiment, plan, summaries, len(dropped)),
         targets=details.targets_table(experiment.targets),
         settings=settings_table(directed, targets),
         skipped=details.skipped_table(plan),
         figures=figures,
         figures_note=_figures_note(figures, summaries),
         pictures=build_pictures(run.path, experiment, plan, table, brand),
-        failures=details.failures_table(journal.samples.values(), journal.failures, plan.settings),
+        failures=details.failures_table(journal.samples.values(), journal.failures, whole.settings),
         loads=details.loads_table(journal.loads),
         metrics=details.metrics_table(experiment.metrics),
         prices=details.prices_table(experiment.targets),
         method=METHOD,
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
         summaries=summaries,
-        measurements=_measurements(experiment, plan, journal, summaries, quality, repeats, hosted),
+        measurements=(
+            *_measurements(experiment, plan, journal, summaries, quality, repeats, hosted, floors),
+            *_race(whole, dropped),
+        ),
         brand=brand,
         set_scores=journal.set_scores,
         shifts=quality.shifts,
@@ -156,8 +167,10 @@ def _measurements(
     quality: Quality,
     repeats: Sequence[Repeatability],
     hosted: Sequence[HostedSummary],
+    floors: Table | None,
 ) -> tuple[tuple[str, Table], ...]:
     tables = (
+        ("Fidelity beside its noise floor", floors),
         *quality.tables,
         ("Sets of pictures", set_table(journal.set_scores, plan.settings, per_set(experiment.metrics))),
         ("Money", money_table(journal.money)),
@@ -170,12 +183,18 @@ def _measurements(
     return tuple((title, table) for title, table in tables if table is not None)
 
 
+def _race(plan: Plan, dropped: Mapping[str, DropRecord]) -> tuple[tuple[str, Table], ...]:
+    table = race_table(plan, dropped)
+    return () if table is None else (("Dropped by the race", table),)
+
+
 def _repeat_notices(repeats: Sequence[Repeatability]) -> list[Notice]:
     sentence = repeatability_sentence(repeats)
     return [Notice(level="info", text=sentence)] if sentence else []
 
 
-def _read(run: RunDirectory, plan: Plan) -> _Journal:
+def _read(run: RunDirectory, plan: Plan, shown: Plan) -> _Journal:
+    """`plan` is the whole one, as what was dropped was paid for too; `shown` is what results are about."""
     records = list(run.records())
     samples: dict[str, SampleRecord] = {}
     replaced: list[SampleRecord] = []
@@ -199,7 +218,7 @@ def _read(run: RunDirectory, plan: Plan) -> _Journal:
         failures=tuple(failures),
         loads=tuple(loads),
         warmups=tuple(warmups),
-        set_scores=set_scores_of(run, plan),
+        set_scores=set_scores_of(run, shown),
         money=with_scores(summarise_money(records, list_prices(plan)), run.score_lines()),
     )
 
@@ -229,12 +248,13 @@ def _gravest_first(*found: Notice) -> tuple[Notice, ...]:
 
 
 def _facts(
-    journal: _Journal, experiment: ExperimentSpec, plan: Plan, summaries: Sequence[SettingSummary]
+    journal: _Journal, experiment: ExperimentSpec, plan: Plan, summaries: Sequence[SettingSummary], dropped: int
 ) -> tuple[Fact, ...]:
     ok, failed = sum(s.ok for s in summaries), sum(s.failed for s in summaries)
     images = sum(summary.images for summary in summaries)
     left_out = [f"{len(plan.skipped)} skipped"] if plan.skipped else []
     left_out += [f"{plan.excluded} excluded"] if plan.excluded else []
+    left_out += [f"{dropped} dropped by the race"] if dropped else []
     prompts, seeds, repeats = len(experiment.prompts), len(experiment.seeds), experiment.repeats
     asked = [count(prompts, "prompt"), count(seeds, "seed")] + ([count(repeats, "repeat")] if repeats > 1 else [])
     asked += [f"{experiment.passes} passes"] if experiment.passes > 1 else []

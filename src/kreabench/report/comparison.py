@@ -35,6 +35,8 @@ METHOD = (
     "one is, is left out and counted.",
     "Ratios are of medians over samples fit for timing: no first call, no retry, nothing cached. Memory is that of "
     "torch on the device, or of the worker process where there is no device, never both, never of a hosted service.",
+    "Of the prompts that came off worst the pair of pictures with the greatest loss is shown, with its own scores; † "
+    "marks a score made with untrained weights.",
     "Rates are compared by Newcombe's interval, which is right without any mishap as well.",
 )
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from kreabench.analysis.estimates import Estimate
+from kreabench.core.redaction import redact
 from kreabench.decisions.comparison import Comparison, SettingComparison
 from kreabench.report.comparison_words import finding
 from kreabench.report.tables import guard
-from kreabench.report.text import redact
 
 HEADS = (
     "base_setting_id", "candidate_setting_id", "base_setting", "candidate_setting", "what", "name", "unit", "better",

@@ -10,6 +10,7 @@ import numpy as np
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.core.planned import Setting
+from kreabench.core.redaction import redact
 from kreabench.decisions.comparison import (
     Comparison,
     CostComparison,
@@ -22,7 +23,6 @@ from kreabench.decisions.comparison import (
 from kreabench.decisions.sides import Side
 from kreabench.decisions.worst import worst_prompts
 from kreabench.report.comparison_words import LEVEL, finding
-from kreabench.report.text import redact
 
 SCHEMA_VERSION = 1
 """Raised when a key changes its meaning or goes; new keys may come without."""
@@ -30,7 +30,7 @@ SCHEMA_VERSION = 1
 
 def comparison_json(comparison: Comparison, *, worst: int) -> str:
     """One JSON object, with a line feed at its end. `worst`: how many of the worst prompts of a metric are listed."""
-    return json.dumps(_comparison(comparison, worst), indent=1, allow_nan=False) + "\n"
+    return json.dumps(_comparison(comparison, worst), allow_nan=False) + "\n"
 
 
 def _comparison(comparison: Comparison, worst: int) -> dict[str, Any]:

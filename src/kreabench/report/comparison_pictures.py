@@ -60,11 +60,10 @@ def _grid(
     pairs: pd.DataFrame,
     name: str,
 ) -> Grid:
-    shift = metric.better == "reference"
-    title = f"{visible(metric.spec.name)}: the {count(len(worst), 'prompt')} with the greatest "
+    what = "with the greatest shift" if metric.better == "reference" else "that came off worst"
     return Grid(
         name=name,
-        title=title + ("shift" if shift else "loss"),
+        title=f"{visible(metric.spec.name)}: the {count(len(worst), 'prompt')} {what}",
         columns=(
             GridColumn(title="base", detail=visible(two.base.label)),
             GridColumn(title="candidate", detail=visible(two.candidate.label)),

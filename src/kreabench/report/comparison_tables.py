@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.decisions.comparison import (
@@ -24,6 +25,7 @@ from kreabench.report.comparison_words import (
     differing,
     effect_text,
     finding,
+    kinds_text,
     left_out_text,
     number_text,
     p_text,
@@ -45,22 +47,25 @@ def plain_columns(*heads: str, numeric: Sequence[str] = (), prose: Sequence[str]
 
 
 def summary_table(comparison: Comparison) -> Table:
-    """One row a pair of settings: differences of every metric that was compared anywhere, and ratios of costs."""
+    """One row a pair of settings: metrics with a better side, fidelity, costs, failures, then shifts."""
     settings = comparison.settings
     axes = differing(settings) or ("target", "acceleration")
-    shown = [
-        index for index in range(len(settings[0].metrics)) if any(two.metrics[index].scores.prompts for two in settings)
-    ]
-    costs = [index for index in range(len(settings[0].costs)) if any(two.costs[index].ratio for two in settings)]
     first = settings[0]
+    tested = [n for n in range(len(first.metrics)) if any(two.metrics[n].p_value is not None for two in settings)]
+    directed = [n for n in tested if first.metrics[n].better != "reference"]
+    shifts = [n for n in tested if n not in directed]
+    faithful = list(dict.fromkeys(one.spec.name for two in settings for one in two.fidelity))
+    costs = [n for n in range(len(first.costs)) if any(two.costs[n].ratio for two in settings)]
     rows = [
         Row(
             cells=(
                 Cell(text=short_label(two.candidate, axes), detail=f"against {short_label(two.base, axes)}"),
                 Cell(text=f"{two.pairs:,}", detail=f"{len(two.unpaired):,} unpaired" if two.unpaired else ""),
-                *(_difference_cell(two.metrics[index]) for index in shown),
-                *(_ratio_cell(two.costs[index]) for index in costs),
+                *(_difference_cell(two.metrics[n]) for n in directed),
+                *(_verdict_cell(two, name) for name in faithful),
+                *(_ratio_cell(two.costs[n]) for n in costs),
                 _rate_cell(two.rates[0]),
+                *(_difference_cell(two.metrics[n]) for n in shifts),
             )
         )
         for two in settings
@@ -69,29 +74,47 @@ def summary_table(comparison: Comparison) -> Table:
         columns=(
             Column(title="Setting"),
             Column(title="Pairs", note="Pictures that both have.", numeric=True),
-            *(metric_column(first.metrics[index]) for index in shown),
-            *(Column(title=COST_NAMES[first.costs[i].quantity], unit="ratio of medians", numeric=True) for i in costs),
+            *(metric_column(first.metrics[n]) for n in directed),
+            *(Column(title=visible(name), unit="fidelity", numeric=True) for name in faithful),
+            *(Column(title=COST_NAMES[first.costs[n].quantity], unit="ratio of medians", numeric=True) for n in costs),
             Column(title="failed", unit="candidate − base", numeric=True),
+            *(metric_column(first.metrics[n]) for n in shifts),
         ),
         rows=tuple(rows),
         caption="Candidate against base, one line a pair of settings, with 95 % intervals below the numbers.",
-        notes=("* p after Holm is below 0.05.",),
+        notes=("* p after Holm is below 0.05.", *_untested(first, set(range(len(first.metrics))) - set(tested))),
     )
+
+
+def _untested(first: SettingComparison, which: Collection[int]) -> Iterator[str]:
+    for n in sorted(which):
+        metric = first.metrics[n]
+        yield f"{visible(metric.spec.name)} could not be tested at any setting: {message(metric.obstacle, 160)}."
+
+
+def _verdict_cell(two: SettingComparison, name: str) -> Cell:
+    for one in two.fidelity:
+        if one.spec.name == name:
+            cell = _fidelity_cell(one.to_reference)
+            return replace(cell, remark=one.verdict, strong=one.verdict == "worse")
+    return Cell(text=ABSENT, detail="not looked at", absent=True)
 
 
 def metric_column(metric: MetricComparison) -> Column:
     """Head of a column of a metric."""
     unit = "" if metric.unit == "1" else metric.unit
     brand = "untrained weights" if metric.untrained else ""
-    return Column(title=f"{visible(metric.spec.name)} {SIGNS[metric.better]}", unit=unit, numeric=True, brand=brand)
+    return Column(
+        title=f"{visible(metric.spec.name)}\u00a0{SIGNS[metric.better]}", unit=unit, numeric=True, brand=brand
+    )
 
 
 def _difference_cell(metric: MetricComparison) -> Cell:
     text, interval = difference_texts(metric.difference)
     if metric.difference is None:
-        return Cell(text=ABSENT, detail=message(metric.obstacle, 80), absent=True)
+        return Cell(text=ABSENT, detail="no pair", absent=True)
     sure = finding(metric) in {"better", "worse", "shifted"}
-    return Cell(text=f"{text} *" if sure else text, detail=interval or metric.obstacle, strong=sure)
+    return Cell(text=f"{text} *" if sure else text, detail=interval or "not tested", strong=sure)
 
 
 def _ratio_cell(cost: CostComparison) -> Cell:
@@ -124,8 +147,10 @@ def metrics_table(two: SettingComparison, family: str) -> Table | None:
 def _metric_row(metric: MetricComparison) -> Row:
     text, interval = difference_texts(metric.difference)
     what = finding(metric)
-    remarks = [message(metric.obstacle, 200), left_out_text(metric)]
-    remarks += [f"seed to seed the base varies by {significant(metric.seed_sd, 2)} (SD)"] if metric.seed_sd else []
+    remarks = [message(metric.obstacle, 200)]
+    if metric.scores.prompts:
+        remarks += [left_out_text(metric)]
+        remarks += [f"seed to seed the base varies by {significant(metric.seed_sd, 2)} (SD)"] if metric.seed_sd else []
     remarks += ["untrained weights"] if metric.untrained else []
     cells = (
         Cell(
@@ -153,11 +178,11 @@ def costs_table(two: SettingComparison) -> Table:
         text, interval = ratio_texts(cost.ratio)
         cells = (
             Cell(text=COST_NAMES[cost.quantity]),
-            _median_cell(cost, cost.base, cost.base_median, cost.base_kind),
-            _median_cell(cost, cost.candidate, cost.candidate_median, cost.candidate_kind),
+            _median_cell(cost, cost.base, cost.base_median),
+            _median_cell(cost, cost.candidate, cost.candidate_median),
             Cell(text=text, detail=interval, absent=cost.ratio is None),
             Cell(text=f"{cost.base_n:,} and {cost.candidate_n:,}"),
-            Cell(text=cost.obstacle),
+            Cell(text="; ".join(filter(None, (kinds_text(cost), cost.obstacle)))),
         )
         rows.append(Row(cells=cells))
         rows += [_percentile_row(cost, pair.p, pair.base, pair.candidate) for pair in cost.percentiles]
@@ -170,11 +195,11 @@ def costs_table(two: SettingComparison) -> Table:
     )
 
 
-def _median_cell(cost: CostComparison, value: float | None, whole: Estimate | None, kind: str) -> Cell:
+def _median_cell(cost: CostComparison, value: float | None, whole: Estimate | None) -> Cell:
     interval = ""
     if whole is not None and whole.interval is not None:
         interval = " – ".join(cost_text(cost.quantity, end) for end in whole.interval)
-    return Cell(text=cost_text(cost.quantity, value), detail=interval, remark=kind, absent=value is None)
+    return Cell(text=cost_text(cost.quantity, value), detail=interval, absent=value is None)
 
 
 def _percentile_row(cost: CostComparison, p: float, base: Estimate | None, candidate: Estimate | None) -> Row:
@@ -249,6 +274,6 @@ def _fidelity_cell(one: Fidelity | None) -> Cell:
         return Cell(text=ABSENT, detail="not measured", absent=True)
     equal = f"{one.infinite:,} of {one.pairs:,} equal" if one.infinite else ""
     if one.mean is None:
-        return Cell(text=ABSENT, detail=equal or "no score", absent=True)
+        return Cell(text="∞", detail=equal) if equal else Cell(text=ABSENT, detail="no score", absent=True)
     text, interval = estimate(one.mean)
     return Cell(text=text, detail=interval or "", remark=equal)

@@ -9,7 +9,7 @@ from typing import Literal
 from kreabench.analysis.estimates import Estimate
 from kreabench.core.planned import Setting
 from kreabench.core.policies import Cost, Rate
-from kreabench.decisions.comparison import Comparison, MetricComparison, SettingComparison
+from kreabench.decisions.comparison import Comparison, CostComparison, MetricComparison, SettingComparison
 from kreabench.decisions.matching import AXES
 from kreabench.report.format import ABSENT, GIB, MIB, difference, estimate, significant, usd
 from kreabench.report.text import message, visible
@@ -32,11 +32,6 @@ RATE_NAMES: dict[Rate, str] = {
 }
 SIGNS = {"higher": "↑", "lower": "↓", "reference": "≈"}
 """The better side of a metric, behind its name."""
-
-LEGEND = (
-    "Differences are candidate − base, means over prompts with 95 % intervals, each for itself; p is two-sided, after "
-    "Holm over {family}. `None shown` is not `equal`: a gate with a margin decides that."
-)
 
 
 def finding(metric: MetricComparison) -> Finding:
@@ -162,6 +157,11 @@ def cost_text(quantity: Cost, value: float | None) -> str:
     return (
         usd(value) if quantity == "usd_per_image" else f"{significant(value)} {'s' if quantity == 'latency' else 'J'}"
     )
+
+
+def kinds_text(cost: CostComparison) -> str:
+    """Which memory, whose price; empty where there is no choice."""
+    return " against ".join(dict.fromkeys(filter(None, (cost.base_kind, cost.candidate_kind))))
 
 
 def number_text(value: float | None) -> str:

@@ -179,6 +179,52 @@ class Lines:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FrontPanel:
+    """Settings in two respects."""
+
+    x_label: str
+    y_label: str
+    points: tuple[Point, ...]
+    """Labelled by the setting's id."""
+    front: tuple[bool, ...]
+    """One a point: whether it is on the front."""
+    shares: tuple[float, ...]
+    """One a point: in what share of resamples it is."""
+    joined: bool
+    """Whether the front is one of these two respects alone, so that a stair can join it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrontPlot:
+    """A front over two or three respects, a panel a pair."""
+
+    panels: tuple[FrontPanel, ...]
+    answer: str | None
+    """Label of the point to be marked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """A named line."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curves:
+    """Lines over logarithmic axes."""
+
+    x_label: str
+    y_label: str
+    curves: tuple[Curve, ...]
+    crossings: tuple[tuple[float, float], ...]
+    limit: float
+    """Of x: a dotted line."""
+    limit_label: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
     """Something to draw."""
 
@@ -190,7 +236,7 @@ class Figure:
     """What a person who cannot see it should know."""
     brand: str
     """Drawn into the figure, as figures are passed on alone: what keeps its numbers from being real; or empty."""
-    data: Scatter | Bars | Lines
+    data: Scatter | Bars | FrontPlot | Curves | Lines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,13 +11,14 @@ from kreabench.core.records import (
     DropRecord,
     FailureRecord,
     LoadRecord,
+    LookRecord,
     Record,
     SampleRecord,
     SkipRecord,
     SubmissionRecord,
     WarmupRecord,
 )
-from kreabench.core.score_records import ScoreRecord, SetScoreRecord
+from kreabench.core.score_records import FloorScoreRecord, ScoreRecord, SetScoreRecord
 
 T = TypeVar("T")
 
@@ -36,9 +37,11 @@ _RECORDS: dict[str, msgspec.json.Decoder[Any]] = {
     "failure": msgspec.json.Decoder(FailureRecord),
     "skip": msgspec.json.Decoder(SkipRecord),
     "drop": msgspec.json.Decoder(DropRecord),
+    "look": msgspec.json.Decoder(LookRecord),
 }
 _SCORE = msgspec.json.Decoder(ScoreRecord)
 _SET_SCORE = msgspec.json.Decoder(SetScoreRecord)
+_FLOOR_SCORE = msgspec.json.Decoder(FloorScoreRecord)
 
 
 def encode(value: Any) -> bytes:
@@ -82,3 +85,8 @@ def decode_score(line: bytes | str) -> ScoreRecord:
 def decode_set_score(line: bytes | str) -> SetScoreRecord:
     """One line of set_scores.jsonl."""
     return _SET_SCORE.decode(line)
+
+
+def decode_floor_score(line: bytes | str) -> FloorScoreRecord:
+    """One line of floor_scores.jsonl."""
+    return _FLOOR_SCORE.decode(line)

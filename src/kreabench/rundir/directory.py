@@ -5,6 +5,7 @@ config.yaml       the composed configuration
 journal.jsonl     one record a line
 scores.jsonl      one score of a picture a line
 set_scores.jsonl  one score of a setting's pictures a line
+floor_scores.jsonl  one score of a reference's picture against another one of it a line
 inputs/           see `rundir.inputs`
 images/           see `rundir.images`
 samples.parquet   see `rundir.table`
@@ -34,7 +35,7 @@ from kreabench.core.records import (
     SampleRecord,
     SubmissionRecord,
 )
-from kreabench.core.score_records import ScoreRecord, SetScoreRecord
+from kreabench.core.score_records import FloorScoreRecord, ScoreRecord, SetScoreRecord
 from kreabench.core.specs import ExperimentSpec
 from kreabench.rundir import codec
 from kreabench.rundir.files import make_folders, storage_error, storage_remedy, write_file
@@ -48,6 +49,7 @@ CONFIG_FILE = "config.yaml"
 JOURNAL_FILE = "journal.jsonl"
 SCORES_FILE = "scores.jsonl"
 SET_SCORES_FILE = "set_scores.jsonl"
+FLOOR_SCORES_FILE = "floor_scores.jsonl"
 TABLE_FILE = "samples.parquet"
 IMAGES_FOLDER = "images"
 LOCK_FILE = "driver.lock"
@@ -121,7 +123,7 @@ class RunDirectory:
                 f"cannot make the run directory {path}: {reason}", remedy=storage_remedy(error)
             ) from error
         with hold(path / LOCK_FILE):
-            for name in (RUN_FILE, JOURNAL_FILE, SCORES_FILE, SET_SCORES_FILE, IMAGES_FOLDER):
+            for name in (RUN_FILE, JOURNAL_FILE, SCORES_FILE, SET_SCORES_FILE, FLOOR_SCORES_FILE, IMAGES_FOLDER):
                 if (path / name).exists():
                     raise RunDirectoryError(
                         f"{path} already holds {name}", remedy="Choose another folder, or delete this one."
@@ -197,6 +199,18 @@ class RunDirectory:
         identity = {score.metric: score.identity for score in lines}
         return [score for score in latest.values() if score.identity == identity[score.metric]]
 
+    def floor_score_lines(self) -> Iterator[FloorScoreRecord]:
+        """Every line of floor_scores.jsonl, in order. Raises RunDirectoryError for a damaged line."""
+        return read_lines(self.path / FLOOR_SCORES_FILE, codec.decode_floor_score, remedy=self._scores_remedy)
+
+    def floor_scores(self) -> list[FloorScoreRecord]:
+        """The scores of floors, one for each floor, request, image and metric: of several lines the last."""
+        latest = {
+            (line.floor, line.score.request_id, line.score.image_index, line.score.metric): line
+            for line in self.floor_score_lines()
+        }
+        return list(latest.values())
+
     def state(self) -> RunState:
         """What is done and what was tried."""
         samples: dict[str, SampleRecord] = {}
@@ -260,8 +274,9 @@ class RunDirectory:
             hold(self.path / SCORES_LOCK_FILE, waiting=waiting),
             closing(JournalWriter(self.path / SCORES_FILE)) as scores,
             closing(JournalWriter(self.path / SET_SCORES_FILE)) as set_scores,
+            closing(JournalWriter(self.path / FLOOR_SCORES_FILE)) as floor_scores,
         ):
-            yield ScoreWriter(scores, set_scores)
+            yield ScoreWriter(scores, set_scores, floor_scores)
 
 
 def _was_tried(sample: SampleRecord) -> bool:

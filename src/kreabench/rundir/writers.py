@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from kreabench.core.records import LoadRecord, Record
-from kreabench.core.score_records import ScoreRecord, SetScoreRecord
+from kreabench.core.score_records import FloorScoreRecord, ScoreRecord, SetScoreRecord
 from kreabench.rundir import codec
 from kreabench.rundir.journal import JournalWriter
 
-AnyRecord = Record | ScoreRecord | SetScoreRecord
+AnyRecord = Record | ScoreRecord | SetScoreRecord | FloorScoreRecord
 
 
 class RunWriter:
@@ -30,11 +30,12 @@ class RunWriter:
 
 
 class ScoreWriter:
-    """Appends to the two files of scores; see `RunDirectory.score_writer`."""
+    """Appends to the three files of scores; see `RunDirectory.score_writer`."""
 
-    def __init__(self, scores: JournalWriter, set_scores: JournalWriter) -> None:
+    def __init__(self, scores: JournalWriter, set_scores: JournalWriter, floor_scores: JournalWriter) -> None:
         self._scores = scores
         self._set_scores = set_scores
+        self._floor_scores = floor_scores
 
     def append_scores(self, records: Iterable[ScoreRecord]) -> None:
         """Journal `records`, all or none, with one fsync. Raises as `RunWriter.append` does."""
@@ -47,6 +48,12 @@ class ScoreWriter:
         lines = [_line(record, codec.decode_set_score) for record in records]
         if lines:
             self._set_scores.append(lines)
+
+    def append_floor_scores(self, records: Iterable[FloorScoreRecord]) -> None:
+        """Journal `records`, all or none, with one fsync. Raises as `RunWriter.append` does."""
+        lines = [_line(record, codec.decode_floor_score) for record in records]
+        if lines:
+            self._floor_scores.append(lines)
 
 
 def _line(record: AnyRecord, decode: Callable[[bytes], AnyRecord]) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from kreabench.core.planned import Plan
+from kreabench.core.specs import MetricSpec
 from kreabench.rundir.directory import RunDirectory
 from kreabench.scoring.background import Background, scoring_beside
 from kreabench.scoring.placement import on_device
@@ -29,8 +30,12 @@ def score_rest(
     *,
     progress: Progress,
     note: Callable[[str], None],
+    metrics: Sequence[MetricSpec] | None = None,
 ) -> ScoringSummary:
-    """What is left to score when nothing is drawn any more; whoever else scores the run is waited for."""
+    """What is left to score when nothing is drawn any more; whoever else scores the run is waited for.
+
+    `metrics`: only these of the run's.
+    """
     experiment = run.info.experiment
     trouble = beside.wait() if beside is not None else ""
     if trouble:
@@ -39,7 +44,7 @@ def score_rest(
         return score_run(
             run,
             plan,
-            metrics=on_device(experiment.metrics, experiment.scoring.device),
+            metrics=on_device(experiment.metrics if metrics is None else metrics, experiment.scoring.device),
             writer=writer,
             progress=progress,
             purse=purse_of(run, plan),

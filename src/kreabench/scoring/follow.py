@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from kreabench.core.planned import Plan
 from kreabench.core.records import SampleRecord
 from kreabench.core.specs import MetricSpec
+from kreabench.drops import kept_samples
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.writers import ScoreWriter
 from kreabench.scoring.spending import purse_of
@@ -42,5 +43,5 @@ def follow_run(
             else:
                 time.sleep(look_every_s)
         purse.spent_usd = purse_of(run, plan).spent_usd  # drawing has spent too
-        scoring.score(run.samples())
+        scoring.score(kept_samples(run))
         return scoring.summary()

@@ -17,19 +17,23 @@ from kreabench.core.planned import Plan
 from kreabench.core.records import SampleRecord
 from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import MetricSpec
+from kreabench.drops import kept_samples
 from kreabench.metrics.shared import Purse, Shared
 from kreabench.pairing import Picture, pictures_of
+from kreabench.pairing_floors import floor_pairs
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.writers import ScoreWriter
 from kreabench.scoring.chunks import Decoder, Task, chunks
-from kreabench.scoring.held import Held, applies, read_held
+from kreabench.scoring.floors import FloorScores
+from kreabench.scoring.held import Held, applies, read_held, state
 from kreabench.scoring.images import interrupted, portions, score_pictures
 from kreabench.scoring.opened import Opened, open_metric, unopened
 from kreabench.scoring.sets import PictureSet, SetScores, find_sets
 from kreabench.scoring.summary import ScoringSummary, Tally
 
 Progress = Callable[[int, int], None]
-"""Told the steps done and to do: a score of a picture, a picture seen for its set, a score of a set."""
+"""Told the steps done and to do: a score of a picture or of a pair of the reference's, a picture seen for its set, a
+score of a set."""
 
 
 def score_run(
@@ -48,11 +52,13 @@ def score_run(
     that cannot be opened costs no other metric a score: what it lacks is recorded as failed, what it has stays. A
     metric that stops at the limit of `purse` leaves the rest of its pictures without a score.
 
+    Pictures of settings that a race dropped are left as they are.
+
     Raises RunDirectoryError for a run of another plan, StorageError when a write is refused. Whatever was appended
     before an exception or an interrupt stays.
     """
     with Scoring(run, plan, metrics=metrics, writer=writer, again=again, progress=progress, purse=purse) as scoring:
-        scoring.score(run.samples())
+        scoring.score(kept_samples(run))
         return scoring.summary()
 
 
@@ -80,6 +86,7 @@ class Scoring:
         """Request id, image index and metric of each score that this scoring has made → of what."""
         self._decoder = Decoder(run.path)
         self._set_scores = SetScores()
+        self._floors = self._floor_scores()
         self._tally = Tally()
         self._stopped: dict[str, str] = {}
         """Metrics that have stopped at the budget, and what they said."""
@@ -87,6 +94,7 @@ class Scoring:
 
     def __enter__(self) -> Self:
         self._held = read_held(self._run, {spec.name for spec in self._specs})
+        self._floors = self._floor_scores()
         return self
 
     def __exit__(
@@ -109,12 +117,17 @@ class Scoring:
         opened = self._open(to_see=to_see)
         sets = self._sets(opened)
         tasks = self._tasks(opened, sets, drawing=drawing)
-        total = sum(task.steps for task in tasks) + (0 if drawing else len(sets))
+        pairs = self._floors.tasks(floor_pairs(pictures, samples, self._plan), opened, drawing=drawing)
+        total = sum(task.steps for task in (*tasks, *pairs)) + (0 if drawing else len(sets))
         done = 0
         for chunk in chunks(task for task in tasks if task.steps):
             self._tell(done, total)
             self._score_chunk(chunk, opened)
             done += sum(task.steps for task in chunk) - self._left(chunk)
+        for chunk in chunks(task for task in pairs if task.steps):
+            self._tell(done, total)
+            self._floors.score(chunk, opened)
+            done += sum(task.steps for task in chunk)
         for one_set in [] if drawing else sets:
             self._score_set(one_set)
         self._tell(done + (0 if drawing else len(sets)), total)
@@ -129,6 +142,12 @@ class Scoring:
             ),
             problems=tuple(problem for one in self._opened or () for problem in one.problems),
             budget_message=next((f"metrics.{name}: {said}" for name, said in self._stopped.items()), None),
+            floors=self._floors.counts(self._specs),
+        )
+
+    def _floor_scores(self) -> FloorScores:
+        return FloorScores(
+            self._held.floors, writer=self._writer, decoder=self._decoder, purse=self._purse, again=self._again
         )
 
     def _tell(self, done: int, total: int) -> None:
@@ -172,7 +191,7 @@ class Scoring:
     def _is_missing(self, picture: Picture, one: Opened, *, drawing: bool) -> bool:
         """Whether the picture has no score of this metric, or none that still applies, and is to be scored now."""
         what = (picture.request_id, picture.image.index)
-        if self._settled.get((*what, one.name)) == _state(picture, one):
+        if self._settled.get((*what, one.name)) == state(picture, one):
             return False
         anew = self._again and not one.problems
         if not anew and applies(self._held.of(picture, one), picture, one):
@@ -229,7 +248,7 @@ class Scoring:
         for record in records:
             what = (record.request_id, record.image_index)
             self._tally.computed(record, what)
-            self._settled[(*what, record.metric)] = _state(pictures[what], metrics[record.metric])
+            self._settled[(*what, record.metric)] = state(pictures[what], metrics[record.metric])
 
     def _look(self, one: Opened, pictures: Sequence[Picture]) -> None:
         if not pictures or one.name in self._stopped:
@@ -249,8 +268,3 @@ class Scoring:
             return
         self._writer.append_set_scores([record])
         self._tally.computed(record, one_set.setting_id)
-
-
-def _state(picture: Picture, one: Opened) -> tuple[str | None, ...]:
-    """What a score of this metric depends on: once it is made, the same again would say the same."""
-    return picture.image.sha256, one.reference_sha256(picture), one.obstacle(picture)

@@ -17,10 +17,12 @@ REUSED = "reused"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricCounts:
-    """What became of one metric's scores; together they are all pictures of the run, or all settings with pictures."""
+    """What became of one metric's scores; together they are all pictures of the run, all settings with pictures, or all
+    pairs of the reference's pictures."""
 
     metric: str
-    per: Literal["image", "set"] = "image"
+    per: Literal["image", "set", "floor"] = "image"
+    """`floor`: over the pairs of a noise floor."""
     scored: int = 0
     """Computed now."""
     reused: int = 0
@@ -48,10 +50,12 @@ class ScoringSummary:
     """Why metrics could not be opened; their missing scores are recorded as failed."""
     budget_message: str | None = None
     """Which metric stopped at the budget, and at which sum; None where none did."""
+    floors: tuple[MetricCounts, ...] = ()
+    """Of the noise floors, for metrics that have one."""
 
     @property
     def failed(self) -> int:
-        return sum(counts.failed for counts in self.metrics)
+        return sum(counts.failed for counts in (*self.metrics, *self.floors))
 
     @property
     def usd(self) -> float:

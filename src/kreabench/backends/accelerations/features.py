@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kreabench.backends.accelerations.parameters import (
+    QUANTISED_ATTENTION,
     AttentionParameters,
     FasterCacheParameters,
     FirstBlockCacheParameters,
@@ -58,6 +59,9 @@ class FeatureRow:
     parameters: type[Any]
     summary: str
     kind: Kind = "other"
+    exact: bool = False
+    """Whether it computes what the model alone computes, up to the order of sums: no work is skipped, no weight or
+    product has fewer bits. What a parameter decides is in `is_exact`."""
     needs: Needs = field(default_factory=Needs)
 
 
@@ -80,6 +84,7 @@ FEATURES: dict[str, FeatureRow] = {
     "fuse_qkv": FeatureRow(
         phase="load",
         parameters=NoParameters,
+        exact=True,
         summary="one matrix product for query, key and value; the same pictures",
     ),
     "fp8_dynamic": FeatureRow(
@@ -119,6 +124,7 @@ FEATURES: dict[str, FeatureRow] = {
     "vae_channels_last": FeatureRow(
         phase="load",
         parameters=NoParameters,
+        exact=True,
         summary="the VAE's convolutions in channels-last memory order; moves only the lowest bits",
     ),
     "vae_tiling": FeatureRow(
@@ -129,12 +135,14 @@ FEATURES: dict[str, FeatureRow] = {
     "attention": FeatureRow(
         phase="load",
         parameters=AttentionParameters,
+        exact=True,
         summary="another implementation of attention: torch's own, cuDNN, FlashAttention, SageAttention",
     ),
     "offload_model": FeatureRow(
         phase="load",
         parameters=NoParameters,
         kind="offload",
+        exact=True,
         needs=Needs(cuda=True, packages={"accelerate": None}),
         summary="each model waits on the host and comes to the GPU whole for its turn",
     ),
@@ -142,6 +150,7 @@ FEATURES: dict[str, FeatureRow] = {
         phase="load",
         parameters=NoParameters,
         kind="offload",
+        exact=True,
         needs=Needs(cuda=True, packages={"accelerate": None}),
         summary="every layer waits on the host and comes to the GPU for its turn: least memory, slowest",
     ),
@@ -149,6 +158,7 @@ FEATURES: dict[str, FeatureRow] = {
         phase="load",
         parameters=GroupOffloadParameters,
         kind="offload",
+        exact=True,
         needs=Needs(cuda=True),
         summary="blocks wait on the host and come to the GPU while the one before computes",
     ),
@@ -156,6 +166,7 @@ FEATURES: dict[str, FeatureRow] = {
         phase="load",
         parameters=RegionalCompileParameters,
         kind="compile",
+        exact=True,
         needs=Needs(compiler=True),
         summary="torch.compile of each repeated block: most of the speed, a fraction of the compile time",
     ),
@@ -163,6 +174,7 @@ FEATURES: dict[str, FeatureRow] = {
         phase="load",
         parameters=FullCompileParameters,
         kind="compile",
+        exact=True,
         needs=Needs(compiler=True),
         summary="torch.compile of the whole transformer",
     ),
@@ -208,6 +220,13 @@ def complete(features: Features) -> dict[str, dict[str, Any]]:
 def is_compiled(features: Features) -> bool:
     """Whether any of `features` compiles."""
     return any(FEATURES[name].kind == "compile" for name in features)
+
+
+def is_exact(features: Features) -> bool:
+    """Whether a model with `features` computes what it computes without them, so that its pictures differ by nothing
+    but rounding."""
+    rounding = str(features.get("attention", {}).get("backend")) in QUANTISED_ATTENTION
+    return not rounding and all(name in FEATURES and FEATURES[name].exact for name in features)
 
 
 def is_offloaded(features: Features) -> bool:

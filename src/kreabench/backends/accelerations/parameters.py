@@ -104,6 +104,9 @@ ATTENTION_BACKENDS = (
 )
 """As diffusers names them (`models/attention_dispatch.py`, AttentionBackendName); those that FLUX.1 can use."""
 
+QUANTISED_ATTENTION = frozenset({"sage", "sage_hub"})
+"""Those of them that compute with rounded numbers."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoParameters:

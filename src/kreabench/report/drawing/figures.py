@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from matplotlib.figure import Figure as Canvas
 
-from kreabench.report.document import Bars, Figure, Lines, Scatter
+from kreabench.report.document import Curves, Figure, FrontPlot, Lines, Scatter
 from kreabench.report.drawing.bars import draw_bars
+from kreabench.report.drawing.curves import draw_curves
+from kreabench.report.drawing.front import draw_front
 from kreabench.report.drawing.lines import draw_lines
 from kreabench.report.drawing.scatter import draw_scatter
 from kreabench.report.drawing.style import LIGHT, WIDE, Layout, style
@@ -20,7 +22,7 @@ def draw(figure: Figure, *, format: Literal["png", "svg"], layout: Layout = WIDE
     undated: dict[str, Any] = {"Date": None, "Creator": None} if format == "svg" else {"Software": None}
     buffer = io.BytesIO()
     with style():
-        canvas = _canvas(figure.data, layout)
+        canvas = _canvas(figure, layout)
         if figure.brand:
             canvas.supxlabel(figure.brand, x=0.01, ha="left", fontsize=7.5, color=LIGHT.muted, wrap=True)
         with warnings.catch_warnings():
@@ -30,7 +32,12 @@ def draw(figure: Figure, *, format: Literal["png", "svg"], layout: Layout = WIDE
     return buffer.getvalue()
 
 
-def _canvas(data: Scatter | Bars | Lines, layout: Layout) -> Canvas:
-    if isinstance(data, Scatter):
-        return draw_scatter(data, layout)
-    return draw_bars(data, layout) if isinstance(data, Bars) else draw_lines(data, layout)
+def _canvas(figure: Figure, layout: Layout) -> Canvas:
+    data = figure.data
+    if isinstance(data, FrontPlot):
+        return draw_front(data, layout)
+    if isinstance(data, Curves):
+        return draw_curves(data, layout)
+    if isinstance(data, Lines):
+        return draw_lines(data, layout)
+    return draw_scatter(data, layout) if isinstance(data, Scatter) else draw_bars(data, layout)

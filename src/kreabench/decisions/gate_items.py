@@ -1,0 +1,204 @@
+"""Checks of a policy made ready to be decided: what each means in a comparison, and how large its margin is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from kreabench.analysis.items import cost_item, rate_item, score_item
+from kreabench.analysis.noise import MIN_DEGREES
+from kreabench.analysis.outcomes import Item, Sides
+from kreabench.analysis.paired import PairedScores
+from kreabench.analysis.scores import delivered_images
+from kreabench.core.policies import COSTS, RATES, CheckSpec, MarginSpec, PolicySpec
+from kreabench.decisions.comparison import (
+    Comparison,
+    CostComparison,
+    MetricComparison,
+    RateComparison,
+    SettingComparison,
+)
+from kreabench.decisions.sides import Side
+from kreabench.metrics.table import has_direction, row_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Prepared:
+    """A check of one pair of settings before its judgement, or why there is none."""
+
+    spec: CheckSpec
+    item: Item | None
+    """None where it is left out."""
+    why_left_out: str = ""
+    compared: MetricComparison | CostComparison | RateComparison | None = None
+    """None where it was not measured on both sides."""
+    margin: float | None = None
+    """Of a metric in its unit, of a cost relative, of a rate in shares; None where it is not known."""
+
+
+def prepare(comparison: Comparison, setting: SettingComparison, policy: PolicySpec) -> Iterator[Prepared]:
+    """Every check of `policy` for one pair of settings: metrics, then costs, then rates."""
+    for check in _metric_checks(comparison, policy):
+        yield _prepare_metric(comparison, setting, check, policy)
+    named = {check.name: check for check in policy.checks}
+    for cost in setting.costs:
+        if cost.quantity in named:
+            yield _prepare_cost(cost, named[cost.quantity], policy)
+    for rate in setting.rates:
+        if rate.quantity in named:
+            yield _prepare_rate(comparison, setting, rate, named[rate.quantity], policy)
+
+
+def _metric_checks(comparison: Comparison, policy: PolicySpec) -> list[CheckSpec]:
+    """Those named, in the order of the policy, then every other metric of either side that has a better side."""
+    checks = [check for check in policy.checks if check.name not in (*COSTS, *RATES)]
+    if policy.every_metric is not None:
+        taken = {check.name for check in policy.checks}
+        specs = {spec.name: spec for side in (comparison.candidate, comparison.base) for spec in side.metrics}
+        others = [name for name, spec in specs.items() if name not in taken and has_direction(spec)]
+        checks += [replace(policy.every_metric, name=name) for name in others]
+    return checks
+
+
+def _prepare_metric(
+    comparison: Comparison, setting: SettingComparison, check: CheckSpec, policy: PolicySpec
+) -> Prepared:
+    compared = next((metric for metric in setting.metrics if metric.spec.name == check.name), None)
+    missing = _missing(comparison, setting, check.name)
+    if missing or compared is None:
+        remedy = "; kreabench score RUN --metrics … makes scores" if check.required else ""
+        return _not_measured(check, f"{missing or 'not measured on both sides'}{remedy}")
+    if _means_nothing_here(setting, compared):
+        why = "it is measured against the reference, and one of both settings is the reference"
+        return Prepared(spec=check, item=None, why_left_out=why)
+    if compared.scores.blind and not check.required:
+        return Prepared(spec=check, item=None, why_left_out="all scores are equal: the metric saw nothing")
+    margin, unknown = _metric_margin(compared, check.margin)
+    item = score_item(
+        _with_unpaired(setting, compared.scores),
+        better=compared.better,
+        margin=margin or 0.0,
+        sides=check.sides,
+        level=policy.level,
+        min_prompts=policy.min_prompts,
+        max_unpaired_share=policy.max_unpaired_share,
+        identical=setting.identical == setting.pairs > 0 and not setting.resized,
+    )
+    if item.obstacle and not compared.scores.blind and compared.reasons:
+        item = replace(item, obstacle=f"{item.obstacle} ({compared.reasons[0]})")
+    if unknown and not item.identical:
+        item = replace(item, obstacle=item.obstacle or unknown)
+    return Prepared(spec=_with_sides(check, item.sides), item=item, compared=compared, margin=margin)
+
+
+def _missing(comparison: Comparison, setting: SettingComparison, name: str) -> str:
+    """Which side lacks the metric; empty where none does."""
+    sides: list[tuple[str, Side]] = [("base", comparison.base), ("candidate", comparison.candidate)]
+    without = [word for word, side in sides if name not in {spec.name for spec in side.metrics}]
+    if len(without) == 2:
+        return "measured on neither side"
+    return f"not measured on the {without[0]}'s side" if without else ""
+
+
+def _means_nothing_here(setting: SettingComparison, compared: MetricComparison) -> bool:
+    """Whether a side is the reference that the metric measures against, so that it has no score of itself."""
+    row = row_of(compared.spec)
+    is_reference = any(side.reference_id == side.id for side in (setting.base, setting.candidate))
+    return row is not None and row.needs_reference and is_reference and not compared.scores.prompts
+
+
+def _metric_margin(compared: MetricComparison, margin: MarginSpec) -> tuple[float | None, str]:
+    """In the metric's unit, or why that is not known."""
+    if margin.kind == "absolute":
+        return margin.value, ""
+    if margin.kind == "relative":
+        if not compared.base_mean:
+            return None, "the base's mean is 0: a share of it is no margin"
+        return margin.value * abs(compared.base_mean), ""
+    if compared.seed_sd is None:
+        return None, (
+            f"the noise floor is not known: it takes two seeds or more and {MIN_DEGREES} degrees of freedom, each "
+            f"prompt's seeds less one, where the base has {compared.seed_degrees}"
+        )
+    if compared.seed_sd == 0.0:
+        return None, "the noise floor is 0: the base's scores do not change with the seed"
+    return margin.value * compared.seed_sd, ""
+
+
+def _with_unpaired(setting: SettingComparison, scores: PairedScores) -> PairedScores:
+    """With every picture that has no partner, or one of another size, among those left out."""
+    left = scores.left_out
+    unsaid = setting.pairs + len(setting.unpaired) - int(scores.pairs.sum()) - left.total
+    if unsaid <= 0:
+        return scores
+    of_candidate = min(sum(row.side == "candidate" and row.image_index is not None for row in setting.unpaired), unsaid)
+    counted = replace(
+        left, base_only=left.base_only + unsaid - of_candidate, candidate_only=left.candidate_only + of_candidate
+    )
+    return replace(scores, left_out=counted)
+
+
+def _prepare_cost(cost: CostComparison, check: CheckSpec, policy: PolicySpec) -> Prepared:
+    if cost.base is None or cost.candidate is None:
+        return _not_measured(check, _lacks(cost.base is None, cost.candidate is None))
+    item = cost_item(
+        cost.ratio,
+        margin=check.margin.value,
+        sides=check.sides,
+        level=policy.level,
+        min_prompts=policy.min_prompts,
+        obstacle=cost.obstacle,
+    )
+    return Prepared(spec=check, item=item, compared=cost, margin=check.margin.value)
+
+
+def _prepare_rate(
+    comparison: Comparison, setting: SettingComparison, rate: RateComparison, check: CheckSpec, policy: PolicySpec
+) -> Prepared:
+    if not rate.base_n or not rate.candidate_n:
+        return _not_measured(check, _lacks(not rate.base_n, not rate.candidate_n))
+    sides = ((comparison.base, setting.base.id), (comparison.candidate, setting.candidate.id))
+    item = rate_item(
+        rate.base_count,
+        rate.base_n,
+        rate.candidate_count,
+        rate.candidate_n,
+        prompts=min(_prompts(side, id_, rate.quantity) for side, id_ in sides),
+        margin=check.margin.value,
+        sides=check.sides,
+        level=policy.level,
+        min_prompts=policy.min_prompts,
+        independent=rate.quantity == "failure_rate",
+        obstacle=rate.obstacle,
+    )
+    return Prepared(spec=check, item=item, compared=rate, margin=check.margin.value)
+
+
+def _prompts(side: Side, setting_id: str, quantity: str) -> int:
+    """Prompts behind a rate."""
+    rows = side.table[side.table["setting_id"] == setting_id]
+    if quantity == "failure_rate":
+        return int(rows["prompt_id"].nunique())
+    images = delivered_images(rows)
+    if quantity == "nsfw_rate":
+        images = images[images["nsfw"].notna()]
+    return int(images["prompt_id"].nunique())
+
+
+def _lacks(base: bool, candidate: bool) -> str:
+    return (
+        "measured on neither side"
+        if base and candidate
+        else f"not measured on the {'base' if base else 'candidate'}'s side"
+    )
+
+
+def _not_measured(check: CheckSpec, why: str) -> Prepared:
+    if not check.required:
+        return Prepared(spec=check, item=None, why_left_out=why)
+    item = Item(evidence=None, margin=0.0, sides=check.sides, change=None, obstacle=why)
+    return Prepared(spec=check, item=item)
+
+
+def _with_sides(check: CheckSpec, sides: Sides) -> CheckSpec:
+    return check if check.sides == sides else replace(check, sides=sides)

@@ -1,0 +1,236 @@
+"""What a recommendation rests on: the costs of each setting, and its scores against its reference, prompt by prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kreabench.analysis.estimates import median
+from kreabench.analysis.paired import Floats, Ints, PairedScores
+from kreabench.analysis.scores import delivered_images, finite_scores, untrained_scores
+from kreabench.core.planned import Setting
+from kreabench.core.policies import Cost
+from kreabench.core.specs import MetricSpec
+from kreabench.decisions.columns import Columns, key_space
+from kreabench.decisions.compare import compare_with_reference
+from kreabench.decisions.comparison import MetricComparison, SettingComparison
+from kreabench.decisions.costs import Measured, measured
+from kreabench.decisions.sides import Side
+from kreabench.metrics.table import has_direction, row_of
+
+MAX_WITHOUT_PARTNER = 0.1
+"""Share of pictures without a partner, or of pairs without scores, above which those that are left are no fair
+choice."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class QualitySamples:
+    """One metric of one setting, oriented: positive differences are better than the reference."""
+
+    own: Floats
+    """(prompts of the contest,) mean score of the prompt's pictures, in the metric's unit; NaN without one."""
+    difference: Floats
+    """(paired prompts,) setting − reference times the metric's sign; empty without a reference of its own."""
+    prompts: Ints
+    """(paired prompts,) index into `Contest.prompts`."""
+    base: float
+    """Mean over the paired prompts of the reference's score, in the metric's unit; NaN without one."""
+    seed_sd: float | None
+    """Noise floor: from seed to seed of the reference's pictures of one prompt; None where it is not known."""
+    obstacle: str
+    """Why nothing can be inferred; empty where something can."""
+    identical: bool = False
+    """Every picture is the reference's, file for file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Entrant:
+    """One setting."""
+
+    setting: Setting
+    hosted: bool
+    costs: Mapping[Cost, Measured]
+    """Indices of prompts are those of `Contest.prompts`."""
+    quality: Mapping[str, QualitySamples]
+    """Metric → its scores, for metrics of the contest."""
+
+    @property
+    def is_reference(self) -> bool:
+        return self.setting.reference_id == self.setting.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MetricFacts:
+    """What is said of a metric beside its values."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    untrained: bool
+
+    @property
+    def sign(self) -> float:
+        return 1.0 if self.higher_is_better else -1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Contest:
+    """All settings that are measured, and those among them that may be the answer."""
+
+    prompts: tuple[str, ...]
+    metrics: Mapping[str, MetricFacts]
+    """Those that a loss can be judged by: with a better side, and without need of a reference."""
+    entrants: tuple[Entrant, ...]
+    asked: frozenset[str]
+    """Ids of the settings that may be the answer; the others are here as their references."""
+
+    def of(self, setting_id: str | None) -> Entrant | None:
+        """The entrant of that setting."""
+        return next((entrant for entrant in self.entrants if entrant.setting.id == setting_id), None)
+
+
+def judged_metrics(side: Side) -> tuple[MetricSpec, ...]:
+    """Metrics of a run that a loss of quality can be judged by, in the order of the run."""
+    rows = ((spec, row_of(spec)) for spec in side.metrics if has_direction(spec))
+    return tuple(spec for spec, row in rows if row is None or not row.needs_reference)
+
+
+def contest_of(side: Side, asked: Sequence[Setting], hosted: Mapping[str, bool]) -> Contest:
+    """The contest of all settings of `side`, of which those in `asked` may be the answer.
+
+    `hosted` says of each target whether it is.
+    """
+    specs = judged_metrics(side)
+    space = key_space(side.table)
+    columns = Columns(side.table, specs, space)
+    prompts = tuple(map(str, space.prompts))
+    codes = {name: number for number, name in enumerate(prompts)}
+    compared = _compared(side)
+    rows = {str(key): part for key, part in side.table.groupby("setting_id")}
+    empty = side.table.iloc[:0]
+    entrants = tuple(
+        Entrant(
+            setting=setting,
+            hosted=hosted[setting.target],
+            costs=measured(columns.requests(setting.id)),
+            quality=_qualities(setting, rows.get(setting.id, empty), compared.get(setting.id), specs, codes),
+        )
+        for setting in side.settings
+    )
+    images = delivered_images(side.table)
+    untrained = {spec.name for spec in specs if untrained_scores(images, spec).any()}
+    return Contest(
+        prompts=prompts,
+        metrics={spec.name: _facts(spec, spec.name in untrained) for spec in specs},
+        entrants=entrants,
+        asked=frozenset(setting.id for setting in asked),
+    )
+
+
+def _facts(spec: MetricSpec, untrained: bool) -> MetricFacts:
+    row = row_of(spec)
+    return MetricFacts(
+        name=spec.name,
+        unit="" if row is None or row.unit == "1" else row.unit,
+        higher_is_better=row is None or row.better == "higher",
+        untrained=untrained,
+    )
+
+
+def _compared(side: Side) -> Mapping[str, SettingComparison]:
+    """Setting id → its comparison with its reference; empty for a run without any other setting than references."""
+    known = {setting.id for setting in side.settings}
+    if not any(s.reference_id != s.id and s.reference_id in known for s in side.settings):
+        return {}
+    return {one.candidate.id: one for one in compare_with_reference(side).settings}
+
+
+def _qualities(
+    setting: Setting,
+    rows: pd.DataFrame,
+    compared: SettingComparison | None,
+    specs: Sequence[MetricSpec],
+    codes: Mapping[str, int],
+) -> dict[str, QualitySamples]:
+    images = delivered_images(rows)
+    metrics = {} if compared is None else {metric.spec.name: metric for metric in compared.metrics}
+    return {spec.name: _quality(setting, images, spec, compared, metrics.get(spec.name), codes) for spec in specs}
+
+
+def cost_samples(values: Floats, prompts: Ints) -> Measured:
+    """Values of one cost, one a request, all finite, and the index of the prompt of each."""
+    return Measured(values=values, prompts=prompts, kind="", median=median(values), percentiles={})
+
+
+def _quality(
+    setting: Setting,
+    images: pd.DataFrame,
+    spec: MetricSpec,
+    compared: SettingComparison | None,
+    metric: MetricComparison | None,
+    codes: Mapping[str, int],
+) -> QualitySamples:
+    own = np.full(len(codes), np.nan)
+    values = finite_scores(images, spec)
+    means = pd.Series(values).groupby(images["prompt_id"].map(codes).to_numpy(dtype=np.int64)).mean()
+    own[means.index.to_numpy(dtype=np.int64)] = means.to_numpy(dtype=float)
+    if setting.id == setting.reference_id:
+        return unpaired(own, "")
+    if compared is None or metric is None:
+        return unpaired(own, "it has no reference in this run to be compared with")
+    row = row_of(spec)
+    return quality_samples(
+        metric.scores,
+        own,
+        codes,
+        sign=-1.0 if row is not None and row.better == "lower" else 1.0,
+        seed_sd=metric.seed_sd,
+        obstacle=metric.obstacle or _unfair(compared, metric.scores),
+        identical=compared.pairs > 0 and compared.identical == compared.pairs,
+    )
+
+
+def _unfair(compared: SettingComparison, scores: PairedScores) -> str:
+    lost = len(compared.unpaired) + scores.left_out.total
+    share = lost / (len(compared.unpaired) + compared.pairs)
+    if share > MAX_WITHOUT_PARTNER:
+        return f"{share:.0%} of its pictures have no score with a partner: those that are left are no fair choice"
+    return ""
+
+
+def quality_samples(
+    scores: PairedScores,
+    own: Floats,
+    codes: Mapping[str, int],
+    *,
+    sign: float,
+    seed_sd: float | None,
+    obstacle: str = "",
+    identical: bool = False,
+) -> QualitySamples:
+    """Paired scores of a metric (`sign` −1 where lower is better) of a setting and its reference."""
+    known = scores.base[np.isfinite(scores.base)]
+    return QualitySamples(
+        own=own,
+        difference=sign * scores.difference,
+        prompts=np.array([codes[name] for name in scores.prompts], dtype=np.int64),
+        base=float(known.mean()) if known.size else float("nan"),
+        seed_sd=seed_sd,
+        obstacle=obstacle,
+        identical=identical,
+    )
+
+
+def unpaired(own: Floats, obstacle: str) -> QualitySamples:
+    """Scores of a reference (no obstacle), or of a setting that cannot be compared with one."""
+    return QualitySamples(
+        own=own,
+        difference=np.empty(0),
+        prompts=np.empty(0, dtype=np.int64),
+        base=float("nan"),
+        seed_sd=None,
+        obstacle=obstacle,
+    )

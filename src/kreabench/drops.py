@@ -1,0 +1,59 @@
+"""What a race has dropped, out of a run's journal, and the plan without it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from kreabench.core.planned import Plan
+from kreabench.core.records import DropRecord, LookRecord, SampleRecord
+from kreabench.rundir.directory import RunDirectory
+
+
+def drops_of(run: RunDirectory) -> dict[str, DropRecord]:
+    """Setting id → why it was dropped, in order; empty without a race."""
+    return {record.setting_id: record for record in run.records() if isinstance(record, DropRecord)}
+
+
+def looks_of(run: RunDirectory) -> tuple[LookRecord, ...]:
+    """The looks that are over, in order."""
+    return tuple(record for record in run.records() if isinstance(record, LookRecord))
+
+
+def kept_samples(run: RunDirectory) -> dict[str, SampleRecord]:
+    """Request id → its final state, of settings that were not dropped."""
+    samples: dict[str, SampleRecord] = {}
+    dropped: set[str] = set()
+    for record in run.records():
+        if isinstance(record, SampleRecord):
+            samples[record.request_id] = record
+        elif isinstance(record, DropRecord):
+            dropped.add(record.setting_id)
+    return {key: sample for key, sample in samples.items() if sample.setting_id not in dropped}
+
+
+def without(plan: Plan, dropped: Collection[str]) -> Plan:
+    """`plan` as if the settings `dropped` had never been in it, under the same hash: what results are about."""
+    if not dropped:
+        return plan
+    return replace(
+        plan,
+        settings=tuple(setting for setting in plan.settings if setting.id not in dropped),
+        groups=tuple(
+            replace(
+                group,
+                settings=tuple(setting for setting in group.settings if setting.id not in dropped),
+                requests=tuple(request for request in group.requests if request.setting_id not in dropped),
+            )
+            for group in plan.groups
+        ),
+    )
+
+
+def spared(plan: Plan, samples: Mapping[str, SampleRecord], dropped: Collection[str]) -> int:
+    """Requests of dropped settings that need not be drawn."""
+    return sum(
+        request.setting_id in dropped and request.id not in samples
+        for group in plan.groups
+        for request in group.requests
+    )
