@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("kreabench.cli.compare:compare", "Two runs, or settings of one, in pairs of pictures."),
     "gate": ("kreabench.cli.gate:gate", "Did it get worse? Passed, regressed or inconclusive."),
     "recommend": ("kreabench.cli.recommend:recommend", "Which setting to use, how sure, and what else."),
+    "history": ("kreabench.cli.history:history", "Metrics over versions, and where they took a step."),
     "report": ("kreabench.cli.report:report", "Write a run's page, tables and figures."),
     "show": ("kreabench.cli.report:show", "Print a run's settings and failures."),
     "baseline": ("kreabench.cli.baseline:baseline", "Keep a run's scores in a small file, for git."),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from kreabench.cli.power import PowerOptions, power_options, print_power, split_power
 from kreabench.core.errors import ConfigError, Problem
 
 OVERRIDES = click.argument("overrides", nargs=-1, type=click.UNPROCESSED, metavar="[OVERRIDES]...")
@@ -71,14 +72,33 @@ def run(overrides: tuple[str, ...], config_dir: Path | None, retry_failed: bool)
 @OVERRIDES
 @CONFIG_DIR
 @click.option("--all", "show_all", is_flag=True, help="List every setting, however many there are.")
-def plan(overrides: tuple[str, ...], config_dir: Path | None, show_all: bool) -> None:
+@power_options
+def plan(
+    overrides: tuple[str, ...],
+    config_dir: Path | None,
+    show_all: bool,
+    power: str | None,
+    losses: tuple[str, ...],
+    noise: tuple[str, ...],
+    deviations: tuple[str, ...],
+    margins: tuple[str, ...],
+    level: float,
+    json_path: Path | None,
+) -> None:
     """Settings, images, model loads, expected hours and dollars. Runs and sends nothing.
 
-    OVERRIDES are those of `kreabench run`.
+    OVERRIDES are those of `kreabench run`. With --power: how many prompts and seeds would decide, and what they cost.
+
+    \b
+      kreabench plan target=[krea_local] axes.steps=[8,28]
+      kreabench plan target=[krea_local] --power --loss clip_score=0.3 --noise runs/last
     """
+    power, overrides = split_power(power, overrides)
     flags = [word for word in overrides if word.startswith("-")]
     if flags:
         raise ConfigError([Problem(key="command line", found=flags[0], expected="overrides such as axes.steps=[8,28]")])
+    if power is None and (losses or noise or deviations or margins or json_path):
+        raise click.UsageError("--loss, --noise, --sd, --margin and --json go with --power")
     from kreabench.cli.plan_table import print_plan
     from kreabench.cli.terminal import console
     from kreabench.config.resolve import load
@@ -89,7 +109,19 @@ def plan(overrides: tuple[str, ...], config_dir: Path | None, show_all: bool) ->
     planned = build_plan(composed.experiment)
     if problems := race_problems(composed.experiment, planned):
         raise ConfigError(problems)
-    print_plan(console(), composed.experiment, planned, composed.run_path, show_all=show_all)
+    if power is None:
+        print_plan(console(), composed.experiment, planned, composed.run_path, show_all=show_all)
+        return
+    options = PowerOptions(
+        power=power,
+        losses=losses,
+        noise=noise,
+        deviations=deviations,
+        margins=margins,
+        level=level,
+        json_path=json_path,
+    )
+    print_power(console(), options, composed.experiment, planned)
 
 
 @click.command()

@@ -151,6 +151,34 @@ class Bars:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One quantity over the runs: a panel of its own."""
+
+    title: str
+    y_label: str
+    values: tuple[Estimate | None, ...]
+    """One a run; None where it has none."""
+    breaks: tuple[int, ...]
+    """Indices of runs that no line leads to."""
+    steps: tuple[int, ...]
+    """Indices of the first runs after a step."""
+    levels: tuple[tuple[int, int, float], ...]
+    """First and last run of each stretch between steps, and the mean of its values; empty without a step."""
+    odd: tuple[int, ...]
+    changed: tuple[int, ...]
+    """Indices of runs that differ from the one before."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lines:
+    """Panels over the same runs, one below the other."""
+
+    labels: tuple[str, ...]
+    """Of the runs: date, and what changed."""
+    panels: tuple[Line, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FrontPanel:
     """Settings in two respects."""
 
@@ -208,7 +236,7 @@ class Figure:
     """What a person who cannot see it should know."""
     brand: str
     """Drawn into the figure, as figures are passed on alone: what keeps its numbers from being real; or empty."""
-    data: Scatter | Bars | FrontPlot | Curves
+    data: Scatter | Bars | FrontPlot | Curves | Lines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

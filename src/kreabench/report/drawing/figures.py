@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from matplotlib.figure import Figure as Canvas
 
-from kreabench.report.document import Curves, Figure, FrontPlot, Scatter
+from kreabench.report.document import Curves, Figure, FrontPlot, Lines, Scatter
 from kreabench.report.drawing.bars import draw_bars
 from kreabench.report.drawing.curves import draw_curves
 from kreabench.report.drawing.front import draw_front
+from kreabench.report.drawing.lines import draw_lines
 from kreabench.report.drawing.scatter import draw_scatter
 from kreabench.report.drawing.style import LIGHT, WIDE, Layout, style
 
@@ -37,4 +38,6 @@ def _canvas(figure: Figure, layout: Layout) -> Canvas:
         return draw_front(data, layout)
     if isinstance(data, Curves):
         return draw_curves(data, layout)
+    if isinstance(data, Lines):
+        return draw_lines(data, layout)
     return draw_scatter(data, layout) if isinstance(data, Scatter) else draw_bars(data, layout)
