@@ -16,7 +16,7 @@ import numpy as np
 import statsmodels.api as sm
 from scipy import stats
 
-from kreabench.analysis.estimates import prompt_mean
+from kreabench.analysis.estimates import mean_of_prompts
 from kreabench.analysis.paired import PairedScores
 from validity_noise import KINDS, Noise
 
@@ -26,8 +26,7 @@ Interval = tuple[float, float]
 
 def student(scores: PairedScores) -> Interval:
     """Over the prompts' means."""
-    found = prompt_mean(scores.difference, scores.prompts)
-    return found.interval if found and found.interval else (np.nan, np.nan)
+    return mean_of_prompts(scores.difference).interval or (np.nan, np.nan)
 
 
 def clustered(scores: PairedScores) -> Interval:

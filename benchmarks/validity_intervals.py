@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from kreabench.analysis.estimates import Estimate, latency_quantile, prompt_mean
+from kreabench.analysis.estimates import Estimate, latency_quantile, mean_of_prompts
 from kreabench.analysis.rates import rate_difference
 from kreabench.analysis.ratios import ratio_of_medians
 from validity_noise import KINDS, Noise
-from validity_rows import Measured, ValidityRow
+from validity_rows import CHEAP, Measured, ValidityRow
 
 TIMINGS = (59, 100, 300, 1000, 2000)
 
@@ -25,10 +25,10 @@ def covers(estimate: Estimate | None, truth: float) -> bool:
 
 
 def difference(rng: np.random.Generator, experiments: int, *, noise: Noise) -> Measured:
-    """Mean difference over prompts, 25 prompts × 4 seeds. Four times as many experiments: they are cheap."""
-    loss, number = 0.4, 4 * experiments
+    """Mean difference over prompts, 25 prompts × 4 seeds."""
+    loss, number = 0.4, CHEAP * experiments
     pairs = (noise.pairs(rng, (loss,))[0] for _ in range(number))
-    hits = sum(covers(prompt_mean(scores.difference, scores.prompts), -loss) for scores in pairs)
+    hits = sum(covers(mean_of_prompts(scores.difference), -loss) for scores in pairs)
     return Measured(hits=hits, experiments=number)
 
 
@@ -36,7 +36,7 @@ def percentile(rng: np.random.Generator, experiments: int, *, n: int, p: float =
     """Of log-normal latencies. With the fewest it covers in 95.09 %: to see that takes more experiments."""
     sigma = 0.4
     truth = math.exp(sigma * float(stats.norm.ppf(p)))
-    number = 4 * experiments if n < 100 else experiments
+    number = CHEAP * experiments if n < 100 else experiments
     hits = sum(covers(latency_quantile(rng.lognormal(0.0, sigma, n), p), truth) for _ in range(number))
     return Measured(hits=hits, experiments=number)
 
@@ -45,7 +45,7 @@ def ratio(
     rng: np.random.Generator, experiments: int, *, shared: float, own: float, within: float, prompts: int, seeds: int
 ) -> Measured:
     """Of medians of log-normal latencies, with effects of the prompt that both sides share, and some of their own."""
-    truth, number, hits = 0.8, 4 * experiments, 0
+    truth, number, hits = 0.8, CHEAP * experiments, 0
     codes = np.repeat(np.arange(prompts), seeds)
     for _ in range(number):
         effect = rng.normal(0.0, shared, prompts)
@@ -59,7 +59,7 @@ def ratio(
 
 def rate(rng: np.random.Generator, experiments: int, *, base: float, candidate: float, n: int) -> Measured:
     """Difference of two rates of mishaps."""
-    number = 4 * experiments
+    number = CHEAP * experiments
     counts = zip(rng.binomial(n, base, number).tolist(), rng.binomial(n, candidate, number).tolist(), strict=True)
     hits = sum(covers(rate_difference(here, n, there, n), candidate - base) for here, there in counts)
     return Measured(hits=hits, experiments=number)

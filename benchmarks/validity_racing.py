@@ -6,15 +6,15 @@ its defaults makes it.
 
 from __future__ import annotations
 
-import gc
 from dataclasses import replace
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
-from kreabench.analysis.race_evidence import LookData, loss_tests
+from kreabench.analysis.race_evidence import LookData
 from kreabench.analysis.racing import decide, levels_of
+from kreabench.decisions.recommend import recommend
 from kreabench.race.rounds import look_sizes
+from validity_recommend import contest_of_simulation
 from validity_rows import Measured, ValidityRow
 from validity_settings import MARGIN, METRIC, SEED_SD, Simulated, simulate_settings
 
@@ -44,7 +44,7 @@ def seen(simulated: Simulated, left: list[int], prompts: int) -> LookData:
         references=np.full(len(left), left.index(simulated.reference)),
         prompts=prompts,
         picture_prompts=codes,
-        first_repeat=np.ones(codes.size, dtype=bool),
+        picture_draws=np.tile(np.arange(seeds), prompts),
         scores={METRIC: simulated.scores[left, :prompts].reshape(len(left), -1)},
         request_prompts=codes,
         costs={"latency": simulated.latencies[left, :prompts].reshape(len(left), -1)},
@@ -52,19 +52,11 @@ def seen(simulated: Simulated, left: list[int], prompts: int) -> LookData:
     )
 
 
-# statsmodels' multipletests collects garbage at each call, a tenth of a second with all these modules loaded.
-gc.freeze()
-
-
-def answer(simulated: Simulated, left: list[int]) -> int:
-    """By all prompts of the settings `left`: the fastest that is shown to be good enough, Holm-corrected over them."""
-    loss = simulated.question.max_quality_loss[0]
-    data = seen(simulated, left, simulated.scores.shape[1])
-    good = np.array(left) == simulated.reference
-    if not good.all():
-        p_values = loss_tests(data, METRIC, loss.margin).p_within[~good]
-        good[~good] = multipletests(p_values, alpha=simulated.question.level, method="holm")[0]
-    return left[int(np.argmin(np.where(good, np.median(data.costs["latency"], axis=1), np.inf)))]
+def answer(simulated: Simulated, left: list[int]) -> int | None:
+    """What `recommend` says of all prompts of the settings `left`, the others dropped by a race; None for no answer."""
+    contest = contest_of_simulation(simulated, left, dropped=len(simulated.losses) - len(left))
+    found = recommend(contest, simulated.question, draws=0).answer
+    return None if found is None else left[contest.entrants.index(found.entrant)]
 
 
 def twin_dropped(rng: np.random.Generator, experiments: int) -> Measured:

@@ -9,6 +9,10 @@ import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
 
+CHEAP = 4
+"""Times as many experiments of every row that is cheap: 2,000 at the least number."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """How often something happened in simulated experiments of which the truth is known."""

@@ -21,7 +21,7 @@ SEED_SD = 1.2
 """In the metric's unit."""
 MARGIN = 0.5
 """Noise floors (seed sd) that may be lost."""
-CLEAR = 0.4
+CLEAR = 0.35
 """Noise floors by which the best setting loses less than the margin: nearer to it 126 prompts rightly do not decide."""
 STEPS = (4, 6, 8, 12, 16, 20, 24, 28)
 SPEED_UPS = {"none": 1.0, "compiled": 1.6, "cached": 2.3}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kreabench.analysis.noise import seed_sd
+from kreabench.analysis.noise import seed_noise
 from kreabench.analysis.paired import Floats, Ints, pair_scores
 from kreabench.core.policies import MarginSpec
 from kreabench.core.questions import QualityLoss, QuestionSpec
@@ -51,7 +51,7 @@ def make_contest(
         loss = _sign(higher) * _loss(rng, losses[n], prompts, loss_sd)[rows]
         scores[n] = 30 + level + shared + rng.normal(0, 0.7, rows.size) - loss
     reference = steps[-1]
-    floor, _ = seed_sd(scores[reference], ids, np.tile([0, 1], prompts))
+    floor = seed_noise(scores[reference], ids, np.tile([0, 1], prompts))
     entrants = []
     base_id = ""
     for n in reversed(steps):
@@ -74,7 +74,7 @@ def make_contest(
                     "clip": unpaired(own, "")
                     if n == reference
                     else quality_samples(
-                        paired, own, {name: k for k, name in enumerate(names)}, sign=_sign(higher), seed_sd=floor
+                        paired, own, {name: k for k, name in enumerate(names)}, sign=_sign(higher), noise=floor
                     )
                 },
             )

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from kreabench.analysis.noise import SeedNoise
 from kreabench.analysis.paired import pair_scores
 from kreabench.core.planned import Setting
 from kreabench.core.score_records import DrawnFloor, FloorScoreRecord, ScoreRecord
@@ -154,6 +155,12 @@ def _comparison(known: Known) -> SettingComparison:
     )
 
 
+def _noise(sd: float, prompts: NDArray[np.object_]) -> SeedNoise:
+    """Of three seeds in each prompt, all of the same spread."""
+    draws = np.full(len(prompts), 3)
+    return SeedNoise(prompts=np.sort(prompts), squares=sd**2 * (draws - 1.0), draws=draws)
+
+
 def _quality(known: Known, difference: Values) -> MetricComparison:
     base = 30 + noise(99, 0, 2, difference.size)
     prompts = np.array([f"prompt-{number}" for number in range(difference.size)], dtype=object)
@@ -167,7 +174,7 @@ def _quality(known: Known, difference: Values) -> MetricComparison:
         share_better=None,
         p_value=None,
         p_adjusted=None,
-        seed_sd=known.seed_sd,
+        noise=None if known.seed_sd is None else _noise(known.seed_sd, prompts),
         untrained=known.untrained,
         obstacle="",
     )
@@ -313,7 +320,7 @@ def test_without_a_metric_of_quality_or_with_untrained_ones_alone_it_is_undecide
 
 def test_without_a_second_seed_there_is_no_margin_but_a_loss_is_a_loss() -> None:
     same = World(settings=[Known(to_reference=noise(4, 12), quality=SAME, seed_sd=None)]).fast()
-    assert (same.verdict, "there is no margin" in same.reason) == ("undecided", True)
+    assert (same.verdict, "the noise floor is not known" in same.reason) == ("undecided", True)
     worse = World(settings=[Known(to_reference=noise(4, 12), quality=WORSE, seed_sd=None)]).fast()
     assert worse.verdict == "worse"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kreabench.analysis.noise import seed_sd
+from kreabench.analysis.noise import seed_noise
 from kreabench.analysis.paired import Floats
 from kreabench.core.errors import ConfigError, ExitCode
 from kreabench.core.policies import CheckSpec, MarginKind
@@ -104,7 +104,7 @@ def test_a_metric_of_which_less_is_better() -> None:
 def test_margins_in_noise_floors_and_shares_of_the_base(kind: MarginKind, value: float, margin: float) -> None:
     (check,) = gate(*two(), make_check("clip", value, kind)).checks
     assert check.margin == pytest.approx(margin, rel=0.15)
-    assert re.fullmatch(r"-\d\.\d = \d\.\d\d σ", margin_text(check))
+    assert re.fullmatch(r"-\d\.\d \(SE 0\.\d+\) = \d\.\d\d σ", margin_text(check))
 
 
 @pytest.mark.parametrize(
@@ -290,13 +290,18 @@ def test_the_noise_floor_is_that_of_seeds_alone() -> None:
     random = np.random.default_rng(5)
     prompts, seeds = np.repeat(np.arange(400), 4), np.tile(np.arange(4), 400)
     scores = 10 * random.normal(size=400)[prompts] + 2 * random.normal(size=1600)
-    sd, degrees = seed_sd(scores, prompts, seeds)
-    assert sd is not None
-    assert (round(sd, 1), degrees) == (2.0, 1200)
-    again = seed_sd(*(np.concatenate([x, x]) for x in (scores, prompts, seeds)))
-    assert again[1] == degrees, "the same seed once more is no other seed"
-    assert again[0] == pytest.approx(sd)
+    found = seed_noise(scores, prompts, seeds)
+    assert found.sd is not None
+    assert (round(found.sd, 1), found.degrees) == (2.0, 1200)
+    again = seed_noise(*(np.concatenate([x, x]) for x in (scores, prompts, seeds)))
+    assert again.degrees == found.degrees, "the same seed once more is no other seed"
+    assert again.sd == pytest.approx(found.sd)
+    parts = found.by_prompt(np.arange(400))
+    assert parts.mean() == pytest.approx(found.sd)
+    assert parts.std(ddof=1) / 20 == pytest.approx(found.sd / np.sqrt(2 * 1200), rel=0.1), "the delta method's"
+    assert found.by_prompt([-1, 7, 500])[[0, 2]].tolist() == pytest.approx([found.sd - (parts[7] - found.sd) / 3] * 2)
     holes = np.where(seeds == 3, np.inf, np.where(seeds == 2, np.nan, scores))
-    assert seed_sd(holes, prompts, seeds)[1] == 400
-    assert seed_sd(scores[:4], np.arange(4), np.zeros(4)) == (None, 0)
-    assert seed_sd(np.full(4, np.nan), np.arange(4), np.zeros(4)) == (None, 0)
+    assert seed_noise(holes, prompts, seeds).degrees == 400
+    for nothing in (scores[:4], np.full(4, np.nan)):
+        without = seed_noise(nothing, np.arange(4), np.zeros(4))
+        assert (without.sd, without.degrees) == (None, 0)

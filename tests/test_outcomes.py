@@ -119,7 +119,8 @@ def test_a_loss_that_few_prompts_bear_does_not_pass_too_often() -> None:
 @pytest.mark.parametrize(
     ("scores", "changes", "words"),
     [
-        (pair_scores(np.array([1.0]), np.array([math.nan]), np.array(["a"], dtype=object)), {}, "no picture has"),
+        (pair_scores(np.array([1.0]), np.array([math.nan]), np.array(["a"], dtype=object)), {}, "no pair has"),
+        (pair_scores(np.full(9, np.inf), np.ones(9), np.array(list("abcdefghi"), dtype=object)), {}, "all 9 pairs"),
         (paired(np.array([0.3])), {}, "one prompt alone"),
         (paired(noisy(0.0, n=9)), {"min_prompts": 10}, "9 prompts, where"),
         (paired(np.zeros(20)), {}, "all differences are equal"),

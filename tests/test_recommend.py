@@ -151,7 +151,7 @@ def test_identical_pictures_need_no_test_and_equal_scores_are_no_pass() -> None:
 def test_an_unknown_noise_floor_decides_nothing_and_no_share_is_said() -> None:
     contest = make_contest({8: 0.0, 28: 0.0}, {8: 2.0, 28: 7.0})
     first = contest.entrants[0]
-    entrant = replace(first, quality={"clip": replace(first.quality["clip"], seed_sd=None)})
+    entrant = replace(first, quality={"clip": replace(first.quality["clip"], noise=None)})
     found = recommend(replace(contest, entrants=(entrant, *contest.entrants[1:])), QUESTION)
     assert standings(found)[8] == "not decided"
     assert found.answer is not None

@@ -39,14 +39,14 @@ def test_intervals_of_differences_cover(validity: Any, kind: str) -> None:
 
 
 def test_an_interval_over_pictures_is_found_out(validity: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    prompt_mean = validity.intervals.prompt_mean
+    mean_of_prompts = validity.intervals.mean_of_prompts
 
-    def naive(values: Any, prompts: Any) -> Estimate | None:
+    def naive(values: Any) -> Estimate:
         """As if the four seeds of a prompt were four prompts."""
-        found: Estimate | None = prompt_mean(np.repeat(values, 4), [f"{p} {n}" for p in prompts for n in range(4)])
+        found: Estimate = mean_of_prompts(np.repeat(values, 4))
         return found
 
-    monkeypatch.setattr(validity.intervals, "prompt_mean", naive)
+    monkeypatch.setattr(validity.intervals, "mean_of_prompts", naive)
     assert validity.intervals.difference(rng(), 60, noise=validity.noise.Noise()).rate < 0.85
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 """Of every interval here."""
@@ -94,11 +94,15 @@ def prompt_mean(values: ArrayLike, prompts: Sequence[str], *, bounds: Bounds = U
     if x.size == 0:
         return None
     _, which = np.unique(np.asarray(prompts, dtype=object).astype(str), return_inverse=True)
-    means = np.bincount(which, weights=x) / np.bincount(which)
-    n, mean = means.size, float(means.mean())
+    return mean_of_prompts(np.bincount(which, weights=x) / np.bincount(which), bounds=bounds)
+
+
+def mean_of_prompts(values: NDArray[np.float64], *, bounds: Bounds = UNBOUNDED) -> Estimate:
+    """As `prompt_mean`, of one value a prompt, at least one."""
+    n, mean = values.size, float(values.mean())
     if n < 2:
         return Estimate(value=mean, low=None, high=None, n=n)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * means.std(ddof=1) / math.sqrt(n))
+    half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * values.std(ddof=1) / math.sqrt(n))
     least, greatest = bounds
     return Estimate(
         value=mean,
@@ -106,6 +110,12 @@ def prompt_mean(values: ArrayLike, prompts: Sequence[str], *, bounds: Bounds = U
         high=mean + half if greatest is None else min(mean + half, greatest),
         n=n,
     )
+
+
+def difference_bounds(bounds: Bounds) -> Bounds:
+    """The range of a difference of two values within `bounds`."""
+    least, greatest = bounds
+    return UNBOUNDED if least is None or greatest is None else (least - greatest, greatest - least)
 
 
 def p_in_words(p: float) -> str:

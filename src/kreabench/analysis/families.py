@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from statsmodels.stats.multitest import multipletests
 
 
-def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
+def holm(p_values: Sequence[float | None], *, others: int = 0) -> tuple[float | None, ...]:
     """Holm's correction (Scandinavian Journal of Statistics 6, 1979) over all that is not None, in the order given.
 
-    It holds however the tests depend on each other. What was not tested (None) stays None and costs nothing.
+    It holds however the tests depend on each other. What was not tested (None) stays None and costs nothing. `others`
+    tests belong to the family too, of which nothing is claimed any more: they count as p-values of 1.
     """
     tested = [p for p in p_values if p is not None]
-    corrected = iter(multipletests(tested, method="holm")[1] if tested else ())
+    family = [*tested, *[1.0] * others]
+    # One p-value stays as it is; multipletests would collect garbage first, which takes longer than all the rest.
+    corrected = iter(multipletests(family, method="holm")[1] if len(family) > 1 else family)
     return tuple(None if p is None else float(next(corrected)) for p in p_values)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import ruptures
 from scipy import ndimage, stats
-from statsmodels.stats.multitest import multipletests
 
 from kreabench.analysis.estimates import CONFIDENCE, Estimate
+from kreabench.analysis.families import holm
 from kreabench.analysis.paired import Floats, Ints
 
 MIN_RUNS = 8
@@ -83,14 +83,12 @@ def find_steps(
         )
     ]
     tested = [candidates for candidates in searched if candidates.p_value is not None]
-    raw = [float(candidates.p_value or 0.0) for candidates in tested]
-    # One p-value stays as it is; multipletests would collect garbage first, which takes longer than all the rest.
-    corrected = iter(multipletests(raw, method="holm")[1] if len(raw) > 1 else raw)
+    corrected = iter(holm([candidates.p_value for candidates in tested]))
     return tuple(
         _held(
             values,
             candidates,
-            None if candidates.p_value is None else float(next(corrected)),
+            None if candidates.p_value is None else next(corrected),
             family=len(tested),
             level=level,
         )

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 
 from kreabench.analysis.estimates import CONFIDENCE, Estimate
+from kreabench.analysis.margins import Margin
 from kreabench.analysis.outcomes import Evidence, Item, Sides, weigh
 from kreabench.analysis.paired import PairedScores
 from kreabench.analysis.power import POWER
@@ -27,27 +28,28 @@ def score_item(
     scores: PairedScores,
     *,
     better: Literal["higher", "lower", "reference"],
-    margin: float,
+    margin: float | Margin,
     sides: Sides,
     level: float,
     min_prompts: int = 2,
     max_unpaired_share: float = 0.0,
     identical: bool = False,
 ) -> Item:
-    """A metric. `margin` in its unit; `identical`: every pair of pictures is a pair of equal files.
+    """A metric. `margin` in its unit, a Margin where it is estimated. `identical`: all pairs are pairs of equal files.
 
     A metric without a better side (`reference`) is judged on two sides.
     """
     sides = "two" if better == "reference" else sides
+    allowed = margin if isinstance(margin, Margin) else Margin(value=margin)
     difference = scores.difference
     n = difference.size
-    few = _few(n, min_prompts, "no picture has a score on both sides")
+    few = _few(n, min_prompts, scores.left_out.why_nothing)
     obstacle = few or _scores_obstacle(scores, max_unpaired_share)
     if obstacle or _without_spread(scores):
         still = not obstacle and identical and not difference.any() and not _bar(scores, better, sides)
         return Item(
             evidence=None,
-            margin=margin,
+            margin=allowed.value,
             sides=sides,
             change=Estimate(value=float(difference.mean()), low=None, high=None, n=n) if n else None,
             obstacle="" if still else obstacle or "all differences are equal: without spread nothing can be inferred",
@@ -55,11 +57,11 @@ def score_item(
             needed=max(min_prompts, 2) if few else None,
         )
     sign = -1.0 if better == "lower" else 1.0
-    found = weigh(sign * difference, margin, sides=sides, level=level)
+    found = weigh(sign * difference, allowed.parts, sides=sides, level=level)
     low, high = sorted((sign * found.low, sign * found.high))
     return Item(
         evidence=found,
-        margin=margin,
+        margin=allowed.value,
         sides=sides,
         change=Estimate(value=sign * found.mean, low=low, high=high, n=n),
         bar=_bar(scores, better, sides),
@@ -104,8 +106,9 @@ def _from_error(gain: float, error: float, n: int, margin: float, sides: Sides, 
         distance = margin + (gain if sides == "one" else -abs(gain))
         p_inside = float(t.sf(distance / error))
         half = float(t.ppf(1 - level)) * error
+    sd = error * math.sqrt(n)
     return Evidence(
-        mean=gain, low=gain - half, high=gain + half, sd=error * math.sqrt(n), n=n, p_loss=p_loss, p_inside=p_inside
+        mean=gain, low=gain - half, high=gain + half, sd=sd, sd_room=sd, n=n, p_loss=p_loss, p_inside=p_inside
     )
 
 
@@ -145,12 +148,14 @@ def rate_item(
     if sides == "two":
         z = min(z, z_inside(*candidate, *base, margin=margin))
     room = margin - (change.value if sides == "one" else abs(change.value))
+    sd = room / z * math.sqrt(prompts) if z and math.isfinite(z) else (high - low) / 2 * math.sqrt(prompts)
     return Item(
         evidence=Evidence(
             mean=-change.value,
             low=-high,
             high=-low,
-            sd=room / z * math.sqrt(prompts) if z and math.isfinite(z) else (high - low) / 2 * math.sqrt(prompts),
+            sd=sd,
+            sd_room=sd,
             n=prompts,
             p_loss=p_more_often(base_count, base_n, candidate_count, candidate_n, sides=sides),
             p_inside=float(stats.norm.sf(z)),

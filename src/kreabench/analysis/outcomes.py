@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 from kreabench.analysis.estimates import Estimate, p_in_words
 from kreabench.analysis.families import holm
+from kreabench.analysis.one_sided import lower_end, p_above, skewness
 from kreabench.analysis.paired import Floats
 from kreabench.analysis.power import POWER, prompts_needed
 
@@ -28,16 +28,21 @@ class Evidence:
 
     mean: float
     low: float
-    """Lower end of the interval of confidence 1 − 2 · level: the one whose bad end decides at `level`."""
+    """Lower end of the interval of confidence 1 − 2 · level, the margin's own error included: the bad end decides."""
     high: float
     sd: float
     """Over prompts."""
+    sd_room: float
+    """Over prompts, with what each of them makes of the margin: equals `sd` where the margin is known."""
     n: int
     """Prompts."""
     p_loss: float
     """One-sided p-value of `no loss`: small where a loss is established. Of two sides two-sided: of `no change`."""
     p_inside: float
     """p-value of `at least a margin worse` (of two sides: or better): small where the change lies inside the margin."""
+    p_beyond: float | None = None
+    """p-value of `at most a margin worse`: small where more is lost. None where it is not asked: of two sides, costs
+    and rates."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,49 +89,56 @@ class Judgement:
     """Checks of the family that were tested: what Holm's correction was made over."""
 
 
-def weigh(difference: Floats, margin: float, *, sides: Sides, level: float) -> Evidence:
+def weigh(difference: Floats, margin: float | Floats, *, sides: Sides, level: float) -> Evidence:
     """Test `difference`, (prompts,) with positive better, at least two of them and not all equal.
 
-    A loss is tested by Student's t (`scipy.stats.ttest_1samp`): the differences of equals are symmetric. Whether the
-    change lies inside the margin is a one-sided test of non-inferiority, of two sides two of them (equivalence).
-    There a loss that few prompts bear makes Student's t too sure (it passes 8 % of losses as large as the margin
-    where the skewness is 1.5, at 25 prompts), so the test is the less sure one of his and Hall's, which is free of
-    skewness. `low` and `high` are the ends of the same two tests.
+    `margin` is one number, or where it is itself estimated what each prompt makes of it (`analysis.margins`).
+    A loss is tested by Student's t (`scipy.stats.ttest_1samp`): the differences of equals are symmetric, and it has
+    nothing to do with the margin. Whether the change lies inside the margin is a one-sided test of non-inferiority, of
+    two sides two of them (equivalence), as `one_sided` makes it. `low` and `high` are the ends of the same two tests.
     """
     loss = stats.ttest_1samp(difference, 0.0, alternative="less" if sides == "one" else "two-sided")
-    mean, sd, n = float(difference.mean()), float(np.std(difference, ddof=1)), int(difference.size)
-    skewness = float(stats.skew(difference, bias=False)) if n > 2 else 0.0
-    inside = _p_above((mean + margin) / sd, n, skewness)
-    if sides == "two":
-        inside = max(inside, _p_above((margin - mean) / sd, n, -skewness))
+    size = float(np.mean(margin))
+    below = _Sample.of(difference + margin)
+    above = below.turned() if sides == "one" else _Sample.of(margin - difference)
+    inside = below.p_above() if sides == "one" else max(below.p_above(), above.p_above())
+    mean, upper = float(difference.mean()), above.lower_end(level)
     return Evidence(
         mean=mean,
-        low=mean - sd * _reach(level, n, skewness),
-        high=mean + sd * _reach(level, n, -skewness),
-        sd=sd,
-        n=n,
+        low=below.lower_end(level) - size,
+        high=-upper - size if sides == "one" else size - upper,
+        sd=float(np.std(difference, ddof=1)),
+        sd_room=above.sd if sides == "two" and mean > 0 else below.sd,
+        n=below.n,
         p_loss=float(loss.pvalue),
         p_inside=inside,
+        p_beyond=above.p_above() if sides == "one" else None,
     )
 
 
-def _p_above(distance: float, n: int, skewness: float) -> float:
-    """p-value of a true mean at most so many standard deviations below the observed one: the larger of two tests.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sample:
+    """Moments over prompts."""
 
-    Hall's transformation (Journal of the Royal Statistical Society B 54, 1992) takes the skewness out of t.
-    """
-    a = skewness / 3
-    straightened = distance + a * distance**2 + a**2 * distance**3 / 3 + skewness / (6 * n)
-    return float(special.stdtr(n - 1, -min(distance, straightened) * math.sqrt(n)))
+    mean: float
+    sd: float
+    n: int
+    skewness: float
 
+    @staticmethod
+    def of(values: Floats) -> _Sample:
+        sd = float(np.std(values, ddof=1))
+        return _Sample(mean=float(values.mean()), sd=sd, n=values.size, skewness=skewness(values))
 
-def _reach(level: float, n: int, skewness: float) -> float:
-    """The `distance` at which `_p_above` is `level`."""
-    quantile = float(special.stdtrit(n - 1, 1 - level)) / math.sqrt(n)
-    if abs(skewness) < 1e-6:
-        return quantile
-    a = skewness / 3
-    return max(quantile, (float(np.cbrt(1 + 3 * a * (quantile - skewness / (6 * n)))) - 1) / a)
+    def turned(self) -> _Sample:
+        """Of the values with the other sign."""
+        return _Sample(mean=-self.mean, sd=self.sd, n=self.n, skewness=-self.skewness)
+
+    def p_above(self) -> float:
+        return float(p_above(self.mean, self.sd, self.n, self.skewness))
+
+    def lower_end(self, level: float) -> float:
+        return lower_end(self.mean, self.sd, self.n, self.skewness, level=level)
 
 
 def decide(family: Sequence[Item], *, level: float) -> tuple[Judgement, ...]:
@@ -192,7 +204,7 @@ def _prompts_to_decide(item: Item, evidence: Evidence, tests: int, level: float)
     if room > 0 and not item.bar:
         # Of two sides each test may miss: half of the misses are left to the nearer one.
         power = item.power if item.sides == "one" else (1 + item.power) / 2
-        return _more(prompts_needed(room / evidence.sd, level=level, power=power), evidence), reason
+        return _more(prompts_needed(room / evidence.sd_room, level=level, power=power), evidence), reason
     if beyond <= 0:
         return None, reason
     if room == 0:

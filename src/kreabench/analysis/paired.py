@@ -32,7 +32,19 @@ class LeftOut:
     @property
     def total(self) -> int:
         """Pictures in all."""
-        return self.base_only + self.candidate_only + self.neither + self.infinite_gains + self.infinite_losses
+        return self.base_only + self.candidate_only + self.neither + self.infinite
+
+    @property
+    def infinite(self) -> int:
+        """Pairs that differ infinitely."""
+        return self.infinite_gains + self.infinite_losses
+
+    @property
+    def why_nothing(self) -> str:
+        """Where nothing else is there to be compared: why."""
+        if self.infinite:
+            return f"all {self.infinite} pairs with scores differ infinitely: only one picture equals its reference"
+        return "no pair has a score on both sides"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -46,16 +46,25 @@ class NoiseComponents:
         """Standard deviation over prompts of their mean difference over so many seeds.
 
         With `assurance` the upper end of its one-sided interval of that confidence: a plan with the estimate itself
-        falls short half of the time (Browne, Statistics in Medicine 14, 1995). By Satterthwaite's degrees of freedom.
+        falls short half of the time (Browne, Statistics in Medicine 14, 1995). With as many seeds as it was estimated
+        from, it is the exact one of a mean square; with others what they add or take away is a multiple of the mean
+        square within prompts, whose own limit is joined by squares (Zou and Donner, Statistics in Medicine 27, 2008).
+        More seeds so never have a higher end.
         """
         variance = self.between_sd**2 + self.within_sd**2 / seeds
         if assurance is None or not self.between_df or variance == 0:
             return math.sqrt(variance)
-        between = (self.between_sd**2 + self.within_sd**2 / self.seeds) ** 2 / self.between_df
-        share = self.within_sd**2 * (1 / seeds - 1 / self.seeds)
-        within = share**2 / self.within_df if self.within_df else 0.0
-        df = variance**2 / (between + within)
-        return math.sqrt(variance * df / float(stats.chi2.ppf(1 - assurance, df)))
+        measured = self.between_sd**2 + self.within_sd**2 / self.seeds
+        above = measured * (_limit(1 - assurance, self.between_df) - 1)
+        change = self.within_sd**2 * (1 / seeds - 1 / self.seeds)
+        tail = 1 - assurance if change > 0 else assurance
+        unsure = change * (_limit(tail, self.within_df) - 1) if self.within_df else 0.0
+        return math.sqrt(variance + math.hypot(above, unsure))
+
+
+def _limit(tail: float, df: int) -> float:
+    """End of the interval of a mean square, as a multiple of it: the upper one for a small `tail`."""
+    return df / float(stats.chi2.ppf(tail, df))
 
 
 def noise_components(scores: PairedScores) -> NoiseComponents | None:

@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
+from kreabench.analysis.noise import seed_noise
 from kreabench.analysis.paired import Floats, Ints
 from kreabench.core.policies import Cost, MarginSpec
 
@@ -32,8 +33,8 @@ class LookData:
     """That this look is about; their codes are 0 to prompts − 1."""
     picture_prompts: Ints
     """(pictures,) code of the prompt. A picture is a prompt, seed, repeat and index."""
-    first_repeat: Bools
-    """(pictures,) whether it is of the first repeat: others may be the same picture again."""
+    picture_draws: Ints
+    """(pictures,) which seed and index it was drawn with: repeats of one are no new draw."""
     scores: Mapping[str, Floats]
     """Metric → (settings, pictures), turned so that more is better."""
     request_prompts: Ints
@@ -65,10 +66,10 @@ def loss_tests(data: LookData, metric: str, margin: MarginSpec) -> Tests:
     base = np.where(known[:, None], scores[data.references], np.nan)
     difference = _by_prompt(scores - base, data.picture_prompts, data.prompts)
     paired_base = _by_prompt(np.where(np.isnan(scores), np.nan, base), data.picture_prompts, data.prompts)
-    allowed, error, freedom = _allowed(data, metric, margin, paired_base)
+    allowed = _allowed(data, metric, margin, paired_base)
     room = difference + allowed
     seen = _moments(paired_base)[2] > 0  # else all scores are one: the metric saw nothing
-    p = [np.where(seen, _shown(room, side, data, error, freedom), 1.0) for side in ("less", "greater")]
+    p = [np.where(seen, _shown(room, side, data), 1.0) for side in ("less", "greater")]
     itself = data.references == np.arange(data.references.size)
     return Tests(
         name=metric,
@@ -80,62 +81,38 @@ def loss_tests(data: LookData, metric: str, margin: MarginSpec) -> Tests:
     )
 
 
-def _allowed(data: LookData, metric: str, margin: MarginSpec, base: Floats) -> tuple[Floats, Floats, Floats]:
-    """The loss allowed, (settings, prompts or 1), its standard error and degrees of freedom, both (settings,)."""
-    none = np.zeros(data.references.size), np.ones(data.references.size)
+def _allowed(data: LookData, metric: str, margin: MarginSpec, base: Floats) -> Floats:
+    """(settings, prompts): what each prompt makes of the loss that is allowed; NaN where it is not known.
+
+    As `analysis.margins` says it; here a noise floor is taken as it is at each look, however few prompts it is of.
+    """
     if margin.kind == "absolute":
-        return np.full((data.references.size, 1), margin.value), *none
-    if margin.kind == "relative":  # a share of the mean of `base`, prompt by prompt: paired as the differences are
-        return margin.value * base * np.sign(_moments(base)[1])[:, None], *none
-    spread, freedom = _seed_spread(data, metric)
-    allowed = margin.value * spread
-    # The standard error of a standard deviation of normal values, sd / √(2 · freedom).
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = allowed / np.sqrt(2 * freedom)
-    return allowed[:, None], error, freedom
-
-
-def _seed_spread(data: LookData, metric: str) -> tuple[Floats, Floats]:
-    """Standard deviation from seed to seed of the reference's pictures of one prompt, and its degrees of freedom."""
-    codes = data.picture_prompts[data.first_repeat]
-    spread = np.full(data.references.size, np.nan)
-    freedom = np.zeros(data.references.size)
+        return np.full(base.shape, margin.value)
+    if margin.kind == "relative":
+        return margin.value * base * np.sign(_moments(base)[1])[:, None]
+    allowed = np.full(base.shape, np.nan)
     for reference in np.unique(data.references[data.references >= 0]).tolist():
-        x = data.scores[metric][reference, data.first_repeat][None]
-        residual = x - _by_prompt(x, codes, data.prompts)[:, codes]
-        there = np.isfinite(residual)
-        df = int(there.sum()) - np.unique(codes[there[0]]).size
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sd = np.sqrt(np.sum(np.square(residual[there])) / df) if df else np.nan
-        spread[data.references == reference], freedom[data.references == reference] = sd, df
-    return spread, freedom
+        noise = seed_noise(data.scores[metric][reference], data.picture_prompts, data.picture_draws)
+        if noise.sd:
+            allowed[data.references == reference] = margin.value * noise.by_prompt(np.arange(data.prompts))
+    return allowed
 
 
-def _shown(
-    room: Floats,
-    side: Literal["less", "greater"],
-    data: LookData,
-    error: Floats | None = None,
-    df: Floats | None = None,
-) -> Floats:
-    """p-values of `the mean of room is not {side} than 0`, 1 where too few prompts are there.
+def _shown(room: Floats, side: Literal["less", "greater"], data: LookData) -> Floats:
+    """p-values of `the mean of room is not {side} than 0` by Student's t, 1 where too few prompts are there.
 
-    `error`: of a part of `room` that was estimated apart, with `df` degrees of freedom (Welch 1947). Where all prompts
-    say exactly the same, as with equal pictures, there is no spread to reckon with: then a sign test.
+    The error that skewness leaves in it is far smaller than what Bonferroni's bound over looks leaves unused; what is
+    claimed in the end is tested by `one_sided`.
+    Where all prompts say exactly the same, as with equal pictures, there is no spread to reckon with: then a sign test.
     """
     n, mean, sd = _moments(room)
+    sign = 1.0 if side == "greater" else -1.0
     p = np.ones(mean.size)
     fair = (n >= 2) & (n >= MIN_SHARE * data.prompts)
     flat = fair & (sd <= _ROUNDING * np.abs(mean))
-    p[flat] = np.where(mean[flat] < 0 if side == "less" else mean[flat] > 0, 0.5 ** n[flat], 1.0)
-    error, df = (np.zeros(mean.size), np.ones(mean.size)) if error is None or df is None else (error, df)
-    use = fair & ~flat & np.isfinite(error) & (df >= 1)
-    # scipy wants an error said as √(s² / m), which has m − 1 degrees of freedom.
-    m = df[use] + 1
-    found = stats.ttest_ind_from_stats(
-        mean[use], sd[use], n[use], 0.0, error[use] * np.sqrt(m), m, equal_var=False, alternative=side
-    )
-    p[use] = found.pvalue
+    p[flat] = np.where(sign * mean[flat] > 0, 0.5 ** n[flat], 1.0)
+    use = fair & ~flat
+    p[use] = special.stdtr(n[use] - 1, -sign * mean[use] / sd[use] * np.sqrt(n[use]))
     return p
 
 

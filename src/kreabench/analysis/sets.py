@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from kreabench.analysis.estimates import CONFIDENCE, Estimate, p_in_words, prompt_mean
+from kreabench.analysis.families import holm
 from kreabench.core.per_prompt import from_details
 from kreabench.core.planned import Setting
 from kreabench.core.score_records import SetScoreRecord
@@ -107,11 +108,5 @@ def _p_of_loss(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> flo
 
 
 def _corrected(tested: Sequence[Collapse]) -> list[Collapse]:
-    """With Holm's p: the k-th least of n times n − k + 1, and never less than one before it."""
-    least = 0.0
-    found = []
-    for rank, one in enumerate(sorted(tested, key=lambda one: one.p)):
-        least = max(least, min(one.p * (len(tested) - rank), 1.0))
-        found.append(replace(one, p=least))
-    order = {one.setting_id: position for position, one in enumerate(tested)}
-    return sorted(found, key=lambda one: order[one.setting_id])
+    corrected = holm([one.p for one in tested])
+    return [one if p is None else replace(one, p=p) for one, p in zip(tested, corrected, strict=True)]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, prompt_mean
+from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, difference_bounds, prompt_mean
 from kreabench.analysis.scores import delivered_images, finite_scores, untrained_scores
 from kreabench.core.planned import Setting
 from kreabench.core.specs import MetricSpec
@@ -81,15 +81,9 @@ def _shift(
     difference = scores[pairs["row"]] - scores[pairs["row_of_reference"]]
     there = np.isfinite(difference)
     prompts = pairs.loc[there, "prompt_id"].tolist()
-    mean = prompt_mean(difference[there], prompts, bounds=_of_differences(bounds))
+    mean = prompt_mean(difference[there], prompts, bounds=difference_bounds(bounds or UNBOUNDED))
     if mean is None:
         return None
     used = int(there.sum())
     brand = bool(untrained[pairs.loc[there, "row"]].any())
     return Shift(setting=setting, spec=spec, mean=mean, pairs=used, left_out=pictures - used, untrained=brand)
-
-
-def _of_differences(bounds: Bounds | None) -> Bounds:
-    """The range of a difference of two values within `bounds`."""
-    least, greatest = bounds or UNBOUNDED
-    return UNBOUNDED if least is None or greatest is None else (least - greatest, greatest - least)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
+from kreabench.analysis.noise import SeedNoise
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.planned import Setting
 from kreabench.core.policies import Cost
@@ -96,7 +97,7 @@ class _Work:
         self._metrics = [spec for spec in base.metrics if spec.name in there]
         self._costs: Callable[[int, str], Mapping[Cost, Measured]] = cache(self._measure)
         self._counts: Callable[[int, str], Counts] = cache(self._count)
-        self._floors: Callable[[str, int], tuple[float | None, int]] = cache(self._noise)
+        self._floors: Callable[[str, int], SeedNoise] = cache(self._noise)
 
     def require_common_requests(self) -> None:
         """Raises ConfigError where no request has a final state on both sides."""
@@ -130,9 +131,8 @@ class _Work:
             resized=int((~matched.same_size).sum()),
             unpaired=unpaired(matched, base, candidate),
             metrics=tuple(
-                replace(compare_metric(spec, matched, self._space), seed_sd=floor[0], seed_degrees=floor[1])
+                replace(compare_metric(spec, matched, self._space), noise=self._floors(here.id, number))
                 for number, spec in enumerate(self._metrics)
-                for floor in [self._floors(here.id, number)]
             ),
             costs=compare_costs(self._costs(0, here.id), self._costs(1, there.id)),
             rates=compare_rates(self._counts(0, here.id), self._counts(1, there.id)),
@@ -146,7 +146,7 @@ class _Work:
         columns = self.columns[side]
         return counted(columns.pictures(setting_id), columns.requests(setting_id))
 
-    def _noise(self, setting_id: str, metric: int) -> tuple[float | None, int]:
+    def _noise(self, setting_id: str, metric: int) -> SeedNoise:
         spec: MetricSpec = self._metrics[metric]
         return noise_floor(self.columns[0].pictures(setting_id), spec, self._space)
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from kreabench.analysis.estimates import Estimate
+from kreabench.analysis.noise import SeedNoise
 from kreabench.analysis.paired import Floats, PairedScores
 from kreabench.core.planned import Setting
 from kreabench.core.policies import Cost, Rate
@@ -35,17 +36,20 @@ class MetricComparison:
     """Two-sided, of no difference; None where there is nothing to test."""
     p_adjusted: float | None
     """The same after Holm over the family that `Comparison.family` names."""
-    seed_sd: float | None
-    """Standard deviation from seed to seed of the base's scores of one prompt: the noise floor of a picture. None
-    where `seed_degrees` are too few for it (`analysis.noise`)."""
+    noise: SeedNoise | None
+    """What is known of the base's scatter from seed to seed; None where nothing is."""
     untrained: bool
     """The metric's own weights are random."""
     obstacle: str
     """Why nothing can be inferred; empty where something can."""
-    seed_degrees: int = 0
-    """Degrees of freedom of the noise floor: seeds less one, summed over the base's prompts."""
     reasons: tuple[str, ...] = ()
     """Why scores are missing, side by side, commonest first; empty where none is."""
+
+    @property
+    def seed_sd(self) -> float | None:
+        """Standard deviation from seed to seed of the base's scores of one prompt: the noise floor of a picture. None
+        where it has too few degrees of freedom to be known."""
+        return None if self.noise is None else self.noise.known_sd
 
     @property
     def base_mean(self) -> float | None:

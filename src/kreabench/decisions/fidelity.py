@@ -9,9 +9,11 @@ import numpy as np
 
 from kreabench.analysis.estimates import p_in_words
 from kreabench.analysis.items import score_item
+from kreabench.analysis.margins import margin_of
 from kreabench.analysis.outcomes import Item, Judgement, decide
 from kreabench.analysis.paired import PairedScores, pair_scores
 from kreabench.core.planned import Setting
+from kreabench.core.policies import MarginSpec
 from kreabench.core.specs import MetricSpec
 from kreabench.decisions.comparison import (
     Fidelity,
@@ -30,6 +32,7 @@ LEVEL = 0.05
 MARGIN = 0.5
 """Of a quality metric: in noise floors, standard deviations from seed to seed of the reference's scores of a prompt. Of
 closeness to a noise floor: in standard deviations of that floor over prompts."""
+_IN_NOISE = MarginSpec(kind="noise_floor", value=MARGIN)
 MAX_LACKING = 0.05
 """Largest share of pictures without a partner or a score: those that are left are no fair choice."""
 
@@ -96,20 +99,20 @@ def _judges(metric: MetricComparison) -> bool:
 
 
 def _item(metric: MetricComparison, setting: SettingComparison) -> Item:
+    margin = margin_of(_IN_NOISE, metric.scores.base, metric.scores.prompts, metric.noise)
     item = score_item(
         metric.scores,
         better=metric.better,
-        margin=MARGIN * (metric.seed_sd or 0.0),
+        margin=0.0 if margin.unknown else margin,
         sides="one",
         level=LEVEL,
         max_unpaired_share=1.0,  # a loss among those that are there is a loss; see `_lacking` for the rest
         identical=setting.identical == setting.pairs and not setting.resized,
     )
     few = _lacking(int(metric.scores.pairs.sum()), setting)
-    unknown = "" if metric.seed_sd is not None else "the noise from seed to seed is not known, so there is no margin"
     if item.evidence is None:
         return replace(item, identical=item.identical and not few, obstacle=item.obstacle or few)
-    return replace(item, bar=item.bar or few or unknown)
+    return replace(item, bar=item.bar or few or margin.unknown)
 
 
 def _lacking(used: int, setting: SettingComparison) -> str:

@@ -31,6 +31,8 @@ class GateCheck:
     margin: float | None
     """Of a metric in its unit, of a cost relative, of a rate in shares; None where it is not known."""
     judgement: Judgement
+    margin_error: float = 0.0
+    """Standard error of the margin of a metric that is itself estimated: it is in the judgement."""
 
     @property
     def name(self) -> str:
@@ -116,7 +118,14 @@ def judge(comparison: Comparison, policy: PolicySpec) -> GateResult:
 
 
 def _judged(setting: SettingComparison, one: Prepared, judgement: Judgement) -> GateCheck:
-    return GateCheck(spec=one.spec, setting=setting, compared=one.compared, margin=one.margin, judgement=judgement)
+    return GateCheck(
+        spec=one.spec,
+        setting=setting,
+        compared=one.compared,
+        margin=one.margin,
+        judgement=judgement,
+        margin_error=one.margin_error,
+    )
 
 
 def _obstacles(comparison: Comparison) -> list[str]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from kreabench.analysis.items import cost_item, rate_item, score_item
-from kreabench.analysis.noise import MIN_DEGREES
+from kreabench.analysis.margins import margin_of
 from kreabench.analysis.outcomes import Item, Sides
 from kreabench.analysis.paired import PairedScores
 from kreabench.analysis.scores import delivered_images
-from kreabench.core.policies import COSTS, RATES, CheckSpec, MarginSpec, PolicySpec
+from kreabench.core.policies import COSTS, RATES, CheckSpec, PolicySpec
 from kreabench.decisions.comparison import (
     Comparison,
     CostComparison,
@@ -34,6 +34,8 @@ class Prepared:
     """None where it was not measured on both sides."""
     margin: float | None = None
     """Of a metric in its unit, of a cost relative, of a rate in shares; None where it is not known."""
+    margin_error: float = 0.0
+    """Standard error of the margin of a metric that is itself estimated."""
 
 
 def prepare(comparison: Comparison, setting: SettingComparison, policy: PolicySpec) -> Iterator[Prepared]:
@@ -73,11 +75,11 @@ def _prepare_metric(
         return Prepared(spec=check, item=None, why_left_out=why)
     if compared.scores.blind and not check.required:
         return Prepared(spec=check, item=None, why_left_out="all scores are equal: the metric saw nothing")
-    margin, unknown = _metric_margin(compared, check.margin)
+    margin = margin_of(check.margin, compared.scores.base, compared.scores.prompts, compared.noise)
     item = score_item(
         _with_unpaired(setting, compared.scores),
         better=compared.better,
-        margin=margin or 0.0,
+        margin=0.0 if margin.unknown else margin,
         sides=check.sides,
         level=policy.level,
         min_prompts=policy.min_prompts,
@@ -86,9 +88,15 @@ def _prepare_metric(
     )
     if item.obstacle and not compared.scores.blind and compared.reasons:
         item = replace(item, obstacle=f"{item.obstacle} ({compared.reasons[0]})")
-    if unknown and not item.identical:
-        item = replace(item, obstacle=item.obstacle or unknown)
-    return Prepared(spec=_with_sides(check, item.sides), item=item, compared=compared, margin=margin)
+    if margin.unknown and not item.identical:
+        item = replace(item, obstacle=item.obstacle or margin.unknown)
+    return Prepared(
+        spec=_with_sides(check, item.sides),
+        item=item,
+        compared=compared,
+        margin=None if margin.unknown else margin.value,
+        margin_error=margin.error,
+    )
 
 
 def _missing(comparison: Comparison, setting: SettingComparison, name: str) -> str:
@@ -105,24 +113,6 @@ def _means_nothing_here(setting: SettingComparison, compared: MetricComparison) 
     row = row_of(compared.spec)
     is_reference = any(side.reference_id == side.id for side in (setting.base, setting.candidate))
     return row is not None and row.needs_reference and is_reference and not compared.scores.prompts
-
-
-def _metric_margin(compared: MetricComparison, margin: MarginSpec) -> tuple[float | None, str]:
-    """In the metric's unit, or why that is not known."""
-    if margin.kind == "absolute":
-        return margin.value, ""
-    if margin.kind == "relative":
-        if not compared.base_mean:
-            return None, "the base's mean is 0: a share of it is no margin"
-        return margin.value * abs(compared.base_mean), ""
-    if compared.seed_sd is None:
-        return None, (
-            f"the noise floor is not known: it takes two seeds or more and {MIN_DEGREES} degrees of freedom, each "
-            f"prompt's seeds less one, where the base has {compared.seed_degrees}"
-        )
-    if compared.seed_sd == 0.0:
-        return None, "the noise floor is 0: the base's scores do not change with the seed"
-    return margin.value * compared.seed_sd, ""
 
 
 def _with_unpaired(setting: SettingComparison, scores: PairedScores) -> PairedScores:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -245,33 +245,26 @@ def _combination(
     level: float,
     power: float,
 ) -> Combination:
-    fewer = [number for number in SEEDS if number <= seeds]
     needs = tuple(
         Need(
             metric=goal.metric,
-            to_see=_least(
-                prompts_to_catch(
-                    noise[goal.metric].components,
-                    goal.loss,
-                    level=level,
-                    seeds=number,
-                    checks=len(goals),
-                    sides=goal.sides,
-                    power=power,
-                )
-                for number in fewer
+            to_see=prompts_to_catch(
+                noise[goal.metric].components,
+                goal.loss,
+                level=level,
+                seeds=seeds,
+                checks=len(goals),
+                sides=goal.sides,
+                power=power,
             ),
-            to_show=_least(
-                prompts_to_pass(
-                    noise[goal.metric].components,
-                    goal.margin,
-                    level=level,
-                    seeds=number,
-                    sides=goal.sides,
-                    power=power,
-                    checks=len(goals),
-                )
-                for number in fewer
+            to_show=prompts_to_pass(
+                noise[goal.metric].components,
+                goal.margin,
+                level=level,
+                seeds=seeds,
+                checks=len(goals),
+                sides=goal.sides,
+                power=power,
             ),
         )
         for goal in goals
@@ -289,11 +282,6 @@ def _combination(
         unpriced=unpriced,
         missing_prompts=max((prompts or 0) - len(experiment.prompts), 0),
     )
-
-
-def _least(numbers: Iterable[int | None]) -> int | None:
-    """More seeds never need more prompts, though how noisy they are is guessed ever more badly beyond those known."""
-    return min((number for number in numbers if number is not None), default=None)
 
 
 def _cost(

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
-from kreabench.analysis.estimates import CONFIDENCE, UNBOUNDED, Bounds, Estimate
-from kreabench.analysis.noise import MIN_DEGREES, seed_sd
+from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, difference_bounds, mean_of_prompts
+from kreabench.analysis.families import holm
+from kreabench.analysis.noise import SeedNoise, seed_noise
 from kreabench.analysis.paired import Floats, LeftOut, PairedScores, pair_scores
 from kreabench.core.specs import MetricSpec
 from kreabench.decisions.columns import KeySpace, Pictures
@@ -27,7 +27,7 @@ SIGNS = {"higher": 1.0, "lower": -1.0, "reference": 0.0}
 
 
 def compare_metric(spec: MetricSpec, matched: Matched, space: KeySpace) -> MetricComparison:
-    """Over the pairs of equal size. `p_adjusted` and `seed_sd` are left to whoever knows the family and the noise."""
+    """Over the pairs of equal size. `p_adjusted` and `noise` are left to whoever knows the family and the noise."""
     row = row_of(spec)
     better = row.better if row else "higher"
     here, there = matched.base_rows[matched.same_size], matched.candidate_rows[matched.same_size]
@@ -56,25 +56,23 @@ def compare_metric(spec: MetricSpec, matched: Matched, space: KeySpace) -> Metri
         share_better=_share_better(d, SIGNS[better]),
         p_value=p_value,
         p_adjusted=None,
-        seed_sd=None,
+        noise=None,
         untrained=_any_untrained(matched.base, spec) or _any_untrained(matched.candidate, spec),
         obstacle=obstacle,
         reasons=reasons,
     )
 
 
-def noise_floor(pictures: Pictures, spec: MetricSpec, space: KeySpace) -> tuple[float | None, int]:
-    """As `analysis.noise.seed_sd`, but None where it has too few degrees of freedom to be known."""
-    sd, degrees = seed_sd(_scores(pictures, spec), space.prompt_of(pictures.keys), pictures.drawn_with)
-    return (sd if degrees >= MIN_DEGREES else None), degrees
+def noise_floor(pictures: Pictures, spec: MetricSpec, space: KeySpace) -> SeedNoise:
+    """Of the prompts by their ids, which are in the order of their codes."""
+    found = seed_noise(_scores(pictures, spec), space.prompt_of(pictures.keys), pictures.drawn_with)
+    return replace(found, prompts=space.prompts[found.prompts])
 
 
 def with_holm(found: Sequence[SettingComparison]) -> tuple[SettingComparison, ...]:
-    """Corrected over every metric of every pair of settings (`statsmodels.stats.multitest.multipletests`)."""
+    """Corrected over every metric of every pair of settings (`families.holm`)."""
     p = [metric.p_value for setting in found for metric in setting.metrics if metric.p_value is not None]
-    if not p:
-        return tuple(found)
-    corrected = iter(multipletests(p, method="holm")[1].tolist())
+    corrected = iter(holm(p))
     return tuple(
         replace(
             setting,
@@ -104,20 +102,12 @@ def _without_rounding(scores: PairedScores) -> tuple[PairedScores, Floats]:
 
 
 def _infer(d: Floats, bounds: Bounds, *, known: bool) -> tuple[Estimate | None, float | None]:
-    """Student's interval and two-sided test over prompts (`scipy.stats.ttest_1samp`); the interval ends where a
-    difference of two values within `bounds` does."""
+    """The mean with its interval, and Student's two-sided test over prompts, of which the interval is the inverse."""
     if not d.size:
         return None, None
-    value, n = float(d.mean()), int(d.size)
     if not known:
-        return Estimate(value=value, low=None, high=None, n=n), None
-    test = stats.ttest_1samp(d, 0.0)
-    ends = test.confidence_interval(CONFIDENCE)
-    low, high = float(ends.low), float(ends.high)
-    least, greatest = bounds
-    if least is not None and greatest is not None:
-        low, high = max(low, least - greatest), min(high, greatest - least)
-    return Estimate(value=value, low=low, high=high, n=n), float(test.pvalue)
+        return Estimate(value=float(d.mean()), low=None, high=None, n=int(d.size)), None
+    return mean_of_prompts(d, bounds=difference_bounds(bounds)), float(stats.ttest_1samp(d, 0.0).pvalue)
 
 
 def _share_better(d: Floats, sign: float) -> float | None:
@@ -127,7 +117,7 @@ def _share_better(d: Floats, sign: float) -> float | None:
 def _obstacle(scores: PairedScores, reasons: Sequence[str]) -> str:
     d = scores.difference
     if not scores.prompts:
-        return "no pair has a score on both sides" + (f": {reasons[0]}" if reasons else "")
+        return scores.left_out.why_nothing + (f": {reasons[0]}" if reasons else "")
     if len(scores.prompts) < 2:
         return "one prompt alone shows no spread"
     if scores.blind:

@@ -215,9 +215,9 @@ def _meets(entrant: Entrant, question: QuestionSpec, weights: Floats) -> np.ndar
         if entrant.is_reference or scores.identical:
             continue
         margin = margin_of(loss, scores)
-        if margin is None or scores.obstacle:
+        if margin.unknown or scores.obstacle:
             return np.zeros(len(weights), dtype=bool)
-        meets &= resampled_means(scores.difference, scores.prompts, weights) >= -margin
+        meets &= resampled_means(scores.difference + margin.parts, scores.prompts, weights) >= 0
     return meets
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from kreabench.analysis.estimates import Estimate, p_in_words
 from kreabench.analysis.families import holm
-from kreabench.analysis.noise import MIN_DEGREES
+from kreabench.analysis.margins import Margin
+from kreabench.analysis.margins import margin_of as margin_in_unit
 from kreabench.analysis.outcomes import Evidence, weigh
 from kreabench.analysis.power import prompts_needed
 from kreabench.core.policies import Cost
@@ -71,12 +72,9 @@ _LIMITS: Mapping[Cost, str] = {
 """Cost → field of `QuestionSpec`."""
 
 
-def margin_of(loss: QualityLoss, samples: QualitySamples) -> float | None:
-    """The loss that is allowed, in the metric's unit; None where the noise floor is not known."""
-    kind, value = loss.margin.kind, loss.margin.value
-    if kind == "noise_floor":
-        return None if samples.seed_sd is None else value * samples.seed_sd
-    return value * abs(samples.base) if kind == "relative" else value
+def margin_of(loss: QualityLoss, samples: QualitySamples) -> Margin:
+    """The loss that is allowed, in the metric's unit."""
+    return margin_in_unit(loss.margin, samples.base, samples.names, samples.noise)
 
 
 def checks_of(contest: Contest, question: QuestionSpec) -> tuple[tuple[Check, ...], ...]:
@@ -163,32 +161,33 @@ def _images_per_day(entrant: Entrant, seconds: Estimate) -> Estimate:
 
 
 def _quality_checks(contest: Contest, loss: QualityLoss, level: float) -> list[Check]:
-    """One an entrant, of one metric; the family of Holm's correction is all settings that are asked about."""
+    """One an entrant, of one metric; the family of Holm's correction is all settings that are asked about, and those
+    that a race dropped."""
     samples = [entrant.quality[loss.metric] for entrant in contest.entrants]
     margins = [margin_of(loss, one) for one in samples]
     evidence = [
-        weigh(one.difference, margin, sides="one", level=_TWO_SIDED_95)
-        if margin is not None and not one.obstacle and one.difference.size > 1 and entrant.setting.id in contest.asked
+        weigh(one.difference, margin.parts, sides="one", level=_TWO_SIDED_95)
+        if not (margin.unknown or one.obstacle) and one.difference.size > 1 and entrant.setting.id in contest.asked
         else None
         for entrant, one, margin in zip(contest.entrants, samples, margins, strict=True)
     ]
-    inside = holm([None if one is None else one.p_inside for one in evidence])
-    # Student's test the other way round has the complement as its p-value.
-    beyond = holm([None if one is None else 1 - one.p_inside for one in evidence])
-    tests = sum(one is not None for one in evidence)
+    inside = holm([None if one is None else one.p_inside for one in evidence], others=contest.dropped)
+    beyond = holm([None if one is None else one.p_beyond for one in evidence], others=contest.dropped)
+    tests = sum(one is not None for one in evidence) + contest.dropped
     checks = []
     for index, entrant in enumerate(contest.entrants):
         one, margin = evidence[index], margins[index]
-        if one is None or margin is None:
+        if one is None:
             checks.append(_untested(entrant, samples[index], loss.metric, margin))
         else:
-            p = (inside[index], beyond[index])
-            checks.append(_tested(loss.metric, margin, one, p, level, tests))
+            checks.append(
+                _tested(loss.metric, margin, one, (inside[index], beyond[index]), level, tests, contest.dropped)
+            )
     return checks
 
 
-def _untested(entrant: Entrant, samples: QualitySamples, metric: str, margin: float | None) -> Check:
-    limit = math.nan if margin is None else margin
+def _untested(entrant: Entrant, samples: QualitySamples, metric: str, margin: Margin) -> Check:
+    limit = margin.value
     none = Estimate(value=0.0, low=0.0, high=0.0, n=int(np.isfinite(samples.own).sum()))
     if entrant.is_reference and none.n:
         return Check(name=metric, outcome="holds", value=none, limit=limit, edge=False, reason="it is the reference")
@@ -198,32 +197,30 @@ def _untested(entrant: Entrant, samples: QualitySamples, metric: str, margin: fl
     why = samples.obstacle
     if not why and entrant.is_reference:
         why = "none of its pictures has a score"
-    if not why:
-        why = (
-            f"the noise floor is not known: it needs at least {MIN_DEGREES} prompts of the reference with two seeds, "
-            "or a loss in another unit"
-        )
+    why = why or margin.unknown
     return Check(name=metric, outcome="open", value=None, limit=limit, edge=False, reason=why)
 
 
 def _tested(
     metric: str,
-    margin: float,
+    allowed: Margin,
     evidence: Evidence,
     p: Sequence[float | None],
     level: float,
     tests: int,
+    dropped: int,
 ) -> Check:
     inside, beyond = p
+    margin = allowed.value
     value = Estimate(value=evidence.mean, low=evidence.low, high=evidence.high, n=evidence.n)
-    family = f"of {tests} settings" if tests > 1 else ""
+    family = f"among {tests} settings, dropped ones too" if dropped else f"of {tests} settings" if tests > 1 else ""
     if inside is not None and inside <= level:
         reason = f"it is shown to lose less than the margin ({', '.join(filter(None, (p_in_words(inside), family)))})"
         return Check(name=metric, outcome="holds", value=value, limit=margin, edge=False, reason=reason, p_value=inside)
     if beyond is not None and beyond <= level:
         reason = f"it is shown to lose more than the margin ({', '.join(filter(None, (p_in_words(beyond), family)))})"
         return Check(name=metric, outcome="fails", value=value, limit=margin, edge=False, reason=reason, p_value=beyond)
-    needed = prompts_needed(abs(evidence.mean + margin) / evidence.sd, level=level / tests)
+    needed = prompts_needed(abs(evidence.mean + margin) / evidence.sd_room, level=level / tests)
     return Check(
         name=metric,
         outcome="open",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kreabench.analysis.estimates import median
+from kreabench.analysis.noise import SeedNoise
 from kreabench.analysis.paired import Floats, Ints, PairedScores
 from kreabench.analysis.scores import delivered_images, finite_scores, untrained_scores
 from kreabench.core.planned import Setting
@@ -36,10 +37,12 @@ class QualitySamples:
     """(paired prompts,) setting − reference times the metric's sign; empty without a reference of its own."""
     prompts: Ints
     """(paired prompts,) index into `Contest.prompts`."""
-    base: float
-    """Mean over the paired prompts of the reference's score, in the metric's unit; NaN without one."""
-    seed_sd: float | None
-    """Noise floor: from seed to seed of the reference's pictures of one prompt; None where it is not known."""
+    names: tuple[str, ...]
+    """(paired prompts,) their ids."""
+    base: Floats
+    """(paired prompts,) mean of the reference's scores, in the metric's unit; NaN without a finite one."""
+    noise: SeedNoise | None
+    """Of the reference's pictures from seed to seed; None where nothing is known of it."""
     obstacle: str
     """Why nothing can be inferred; empty where something can."""
     identical: bool = False
@@ -86,6 +89,9 @@ class Contest:
     entrants: tuple[Entrant, ...]
     asked: frozenset[str]
     """Ids of the settings that may be the answer; the others are here as their references."""
+    dropped: int = 0
+    """Settings that a race dropped. They are not the answer, but were tested: what is shown of those that are left,
+    which are left because they looked good, is corrected for them too."""
 
     def of(self, setting_id: str | None) -> Entrant | None:
         """The entrant of that setting."""
@@ -127,6 +133,7 @@ def contest_of(side: Side, asked: Sequence[Setting], hosted: Mapping[str, bool])
         metrics={spec.name: _facts(spec, spec.name in untrained) for spec in specs},
         entrants=entrants,
         asked=frozenset(setting.id for setting in asked),
+        dropped=len(side.dropped),
     )
 
 
@@ -187,7 +194,7 @@ def _quality(
         own,
         codes,
         sign=-1.0 if row is not None and row.better == "lower" else 1.0,
-        seed_sd=metric.seed_sd,
+        noise=metric.noise,
         obstacle=metric.obstacle or _unfair(compared, metric.scores),
         identical=compared.pairs > 0 and compared.identical == compared.pairs,
     )
@@ -207,18 +214,18 @@ def quality_samples(
     codes: Mapping[str, int],
     *,
     sign: float,
-    seed_sd: float | None,
+    noise: SeedNoise | None,
     obstacle: str = "",
     identical: bool = False,
 ) -> QualitySamples:
     """Paired scores of a metric (`sign` −1 where lower is better) of a setting and its reference."""
-    known = scores.base[np.isfinite(scores.base)]
     return QualitySamples(
         own=own,
         difference=sign * scores.difference,
         prompts=np.array([codes[name] for name in scores.prompts], dtype=np.int64),
-        base=float(known.mean()) if known.size else float("nan"),
-        seed_sd=seed_sd,
+        names=scores.prompts,
+        base=scores.base,
+        noise=noise,
         obstacle=obstacle,
         identical=identical,
     )
@@ -230,7 +237,8 @@ def unpaired(own: Floats, obstacle: str) -> QualitySamples:
         own=own,
         difference=np.empty(0),
         prompts=np.empty(0, dtype=np.int64),
-        base=float("nan"),
-        seed_sd=None,
+        names=(),
+        base=np.empty(0),
+        noise=None,
         obstacle=obstacle,
     )

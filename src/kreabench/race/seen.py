@@ -44,12 +44,11 @@ def look_data(
     requests = rows[rows["status"] == "ok"].drop_duplicates("request_id")
     which, pictures = _numbered(images, PAIR_KEYS)
     called, calls = _numbered(requests, PAIR_KEYS[:-1])
-    repeats = pictures["repeat"].to_numpy(dtype=np.int64)
     return LookData(
         references=np.array([position.get(str(setting.reference_id), -1) for setting in settings], dtype=np.int64),
         prompts=len(prompts),
         picture_prompts=_codes(pictures, codes),
-        first_repeat=repeats == (repeats.min() if repeats.size else 0),
+        picture_draws=_ints(pictures["seed"] + pictures["image_index"]),
         scores={
             spec.name: _spread(_turned(images, spec), _rows(images, position), which, (len(ids), len(pictures)))
             for spec in metrics

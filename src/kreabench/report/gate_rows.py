@@ -105,6 +105,8 @@ def rests_on(result: GateResult) -> list[str]:
     ]
     if any(isinstance(check.compared, MetricComparison) and check.compared.seed_sd for check in result.checks):
         lines.append("σ: the noise floor, the standard deviation from seed to seed of the base's scores of a prompt")
+    if any(check.margin_error for check in result.checks):
+        lines.append("SE: standard error of a margin that is itself estimated; the intervals contain it")
     differing = [f"{x.name} {x.base or ABSENT} → {x.candidate or ABSENT}" for x in result.comparison.versions]
     lines += [f"versions that differ: {'; '.join(differing)}"] if differing else []
     gathered: dict[str, list[str]] = {}
@@ -183,7 +185,8 @@ def margin_text(check: GateCheck) -> str:
     if margin is None or not isinstance(compared, MetricComparison):
         return _as_asked(check, sign if compared else "")
     floors = f" = {fixed(margin / compared.seed_sd, 2)} σ" if compared.seed_sd else ""
-    return f"{sign}{significant(margin, 2)}{floors}"
+    error = f" (SE {significant(check.margin_error, 1)})" if check.margin_error else ""
+    return f"{sign}{significant(margin, 2)}{error}{floors}"
 
 
 def _as_asked(check: GateCheck, sign: str) -> str:

@@ -292,5 +292,8 @@ def state_lines(unfinished: int, dropped: Mapping[str, str]) -> list[str]:
     if unfinished:
         said.append(f"The run is not finished: {count(unfinished, 'request')} without a final sample.")
     if dropped:
-        said.append(f"Racing dropped {count(len(dropped), 'setting')} while the run was drawn; they are not in here.")
+        said.append(
+            f"Racing dropped {count(len(dropped), 'setting')} while the run was drawn; they are not in here, but were "
+            "tested: what is shown of the others is corrected for them too."
+        )
     return said
