@@ -33,10 +33,10 @@ def difference(rng: np.random.Generator, experiments: int, *, noise: Noise) -> M
 
 
 def percentile(rng: np.random.Generator, experiments: int, *, n: int, p: float = 0.95) -> Measured:
-    """Of log-normal latencies. With the fewest it covers in 95.09 %: to see that takes more experiments."""
+    """Of log-normal latencies. With the fewest values it covers in 95.09 % of all experiments."""
     sigma = 0.4
     truth = math.exp(sigma * float(stats.norm.ppf(p)))
-    number = CHEAP * experiments if n < 100 else experiments
+    number = CHEAP * experiments
     hits = sum(covers(latency_quantile(rng.lognormal(0.0, sigma, n), p), truth) for _ in range(number))
     return Measured(hits=hits, experiments=number)
 

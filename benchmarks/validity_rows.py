@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
-
 CHEAP = 4
 """Times as many experiments of every row that is cheap: 2,000 at the least number."""
 

@@ -106,6 +106,20 @@ def test_the_end_of_the_interval_decides_as_the_test_does() -> None:
     assert edge.p_inside == pytest.approx(LEVEL)
 
 
+def test_the_error_of_an_estimated_margin_is_in_its_test_alone() -> None:
+    d, parts = noisy(-0.1, n=30), np.abs(np.random.default_rng(4).normal(size=30))
+    known, estimated = (weigh(d, margin, sides="one", level=LEVEL) for margin in (float(parts.mean()), parts))
+    assert known.p_loss == estimated.p_loss
+    assert (known.mean, known.sd, known.sd_room) == (estimated.mean, estimated.sd, pytest.approx(known.sd))
+    assert estimated.sd_room == pytest.approx((d + parts).std(ddof=1))
+    assert estimated.sd_room > 1.1 * known.sd
+    assert estimated.p_inside > 1.5 * known.p_inside
+    assert estimated.p_beyond is not None
+    assert estimated.p_beyond + estimated.p_inside >= 1  # the less sure test both ways
+    at_end = weigh(d, parts - parts.mean() - estimated.low, sides="one", level=LEVEL)
+    assert at_end.p_inside == pytest.approx(LEVEL)
+
+
 def test_a_loss_that_few_prompts_bear_does_not_pass_too_often() -> None:
     """Student's test alone passes 10 % here."""
     rng = np.random.default_rng(2)

@@ -75,6 +75,14 @@ def test_one_seed_leaves_all_noise_between_prompts_and_one_prompt_leaves_none() 
     assert noise_components(scores(1, 4, between=1.0, within=1.0)) is None
 
 
+def test_more_seeds_than_were_measured_are_assured_of_no_more_noise() -> None:
+    """Where no noise between prompts was seen, it may still be there: more seeds help, though not to nothing."""
+    rough = NoiseComponents(between_sd=0.0, within_sd=0.6, seeds=2.0, between_df=7, within_df=8)
+    assured = [rough.prompt_sd(seeds, assurance=0.8) for seeds in (1, 2, 4, 8, 64)]
+    assert assured == sorted(assured, reverse=True)
+    assert assured[-1] > 0.5 * assured[1] > rough.prompt_sd(64)
+
+
 def test_seeds_help_only_against_noise_within_prompts() -> None:
     asked: dict[str, Any] = {"level": 0.05, "seeds": 1}
     within = NoiseComponents(between_sd=0.1, within_sd=2.0)

@@ -166,6 +166,15 @@ def test_only_settings_that_are_asked_about_can_be_the_answer() -> None:
     assert standings(found) == {4: "does not", 16: "qualifies"}
 
 
+def test_what_a_race_dropped_counts_as_tested() -> None:
+    contest = make_contest(LOSSES, SECONDS)
+    alone, after = (recommend(replace(contest, dropped=n), QUESTION).ranked[1].checks[0] for n in (0, 20))
+    assert alone.p_value is not None
+    assert after.p_value is not None
+    assert after.p_value > 5 * alone.p_value
+    assert "among 23 settings, dropped ones too" in after.reason
+
+
 def test_quality_as_the_objective_wants_the_best_within_the_limits() -> None:
     contest = make_contest({4: 2.0, 8: 1.0, 16: 0.0, 28: 0.0}, SECONDS)
     loss = QualityLoss(metric="clip", margin=MarginSpec(kind="noise_floor", value=5.0))
