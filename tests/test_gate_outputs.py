@@ -96,6 +96,7 @@ def test_the_same_in_every_output(call: Call, tmp_path: Path, monkeypatch: pytes
     xml = junitparser.JUnitXml.fromfile(str(files["junit"]))
     assert (xml.tests, xml.failures, xml.errors) == (2, 1, 0)
     assert files["markdown"].read_text() in summary.read_text()
+    assert call("base", "worse", "--json=-")[:2] == (ExitCode.REGRESSION, files["json"].read_text())
     assert summary.read_text().startswith("# before\n## gate policy: base → worse\n\n❌ **regressed: clip")
 
 
