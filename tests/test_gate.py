@@ -115,7 +115,7 @@ def test_margins_in_noise_floors_and_shares_of_the_base(kind: MarginKind, value:
         (
             lambda side: _with_clip(side, lambda x: 0 * x) if side.name == "base" else side,
             make_check("clip", 0.1, "relative"),
-            "the base's mean is 0",
+            "the base has a mean of 0: a share",
         ),
         (lambda side: _with_clip(side, lambda x: 0 * x), make_check("clip", 1), "the metric saw nothing"),
         (lambda side: _with_clip(side, lambda x: np.nan * x), make_check("clip", 1), "has a score on both sides"),

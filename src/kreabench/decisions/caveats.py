@@ -98,7 +98,9 @@ def _references(base: Side, candidate: Side, columns: tuple[Columns, Columns]) -
     if both and equal == both:
         return
     told = (
-        f"of {both:,} reference pictures that both have, {both - equal:,} differ" if both else "none is on both sides"
+        f"of {both:,} reference pictures that both have, {both - equal:,} differ"
+        if both
+        else "these are not among the pictures compared, so that it is not known whether they are equal"
     )
     yield f"{', '.join(names)}: each side is measured against its own reference pictures; {told}."
 

@@ -129,7 +129,8 @@ def _metric_margin(compared: MetricComparison, margin: MarginSpec) -> tuple[floa
         return margin.value, ""
     if margin.kind == "relative":
         if not compared.base_mean:
-            return None, "the base's mean is 0: a share of it is no margin"
+            what = "has no finite score" if compared.base_mean is None else "has a mean of 0"
+            return None, f"the base {what}: a share of it is no margin"
         return margin.value * abs(compared.base_mean), ""
     if compared.seed_sd is None:
         return None, (
