@@ -250,9 +250,13 @@ def test_costs_and_rates_are_judged_in_the_same_family() -> None:
 
 def test_equal_files_pass_without_any_spread() -> None:
     base = make_side(prompts=20, scores={"clip": noisy(seed=1)})
-    result = gate(base, replace(base, name="candidate", run_name="candidate"), make_check("clip", 0.0))
-    assert reasons(result) == {"clip": "the pictures are identical"}
+    again = replace(base, name="candidate", run_name="candidate")
+    checks = (make_check("clip", 0.0), make_check("degenerate_rate", 0.01))
+    result = gate(base, again, *checks)
+    assert reasons(result) == dict.fromkeys(("clip", "degenerate_rate"), "the pictures are identical")
     assert result.outcome == "passed"
+    black = again.table.assign(degenerate=pd.array(["black", *[None] * (len(again.table) - 1)], dtype="str"))
+    assert gate(base, replace(again, table=black), *checks).outcome == "inconclusive"
 
 
 def test_a_run_does_not_pass_by_itself() -> None:

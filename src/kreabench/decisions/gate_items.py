@@ -98,13 +98,17 @@ def _prepare_metric(
         level=policy.level,
         min_prompts=policy.min_prompts,
         max_unpaired_share=policy.max_unpaired_share,
-        identical=setting.identical == setting.pairs > 0 and not setting.resized,
+        identical=_identical(setting),
     )
     if item.obstacle and not compared.scores.blind and compared.reasons:
         item = replace(item, obstacle=f"{item.obstacle} ({compared.reasons[0]})")
     if unknown and not item.identical:
         item = replace(item, obstacle=item.obstacle or unknown)
     return Prepared(spec=_with_sides(check, item.sides), item=item, compared=compared, margin=margin)
+
+
+def _identical(setting: SettingComparison) -> bool:
+    return setting.identical == setting.pairs > 0 and not setting.resized
 
 
 def _missing(comparison: Comparison, setting: SettingComparison, name: str) -> str:
@@ -202,6 +206,9 @@ def _prepare_rate(
     )
     if not of_requests:
         item = replace(item, bar=_survivors(setting, policy))  # pictures that are bad are bad, however many failed
+        counts_agree = (rate.base_count, rate.base_n) == (rate.candidate_count, rate.candidate_n)
+        if item.evidence and counts_agree and _identical(setting) and not setting.unpaired:
+            item = replace(item, evidence=None, identical=True)
     return Prepared(spec=check, item=item, compared=rate, margin=check.margin.value)
 
 
