@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +31,9 @@ from kreabench.race.rounds import race_problems, rounds_of
 from kreabench.report.build import build_document
 from kreabench.rundir.directory import RunDirectory, RunState
 from kreabench.rundir.table import join_table
+from tests.race_kills import DRAWN
 from tests.race_support import FIRST, KIND, PROMPTS, Drawer, metric_row, racing_experiment
+from tests.support import ROOT
 
 SEEDS = 2
 
@@ -131,6 +136,21 @@ def test_a_resume_goes_on_at_the_right_look_wherever_it_was_cut_off(
     assert not again.drawn
 
 
+def test_a_race_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
+    tmp_path: Path, raced: tuple[RunDirectory, Outcome]
+) -> None:
+    whole, _ = raced
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "tests.race_kills", str(tmp_path / "run")], check=True, cwd=ROOT, env=environ)
+    run = RunDirectory.open(tmp_path / "run")
+    drops = [(r.setting_id, r.look, r.constraint) for r in run.records() if isinstance(r, DropRecord)]
+    assert sorted(drops) == sorted((r.setting_id, r.look, r.constraint) for r in drops_of(whole).values())
+    assert [record.look for record in looks_of(run)] == [1, 2]
+    drawn = Counter((run.path / DRAWN).read_text().split())
+    assert set(drawn.values()) == {1}
+    assert drawn.keys() == run.samples().keys() == whole.samples().keys()
+
+
 def test_a_race_that_has_looked_is_neither_changed_nor_turned_off(tmp_path: Path) -> None:
     experiment = racing_experiment()
     assert experiment.race is not None
@@ -187,7 +207,7 @@ def test_a_plan_says_when_it_looks_and_what_it_takes() -> None:
     print_plan(out, experiment, build_plan(experiment), Path("nowhere"), show_all=False)
     text = out.export_text()
     assert "race: 2 looks, at 6, 12 of 14 prompts" in text
-    assert f"at least {4 * FIRST * SEEDS + (PROMPTS - FIRST) * SEEDS} images, 3 model loads" in text
+    assert f"at least {4 * FIRST * SEEDS + (PROMPTS - FIRST) * SEEDS} images, 2 model loads" in text
     assert f"at most {4 * PROMPTS * SEEDS} images, 3 model loads" in text
 
 

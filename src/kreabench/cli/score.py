@@ -95,7 +95,10 @@ def score(
         )
     with ProgressObserver(out) as observer:
         if follow:
-            summary = pipeline.follow(run, progress=observer.scoring, device=device)
+            followed = pipeline.follow(run, progress=observer.scoring, device=device, until_look=beside is not None)
+            if followed is None:
+                return 0
+            summary = followed
         else:
             summary = pipeline.rescore(run, metrics=metrics, again=again, progress=observer.scoring, device=device)
     print_scoring(out, run_path, summary)
