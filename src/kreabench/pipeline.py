@@ -268,8 +268,11 @@ class _Drawing:
         )
         if scoring.budget_message is not None:
             return (), f"stopped before look {one.look} of the race: {scoring.budget_message}"
-        if scoring.first_trouble:
-            self._observer.note(f"look {one.look} goes without {count(scoring.failed, 'score')}: {scoring.first_trouble}")
+        if scoring.failed:
+            failed = count(scoring.failed, "score")
+            self._observer.note(
+                f"look {one.look} goes without {failed} that failed, the first: {scoring.first_trouble}"
+            )
         if self._budget.limit_usd is not None:
             self._budget.scores_usd = scores_usd(self._run)
         drops, over = look_at(self._run, self._plan, race, one)
@@ -362,33 +365,31 @@ def rescore(
     return summary
 
 
-def follow(
-    run: RunDirectory,
-    *,
-    progress: Callable[[int, int], None],
-    device: str | None = None,
-    until_look: bool = False,
-) -> ScoringSummary | None:
-    """Score a run that another process draws, until that has ended and all is scored.
-
-    With `until_look` also until a race has come to a look; None then.
+def follow(run: RunDirectory, *, progress: Callable[[int, int], None], device: str | None = None) -> ScoringSummary:
+    """Score a run that another process draws, over all looks of a race, until that has ended and all is scored.
 
     Raises ConfigError where that would touch its timings, RunDirectoryError where another process scores.
     """
+    while (summary := follow_to_look(run, progress=progress, device=device)) is None:
+        await_next_round(run)
+    return summary
+
+
+def follow_to_look(
+    run: RunDirectory, *, progress: Callable[[int, int], None], device: str | None = None
+) -> ScoringSummary | None:
+    """As `follow`, but None where a race comes to a look before the end: the process that draws scores then itself."""
     plan = plan_of(run)
     experiment = run.info.experiment
     device = device or experiment.scoring.device
     if run.is_drawn:
         check_placement(experiment, experiment.targets, device=device, key="--follow")
-    metrics, summary = on_device(experiment.metrics, device), None
-    while summary is None:
-        with run.score_writer() as writer:
-            summary = follow_run(run, plan, metrics=metrics, writer=writer, progress=progress)
-        if summary is None and until_look:
-            return None
-        await_next_round(run)
-    with suppress(RunDirectoryError), run.writer():  # the process that drew rebuilds it itself, if it still lives
-        rebuild_table(run, plan)
+    with run.score_writer() as writer:
+        metrics = on_device(experiment.metrics, device)
+        summary = follow_run(run, plan, metrics=metrics, writer=writer, progress=progress)
+    if summary is not None:
+        with suppress(RunDirectoryError), run.writer():  # the process that drew rebuilds it itself, if it still lives
+            rebuild_table(run, plan)
     return summary
 
 
