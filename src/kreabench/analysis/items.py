@@ -46,14 +46,18 @@ def score_item(
     few = _few(n, min_prompts, scores.left_out.why_nothing)
     obstacle = few or _scores_obstacle(scores, max_unpaired_share)
     if obstacle or _without_spread(scores):
-        still = not obstacle and identical and not difference.any() and not _bar(scores, better, sides)
+        equal = not obstacle and not difference.any() and not _bar(scores, better, sides)
+        still, unchanged = equal and identical, equal and allowed.value > 0 and _tells_apart(scores, level)
         return Item(
             evidence=None,
             margin=allowed.value,
             sides=sides,
             change=Estimate(value=float(difference.mean()), low=None, high=None, n=n) if n else None,
-            obstacle="" if still else obstacle or "all differences are equal: without spread nothing can be inferred",
+            obstacle=""
+            if still or unchanged
+            else obstacle or "all differences are equal: without spread nothing can be inferred",
             identical=still,
+            unchanged=unchanged,
             needed=max(min_prompts, 2) if few else None,
         )
     sign = -1.0 if better == "lower" else 1.0
@@ -174,6 +178,13 @@ def _few(n: int, min_prompts: int, nothing: str) -> str:
     if n == 1:
         return "one prompt alone shows no spread"
     return f"{n} prompts, where the policy asks for at least {min_prompts}" if n < min_prompts else ""
+
+
+def _tells_apart(scores: PairedScores, level: float) -> bool:
+    """Whether a metric that changed in no prompt would have: its scores differ between prompts, and these are so many
+    that, if half of all prompts changed, one of them would have (a sign test)."""
+    known = scores.base[np.isfinite(scores.base)]
+    return known.size > 0 and bool((known != known[0]).any()) and 0.5**scores.difference.size <= level
 
 
 def _scores_obstacle(scores: PairedScores, max_unpaired_share: float) -> str:

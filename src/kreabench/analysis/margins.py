@@ -63,7 +63,8 @@ def _relative(share: float, base: Floats) -> Margin:
     known = base[np.isfinite(base)]
     mean = float(known.mean()) if known.size else 0.0
     if not mean:
-        return _unknown("the base's mean is 0: a share of it is no margin")
+        what = "has a mean of 0" if known.size else "has no finite score"
+        return _unknown(f"the base {what}: a share of it is no margin")
     parts = share * math.copysign(1.0, mean) * np.where(np.isfinite(base), base, mean)
     return Margin(value=share * abs(mean), by_prompt=parts)
 

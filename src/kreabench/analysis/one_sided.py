@@ -18,12 +18,15 @@ from kreabench.analysis.paired import Floats
 
 DOUBT = 0.5
 """Standard errors of the skewness."""
+_FAR = 1e9
+"""Standard deviations: further off all p-values are one, and the third power would be too large a number."""
 
 
 def p_above(mean: ArrayLike, sd: ArrayLike, n: ArrayLike, skewness: ArrayLike) -> Floats:
     """p-values of `the true mean is at most 0`, of samples with these moments, n at least 2 and sd above 0."""
     size = np.asarray(n, dtype=float)
-    distance, g = np.asarray(mean) / np.asarray(sd), np.asarray(skewness) - DOUBT * _error(size)
+    distance = np.clip(np.asarray(mean) / np.asarray(sd), -_FAR, _FAR)
+    g = np.asarray(skewness) - DOUBT * _error(size)
     a = g / 3
     straightened = distance + a * distance**2 + a**2 * distance**3 / 3 + g / (6 * size)
     return np.asarray(special.stdtr(size - 1, -np.minimum(distance, straightened) * np.sqrt(size)))

@@ -63,6 +63,9 @@ class Item:
     """Why it cannot pass, though it may regress; empty where it can."""
     identical: bool = False
     """The pictures of both sides are equal files and so are their scores: it passes without a test."""
+    unchanged: bool = False
+    """No score of any prompt changed, of a metric that tells prompts apart, so that it lies inside any margin above 0:
+    it passes without a test, as it would if one of many prompts had changed by next to nothing."""
     needed: int | None = None
     """Prompts that the policy asks for, where there are fewer."""
     power: float = POWER
@@ -157,10 +160,11 @@ def decide(family: Sequence[Item], *, level: float) -> tuple[Judgement, ...]:
 
 
 def _untested(item: Item, tests: int) -> Judgement:
-    passes = item.identical and not item.obstacle
+    passes = (item.identical or item.unchanged) and not item.obstacle
+    known = "the pictures are identical" if item.identical else "no prompt changed at all"
     return Judgement(
         outcome="passed" if passes else "inconclusive",
-        reason="the pictures are identical" if passes else item.obstacle or "nothing was measured",
+        reason=known if passes else item.obstacle or "nothing was measured",
         change=item.change,
         p_loss=None,
         p_inside=None,
