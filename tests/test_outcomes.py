@@ -117,6 +117,8 @@ def test_the_error_of_an_estimated_margin_is_in_its_test_alone() -> None:
     assert estimated.p_inside > 1.5 * known.p_inside
     assert estimated.p_beyond is not None
     assert estimated.p_beyond + estimated.p_inside >= 1  # the less sure test both ways
+    share = weigh(-0.1 * parts, 0.1 * parts, sides="one", level=LEVEL)  # all lower by exactly what is allowed
+    assert share.p_inside > 0.4
     at_end = weigh(d, parts - parts.mean() - estimated.low, sides="one", level=LEVEL)
     assert at_end.p_inside == pytest.approx(LEVEL)
 

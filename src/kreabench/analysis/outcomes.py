@@ -18,6 +18,9 @@ from kreabench.analysis.power import POWER, prompts_needed
 Outcome = Literal["passed", "regressed", "inconclusive"]
 Sides = Literal["one", "two"]
 
+_ROUNDING = 1e-9
+"""Share of a spread that is of arithmetic."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
@@ -101,22 +104,30 @@ def weigh(difference: Floats, margin: float | Floats, *, sides: Sides, level: fl
     two sides two of them (equivalence), as `one_sided` makes it. `low` and `high` are the ends of the same two tests.
     """
     loss = stats.ttest_1samp(difference, 0.0, alternative="less" if sides == "one" else "two-sided")
-    size = float(np.mean(margin))
-    below = _Sample.of(difference + margin)
-    above = below.turned() if sides == "one" else _Sample.of(margin - difference)
-    inside = below.p_above() if sides == "one" else max(below.p_above(), above.p_above())
-    mean, upper = float(difference.mean()), above.lower_end(level)
+    size, mean = float(np.mean(margin)), float(difference.mean())
+    scatter = _scatter(difference, margin)  # apart from the size, beside which small differences would be lost
+    below = _Sample.of(difference + scatter)
+    above = below.turned() if sides == "one" else _Sample.of(scatter - difference)
+    inside = below.p_above(-size) if sides == "one" else max(below.p_above(-size), above.p_above(-size))
     return Evidence(
         mean=mean,
-        low=below.lower_end(level) - size,
-        high=-upper - size if sides == "one" else size - upper,
+        low=below.lower_end(level),
+        high=-above.lower_end(level),
         sd=float(np.std(difference, ddof=1)),
         sd_room=above.sd if sides == "two" and mean > 0 else below.sd,
         n=below.n,
         p_loss=float(loss.pvalue),
         p_inside=inside,
-        p_beyond=above.p_above() if sides == "one" else None,
+        p_beyond=above.p_above(size) if sides == "one" else None,
     )
+
+
+def _scatter(difference: Floats, margin: float | Floats) -> float | Floats:
+    """Of what the prompts make of the margin, around its size. None where it cancels the differences: of scores that are
+    all lower by one share, and a margin of that share, it would leave nothing to reckon with."""
+    scatter = margin - np.mean(margin)
+    left = min(np.std(difference + scatter), np.std(scatter - difference))
+    return scatter if left > _ROUNDING * np.std(difference) else 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,8 +148,8 @@ class _Sample:
         """Of the values with the other sign."""
         return _Sample(mean=-self.mean, sd=self.sd, n=self.n, skewness=-self.skewness)
 
-    def p_above(self) -> float:
-        return float(p_above(self.mean, self.sd, self.n, self.skewness))
+    def p_above(self, limit: float) -> float:
+        return float(p_above(self.mean - limit, self.sd, self.n, self.skewness))
 
     def lower_end(self, level: float) -> float:
         return lower_end(self.mean, self.sd, self.n, self.skewness, level=level)
