@@ -122,12 +122,12 @@ def weigh(difference: Floats, margin: float | Floats, *, sides: Sides, level: fl
     )
 
 
-def _scatter(difference: Floats, margin: float | Floats) -> float | Floats:
-    """Of what the prompts make of the margin, around its size. None where it cancels the differences: of scores that are
-    all lower by one share, and a margin of that share, it would leave nothing to reckon with."""
-    scatter = margin - np.mean(margin)
+def _scatter(difference: Floats, margin: float | Floats) -> Floats:
+    """(prompts,) what each makes of the margin, around its size. 0 where that cancels the differences: of scores that
+    are all lower by one share, and a margin of that share, it would leave nothing to reckon with."""
+    scatter: Floats = np.broadcast_to(np.asarray(margin) - np.mean(margin), difference.shape)
     left = min(np.std(difference + scatter), np.std(scatter - difference))
-    return scatter if left > _ROUNDING * np.std(difference) else 0.0
+    return scatter if left > _ROUNDING * np.std(difference) else np.zeros_like(difference)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
