@@ -69,7 +69,7 @@ def test_the_answer_comes_first_and_everything_is_written(run: Path, call: Call,
         assert (out / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((out / "recommend_settings.csv").read_text().splitlines()))
     assert len(rows) == len(content["settings"]) == 8
-    assert all(row["brand"].startswith("untrained") for row in rows)
+    assert all(row["notice"].startswith("untrained") for row in rows)
     assert len(list(csv.DictReader((out / "local_or_hosted.csv").read_text().splitlines()))) > 100
 
 

@@ -24,14 +24,18 @@ from kreabench.core.planned import SkippedSetting
 from kreabench.core.records import Cost, FailureRecord
 from kreabench.core.redaction import redact
 from kreabench.report.build import build_document
-from kreabench.report.document import Cell, Document, Fact, Scatter, Table
+from kreabench.report.csv_text import guard
+from kreabench.report.document import Document
 from kreabench.report.drawing.figures import draw
 from kreabench.report.drawing.sheet import draw_sheet
 from kreabench.report.drawing.style import DARK, LIGHT, STAGES, UNEXPLAINED, drawable, keys
+from kreabench.report.figure_data import Scatter
 from kreabench.report.format import ABSENT
 from kreabench.report.html_page import TEMPLATES, render_html
 from kreabench.report.markdown_page import escape, render_markdown
-from kreabench.report.tables import guard, samples_csv, settings_csv, shifts_csv
+from kreabench.report.parts import Cell, Fact, Table
+from kreabench.report.report_page import report_page
+from kreabench.report.tables import samples_csv, settings_csv, shifts_csv
 from kreabench.report.text import shorten, visible
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory
@@ -57,8 +61,8 @@ def column(table: Table, title: str) -> list[Cell]:
 
 
 RENDERERS: dict[str, Callable[[RunDirectory, Document], str]] = {
-    "html": lambda run, document: render_html(document),
-    "markdown": lambda run, document: render_markdown(document),
+    "html": lambda run, document: render_html(report_page(document)),
+    "markdown": lambda run, document: render_markdown(report_page(document)),
     "settings.csv": lambda run, document: settings_csv(document.summaries),
     "shifts.csv": lambda run, document: shifts_csv(document.shifts),
     "samples.csv": lambda run, document: samples_csv(read_table(run)),
@@ -385,7 +389,7 @@ def test_a_half_finished_run_without_scores_and_pictures_says_so(tmp_path: Path)
     assert {cell.state for cell in cells} == {"missing", "pending"}
     assert any("not on this disk" in note for note in document.pictures.notes)
     assert "needs two settings with a timing and a score" in document.figures_note
-    assert "There is no picture to show." in render_markdown(document)
+    assert "There is no picture to show." in render_markdown(report_page(document))
 
 
 def test_a_run_where_everything_failed_says_why(tmp_path: Path) -> None:
@@ -401,13 +405,13 @@ def test_a_run_where_everything_failed_says_why(tmp_path: Path) -> None:
     assert "Look at …/log" in texts[5], "the remedy is there"
     states = {cell.state for grid in document.pictures.grids for row in grid.rows for cell in row.cells}
     assert states == {"failed"}
-    assert "crashed: " in render_html(document)
+    assert "crashed: " in render_html(report_page(document))
 
 
 def test_a_run_that_has_not_begun_is_a_report_too(tmp_path: Path) -> None:
     document = document_of(tmp_path / "run", done=0.0, **LOCAL)
     assert {(cell.text, cell.detail) for cell in column(document.settings, "clip")} == {("—", "not run yet")}
-    assert "not run yet" in render_html(document)
+    assert "not run yet" in render_html(report_page(document))
     assert document.failures is None
 
 

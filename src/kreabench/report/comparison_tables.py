@@ -34,11 +34,10 @@ from kreabench.report.comparison_words import (
     share_text,
     short_label,
 )
-from kreabench.report.document import Cell, Column, Row, Table
+from kreabench.report.floors import FLOOR_NAMES
 from kreabench.report.format import ABSENT, count, estimate, significant
+from kreabench.report.parts import Cell, Column, Row, Table
 from kreabench.report.text import message, visible
-
-FLOOR_NAMES = {"itself": "itself again", "another_seed": "another seed", "compiled": "compiled"}
 
 
 def plain_columns(*heads: str, numeric: Sequence[str] = (), prose: Sequence[str] = ()) -> tuple[Column, ...]:

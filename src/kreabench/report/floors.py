@@ -18,9 +18,9 @@ from kreabench.decisions.fidelity import LEVEL, MARGIN
 from kreabench.decisions.floors import ReferenceFloor, is_fidelity, reference_floors
 from kreabench.decisions.sides import Side, side_of
 from kreabench.metrics.table import row_of
-from kreabench.report.document import Cell, Column, Row, Table
 from kreabench.report.format import ABSENT, count, estimate, significant
 from kreabench.report.labels import differing_axes, setting_cell
+from kreabench.report.parts import Cell, Column, Row, Table
 from kreabench.report.text import message, visible
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.samples import samples_of

@@ -15,9 +15,9 @@ from kreabench.decisions.recommend_evidence import Contest, Entrant
 from kreabench.decisions.recommend_front import Front, FrontPoint
 from kreabench.decisions.recommend_hosting import Hosting
 from kreabench.decisions.recommend_question import Asked
-from kreabench.report.document import Cell, Column, Row, Table
 from kreabench.report.format import ABSENT, GIB, difference, estimate, significant
 from kreabench.report.labels import differing_axes, reference_mark, setting_cell
+from kreabench.report.parts import Cell, Column, Row, Table
 from kreabench.report.recommend_words import axis_words, oriented, reason_of, share
 from kreabench.report.text import message, visible
 
