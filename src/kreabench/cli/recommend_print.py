@@ -8,7 +8,7 @@ from kreabench.analysis.estimates import Estimate
 from kreabench.cli.terminal import make_table, say
 from kreabench.core.questions import Objective
 from kreabench.decisions.recommend import Verdict
-from kreabench.report.format import ABSENT, difference, significant
+from kreabench.report.format import ABSENT, difference, scaled, significant
 from kreabench.report.labels import differing_axes, setting_cell
 from kreabench.report.recommend_content import (
     RecommendReport,
@@ -18,7 +18,6 @@ from kreabench.report.recommend_content import (
     hosting_sentences,
     hosting_table,
     ordered,
-    scaled,
     shown_costs,
     standing_words,
 )

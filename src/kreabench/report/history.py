@@ -9,11 +9,11 @@ from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.history import MIN_RUNS, MIN_SIDE
 from kreabench.decisions.history import LEVEL, History, HistoryRun, Series
 from kreabench.report.figure_data import Figure, Line, Lines
-from kreabench.report.format import ABSENT, count, estimate
+from kreabench.report.format import ABSENT, count, estimate, shown_unit
 from kreabench.report.history_words import change_in_words, sentences, sparkline, when
 from kreabench.report.page import Page, Section
 from kreabench.report.parts import Cell, Column, Notice, Row, Table
-from kreabench.report.text import message, shorten, visible
+from kreabench.report.text import message, visible
 
 METHOD = (
     "A value is the mean over the prompts that every run asks for with the same words and has scores of, with "
@@ -66,7 +66,9 @@ def quantities_table(history: History) -> Table:
         rows.append(
             Row(
                 cells=(
-                    Cell(text=one.name, detail=one.unit, remark="untrained weights" if one.untrained else ""),
+                    Cell(
+                        text=one.name, detail=shown_unit(one.unit), remark="untrained weights" if one.untrained else ""
+                    ),
                     _cell(there[0]),
                     _cell(there[-1]),
                     Cell(text=f"{len(there)}"),
@@ -154,16 +156,15 @@ def _figure(history: History) -> Figure:
 
 
 def _label(number: int, run: HistoryRun) -> str:
+    """Number, date, and the first thing that changed, as short as a label must be."""
     more = f" +{len(run.changed) - 1}" if len(run.changed) > 1 else ""
-    changed = (
-        f" {shorten(run.changed[0].split(' → ')[0].split(' ')[0], 16)} {_new(run.changed[0])}" if run.changed else ""
-    )
-    return f"#{number + 1} {run.created_utc[:10]}{changed}{more}"
+    name, _, change = run.changed[0].partition(" ") if run.changed else ("", "", "")
+    new = change.rpartition(" → ")[2]
+    return " ".join(filter(None, (f"#{number + 1} {run.created_utc[:10]}", _cut(name, 16), _cut(new, 12)))) + more
 
 
-def _new(text: str) -> str:
-    """The end of `torch 2.14.0 → 2.15.0`."""
-    return shorten(text.rpartition(" → ")[2], 12)
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 
 def _line(series: Series) -> Line:
@@ -171,7 +172,7 @@ def _line(series: Series) -> Line:
     brand = ", untrained weights" if series.untrained else ""
     return Line(
         title=f"{series.name} ({better[series.better]}{brand})",
-        y_label=series.unit,
+        y_label=shown_unit(series.unit),
         values=series.values,
         breaks=tuple(one.after for one in series.breaks),
         steps=tuple(step.after for step in series.steps),
