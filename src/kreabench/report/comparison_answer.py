@@ -36,7 +36,7 @@ def counts_sentence(settings: Sequence[SettingComparison]) -> str:
 def answer_lines(comparison: Comparison) -> Iterator[str]:
     """Quality, fidelity and costs, one line each."""
     settings = comparison.settings
-    yield _quality(settings)
+    yield from _quality(settings)
     verdicts = Counter(one.verdict for two in settings for one in two.fidelity)
     if verdicts:
         told = (f"{verdicts[name]:,} {name}" for name in _VERDICTS if verdicts[name])
@@ -46,17 +46,18 @@ def answer_lines(comparison: Comparison) -> Iterator[str]:
         yield f"Candidate over base: {'; '.join(filter(None, costs))}."
 
 
-def _quality(settings: Sequence[SettingComparison]) -> str:
+def _quality(settings: Sequence[SettingComparison]) -> Iterator[str]:
     counts = counts_sentence(settings)
     if not counts:
         pairs = sum(two.pairs for two in settings)
         equal = bool(pairs) and all(two.identical == two.pairs for two in settings)
         why = f"all {count(pairs, 'pair')} of pictures are equal files" if equal else "why is said at each metric"
-        return f"Quality: no metric could be tested: {why}."
-    parts = [f"Quality: {counts}", *filter(None, (_named(settings, what) for what in ("worse", "better", "shifted")))]
+        yield f"Quality: no metric could be tested: {why}."
+        return
+    yield f"Quality: {counts}"
+    yield from filter(None, (_named(settings, what) for what in ("worse", "better", "shifted")))
     if not any(finding(metric) == "worse" for two in settings for metric in two.metrics):
-        parts.append("That no loss is shown is no proof that there is none: only a gate with a margin can show that.")
-    return " ".join(parts)
+        yield "That no loss is shown is no proof that there is none: only a gate with a margin can show that."
 
 
 def _named(settings: Sequence[SettingComparison], what: str) -> str:

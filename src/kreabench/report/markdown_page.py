@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from kreabench.report.page import Page, Section
 from kreabench.report.parts import Cell, Column, Grid, Table
-from kreabench.report.text import visible
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 _BACKTICKS = re.compile(r"`+")
@@ -33,7 +32,7 @@ def render_markdown(page: Page) -> str:
 def _command(page: Page) -> list[str]:
     """In a fence that no run of backticks in it can close."""
     fence = "`" * max(3, 1 + max(map(len, _BACKTICKS.findall(page.command)), default=0))
-    parts = [f"{fence}sh\n{visible(page.command)}\n{fence}"] if page.command else []
+    parts = [f"{fence}sh\n{page.command}\n{fence}"] if page.command else []
     return [*parts, escape(page.command_note)] if page.command_note else parts
 
 

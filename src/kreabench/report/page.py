@@ -48,7 +48,7 @@ class Page:
     answer: tuple[str, ...] = ()
     """What a reader came for, before everything else."""
     command: str = ""
-    """To be typed into a shell."""
+    """To be typed into a shell; one line."""
     command_note: str = ""
     facts: tuple[Fact, ...] = ()
 

@@ -14,7 +14,7 @@ from kreabench.report.recommend_content import (
 )
 from kreabench.report.recommend_figures import front_figure, hosting_figure
 from kreabench.report.recommend_words import answer_sentence, limits_words, remarks, state_lines
-from kreabench.report.text import visible
+from kreabench.report.text import message, visible
 
 METHOD = (
     "A setting qualifies on quality when it is shown to lose less than is allowed against its reference: Student's "
@@ -43,8 +43,8 @@ def recommend_page(report: RecommendReport) -> Page:
         title=f"Which setting: {visible(report.name)}",
         subtitle=f"Run of {report.created_utc[:16].replace('T', ' ')} UTC",
         answer=(answer_sentence(contest, recommendation),),
-        command="" if override is None else override.command,
-        command_note="" if override is None else override.obstacle,
+        command="" if override is None else visible(override.command),
+        command_note="" if override is None else message(override.obstacle),
         notices=tuple(notices),
         sections=(
             Section(id="question", title="Question", sentences=question),
