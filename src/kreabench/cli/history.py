@@ -50,7 +50,8 @@ def history(
       kreabench history baselines/*.json runs/today --setting reference --metrics clip_score,latency
     """
     from kreabench.cli.terminal import console
-    from kreabench.decisions.history import make_history, open_runs
+    from kreabench.decisions.history import make_history
+    from kreabench.decisions.history_runs import open_runs
     from kreabench.report.history_files import history_json, write_history
     from kreabench.rundir.files import storage_error
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from kreabench.core.planned import Plan
     from kreabench.core.specs import ExperimentSpec
-    from kreabench.decisions.power_plan import Combination, Noise, PowerPlan
+    from kreabench.decisions.power_noise import Noise
+    from kreabench.decisions.power_plan import Combination, PowerPlan
 
 POWER = "0.8"
 """Where --power says no number."""
@@ -69,7 +70,8 @@ def split_power(power: str | None, overrides: Sequence[str]) -> tuple[str | None
 
 def print_power(out: Console, options: PowerOptions, experiment: ExperimentSpec, plan: Plan) -> None:
     """Plan, print and write. Raises ConfigError with all that is wrong on the command line."""
-    from kreabench.decisions.power_plan import make_goals, noise_of_runs, plan_power, said_noise
+    from kreabench.decisions.power_noise import noise_of_runs, said_noise
+    from kreabench.decisions.power_plan import make_goals, plan_power
 
     power = _share(options.power or POWER)
     losses = {name: _positive("--loss", name, text) for name, text in _pairs("--loss", options.losses).items()}
