@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from kreabench.decisions.power_noise import Noise
     from kreabench.decisions.power_plan import Combination, PowerPlan
 
+FEW_PROMPTS = 10
+"""Below it the skewness of so few differences costs the tests power that the plan does not foresee. `min_prompts` of
+the policy `default` is the same."""
 POWER = "0.8"
 """Where --power says no number."""
 
@@ -107,13 +110,15 @@ def _pairs(key: str, words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _positive(key: str, name: str, text: str, *, least: float = 0.0) -> float:
+def _positive(key: str, name: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < least or (least == 0.0 and value == 0.0 and key != "--sd"):
-        raise ConfigError([Problem(key=key, found=f"{name}={text}", expected="a number above 0, in the metric's unit")])
+    if not math.isfinite(value) or value < 0 or (value == 0 and key != "--sd"):
+        numbers = "numbers of at least 0" if key == "--sd" else "a number above 0"
+        expected = f"{'METRIC=BETWEEN/WITHIN with ' if key == '--sd' else ''}{numbers}, in the metric's unit"
+        raise ConfigError([Problem(key=key, found=f"{name}={text}", expected=expected)])
     return value
 
 
@@ -185,18 +190,19 @@ def _source(noise: Noise) -> str:
 def _sentences(plan: PowerPlan) -> list[str]:
     """What the numbers rest on, and what is short."""
     from kreabench.analysis.power import ASSURANCE
-    from kreabench.report.format import count
 
     several = f", Holm over {len(plan.goals)} metrics" if len(plan.goals) > 1 else ""
     lines = [
-        f"To see it: prompts that establish a true loss of that size with a chance of {plan.power:.0%}, at level "
-        f"{plan.level:g}{several}. To show none: prompts that rule out a loss of the margin with that chance, where "
-        "there is none at all.",
+        f"To see it: prompts that establish a true loss of that size with a chance of {plan.power * 100:.3g} %, at "
+        f"level {plan.level:g}{several}. To show none: prompts that rule out a loss of the margin with that chance, "
+        "where there is none at all.",
         "A prompt is one unit: more seeds lower only the noise within prompts. Student's tests over prompts, in pairs: "
         "both sides need the same prompts and seeds, and the cost is that of this plan.",
     ]
     if any(noise.prompts is not None for noise in plan.noise.values()):
-        lines.append(f"Estimated noise is taken at its upper limit of {ASSURANCE:.0%} confidence, as it may be larger.")
+        lines.append(
+            f"Estimated noise is taken at its upper limit of {ASSURANCE * 100:.0f} % confidence, as it may be larger."
+        )
     for name, noise in plan.noise.items():
         if noise.seeds_unknown:
             lines.append(
@@ -205,6 +211,14 @@ def _sentences(plan: PowerPlan) -> list[str]:
             )
         if noise.components.between_sd == noise.components.within_sd == 0:
             lines.append(f"! {name}: the noise is 0, pictures repeat exactly: two prompts show any loss.")
+    return [*lines, *_closing(plan)]
+
+
+def _closing(plan: PowerPlan) -> list[str]:
+    """What the chosen set is short of, and the cheapest."""
+    from kreabench.report.format import count
+
+    lines = []
     short = [one for one in plan.combinations if one.missing_prompts]
     if short:
         told = "; ".join(f"{one.missing_prompts:,} too few with {count(one.seeds, 'seed')}" for one in short)
@@ -217,6 +231,17 @@ def _sentences(plan: PowerPlan) -> list[str]:
             f"Cheapest by {plan.cheapest_by}: {count(best.prompts or 0, 'prompt')} × {count(best.seeds, 'seed')} × "
             f"{count(plan.settings, 'setting')}. Hours and dollars are expected ones, of the plan as composed."
         )
+        if best.prompts is not None and best.prompts < FEW_PROMPTS:
+            lines.append(
+                f"! Below {FEW_PROMPTS} prompts the tests decide less often than planned, and the policies of "
+                "`kreabench gate` find a run with so few inconclusive."
+            )
+        if best.hours is None:
+            lines.append("Hours are unknown: a target says nothing of its speed (target.NAME.expected).")
+        if best.usd is None:
+            lines.append(
+                "Dollars are unknown: nothing has a price (pricing.device_usd_per_hour is that of the own GPU)."
+            )
     if any(one.unpriced and one.usd is not None for one in plan.combinations):
         lines.append("+ and what has no price")
     return lines

@@ -69,7 +69,10 @@ def recommend_document(report: RecommendReport) -> RecommendDocument:
     """The whole page."""
     contest, recommendation, override = report.contest, report.recommendation, report.override
     notices = [Notice(level="warning", text=report.notice)] if report.notice else []
-    notices += [Notice(level="warning", text=text) for text in state_lines(report.unfinished, report.dropped)]
+    notices += [
+        Notice(level="warning", text=text)
+        for text in state_lines(report.unfinished, report.dropped, report.other_question)
+    ]
     notices += [Notice(level="info", text=text) for text in remarks(contest, recommendation)]
     return RecommendDocument(
         title=f"Which setting: {visible(report.name)}",
