@@ -138,37 +138,54 @@ def _share(text: str) -> float:
 
 
 def _print(out: Console, plan: PowerPlan) -> None:
-    from kreabench.cli.terminal import make_table, say
-    from kreabench.report.format import ABSENT, duration, significant, usd
+    from kreabench.cli.fitting import FitColumn, tables
+    from kreabench.cli.terminal import say
 
-    goals = make_table(("metric", "l"), ("loss to see", "r"), ("margin", "r"), ("sd between", "r"), ("within", "r"),
-                       ("noise from", "l"))  # fmt: skip
-    goals.columns[5].no_wrap = False
-    for goal in plan.goals:
-        noise = plan.noise[goal.metric]
-        within = "unknown" if noise.seeds_unknown else significant(noise.components.within_sd)
-        goals.add_row(
-            goal.metric, f"{goal.loss:g}", f"{goal.margin:g}", significant(noise.components.between_sd), within,
-            _plain(_source(noise)),
-        )  # fmt: skip
-    out.print(goals)
-    several = len(plan.goals) > 1
-    table = make_table(
-        ("seeds", "r"), ("to see it", "r"), ("to show none", "r"), *([("decided by", "l")] if several else []),
-        ("prompts", "r"), ("images", "r"), ("hours", "r"), ("dollars", "r"), ("", "l"),
-    )  # fmt: skip
-    for one in plan.combinations:
-        see, show = ([getattr(need, name) for need in one.needs] for name in ("to_see", "to_show"))
-        dollars = ABSENT if one.usd is None else f"{usd(one.usd)}{' +' if one.unpriced else ''}"
-        table.add_row(
-            str(one.seeds), _most(see), _most(show), *([_decisive(one)] if several else []),
-            ABSENT if one.prompts is None else f"{one.prompts:,}",
-            ABSENT if one.images is None else f"{one.images:,}",
-            ABSENT if one.hours is None else duration(one.hours * 3600), dollars, "cheapest" if one.cheapest else "",
-        )  # fmt: skip
-    out.print(table)
+    metrics = FitColumn(head="metric", cells=[goal.metric for goal in plan.goals], side="l")
+    for table in tables(out, [metrics], [FitColumn(head=head, cells=cells) for head, cells in _goals(plan).items()]):
+        out.print(table)
+    for name, noise in plan.noise.items():
+        say(out, f"noise of {name}: {_source(noise)}")
+    seeds = FitColumn(head="seeds", cells=[str(one.seeds) for one in plan.combinations])
+    columns = [
+        FitColumn(head=head, cells=cells, side="l" if head in {"", "decided by"} else "r")
+        for head, cells in _combinations(plan).items()
+    ]
+    for table in tables(out, [seeds], columns):
+        out.print(table)
     for line in _sentences(plan):
         say(out, line)
+
+
+def _goals(plan: PowerPlan) -> dict[str, list[str]]:
+    """Head → a cell a metric."""
+    from kreabench.report.format import significant
+
+    noises = [plan.noise[goal.metric] for goal in plan.goals]
+    return {
+        "loss to see": [f"{goal.loss:g}" for goal in plan.goals],
+        "margin": [f"{goal.margin:g}" for goal in plan.goals],
+        "sd between": [significant(noise.components.between_sd) for noise in noises],
+        "within": ["unknown" if noise.seeds_unknown else significant(noise.components.within_sd) for noise in noises],
+    }
+
+
+def _combinations(plan: PowerPlan) -> dict[str, list[str]]:
+    """Head → a cell a number of seeds."""
+    from kreabench.report.format import ABSENT, duration, usd
+
+    each = plan.combinations
+    decided = {"decided by": [_decisive(one) for one in each]} if len(plan.goals) > 1 else {}
+    return {
+        "to see it": [_most([need.to_see for need in one.needs]) for one in each],
+        "to show none": [_most([need.to_show for need in one.needs]) for one in each],
+        **decided,
+        "prompts": [ABSENT if one.prompts is None else f"{one.prompts:,}" for one in each],
+        "images": [ABSENT if one.images is None else f"{one.images:,}" for one in each],
+        "hours": [ABSENT if one.hours is None else duration(one.hours * 3600) for one in each],
+        "dollars": [ABSENT if one.usd is None else f"{usd(one.usd)}{' +' if one.unpriced else ''}" for one in each],
+        "": ["cheapest" if one.cheapest else "" for one in each],
+    }
 
 
 def _most(numbers: Sequence[int | None]) -> str:
@@ -257,11 +274,3 @@ def _write(path: Path, plan: PowerPlan) -> None:
         path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise storage_error(path, error) from error
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    from kreabench.report.text import message
-
-    return escape(message(text))

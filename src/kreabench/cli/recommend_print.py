@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from kreabench.analysis.estimates import Estimate
-from kreabench.cli.terminal import make_table, say
+from kreabench.cli.fitting import FitColumn, tables
+from kreabench.cli.terminal import say
 from kreabench.core.questions import Objective
 from kreabench.decisions.recommend import Verdict
 from kreabench.report.format import ABSENT, difference, significant
@@ -63,31 +64,34 @@ def _print_settings(out: Console, report: RecommendReport) -> None:
     rows = ordered(report.recommendation)
     costs = shown_costs(report)
     losses = report.recommendation.question.max_quality_loss
-    table = make_table(
-        ("", "r"),
-        ("setting, steps", "l"),
-        ("class", "l"),
-        *((_SHORT[cost], "r") for cost in costs),
-        *((f"Δ {loss.metric}{'†' if report.contest.metrics[loss.metric].untrained else ''}", "r") for loss in losses),
-        ("answer in", "r"),
-    )
-    table.columns[1].no_wrap = False
-    for number, verdict in enumerate(rows, start=1):
-        table.add_row(
-            str(number),
-            _name(verdict, report),
-            standing_words(report, verdict),
-            *(_cost(verdict, cost) for cost in costs),
-            *(_change(report, verdict, loss.metric) for loss in losses),
-            ABSENT if verdict.probability is None else _share(verdict.probability, report.recommendation.draws),
-        )
+    lead = [
+        FitColumn(head="", cells=[str(number) for number in range(1, len(rows) + 1)]),
+        FitColumn(head="setting, steps", cells=[_name(verdict, report) for verdict in rows], side="l"),
+    ]
+    columns = [
+        FitColumn(head="class", cells=[standing_words(report, verdict) for verdict in rows], side="l"),
+        *(FitColumn(head=_SHORT[cost], cells=[_cost(verdict, cost) for verdict in rows]) for cost in costs),
+        *(
+            FitColumn(
+                head=f"Δ {loss.metric}{'†' if report.contest.metrics[loss.metric].untrained else ''}",
+                cells=[_change(report, verdict, loss.metric) for verdict in rows],
+            )
+            for loss in losses
+        ),
+        FitColumn(head="answer in", cells=[_answer_in(verdict, report) for verdict in rows]),
+    ]
     out.print()
-    out.print(table)
+    for table in tables(out, lead, columns):
+        out.print(table)
     reasons: dict[str, list[int]] = {}
     for number, verdict in enumerate(rows, start=1):
         reasons.setdefault(message(reason_of(verdict), 300), []).append(number)
     for reason, numbers in reasons.items():
         say(out, f"{_ranges(numbers)}: {reason}")
+
+
+def _answer_in(verdict: Verdict, report: RecommendReport) -> str:
+    return ABSENT if verdict.probability is None else _share(verdict.probability, report.recommendation.draws)
 
 
 def _ranges(numbers: list[int]) -> str:
