@@ -22,10 +22,10 @@ from kreabench.report.recommend_words import answer_sentence, limits_words, rema
 from kreabench.report.text import visible
 
 METHOD = (
-    "A setting qualifies on quality when it is shown to lose less than is allowed against its reference: Student's "
-    "one-sided test over prompts of paired differences, corrected by Holm over the settings of the question. It does "
-    "not when it is shown to lose more, by the same test the other way round. Else it is not decided; no significant "
-    "difference is never a pass.",
+    "A setting qualifies on quality when it is shown to lose less than is allowed against its reference: by "
+    "the less sure of Student's and Hall's one-sided tests over prompts of paired differences (Hall's heeds skewness), "
+    "corrected by Holm over the settings of the question. It does not when it is shown to lose more. Else it is not "
+    "decided; no significant difference is never a pass.",
     "A setting qualifies on a cost by its median; where the interval of the median is on both sides of the limit, it "
     "is said to be on the edge. Of memory the highest request decides.",
     "How sure: the prompts are resampled with replacement, the same for all settings, and the decision is made again "
