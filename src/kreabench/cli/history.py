@@ -31,7 +31,12 @@ _BESIDE_COURSE, _LEAST_COURSE = 58, 16
     "--by", type=click.Choice(["date", "order"]), default="date", show_default=True, help="How the runs are ordered."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [default: reports/history].")
-@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Also write this JSON file.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write this JSON file [default: none beside the report's].",
+)
 def history(
     runs: tuple[str, ...],
     setting: str | None,
@@ -47,10 +52,11 @@ def history(
 
     \b
       kreabench history runs/nightly-*
-      kreabench history baselines/*.json runs/today --setting reference --metrics clip_score,latency
+      kreabench history baselines/*.jsonl runs/today --setting reference --metrics clip_score,latency
     """
     from kreabench.cli.terminal import console
-    from kreabench.decisions.history import make_history, open_runs
+    from kreabench.decisions.history import make_history
+    from kreabench.decisions.history_runs import open_runs
     from kreabench.report.files import write_one
     from kreabench.report.history_files import history_json, write_history
 
@@ -101,7 +107,7 @@ def _print_runs(out: Console, history: History) -> None:
 
 
 def _print_quantities(out: Console, history: History) -> None:
-    from kreabench.cli.terminal import make_table
+    from kreabench.cli.terminal import make_table, say
     from kreabench.report.format import significant
     from kreabench.report.history_words import sparkline
 
@@ -129,6 +135,11 @@ def _print_quantities(out: Console, history: History) -> None:
             )
         )
     out.print(table)
+    say(
+        out,
+        "first, last: means over prompts, medians of costs, shares of requests or pictures; the report has the 95 % "
+        "interval and n of every run",
+    )
 
 
 def _plain(*cells: str) -> list[str]:

@@ -45,6 +45,8 @@ class RecommendReport:
     """Requests of the run without a final sample."""
     dropped: Mapping[str, str]
     """Setting id → why racing dropped it."""
+    other_question: bool
+    """Whether the race asked another question than the recommendation: what it dropped may be the answer."""
     contest: Contest
     asked: Asked
     recommendation: Recommendation

@@ -17,10 +17,10 @@ from kreabench.report.recommend_words import answer_sentence, limits_words, rema
 from kreabench.report.text import message, visible
 
 METHOD = (
-    "A setting qualifies on quality when it is shown to lose less than is allowed against its reference: Student's "
-    "one-sided test over prompts of paired differences, corrected by Holm over the settings of the question. It does "
-    "not when it is shown to lose more, by the same test the other way round. Else it is not decided; no significant "
-    "difference is never a pass.",
+    "A setting qualifies on quality when it is shown to lose less than is allowed against its reference: by "
+    "the less sure of Student's and Hall's one-sided tests over prompts of paired differences (Hall's heeds skewness), "
+    "corrected by Holm over the settings of the question. It does not when it is shown to lose more. Else it is not "
+    "decided; no significant difference is never a pass.",
     "A setting qualifies on a cost by its median; where the interval of the median is on both sides of the limit, it "
     "is said to be on the edge. Of memory the highest request decides.",
     "How sure: the prompts are resampled with replacement, the same for all settings, and the decision is made again "
@@ -34,7 +34,10 @@ def recommend_page(report: RecommendReport) -> Page:
     """The whole page."""
     contest, recommendation, override = report.contest, report.recommendation, report.override
     notices = [Notice(level="warning", text=report.notice)] if report.notice else []
-    notices += [Notice(level="warning", text=text) for text in state_lines(report.unfinished, report.dropped)]
+    notices += [
+        Notice(level="warning", text=text)
+        for text in state_lines(report.unfinished, report.dropped, report.other_question)
+    ]
     notices += [Notice(level="info", text=text) for text in remarks(contest, recommendation)]
     question = (f"Asked: {limits_words(contest, recommendation)}.", *report.asked.assumed)
     curves = () if isinstance(report.hosting, str) else ("local_or_hosted.csv",)
