@@ -48,6 +48,7 @@ def _recommendation(side: Side) -> RecommendReport:
         notice=side.notice,
         unfinished=0,
         dropped={side.settings[0].id: HOSTILE[2]},
+        other_question=True,
         contest=contest,
         asked=asked,
         recommendation=recommend(contest, asked.question),
