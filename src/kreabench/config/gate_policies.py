@@ -20,6 +20,8 @@ from kreabench.metrics.table import METRICS
 
 GROUP = "gate"
 _KINDS: tuple[MarginKind, ...] = get_args(MarginKind)
+_FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Ten times as fast where PyYAML was built with libyaml."""
 _PACKAGE = re.compile(r"^# @package metrics(?:\.(\S+))?\s*$", re.MULTILINE)
 """Where a file of conf/metrics puts what is in it: one metric under this name, or several under their own."""
 
@@ -101,7 +103,7 @@ def known_metrics(config_dir: Path | None = None) -> dict[str, bool]:
     for file in group_options("metrics", config_dir).values():
         text = file.read_text(encoding="utf-8", errors="replace")
         package = _PACKAGE.search(text)
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _FastLoader)  # noqa: S506 — a SafeLoader
         if package is None or not isinstance(values, dict):
             continue
         for name, value in ({package[1]: values} if package[1] else values).items():
