@@ -11,8 +11,8 @@ import yaml
 from pydantic import Field, ValidationError
 
 from kreabench.config.compose import group_options
-from kreabench.config.model import Model
 from kreabench.config.problems import problems_of, shown
+from kreabench.config.strict import Model
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.policies import COSTS, RATES, CheckSpec, MarginKind, MarginSpec, PolicySpec
 from kreabench.core.registry import suggest

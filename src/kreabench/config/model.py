@@ -6,20 +6,15 @@ from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, create_model, model_validator
 
+from kreabench.config.strict import Model
 from kreabench.core.specs import InputType, OutputFormat, TaskKind
 
 
 def _as_list(value: Any) -> Any:
     """One value is a list of one: `axes.steps=8` means `axes.steps=[8]`."""
     return value if isinstance(value, list) else [value]
-
-
-class Model(BaseModel):
-    """Strict: no number is read from a text, no truth from a number, and no number is NaN or infinite."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 def options_model(type_: type[Any]) -> type[BaseModel]:

@@ -1,0 +1,11 @@
+"""What every schema of ours is. Apart from `config.model`, whose schemas take longer to build than a gate has time."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Model(BaseModel):
+    """Strict: no number is read from a text, no truth from a number, and no number is NaN or infinite."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
