@@ -71,8 +71,10 @@ def _journal(plan: Plan, version: int) -> Iterator[LoadRecord | SampleRecord]:
         noise = np.random.default_rng([version, 1]).lognormal(sigma=0.03, size=(len(group.requests), 2)).tolist()
         for request, (time, energy) in zip(group.requests, noise, strict=True):
             sample = replace(sample_of(request), group_id=group.id)
-            yield _failed(sample) if _fails(request, version) else _drawn(
-                sample, _picture(request, version), settings[request.setting_id], time, energy
+            yield (
+                _failed(sample)
+                if _fails(request, version)
+                else _drawn(sample, _picture(request, version), settings[request.setting_id], time, energy)
             )
 
 
@@ -106,9 +108,7 @@ def _drawn(sample: SampleRecord, sha256: str, setting: Setting, time: float, ene
         sample,
         steps_run=steps,
         images=(replace(sample.images[0], sha256=sha256),),
-        timings=replace(
-            sample.timings, end_to_end_s=seconds, stages_s=stages_s, steps_s=(step_s,) * steps
-        ),
+        timings=replace(sample.timings, end_to_end_s=seconds, stages_s=stages_s, steps_s=(step_s,) * steps),
         device=DeviceState(
             energy_j=seconds * WATTS * energy,
             sm_clock_mhz=1980.0,

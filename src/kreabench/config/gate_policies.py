@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from kreabench.config.compose import group_options
 from kreabench.config.problems import problems_of, shown
-from kreabench.config.strict import Model
+from kreabench.config.strict import STRICT
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.policies import COSTS, RATES, CheckSpec, MarginKind, MarginSpec, PolicySpec
 from kreabench.core.registry import suggest
@@ -28,7 +28,11 @@ _PACKAGE = re.compile(r"^# @package metrics(?:\.(\S+))?\s*$", re.MULTILINE)
 Margin = Annotated[float, Field(ge=0.0)]
 
 
-class MarginConfig(Model):
+class _Model(BaseModel):
+    model_config = STRICT
+
+
+class MarginConfig(_Model):
     """One of the three; that it is one is checked in `_margin_problems`."""
 
     absolute: Margin | None = None
@@ -36,7 +40,7 @@ class MarginConfig(Model):
     noise_floor: Margin | None = None
 
 
-class CheckConfig(Model):
+class CheckConfig(_Model):
     """See `core.policies.CheckSpec`."""
 
     margin: MarginConfig
@@ -44,7 +48,7 @@ class CheckConfig(Model):
     required: bool = True
 
 
-class PolicyConfig(Model):
+class PolicyConfig(_Model):
     """See `core.policies.PolicySpec`."""
 
     description: str = ""

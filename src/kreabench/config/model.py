@@ -8,13 +8,19 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, Field, create_model, model_validator
 
-from kreabench.config.strict import Model
+from kreabench.config.strict import STRICT
 from kreabench.core.specs import InputType, OutputFormat, TaskKind
 
 
 def _as_list(value: Any) -> Any:
     """One value is a list of one: `axes.steps=8` means `axes.steps=[8]`."""
     return value if isinstance(value, list) else [value]
+
+
+class Model(BaseModel):
+    """Of every part."""
+
+    model_config = STRICT
 
 
 def options_model(type_: type[Any]) -> type[BaseModel]:

@@ -19,7 +19,6 @@ _MISSING: dict[Rate, str] = {
 }
 
 
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Count:
     """One kind of mishap of one setting."""
