@@ -53,8 +53,9 @@ bench-hosted: $(INSTALLED_DEV)  ## accuracy, speed and money of the hosted path,
 	$(BIN)/python benchmarks/fal_latency.py
 	$(BIN)/python benchmarks/fal_faults.py
 
-bench-decisions: $(INSTALLED_DEV)  ## decisions where the truth is known, and their speed
+bench-decisions: $(INSTALLED_DEV)  ## decisions where the truth is known, damaged versions of the tiny model, and speed
 	$(BIN)/python benchmarks/validity.py
+	$(BIN)/python benchmarks/damaged_versions.py
 	$(BIN)/python benchmarks/decisions_speed.py
 
 gpu: $(INSTALLED)  ## FLUX.1 at full size with random weights on this GPU; no network

@@ -115,7 +115,7 @@ def test_margins_in_noise_floors_and_shares_of_the_base(kind: MarginKind, value:
         (
             lambda side: _with_clip(side, lambda x: 0 * x) if side.name == "base" else side,
             make_check("clip", 0.1, "relative"),
-            "the base's mean is 0",
+            "the base has a mean of 0: a share",
         ),
         (lambda side: _with_clip(side, lambda x: 0 * x), make_check("clip", 1), "the metric saw nothing"),
         (lambda side: _with_clip(side, lambda x: np.nan * x), make_check("clip", 1), "has a score on both sides"),
@@ -180,6 +180,25 @@ def test_too_many_without_a_partner_are_no_fair_choice(lost: str) -> None:
     )
 
 
+@pytest.mark.parametrize("failed", ["seeds", "prompts"])
+def test_what_survived_failures_is_no_fair_choice(failed: str) -> None:
+    """Half of the requests are ten times slower, and fail on the candidate's side: the rest looks faster."""
+    base, candidate = two()
+    bad = (base.table["seed"] % 2 == 0) if failed == "seeds" else base.table["prompt_id"].str[-1].isin(list("02468"))
+    base = replace(base, table=base.table.assign(end_to_end_s=base.table["end_to_end_s"].where(~bad, 5.0)))
+    lost = candidate.table.assign(
+        status=candidate.table["status"].mask(bad, "failed"),
+        image_index=candidate.table["image_index"].mask(bad),
+        degenerate=pd.array([None if lost else "black" for lost in bad], dtype="str"),
+    )
+    checks = (make_check("latency", 0.05, "relative"), make_check("degenerate_rate", 0.5, required=False))
+    result = gate(base, replace(candidate, table=lost), *checks)
+    assert outcomes(result) == {"latency": "inconclusive", "degenerate_rate": "regressed"}
+    assert all("80 requests were delivered on one side alone (50.0%" in text for text in reasons(result).values())
+    more = make_side(name="candidate", prompts=40, seeds=range(8), change=redrawn)
+    assert "delivered on one side alone" not in str(reasons(gate(base, more, *checks))), "nobody lost further seeds"
+
+
 def test_every_metric_means_those_of_either_side_that_have_a_better_one() -> None:
     base, candidate = (
         make_side(name=name, prompts=20, metrics=metrics, seeds=range(3), scores={"clip": noisy(seed=n)})
@@ -187,6 +206,9 @@ def test_every_metric_means_those_of_either_side_that_have_a_better_one() -> Non
     )
     result = gate(base, candidate, every_metric=replace(EVERY, margin=make_check("", 2.0, "noise_floor").margin))
     assert outcomes(result) == {"clip": "passed", "lpips": "inconclusive"}
+    assert [(left.name, left.reason) for left in result.left_out] == [
+        ("colour", "the policy does not name it, and it has no better side")
+    ]
     assert result.exit_code == ExitCode.INCONCLUSIVE
 
 
@@ -228,9 +250,13 @@ def test_costs_and_rates_are_judged_in_the_same_family() -> None:
 
 def test_equal_files_pass_without_any_spread() -> None:
     base = make_side(prompts=20, scores={"clip": noisy(seed=1)})
-    result = gate(base, replace(base, name="candidate", run_name="candidate"), make_check("clip", 0.0))
-    assert reasons(result) == {"clip": "the pictures are identical"}
+    again = replace(base, name="candidate", run_name="candidate")
+    checks = (make_check("clip", 0.0), make_check("degenerate_rate", 0.01))
+    result = gate(base, again, *checks)
+    assert reasons(result) == dict.fromkeys(("clip", "degenerate_rate"), "the pictures are identical")
     assert result.outcome == "passed"
+    black = again.table.assign(degenerate=pd.array(["black", *[None] * (len(again.table) - 1)], dtype="str"))
+    assert gate(base, replace(again, table=black), *checks).outcome == "inconclusive"
 
 
 def test_a_run_does_not_pass_by_itself() -> None:

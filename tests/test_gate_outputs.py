@@ -96,6 +96,7 @@ def test_the_same_in_every_output(call: Call, tmp_path: Path, monkeypatch: pytes
     xml = junitparser.JUnitXml.fromfile(str(files["junit"]))
     assert (xml.tests, xml.failures, xml.errors) == (2, 1, 0)
     assert files["markdown"].read_text() in summary.read_text()
+    assert call("base", "worse", "--json=-")[:2] == (ExitCode.REGRESSION, files["json"].read_text())
     assert summary.read_text().startswith("# before\n## gate policy: base → worse\n\n❌ **regressed: clip")
 
 
@@ -103,7 +104,7 @@ def test_an_inconclusive_check_is_an_error_in_junit(call: Call, tmp_path: Path) 
     file = tmp_path / "gate.xml"
     call("base", "half", f"--junit={file}")
     whole, suite = junitparser.JUnitXml.fromfile(str(file))
-    assert (whole.errors, suite.errors, suite.failures) == (1, 1, 0)
+    assert (whole.errors, suite.errors, suite.failures) == (1, 2, 0)
 
 
 def test_what_cannot_be_written_is_said_and_is_no_pass(

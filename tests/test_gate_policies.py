@@ -48,6 +48,7 @@ checks:
   latency: {margin: {absolute: .nan}, side: two}
   nsfw_rate: {margin: {relative: 0.1}}
   failure_rate: {margin: {}}
+  degenerate_rate: {margin: {absolute: 5}}
   psnr: {margin: {absolute: -1}}
 """,
     )
@@ -65,6 +66,7 @@ checks:
         "FILE.checks.latency.margin: found absolute; expected relative",
         "FILE.checks.nsfw_rate.margin: found relative; expected absolute",
         "FILE.checks.failure_rate.margin: found nothing",
+        "FILE.checks.degenerate_rate.margin.absolute: found 5; expected a share below 1",
         "FILE.checks.psnr.margin.absolute: found -1",
     ):
         assert said in text

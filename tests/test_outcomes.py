@@ -122,7 +122,13 @@ def test_a_loss_that_few_prompts_bear_does_not_pass_too_often() -> None:
         (pair_scores(np.array([1.0]), np.array([math.nan]), np.array(["a"], dtype=object)), {}, "no picture has"),
         (paired(np.array([0.3])), {}, "one prompt alone"),
         (paired(noisy(0.0, n=9)), {"min_prompts": 10}, "9 prompts, where"),
-        (paired(np.zeros(20)), {}, "all differences are equal"),
+        (paired(np.zeros(20)), {"margin": 0.0}, "all differences are equal"),
+        (paired(np.zeros(4)), {}, "all differences are equal"),
+        (
+            pair_scores(np.full(9, math.inf), np.full(9, math.inf), np.array(list("abcdefghi"), dtype=object)),
+            {},
+            "all differences are equal",
+        ),
         (paired(np.full(20, 0.1)), {"identical": True}, "all differences are equal"),
         (paired(noisy(0.0), left_out=LeftOut(base_only=10)), {"max_unpaired_share": 0.1}, "10 pictures or scores"),
         (
@@ -136,7 +142,7 @@ def test_a_loss_that_few_prompts_bear_does_not_pass_too_often() -> None:
     ],
 )
 def test_what_can_never_pass(scores: PairedScores, changes: dict[str, Any], words: str) -> None:
-    found = judge(scores, margin=5.0, **changes)
+    found = judge(scores, **{"margin": 5.0} | changes)
     assert found.outcome == "inconclusive"
     assert words in found.reason
 
@@ -150,6 +156,18 @@ def test_infinite_losses_may_regress_and_infinite_gains_of_one_side_pass() -> No
 def test_identical_pictures_pass() -> None:
     found = judge(paired(np.zeros(20)), identical=True, margin=0.0)
     assert (found.outcome, found.reason) == ("passed", "the pictures are identical")
+
+
+@pytest.mark.parametrize("sides", ["one", "two"])
+def test_scores_that_changed_in_no_prompt_pass_as_those_that_hardly_did(sides: str) -> None:
+    found = judge(paired(np.zeros(20)), sides=sides)
+    assert (found.outcome, found.reason) == ("passed", "no prompt changed at all")
+    assert judge(paired(np.append(np.zeros(19), -1e-3)), sides=sides).outcome == "passed"
+
+
+def test_no_margin_is_too_large_to_reckon_with() -> None:
+    assert judge(paired(noisy(-2.0)), margin=1e300).outcome == "passed"
+    assert judge(paired(noisy(-2.0)), margin=1e300, sides="two").outcome == "passed"
 
 
 def test_errors_of_floating_point_are_no_spread() -> None:

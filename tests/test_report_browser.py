@@ -174,7 +174,8 @@ def with_categories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_closed_table_opens_on_a_click_and_is_printed_open(browser: Any, with_categories: Path) -> None:
     watched = Watched(browser, with_categories, 1280, "light")
     page = watched.page
-    summary, table = page.locator("summary"), page.locator("details table")
+    closed = page.locator("details").filter(has_text="prompt-0")
+    summary, table = closed.locator("summary"), closed.locator("table")
     assert summary.count() == 1
     assert not table.is_visible()
     page.emulate_media(media="print")
@@ -191,7 +192,7 @@ def test_a_closed_table_opens_on_a_click_and_is_printed_open(browser: Any, with_
 
 def test_the_name_of_a_setting_stays_while_its_measurements_scroll(browser: Any, with_categories: Path) -> None:
     watched = Watched(browser, with_categories, 390, "light")
-    box = watched.page.locator("#measurements .scroll").first
+    box = watched.page.locator("#measurements .scroll:visible").first
     box.evaluate("box => { box.style.width = '200px'; box.scrollLeft = 60; }")
     assert box.evaluate("box => box.scrollLeft") > 0
     left = "box => box.querySelector('tbody th').getBoundingClientRect().left - box.getBoundingClientRect().left"

@@ -41,17 +41,21 @@ def score_item(
     sides = "two" if better == "reference" else sides
     difference = scores.difference
     n = difference.size
-    few = _few(n, min_prompts, "no picture has a score on both sides")
+    few = _few(n, min_prompts, _why_none(scores))
     obstacle = few or _scores_obstacle(scores, max_unpaired_share)
     if obstacle or _without_spread(scores):
-        still = not obstacle and identical and not difference.any() and not _bar(scores, better, sides)
+        equal = not obstacle and not difference.any() and not _bar(scores, better, sides)
+        still, unchanged = equal and identical, equal and margin > 0 and _tells_apart(scores, level)
         return Item(
             evidence=None,
             margin=margin,
             sides=sides,
             change=Estimate(value=float(difference.mean()), low=None, high=None, n=n) if n else None,
-            obstacle="" if still else obstacle or "all differences are equal: without spread nothing can be inferred",
+            obstacle=""
+            if still or unchanged
+            else obstacle or "all differences are equal: without spread nothing can be inferred",
             identical=still,
+            unchanged=unchanged,
             needed=max(min_prompts, 2) if few else None,
         )
     sign = -1.0 if better == "lower" else 1.0
@@ -169,6 +173,18 @@ def _few(n: int, min_prompts: int, nothing: str) -> str:
     if n == 1:
         return "one prompt alone shows no spread"
     return f"{n} prompts, where the policy asks for at least {min_prompts}" if n < min_prompts else ""
+
+
+def _why_none(scores: PairedScores) -> str:
+    infinite = scores.left_out.infinite_gains + scores.left_out.infinite_losses
+    return f"all {infinite} pairs with scores differ infinitely" if infinite else "no picture has a score on both sides"
+
+
+def _tells_apart(scores: PairedScores, level: float) -> bool:
+    """Whether a metric that changed in no prompt would have: its scores differ between prompts, and these are so many
+    that, if half of all prompts changed, one of them would have (a sign test)."""
+    known = scores.base[np.isfinite(scores.base)]
+    return known.size > 0 and bool((known != known[0]).any()) and 0.5**scores.difference.size <= level
 
 
 def _scores_obstacle(scores: PairedScores, max_unpaired_share: float) -> str:

@@ -18,6 +18,9 @@ from kreabench.analysis.power import POWER, prompts_needed
 Outcome = Literal["passed", "regressed", "inconclusive"]
 Sides = Literal["one", "two"]
 
+_FAR = 1e9
+"""Standard deviations: further off all p-values are one, and the third power would be too large a number."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
@@ -58,6 +61,9 @@ class Item:
     """Why it cannot pass, though it may regress; empty where it can."""
     identical: bool = False
     """The pictures of both sides are equal files and so are their scores: it passes without a test."""
+    unchanged: bool = False
+    """No score of any prompt changed, of a metric that tells prompts apart, so that it lies inside any margin above 0:
+    it passes without a test, as it would if one of many prompts had changed by next to nothing."""
     needed: int | None = None
     """Prompts that the policy asks for, where there are fewer."""
     power: float = POWER
@@ -116,6 +122,7 @@ def _p_above(distance: float, n: int, skewness: float) -> float:
     Hall's transformation (Journal of the Royal Statistical Society B 54, 1992) takes the skewness out of t.
     """
     a = skewness / 3
+    distance = min(max(distance, -_FAR), _FAR)
     straightened = distance + a * distance**2 + a**2 * distance**3 / 3 + skewness / (6 * n)
     return float(special.stdtr(n - 1, -min(distance, straightened) * math.sqrt(n)))
 
@@ -145,10 +152,11 @@ def decide(family: Sequence[Item], *, level: float) -> tuple[Judgement, ...]:
 
 
 def _untested(item: Item, tests: int) -> Judgement:
-    passes = item.identical and not item.obstacle
+    passes = (item.identical or item.unchanged) and not item.obstacle
+    known = "the pictures are identical" if item.identical else "no prompt changed at all"
     return Judgement(
         outcome="passed" if passes else "inconclusive",
-        reason="the pictures are identical" if passes else item.obstacle or "nothing was measured",
+        reason=known if passes else item.obstacle or "nothing was measured",
         change=item.change,
         p_loss=None,
         p_inside=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from kreabench.analysis.paired import Floats, Ints
 
 RESAMPLES = 400
 """They give the standard error to 4 %."""
+WHOLE_DRAWS = 0.99
+"""Least share of them that must have a value on both sides."""
 
 
 def ratio_of_medians(
@@ -44,15 +47,20 @@ def ratio_of_medians(
         times = _times(np.atleast_2d(np.moveaxis(drawn, axis, -1)), prompts.size)
         return sides[1].medians(times) - sides[0].medians(times)
 
-    draws = stats.bootstrap(
-        (np.arange(prompts.size),),
-        log_ratio,
-        n_resamples=RESAMPLES,
-        vectorized=True,
-        method="percentile",
-        random_state=np.random.default_rng(0),
-    )
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * draws.standard_error)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # of draws without a value on a side, see below
+        draws = stats.bootstrap(
+            (np.arange(prompts.size),),
+            log_ratio,
+            n_resamples=RESAMPLES,
+            vectorized=True,
+            method="percentile",
+            random_state=np.random.default_rng(0),
+        ).bootstrap_distribution
+    there = np.extract(np.isfinite(draws), draws)
+    if there.size < WHOLE_DRAWS * draws.size:  # the sides share so few prompts that a draw often lacks one of them
+        return Estimate(value=value, low=None, high=None, n=n)
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * there.std(ddof=1))
     return Estimate(value=value, low=value * math.exp(-half), high=value * math.exp(half), n=n)
 
 

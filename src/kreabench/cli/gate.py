@@ -22,7 +22,7 @@ SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
     "--policy", default="default", show_default=True, metavar="NAME", help="A file of conf/gate/, or FILE.yaml."
 )
 @click.option("--force", is_flag=True, help="Judge what is not comparable all the same; every output says so.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write everything as JSON here.")
+@click.option("--json", "json_file", metavar="FILE", help="Write everything as JSON here; - is standard output.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Append Markdown to this file.")
 @click.option(
@@ -33,7 +33,7 @@ def gate(
     candidate: str,
     policy: str,
     force: bool,
-    json_file: Path | None,
+    json_file: str | None,
     junit: Path | None,
     markdown: Path | None,
     config_dir: Path | None,
@@ -56,8 +56,13 @@ def gate(
     from kreabench.gating import run_gate
 
     result = run_gate(base, candidate, policy=policy, config_dir=config_dir, force=force)
-    written = _write(result, json_file, junit, markdown)
-    print_gate(console(), result)
+    written = _write(result, None if json_file in (None, "-") else Path(json_file), junit, markdown)
+    if json_file == "-":
+        from kreabench.report.gate_json import render_json
+
+        click.echo(render_json(result), nl=False)
+    else:
+        print_gate(console(), result)
     # A verdict that is not good stands above an output that is not there.
     return int(result.exit_code) or (0 if written else 2)
 

@@ -22,6 +22,7 @@ GROUP = "gate"
 _KINDS: tuple[MarginKind, ...] = get_args(MarginKind)
 _FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Ten times as fast where PyYAML was built with libyaml."""
+_OF_RATES: tuple[MarginKind, ...] = ("absolute",)
 _PACKAGE = re.compile(r"^# @package metrics(?:\.(\S+))?\s*$", re.MULTILINE)
 """Where a file of conf/metrics puts what is in it: one metric under this name, or several under their own."""
 
@@ -52,7 +53,7 @@ class PolicyConfig(_Model):
     """See `core.policies.PolicySpec`."""
 
     description: str = ""
-    level: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+    level: Annotated[float, Field(ge=1e-6, lt=0.5)] = 0.05
     min_prompts: Annotated[int, Field(ge=2)] = 10
     max_unpaired_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
     every_metric: CheckConfig | None = None
@@ -169,7 +170,7 @@ def _disagreements(values: Mapping[str, Any], file: str) -> list[Problem]:
         expected = "at least one, here or by every_metric"
         problems.append(Problem(key=f"{file}.checks", found="no check", expected=expected))
     for name, check in (checks if isinstance(checks, dict) else {}).items():
-        kinds: Sequence[str] = ("relative",) if name in COSTS else ("absolute",) if name in RATES else _KINDS
+        kinds: Sequence[str] = ("relative",) if name in COSTS else _OF_RATES if name in RATES else _KINDS
         problems += _margin_problems(f"{file}.checks.{name}.margin", check, kinds)
     # One number in the units of all metrics would mean another thing for each.
     problems += _margin_problems(f"{file}.every_metric.margin", values.get("every_metric"), _KINDS[1:])
@@ -184,7 +185,13 @@ def _margin_problems(key: str, check: Any, kinds: Sequence[str]) -> list[Problem
     accepted = " or ".join(f"{kind}: NUMBER" for kind in kinds)
     if len(said) != 1:
         return [Problem(key=key, found=" and ".join(said) or "nothing", expected=f"one of {accepted}")]
-    return [] if said[0] in kinds else [Problem(key=key, found=said[0], expected=accepted)]
+    if said[0] not in kinds:
+        return [Problem(key=key, found=said[0], expected=accepted)]
+    value = margin[said[0]]
+    if kinds == _OF_RATES and isinstance(value, int | float) and value >= 1:
+        # Every rate lies inside it: such a check could not fail.
+        return [Problem(key=f"{key}.absolute", found=shown(value), expected="a share below 1: 0.05 is 5 %")]
+    return []
 
 
 def _check(name: str, check: CheckConfig) -> CheckSpec:

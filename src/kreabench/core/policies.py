@@ -52,7 +52,7 @@ class PolicySpec:
     """Fewer prompts in pairs are inconclusive."""
     max_unpaired_share: float
     """A larger share of pictures or scores without a partner is inconclusive, as those that are left are no fair
-    choice."""
+    choice; so are costs where more of the requests failed on one side alone."""
     checks: tuple[CheckSpec, ...]
     every_metric: CheckSpec | None = None
     """For each metric that both sides have, has a better side and is not named in `checks`; its name is `*`."""

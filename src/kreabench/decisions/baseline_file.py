@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -87,7 +87,7 @@ class BaselineHeader:
     rows: int
     """Lines that follow."""
     sha256: str
-    """Of these lines."""
+    """Of the whole file, where this field is empty."""
     run_name: str
     created_utc: str
     notice: str | None
@@ -114,10 +114,13 @@ class _Version:
 def encode_baseline(header: Mapping[str, Any], rows: Sequence[BaselineRow]) -> bytes:
     """The file's content; `header` holds the fields of `BaselineHeader` but those that follow from the rows."""
     lines = b"".join(codec.encode(_short(row)) + b"\n" for row in rows)
-    full = BaselineHeader(
-        kind=KIND, version=VERSION, rows=len(rows), sha256=hashlib.sha256(lines).hexdigest(), **header
-    )
-    return codec.encode(full) + b"\n" + lines
+    open_header = BaselineHeader(kind=KIND, version=VERSION, rows=len(rows), sha256="", **header)
+    sealed = replace(open_header, sha256=_digest(codec.encode(open_header), lines))
+    return codec.encode(sealed) + b"\n" + lines
+
+
+def _digest(first: bytes, lines: bytes) -> str:
+    return hashlib.sha256(first + b"\n" + lines).hexdigest()
 
 
 def _short(row: BaselineRow) -> dict[str, Any]:
@@ -156,20 +159,21 @@ def decode_baseline(path: Path) -> tuple[BaselineHeader, list[BaselineRow]]:
         )
     header = _decoded(path, 1, first, BaselineHeader)
     rows = [_decoded(path, number, line, BaselineRow) for number, line in enumerate(lines.splitlines(), 2)]
-    _check(path, header, rows, lines)
+    _check(path, header, rows, first, lines)
     return header, rows
 
 
-def _check(path: Path, header: BaselineHeader, rows: Sequence[BaselineRow], lines: bytes) -> None:
+def _check(path: Path, header: BaselineHeader, rows: Sequence[BaselineRow], first: bytes, lines: bytes) -> None:
     if len(rows) != header.rows:
         raise _damaged(f"{path} has {len(rows)} lines after the first; the first says {header.rows}")
-    if hashlib.sha256(lines).hexdigest() != header.sha256:
-        raise _damaged(f"{path} was changed after it was written: its lines have another SHA-256 than the first says")
+    if _digest(first.replace(header.sha256.encode(), b"", 1), lines) != header.sha256:
+        raise _damaged(f"{path} was changed after it was written: it has another SHA-256 than its first line says")
     settings, states = {setting.id for setting in header.settings}, header.states.keys()
     cells = [cell for row in rows for cell in row.scores.values() if not isinstance(cell, float)]
     used = {cell if isinstance(cell, str) else cell[1] for cell in cells}
     scored = {metric for row in rows for metric, cell in row.scores.items() if isinstance(cell, float)}
-    if {row.setting for row in rows} - settings or used - states or scored - header.usual.keys():
+    named = {row.setting for row in rows} - settings or used - states or scored - header.usual.keys()
+    if named or settings - header.requested.keys():
         raise _damaged(f"{path}, line 1, lacks a setting or a state of a score that another line names")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from kreabench.decisions.columns import Columns
 from kreabench.decisions.comparability import same_run
 from kreabench.decisions.comparison import SettingComparison
+from kreabench.decisions.floors import is_fidelity
 from kreabench.decisions.sides import Side
 from kreabench.metrics.table import row_of
 
@@ -30,6 +31,7 @@ def caveats(
         *_unfinished(sides if not one_run else (base, candidate)),
         *_dropped(sides),
         *_unscored(base, candidate, found),
+        *(_without_floors(base) if base is candidate else []),
         *([] if one_run else _references(base, candidate, columns)),
         *_requests_of_several(found),
         *([] if one_run or not _timed(found) else [ONE_RUN_EACH]),
@@ -72,6 +74,15 @@ def _unscored(base: Side, candidate: Side, found: Sequence[SettingComparison]) -
         yield "No pair of pictures has scores: quality is not compared (kreabench score RUN makes what is missing)."
 
 
+def _without_floors(side: Side) -> Iterator[str]:
+    names = [spec.name for spec in side.metrics if is_fidelity(spec)]
+    if names and side.picture_folder is None:
+        yield (
+            f"A baseline file holds no noise floors: {', '.join(names)} are judged without them, so that a distance "
+            "that may be noise is undecided. Compare the run itself to see them."
+        )
+
+
 def _references(base: Side, candidate: Side, columns: tuple[Columns, Columns]) -> Iterator[str]:
     """Fidelity of two runs rests on two sets of reference pictures, which need not be equal."""
     names = [spec.name for spec in base.metrics if (row := row_of(spec)) and row.needs_reference]
@@ -87,7 +98,9 @@ def _references(base: Side, candidate: Side, columns: tuple[Columns, Columns]) -
     if both and equal == both:
         return
     told = (
-        f"of {both:,} reference pictures that both have, {both - equal:,} differ" if both else "none is on both sides"
+        f"of {both:,} reference pictures that both have, {both - equal:,} differ"
+        if both
+        else "these are not among the pictures compared, so that it is not known whether they are equal"
     )
     yield f"{', '.join(names)}: each side is measured against its own reference pictures; {told}."
 

@@ -16,7 +16,16 @@ from kreabench.decisions.comparability import NotComparable, mismatches, same_ru
 from kreabench.decisions.comparison import Comparison, OneSided, SettingComparison
 from kreabench.decisions.costs import Measured, compare_costs, measured
 from kreabench.decisions.fidelity import with_fidelity
-from kreabench.decisions.matching import Partner, Partners, both_failed, match, partners, partners_in_run, unpaired
+from kreabench.decisions.matching import (
+    Partner,
+    Partners,
+    both_failed,
+    delivered_alone,
+    match,
+    partners,
+    partners_in_run,
+    unpaired,
+)
 from kreabench.decisions.mishaps import Counts, compare_rates, counted
 from kreabench.decisions.qualities import compare_metric, noise_floor, with_holm
 from kreabench.decisions.sides import Side
@@ -122,6 +131,7 @@ class _Work:
         matched = match(self.columns[0].pictures(here.id), self.columns[1].pictures(there.id))
         base = Partner(side=self._sides[0], columns=self.columns[0], setting=here)
         candidate = Partner(side=self._sides[1], columns=self.columns[1], setting=there)
+        alone, delivered = delivered_alone(base, candidate)
         return SettingComparison(
             base=here,
             candidate=there,
@@ -137,6 +147,8 @@ class _Work:
             costs=compare_costs(self._costs(0, here.id), self._costs(1, there.id)),
             rates=compare_rates(self._counts(0, here.id), self._counts(1, there.id)),
             both_failed=both_failed(base, candidate),
+            delivered=delivered,
+            delivered_alone=alone,
         )
 
     def _measure(self, side: int, setting_id: str) -> Mapping[Cost, Measured]:

@@ -188,6 +188,10 @@ class SettingComparison:
     fidelity: tuple[FidelityComparison, ...] = ()
     both_failed: int = 0
     """Requests that failed on both sides: no picture is missing a partner for them."""
+    delivered: int = 0
+    """Requests that a side delivered."""
+    delivered_alone: int = 0
+    """Of these, such that the other side failed, or of whose prompt it delivered none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

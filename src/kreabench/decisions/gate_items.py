@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from kreabench.analysis.items import cost_item, rate_item, score_item
@@ -10,6 +10,7 @@ from kreabench.analysis.noise import MIN_DEGREES
 from kreabench.analysis.outcomes import Item, Sides
 from kreabench.analysis.paired import PairedScores
 from kreabench.core.policies import COSTS, RATES, CheckSpec, MarginSpec, PolicySpec
+from kreabench.core.specs import MetricSpec
 from kreabench.decisions.comparison import (
     Comparison,
     CostComparison,
@@ -37,15 +38,17 @@ class Prepared:
 
 def prepare(comparison: Comparison, setting: SettingComparison, policy: PolicySpec) -> Iterator[Prepared]:
     """Every check of `policy` for one pair of settings: metrics, then costs, then rates."""
-    for check in _metric_checks(comparison, policy):
+    checks = _metric_checks(comparison, policy)
+    for check in checks:
         yield _prepare_metric(comparison, setting, check, policy)
+    yield from _not_asked(comparison, policy, {check.name for check in checks})
     named = {check.name: check for check in policy.checks}
     for cost in setting.costs:
         if cost.quantity in named:
-            yield _prepare_cost(cost, named[cost.quantity], policy)
+            yield _prepare_cost(setting, cost, named[cost.quantity], policy)
     for rate in setting.rates:
         if rate.quantity in named:
-            yield _prepare_rate(rate, named[rate.quantity], policy)
+            yield _prepare_rate(setting, rate, named[rate.quantity], policy)
 
 
 def _metric_checks(comparison: Comparison, policy: PolicySpec) -> list[CheckSpec]:
@@ -53,10 +56,23 @@ def _metric_checks(comparison: Comparison, policy: PolicySpec) -> list[CheckSpec
     checks = [check for check in policy.checks if check.name not in (*COSTS, *RATES)]
     if policy.every_metric is not None:
         taken = {check.name for check in policy.checks}
-        specs = {spec.name: spec for side in (comparison.candidate, comparison.base) for spec in side.metrics}
-        others = [name for name, spec in specs.items() if name not in taken and has_direction(spec)]
+        others = [name for name, spec in _specs(comparison).items() if name not in taken and has_direction(spec)]
         checks += [replace(policy.every_metric, name=name) for name in others]
     return checks
+
+
+def _specs(comparison: Comparison) -> dict[str, MetricSpec]:
+    """Every metric of either side."""
+    return {spec.name: spec for side in (comparison.candidate, comparison.base) for spec in side.metrics}
+
+
+def _not_asked(comparison: Comparison, policy: PolicySpec, judged: Collection[str]) -> Iterator[Prepared]:
+    """Metrics that a policy does not mean, though it means every metric, or none that has no better side."""
+    why = "the policy does not name it" + (", and it has no better side" if policy.every_metric else "")
+    for name in _specs(comparison):
+        if name not in judged:
+            check = CheckSpec(name=name, margin=MarginSpec(kind="absolute", value=0.0), required=False)
+            yield Prepared(spec=check, item=None, why_left_out=why)
 
 
 def _prepare_metric(
@@ -81,13 +97,17 @@ def _prepare_metric(
         level=policy.level,
         min_prompts=policy.min_prompts,
         max_unpaired_share=policy.max_unpaired_share,
-        identical=setting.identical == setting.pairs > 0 and not setting.resized,
+        identical=_identical(setting),
     )
     if item.obstacle and not compared.scores.blind and compared.reasons:
         item = replace(item, obstacle=f"{item.obstacle} ({compared.reasons[0]})")
     if unknown and not item.identical:
         item = replace(item, obstacle=item.obstacle or unknown)
     return Prepared(spec=_with_sides(check, item.sides), item=item, compared=compared, margin=margin)
+
+
+def _identical(setting: SettingComparison) -> bool:
+    return setting.identical == setting.pairs > 0 and not setting.resized
 
 
 def _missing(comparison: Comparison, setting: SettingComparison, name: str) -> str:
@@ -112,7 +132,8 @@ def _metric_margin(compared: MetricComparison, margin: MarginSpec) -> tuple[floa
         return margin.value, ""
     if margin.kind == "relative":
         if not compared.base_mean:
-            return None, "the base's mean is 0: a share of it is no margin"
+            what = "has no finite score" if compared.base_mean is None else "has a mean of 0"
+            return None, f"the base {what}: a share of it is no margin"
         return margin.value * abs(compared.base_mean), ""
     if compared.seed_sd is None:
         return None, (
@@ -137,7 +158,18 @@ def _with_unpaired(setting: SettingComparison, scores: PairedScores) -> PairedSc
     return replace(scores, left_out=counted)
 
 
-def _prepare_cost(cost: CostComparison, check: CheckSpec, policy: PolicySpec) -> Prepared:
+def _survivors(setting: SettingComparison, policy: PolicySpec) -> str:
+    """Why what was delivered on both sides is no fair choice: what fails may be what is slow, dear or bad."""
+    alone, of = setting.delivered_alone, setting.delivered
+    if alone <= policy.max_unpaired_share * of:
+        return ""
+    return (
+        f"{alone} requests were delivered on one side alone ({alone / of:.1%} of them, at most "
+        f"{policy.max_unpaired_share:.1%}): those that are left are no fair choice"
+    )
+
+
+def _prepare_cost(setting: SettingComparison, cost: CostComparison, check: CheckSpec, policy: PolicySpec) -> Prepared:
     if cost.base is None or cost.candidate is None:
         return _not_measured(check, _lacks(cost.base is None, cost.candidate is None))
     item = cost_item(
@@ -146,14 +178,15 @@ def _prepare_cost(cost: CostComparison, check: CheckSpec, policy: PolicySpec) ->
         sides=check.sides,
         level=policy.level,
         min_prompts=policy.min_prompts,
-        obstacle=cost.obstacle,
+        obstacle=cost.obstacle or _survivors(setting, policy),
     )
     return Prepared(spec=check, item=item, compared=cost, margin=check.margin.value)
 
 
-def _prepare_rate(rate: RateComparison, check: CheckSpec, policy: PolicySpec) -> Prepared:
+def _prepare_rate(setting: SettingComparison, rate: RateComparison, check: CheckSpec, policy: PolicySpec) -> Prepared:
     if not rate.base_n or not rate.candidate_n:
         return _not_measured(check, _lacks(not rate.base_n, not rate.candidate_n))
+    of_requests = rate.quantity == "failure_rate"
     item = rate_item(
         rate.base_count,
         rate.base_n,
@@ -164,9 +197,14 @@ def _prepare_rate(rate: RateComparison, check: CheckSpec, policy: PolicySpec) ->
         sides=check.sides,
         level=policy.level,
         min_prompts=policy.min_prompts,
-        independent=rate.quantity == "failure_rate",
+        independent=of_requests,
         obstacle=rate.obstacle,
     )
+    if not of_requests:
+        item = replace(item, bar=_survivors(setting, policy))  # pictures that are bad are bad, however many failed
+        counts_agree = (rate.base_count, rate.base_n) == (rate.candidate_count, rate.candidate_n)
+        if item.evidence and counts_agree and _identical(setting) and not setting.unpaired:
+            item = replace(item, evidence=None, identical=True)
     return Prepared(spec=check, item=item, compared=rate, margin=check.margin.value)
 
 

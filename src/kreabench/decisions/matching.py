@@ -168,6 +168,19 @@ class _Fate:
         return "not drawn yet" if request in self._asked_elsewhere else "not drawn yet, or not asked"
 
 
+def delivered_alone(base: Partner, candidate: Partner) -> tuple[int, int]:
+    """Requests that one side delivered where the other failed, or delivered no request of the prompt; and of how many.
+
+    Further seeds or repeats on one side are none: nobody lost these.
+    """
+    here, there = (one.columns.requests(one.setting.id) for one in (base, candidate))
+    alone = 0
+    for own, other in ((here, there), (there, here)):
+        failed = np.isin(own.keys, other.keys[~other.ok])
+        alone += int((own.ok & (failed | ~np.isin(own.prompts, other.prompts[other.ok]))).sum())
+    return alone, int(np.union1d(here.keys[here.ok], there.keys[there.ok]).size)
+
+
 def both_failed(base: Partner, candidate: Partner) -> int:
     """Requests that failed on both sides."""
     here, there = (one.columns.requests(one.setting.id) for one in (base, candidate))

@@ -8,6 +8,7 @@ from typing import Any
 
 from kreabench.core.planned import Setting
 from kreabench.core.records import LoadRecord
+from kreabench.core.redaction import redact
 from kreabench.core.specs import ExperimentSpec, TargetSpec
 from kreabench.rundir.directory import RunInfo
 
@@ -81,9 +82,9 @@ def _flat(identity: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(value: Any) -> str:
-    """Without the folders of an absolute path."""
+    """Without the folders of absolute paths, and without keys: it is shown, and kept in baseline files."""
     text = str(value)
     for kind in (PurePosixPath, PureWindowsPath):
         if kind(text).is_absolute():
             return f"…/{kind(text).name}"
-    return text
+    return redact(text)

@@ -62,4 +62,7 @@ def choose(settings: Sequence[Setting], selection: str, *, name: str) -> tuple[S
 
 
 def _equal(value: float | None, text: str) -> bool:
-    return value is not None and float(text) == value
+    try:
+        return float(text) == value
+    except ValueError as error:
+        raise ValueError("a number") from error

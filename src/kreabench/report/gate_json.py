@@ -68,6 +68,7 @@ def _pair(setting: SettingComparison, result: GateResult) -> dict[str, Any]:
         "identical": setting.identical,
         "resized": setting.resized,
         "unpaired": len(setting.unpaired),
+        "both_failed": setting.both_failed,
         "checks": [_check(check) for check in result.checks if check.setting is setting],
         "left_out": [{"name": x.name, "reason": x.reason} for x in result.left_out if x.setting is setting],
     }

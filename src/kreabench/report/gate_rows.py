@@ -122,6 +122,7 @@ def pairs_text(setting: SettingComparison) -> str:
     said += [f"{setting.identical:,} of equal files"] if setting.identical else []
     said += [f"{setting.resized:,} of two sizes, not compared"] if setting.resized else []
     said += [f"{len(setting.unpaired):,} without a partner"] if setting.unpaired else []
+    said += [f"{count(setting.both_failed, 'request')} failed on both sides"] if setting.both_failed else []
     return ", ".join(said)
 
 
