@@ -230,6 +230,11 @@ def test_many_kinds_of_failure_are_not_left_out_unsaid() -> None:
     print_failures(Console(file=out, width=200), Path("runs/x"), samples)
     assert out.getvalue().count("reason") == 10
     assert "2 more kinds of failure in the report" in out.getvalue()
+    assert "12 are tried again only by: kreabench resume runs/x --retry-failed" in out.getvalue()
+    out = io.StringIO()
+    print_failures(Console(file=out, width=200), Path("runs/x"), samples, dropped={samples[0].setting_id})
+    assert "12 are of settings that racing dropped, and are not tried again" in out.getvalue()
+    assert "kreabench resume" not in out.getvalue()
 
 
 def test_a_bill_that_differs_from_the_list_is_said_at_the_end_of_a_run(call: Call) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from kreabench import pipeline
 from kreabench.core.errors import ConfigError, ExitCode
-from kreabench.core.specs import ExperimentSpec
+from kreabench.core.questions import QuestionSpec
+from kreabench.core.specs import ExperimentSpec, RaceSpec, ReferenceSpec
 from kreabench.pipeline import Observer, Outcome
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
@@ -60,3 +61,29 @@ def test_a_budget_that_cannot_be_kept_is_refused_at_a_resume_too(tmp_path: Path,
     pipeline.reopen(tmp_path / "run")
     with pytest.raises(ConfigError, match="cannot be kept without one for target bought"):
         pipeline.reopen(tmp_path / "run", budget_usd=1.0)
+
+
+def test_a_race_saves_the_dollars_of_what_it_drops_and_keeps_its_budget(
+    tmp_path: Path, experiment: ExperimentSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reference and a setting that is too slow, over 7 prompts and 2 seeds, of which 6 prompts come before a look."""
+    monkeypatch.setattr(pipeline, "write_report", lambda run, plan, out: out)
+    question = QuestionSpec(objective="latency", quality_metric=None, max_latency_s=0.001)
+    asked = replace(
+        experiment,
+        targets=(replace(hosted_target(tmp_path / "service", inference_s=0.005), accelerations=("none",)),),
+        axes=replace(experiment.axes, steps=(2, 8)),
+        prompts=experiment.prompts[:7],
+        seeds=(0, 1),
+        concurrency=(4,),
+        reference=ReferenceSpec(acceleration="none", steps="max"),
+        race=RaceSpec(question=question, looks=5, first_prompts=6),
+        budget_usd=20 * USD,
+    )
+    run = pipeline.start(tmp_path / "run", asked, "", {})
+    outcome = execute(run, tmp_path)
+    assert (outcome.delivered, outcome.dropped, outcome.exit_code) == (20, 0, ExitCode.BUDGET)
+    outcome = execute(pipeline.reopen(run.path, budget_usd=26 * USD), tmp_path)
+    assert (outcome.delivered, outcome.dropped, outcome.spared, outcome.exit_code) == (26, 1, 2, ExitCode.DONE)
+    assert billed_usd(tmp_path / "service") == outcome.spent_usd == 26 * USD
+    assert all(len(taken) == 1 for taken in jobs(tmp_path / "service").values())

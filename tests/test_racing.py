@@ -109,6 +109,17 @@ def test_few_scores_decide_nothing_of_quality() -> None:
     assert drops(data, question()) == {}
 
 
+def test_calls_without_a_valid_time_are_not_calls_that_failed() -> None:
+    """The latency of a quarter of the prompts is unknown: as first calls, or as nothing was delivered."""
+    data = look([0, 0, 0], [4, 3, 2])
+    data.costs["latency"][1, : 2 * 8] = np.nan
+    paid: dict[Cost, Floats] = {"usd_per_image": np.ones((3, 64)), "latency": data.costs["latency"]}
+    timed = LookData(**{**{name: getattr(data, name) for name in data.__slots__}, "costs": paid})
+    assert drops(timed, question()).keys() == {1}
+    paid["usd_per_image"][1, : 2 * 8] = np.nan
+    assert drops(timed, question()) == {}
+
+
 def test_a_metric_that_saw_nothing_decides_nothing_and_equal_pictures_are_good_enough() -> None:
     data = look([0, 0, 0], [4, 1, 2])
     data.scores["clip"][:] = data.scores["clip"][0]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from rich.console import Console
@@ -14,7 +18,7 @@ from kreabench import pipeline
 from kreabench.cli.plan_table import print_plan
 from kreabench.cli.run_table import print_run
 from kreabench.config.resolve import load
-from kreabench.core.errors import ConfigError, RunDirectoryError
+from kreabench.core.errors import ConfigError, ExitCode, RunDirectoryError
 from kreabench.core.records import DropRecord, LookRecord, SampleRecord
 from kreabench.core.specs import ExperimentSpec
 from kreabench.decisions.sides import open_side
@@ -28,7 +32,9 @@ from kreabench.race.rounds import race_problems, rounds_of
 from kreabench.report.build import build_document
 from kreabench.rundir.directory import RunDirectory, RunState
 from kreabench.rundir.table import join_table
-from tests.race_support import FIRST, KIND, PROMPTS, Drawer, metric_row, racing_experiment
+from tests.race_kills import DRAWN
+from tests.race_support import FIRST, KIND, PROMPTS, Brightness, Drawer, metric_row, racing_experiment
+from tests.support import ROOT
 
 SEEDS = 2
 
@@ -131,6 +137,37 @@ def test_a_resume_goes_on_at_the_right_look_wherever_it_was_cut_off(
     assert not again.drawn
 
 
+def test_a_race_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
+    tmp_path: Path, raced: tuple[RunDirectory, Outcome]
+) -> None:
+    whole, _ = raced
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "tests.race_kills", str(tmp_path / "run")], check=True, cwd=ROOT, env=environ)
+    run = RunDirectory.open(tmp_path / "run")
+    drops = [(r.setting_id, r.look, r.constraint) for r in run.records() if isinstance(r, DropRecord)]
+    assert sorted(drops) == sorted((r.setting_id, r.look, r.constraint) for r in drops_of(whole).values())
+    assert [record.look for record in looks_of(run)] == [1, 2]
+    drawn = Counter((run.path / DRAWN).read_text().split())
+    assert set(drawn.values()) == {1}
+    assert drawn.keys() == run.samples().keys() == whole.samples().keys()
+
+
+def test_a_look_without_scores_drops_nobody_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(metric: Brightness, items: object) -> NoReturn:
+        raise ValueError("out of order")
+
+    monkeypatch.setattr(Brightness, "score", fail)
+    run = pipeline.start(tmp_path / "run", racing_experiment(prompts=racing_experiment().prompts[: FIRST + 1]), "", {})
+    notes: list[str] = []
+    observer = Observer()
+    monkeypatch.setattr(observer, "note", notes.append)
+    outcome = pipeline.execute(run, observer=observer, report_path=run.path, engine=Drawer())
+    assert (outcome.dropped, outcome.exit_code) == (0, ExitCode.FAILED_SAMPLES)
+    assert any(
+        f"look 1 goes without {4 * FIRST * SEEDS} scores that failed" in n and "out of order" in n for n in notes
+    )
+
+
 def test_a_race_that_has_looked_is_neither_changed_nor_turned_off(tmp_path: Path) -> None:
     experiment = racing_experiment()
     assert experiment.race is not None
@@ -187,7 +224,7 @@ def test_a_plan_says_when_it_looks_and_what_it_takes() -> None:
     print_plan(out, experiment, build_plan(experiment), Path("nowhere"), show_all=False)
     text = out.export_text()
     assert "race: 2 looks, at 6, 12 of 14 prompts" in text
-    assert f"at least {4 * FIRST * SEEDS + (PROMPTS - FIRST) * SEEDS} images, 3 model loads" in text
+    assert f"at least {4 * FIRST * SEEDS + (PROMPTS - FIRST) * SEEDS} images, 2 model loads" in text
     assert f"at most {4 * PROMPTS * SEEDS} images, 3 model loads" in text
 
 

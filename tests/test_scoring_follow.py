@@ -22,6 +22,7 @@ from kreabench import pipeline
 from kreabench.config.resolve import load
 from kreabench.core.errors import ConfigError, ExitCode, RunDirectoryError
 from kreabench.core.planned import Plan
+from kreabench.core.records import DropRecord
 from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec, ScoringSpec, ServiceSpec, TargetSpec
 from kreabench.metrics.base import Member, Score, ScoreItem
@@ -35,8 +36,9 @@ from kreabench.scoring.follow import follow_run
 from kreabench.scoring.placement import disturbance, on_device
 from kreabench.scoring.summary import ScoringSummary
 from tests.engine_support import is_gone, wait_until
+from tests.race_support import racing_experiment
 from tests.scoring_support import counts, deliver, group_of, new_run, reference_and_fast, requests_of, score_with
-from tests.support import ROOT, make_experiment, make_plan, make_target, picture
+from tests.support import ROOT, UTC, make_experiment, make_plan, make_prompt, make_target, picture
 
 LIGHT = MetricSpec(name="light", kind="light", options={})
 PAIRED = MetricSpec(name="paired", kind="paired", options={})
@@ -168,6 +170,36 @@ def test_it_waits_for_references_instead_of_saying_that_there_are_none(tmp_path:
 
     assert {record.status for record in run.scores() if record.request_id == request[fast.id].id} == {"ok"}
     assert len(lines(run)) == 4, "nothing was written that had to be written again"
+
+
+def test_it_makes_room_for_a_look_of_a_race_and_goes_on_without_what_that_drops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "check_placement", lambda *arguments, **options: None)
+    experiment = racing_experiment(metrics=(LIGHT, PAID), budget_usd=1.0, prompts=(make_prompt(0),), race=None)
+    run, plan = pipeline.start(tmp_path / "run", experiment, "", {}), build_plan(experiment)
+    going, *_, kept = plan.settings
+    first, second = (entry for entry in requests_of(plan) if entry[0] == going)
+    last = next(entry for entry in requests_of(plan) if entry[0] == kept)
+    drop = DropRecord(
+        setting_id=going.id, at_utc=UTC, look=1, looks=1, prompts=1, constraint="latency", level=0.05, reason="slow"
+    )
+    ended: list[ScoringSummary | None] = []
+    drawing = ExitStack()
+    drawing.enter_context(run.drawing())
+    follower = threading.Thread(target=lambda: ended.append(pipeline.follow(run, progress=lambda done, total: None)))
+    follower.start()
+    deliver(run, *first, [picture(64, 64)])
+    wait_until(lambda: lines(run) == [("light", first[1].id)], "a score before the look")
+    with run.looking(), run.score_writer(waiting=lambda pid: None), run.writer() as writer:
+        writer.append(drop)
+    deliver(run, *second, [picture(64, 64)])
+    deliver(run, *last, [picture(64, 64)])
+    wait_until(lambda: ("light", last[1].id) in lines(run), "a score after the look")
+    drawing.close()
+    follower.join(30)
+    assert ended[0] is not None
+    assert lines(run) == [("light", first[1].id), ("light", last[1].id), ("paid", last[1].id)]
 
 
 def test_a_picture_that_is_drawn_anew_meanwhile_is_scored_anew(tmp_path: Path) -> None:

@@ -22,9 +22,10 @@ from kreabench.plan import build_plan
 from kreabench.plan_difference import describe_difference
 from kreabench.plan_of_run import plan_of
 from kreabench.pricing import budget_problems
-from kreabench.race.look import check_same_race, journal_look, look_at, rounds_left
+from kreabench.race.look import check_same_race, is_decided, journal_look, look_at, rounds_left
 from kreabench.race.rounds import Round, race_problems, split_work, without_settings
 from kreabench.race.seen import metrics_of
+from kreabench.report.format import count
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory, RunInfo
 from kreabench.rundir.inputs import Sources
@@ -33,7 +34,7 @@ from kreabench.rundir.table import join_table, rebuild_table
 from kreabench.rundir.writers import RunWriter
 from kreabench.scoring.background import Background
 from kreabench.scoring.beside import score_rest, start_beside
-from kreabench.scoring.follow import follow_run
+from kreabench.scoring.follow import await_next_round, follow_run
 from kreabench.scoring.placement import check_placement, on_device
 from kreabench.scoring.requirements import prepare
 from kreabench.scoring.spending import purse_of, scores_usd
@@ -228,22 +229,24 @@ class _Drawing:
         Gives the scoring that may still go on beside it, and the message of a spent budget.
         """
         beside: Background | None = None
-        for one in rounds_left(self._run):
-            now, work = split_work(work, one.prompts)
-            # Said anew each round: scoring beside a run ends when nothing is drawn.
-            with self._run.drawing():
+        with self._run.drawing():
+            for one in rounds_left(self._run):
+                if one.look is not None and is_decided(self._run, self._plan):
+                    continue  # a round of its own would load models again, and its look could drop nothing
+                now, work = split_work(work, one.prompts)
                 beside = start_beside(self._run, self._stack) if now else None
                 message = _generate(self._run, self._writer, now, self._budget, self._engine, self._observer.record)
-            if message is not None:
-                return beside, message
-            if one.look is not None and work:  # where nothing is left to draw, dropping would spare nothing
-                dropped, message = self._look(one, beside)
-                beside = None
                 if message is not None:
                     return beside, message
-                before = _count(work)
-                work = without_settings(work, dropped)
-                self._observer.dropped(before - _count(work))
+                if one.look is not None and work:  # where nothing is left to draw, dropping would spare nothing
+                    with self._run.looking():
+                        dropped, message = self._look(one, beside)
+                    beside = None
+                    if message is not None:
+                        return beside, message
+                    before = _count(work)
+                    work = without_settings(work, dropped)
+                    self._observer.dropped(before - _count(work))
         return beside, None
 
     def _look(self, one: Round, beside: Background | None) -> tuple[Collection[str], str | None]:
@@ -265,6 +268,11 @@ class _Drawing:
         )
         if scoring.budget_message is not None:
             return (), f"stopped before look {one.look} of the race: {scoring.budget_message}"
+        if scoring.failed:
+            failed = count(scoring.failed, "score")
+            self._observer.note(
+                f"look {one.look} goes without {failed} that failed, the first: {scoring.first_trouble}"
+            )
         if self._budget.limit_usd is not None:
             self._budget.scores_usd = scores_usd(self._run)
         drops, over = look_at(self._run, self._plan, race, one)
@@ -358,10 +366,19 @@ def rescore(
 
 
 def follow(run: RunDirectory, *, progress: Callable[[int, int], None], device: str | None = None) -> ScoringSummary:
-    """Score a run that another process draws, until that has ended and all is scored.
+    """Score a run that another process draws, over all looks of a race, until that has ended and all is scored.
 
     Raises ConfigError where that would touch its timings, RunDirectoryError where another process scores.
     """
+    while (summary := follow_to_look(run, progress=progress, device=device)) is None:
+        await_next_round(run)
+    return summary
+
+
+def follow_to_look(
+    run: RunDirectory, *, progress: Callable[[int, int], None], device: str | None = None
+) -> ScoringSummary | None:
+    """As `follow`, but None where a race comes to a look before the end: the process that draws scores then itself."""
     plan = plan_of(run)
     experiment = run.info.experiment
     device = device or experiment.scoring.device
@@ -370,8 +387,9 @@ def follow(run: RunDirectory, *, progress: Callable[[int, int], None], device: s
     with run.score_writer() as writer:
         metrics = on_device(experiment.metrics, device)
         summary = follow_run(run, plan, metrics=metrics, writer=writer, progress=progress)
-    with suppress(RunDirectoryError), run.writer():  # the process that drew rebuilds it itself, if it still lives
-        rebuild_table(run, plan)
+    if summary is not None:
+        with suppress(RunDirectoryError), run.writer():  # the process that drew rebuilds it itself, if it still lives
+            rebuild_table(run, plan)
     return summary
 
 

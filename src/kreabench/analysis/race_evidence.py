@@ -18,6 +18,10 @@ Bools = NDArray[np.bool_]
 MIN_SHARE = 0.9
 """Of a look's prompts must have pairs behind a test; what is left of fewer is no fair choice of them."""
 
+MIN_COST_SHARE = 0.5
+"""The same of costs, where the rest was delivered: that a call has no valid time, as the first of a load or connection
+or as a retry, is chance of order, not of its prompt."""
+
 _ROUNDING = 1e-12
 """Spread, relative to the mean, that is no more than rounding."""
 
@@ -144,7 +148,7 @@ def bound_tests(data: LookData, cost: Cost) -> Tests:
     values = _cost(data, cost)
     there = np.isfinite(values)
     n, prompts = there.sum(axis=1), _prompts_behind(there, data)
-    fair = prompts >= MIN_SHARE * data.prompts
+    fair = _fair(prompts, data)
     bound = data.bounds[cost]
     beyond = (values > bound[:, None]).sum(axis=1)
     within = (values <= bound[:, None]).sum(axis=1)
@@ -169,7 +173,8 @@ def lower_cost(data: LookData, cost: Cost, index: int) -> tuple[Floats, Ints, Fl
     prompts = _prompts_behind(there, data)
     theirs = _medians(np.where(there, values, np.nan))
     own = _medians(np.where(there, values[index], np.nan))
-    use = (prompts >= MIN_SHARE * data.prompts) & (theirs < own)
+    fair = _fair(prompts, data)
+    use = fair & fair[index] & (theirs < own)
     return np.where(use, _more_than_half(wins, there.sum(axis=1)), 1.0), prompts, own, theirs
 
 
@@ -183,6 +188,12 @@ def better_quality(data: LookData, metric: str, index: int) -> tuple[Floats, Int
 
 def _cost(data: LookData, cost: Cost) -> Floats:
     return data.costs.get(cost, np.full((data.references.size, data.request_prompts.size), np.nan))
+
+
+def _fair(prompts: Ints, data: LookData) -> Bools:
+    """Whether these `prompts` behind a cost are enough; what has any cost was delivered."""
+    delivered = _prompts_behind(np.any([np.isfinite(values) for values in data.costs.values()], axis=0), data)
+    return np.asarray((prompts >= MIN_COST_SHARE * data.prompts) & (delivered >= MIN_SHARE * data.prompts))
 
 
 def _more_than_half(number: Ints, n: Ints) -> Floats:

@@ -13,6 +13,7 @@ from kreabench.cli.progress import ProgressObserver
 from kreabench.cli.run_table import print_failures, print_money, print_settings, say_failures, scoring_stopped
 from kreabench.cli.terminal import console, say
 from kreabench.core.specs import TargetSpec
+from kreabench.drops import drops_of
 from kreabench.plan_of_run import plan_of
 from kreabench.report.format import count, usd
 from kreabench.rundir.directory import RunDirectory
@@ -34,7 +35,8 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
     plan = plan_of(run)
     print_settings(out, run, plan, read_table(run))
     print_money(out, run, plan)
-    print_failures(out, run.path, [sample for sample in run.samples().values() if sample.status == "failed"])
+    failed = [sample for sample in run.samples().values() if sample.status == "failed"]
+    print_failures(out, run.path, failed, drops_of(run))
     _print_outcome(out, outcome, run.info.experiment.targets)
     if banner:
         say(out, f"! {banner}", "bold yellow")

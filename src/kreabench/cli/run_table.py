@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,7 +125,7 @@ def print_run(out: Console, run: RunDirectory, plan: Plan) -> None:
         f"{racing}{left} not done; begun {run.info.created_utc}",
     )
     print_money(out, run, plan)
-    print_failures(out, run.path, failed)
+    print_failures(out, run.path, failed, dropped)
     if left:
         say(out, f"go on with: kreabench resume {run.path}")
 
@@ -139,19 +139,23 @@ def print_money(out: Console, run: RunDirectory, plan: Plan) -> None:
         say(out, f"! {found.text}", "yellow")
 
 
-def print_failures(out: Console, run_path: Path, failed: Sequence[SampleRecord]) -> None:
-    """Failed samples, gathered by what went wrong, and which command tries them again."""
+def print_failures(out: Console, run_path: Path, failed: Sequence[SampleRecord], dropped: Collection[str] = ()) -> None:
+    """Failed samples, gathered by what went wrong, and which command tries them again: none of `dropped` settings."""
     errors = [sample.error for sample in failed if sample.error]
     counts = Counter((error.type, error.stage, error.message, error.remedy) for error in errors)
     for (type_, stage, message, remedy), number in counts.most_common(SHOWN_FAILURES):
         say(out, f"failed {number}: {type_} in {stage}: {message}" + (f" ({remedy})" if remedy else ""))
     if len(counts) > SHOWN_FAILURES:
         say(out, f"… {len(counts) - SHOWN_FAILURES} more kinds of failure in the report")
-    again = sum(error.transient or error.fetch_again for error in errors)
+    # Of a dropped setting only what a service may have drawn is still fetched.
+    left = [s.error for s in failed if s.error and (s.setting_id not in dropped or s.error.fetch_again)]
+    again = sum(error.transient or error.fetch_again for error in left)
     if again:
         say(out, f"{again} of these are tried again, or fetched, by: kreabench resume {run_path}")
-    if len(errors) > again:
-        say(out, f"{len(errors) - again} are tried again only by: kreabench resume {run_path} --retry-failed")
+    if len(left) > again:
+        say(out, f"{len(left) - again} are tried again only by: kreabench resume {run_path} --retry-failed")
+    if len(errors) > len(left):
+        say(out, f"{len(errors) - len(left)} are of settings that racing dropped, and are not tried again")
 
 
 def print_scoring(out: Console, run_path: Path, summary: ScoringSummary) -> None:

@@ -66,7 +66,7 @@ def score(
 
     With --follow the run may be drawn by another process meanwhile. That is refused where scoring would touch its
     timings: on a GPU that it draws on, and wherever it draws on the processor. A score made on a GPU is another one
-    than that of a processor: score a run on one of them.
+    than that of a processor: score a run on one of them. At the looks of a race the process that draws scores itself.
 
     Exit codes: 0 done, 2 refused, 4 some scores failed or a metric could not be opened, 5 stopped at the budget, 130
     interrupted; a picture that is gone or damaged, and a metric whose weights are missing, are failed scores, tried
@@ -94,7 +94,12 @@ def score(
             on_device(metrics, device or run.info.experiment.scoring.device), os.environ, lambda line: say(out, line)
         )
     with ProgressObserver(out) as observer:
-        if follow:
+        if beside is not None:
+            to_look = pipeline.follow_to_look(run, progress=observer.scoring, device=device)
+            if to_look is None:
+                return 0
+            summary = to_look
+        elif follow:
             summary = pipeline.follow(run, progress=observer.scoring, device=device)
         else:
             summary = pipeline.rescore(run, metrics=metrics, again=again, progress=observer.scoring, device=device)

@@ -65,7 +65,7 @@ def metric_points(tables: Sequence[pd.DataFrame], spec: MetricSpec) -> Points | 
     return Points(
         values=tuple(values),
         basis=basis if names else "no prompt has a score in every run",
-        unit=row.unit if row else "",
+        unit=row.unit if row and row.unit != "1" else "",
     )
 
 

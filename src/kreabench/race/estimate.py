@@ -41,7 +41,11 @@ def race_extents(experiment: ExperimentSpec, plan: Plan) -> tuple[Extent, Extent
     later = tuple(
         replace(group, settings=tuple(s for s in group.settings if s.id in _references(group))) for group in plan.groups
     )
-    return _extent(plan, least, later, len(rounds)), _extent(plan, plan.groups, plan.groups, len(rounds))
+    return (
+        # Once nothing is left to drop, all that is left is one round.
+        _extent(plan, least, later, min(len(rounds), 2)),
+        _extent(plan, plan.groups, plan.groups, len(rounds)),
+    )
 
 
 def _references(group: LoadGroup) -> set[str]:

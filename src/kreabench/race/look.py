@@ -26,6 +26,12 @@ def rounds_left(run: RunDirectory) -> tuple[Round, ...]:
     return tuple(one for one in rounds_of(run.info.experiment) if one.look not in over)
 
 
+def is_decided(run: RunDirectory, plan: Plan) -> bool:
+    """Whether a race has dropped every setting that it may drop."""
+    dropped = drops_of(run)
+    return all(setting.id in dropped or setting.reference_id == setting.id for setting in plan.settings)
+
+
 def check_same_race(run: RunDirectory, experiment: ExperimentSpec) -> None:
     """Raises RunDirectoryError where another race is asked of a run whose race has begun: its drops would not hold."""
     if experiment.race != run.info.experiment.race and (looks_of(run) or drops_of(run)):

@@ -11,6 +11,7 @@ images/           see `rundir.images`
 samples.parquet   see `rundir.table`
 driver.lock       pid of the process that may write the journal
 drawing.lock      pid of the same process, while it draws
+looking.lock      pid of the same process, while it draws nothing and a race decides what goes on
 scores.lock       pid of the process that may write scores
 """
 
@@ -54,6 +55,7 @@ TABLE_FILE = "samples.parquet"
 IMAGES_FOLDER = "images"
 LOCK_FILE = "driver.lock"
 DRAWING_LOCK_FILE = "drawing.lock"
+LOOKING_LOCK_FILE = "looking.lock"
 SCORES_LOCK_FILE = "scores.lock"
 
 DEATHS = frozenset({"crashed", "timeout"})
@@ -262,6 +264,17 @@ class RunDirectory:
     def is_drawn(self) -> bool:
         """Whether a process is drawing pictures of this run now."""
         return is_held(self.path / DRAWING_LOCK_FILE)
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Within `drawing`, say until the block ends that a race needs its scores; see `is_looked_at`."""
+        with hold(self.path / LOOKING_LOCK_FILE, waiting=lambda pid: None):  # as in `drawing`
+            yield
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether drawing waits for a look of a race: who scores beside it hands over the right to write scores."""
+        return is_held(self.path / LOOKING_LOCK_FILE)
 
     @contextmanager
     def score_writer(self, *, waiting: Callable[[str], None] | None = None) -> Iterator[ScoreWriter]:

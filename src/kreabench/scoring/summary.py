@@ -58,6 +58,12 @@ class ScoringSummary:
         return sum(counts.failed for counts in (*self.metrics, *self.floors))
 
     @property
+    def first_trouble(self) -> str:
+        """Why the first metric that could not be opened could not, or the first score that failed; empty without."""
+        troubles = (*map(str, self.problems), *(counts.first_failure for counts in (*self.metrics, *self.floors)))
+        return next(filter(None, troubles), "")
+
+    @property
     def usd(self) -> float:
         return sum(counts.usd for counts in self.metrics)
 
