@@ -6,12 +6,11 @@ its defaults makes it.
 
 from __future__ import annotations
 
-import gc
 from dataclasses import replace
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
+from kreabench.analysis.families import holm
 from kreabench.analysis.race_evidence import LookData, loss_tests
 from kreabench.analysis.racing import decide, levels_of
 from kreabench.race.rounds import look_sizes
@@ -52,10 +51,6 @@ def seen(simulated: Simulated, left: list[int], prompts: int) -> LookData:
     )
 
 
-# statsmodels' multipletests collects garbage at each call, a tenth of a second with all these modules loaded.
-gc.freeze()
-
-
 def answer(simulated: Simulated, left: list[int]) -> int:
     """By all prompts of the settings `left`: the fastest that is shown to be good enough, Holm-corrected over them."""
     loss = simulated.question.max_quality_loss[0]
@@ -63,7 +58,7 @@ def answer(simulated: Simulated, left: list[int]) -> int:
     good = np.array(left) == simulated.reference
     if not good.all():
         p_values = loss_tests(data, METRIC, loss.margin).p_within[~good]
-        good[~good] = multipletests(p_values, alpha=simulated.question.level, method="holm")[0]
+        good[~good] = np.array(holm(p_values)) <= simulated.question.level
     return left[int(np.argmin(np.where(good, np.median(data.costs["latency"], axis=1), np.inf)))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 from statsmodels.stats.multitest import multipletests
@@ -13,5 +14,14 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
     It holds however the tests depend on each other. What was not tested (None) stays None and costs nothing.
     """
     tested = [p for p in p_values if p is not None]
-    corrected = iter(multipletests(tested, method="holm")[1] if tested else ())
-    return tuple(None if p is None else float(next(corrected)) for p in p_values)
+    corrected = iter(_corrected(tested) if tested else ())
+    return tuple(None if p is None else next(corrected) for p in p_values)
+
+
+def _corrected(p_values: Sequence[float]) -> list[float]:
+    gc.freeze()  # multipletests collects garbage: with millions of objects alive, that takes seconds
+    try:
+        corrected: list[float] = multipletests(p_values, method="holm")[1].tolist()
+    finally:
+        gc.unfreeze()
+    return corrected

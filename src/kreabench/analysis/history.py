@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import ruptures
 from scipy import ndimage, stats
-from statsmodels.stats.multitest import multipletests
 
 from kreabench.analysis.estimates import CONFIDENCE, Estimate
+from kreabench.analysis.families import holm
 from kreabench.analysis.paired import Floats, Ints
 
 MIN_RUNS = 8
@@ -82,19 +82,11 @@ def find_steps(
             histories, rng.spawn(len(histories)), exact or [True] * len(histories), strict=True
         )
     ]
-    tested = [candidates for candidates in searched if candidates.p_value is not None]
-    raw = [float(candidates.p_value or 0.0) for candidates in tested]
-    # One p-value stays as it is; multipletests would collect garbage first, which takes longer than all the rest.
-    corrected = iter(multipletests(raw, method="holm")[1] if len(raw) > 1 else raw)
+    corrected = holm([candidates.p_value for candidates in searched])
+    tested = sum(p is not None for p in corrected)
     return tuple(
-        _held(
-            values,
-            candidates,
-            None if candidates.p_value is None else float(next(corrected)),
-            family=len(tested),
-            level=level,
-        )
-        for values, candidates in zip(histories, searched, strict=True)
+        _held(values, candidates, p, family=tested, level=level)
+        for values, candidates, p in zip(histories, searched, corrected, strict=True)
     )
 
 

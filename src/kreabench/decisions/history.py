@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 from kreabench.analysis.estimates import Estimate
+from kreabench.analysis.families import holm
 from kreabench.analysis.history import Step, find_steps
 from kreabench.analysis.scores import delivered_images, untrained_scores
 from kreabench.core.errors import ConfigError, Problem
@@ -273,9 +273,9 @@ def _changes(sides: Sequence[Side], specs: Sequence[MetricSpec]) -> tuple[Mappin
             if not incomparable(here, there, spec):
                 tested.append((spec.name, after, metric.difference, metric.p_value))
     found: dict[str, tuple[Change, ...]] = {}
-    corrected = multipletests([p for *_, p in tested], method="holm")[1] if tested else ()
+    corrected = holm([p for *_, p in tested])
     for (name, after, difference, _), p in zip(tested, corrected, strict=True):
-        if p <= LEVEL:
-            change = Change(after=after, difference=difference, p_value=float(p))
+        if p is not None and p <= LEVEL:
+            change = Change(after=after, difference=difference, p_value=p)
             found[name] = (*found.get(name, ()), change)
     return found, len(tested)

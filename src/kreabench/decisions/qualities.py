@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from kreabench.analysis.estimates import CONFIDENCE, UNBOUNDED, Bounds, Estimate
+from kreabench.analysis.families import holm
 from kreabench.analysis.noise import MIN_DEGREES, seed_sd
 from kreabench.analysis.paired import Floats, LeftOut, PairedScores, pair_scores
 from kreabench.core.specs import MetricSpec
@@ -70,18 +70,12 @@ def noise_floor(pictures: Pictures, spec: MetricSpec, space: KeySpace) -> tuple[
 
 
 def with_holm(found: Sequence[SettingComparison]) -> tuple[SettingComparison, ...]:
-    """Corrected over every metric of every pair of settings (`statsmodels.stats.multitest.multipletests`)."""
-    p = [metric.p_value for setting in found for metric in setting.metrics if metric.p_value is not None]
-    if not p:
-        return tuple(found)
-    corrected = iter(multipletests(p, method="holm")[1].tolist())
+    """Corrected over every metric of every pair of settings."""
+    corrected = iter(holm([metric.p_value for setting in found for metric in setting.metrics]))
     return tuple(
         replace(
             setting,
-            metrics=tuple(
-                metric if metric.p_value is None else replace(metric, p_adjusted=next(corrected))
-                for metric in setting.metrics
-            ),
+            metrics=tuple(replace(metric, p_adjusted=next(corrected)) for metric in setting.metrics),
         )
         for setting in found
     )
