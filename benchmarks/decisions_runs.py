@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kreabench.core.planned import Plan, Request, Setting
-from kreabench.core.records import LoadRecord, SampleRecord
+from kreabench.core.records import Cost, DeviceState, Failure, LoadRecord, SampleRecord
 from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import AccelerationSpec, ExperimentSpec, MetricSpec, Prompt
 from kreabench.plan import build_plan
@@ -24,6 +24,10 @@ from run_directory import PROMPT, sample_of, synthetic_experiment, write_lines
 METRICS = ("clip_score", "aesthetic", "pickscore", "hpsv2", "psnr", "lpips")
 TO_REFERENCE = frozenset({"psnr", "lpips"})
 MOST_STEPS = 50
+ONE_FAILS_IN = 199
+STEP_S = 0.1
+USD_PER_HOUR = 2.0
+WATTS = 550.0
 
 
 def experiment_of(settings: int, prompts: int, seeds: int) -> ExperimentSpec:
@@ -63,10 +67,59 @@ def _journal(plan: Plan, version: int) -> Iterator[LoadRecord | SampleRecord]:
             load_s=12.5,
             identity={"model": group.target.model, "device": "cpu"},
         )
-        for request in group.requests:
-            sample = sample_of(request)
-            image = replace(sample.images[0], sha256=_picture(request, version))
-            yield replace(sample, group_id=group.id, images=(image,))
+        settings = {setting.id: setting for setting in group.settings}
+        noise = np.random.default_rng([version, 1]).lognormal(sigma=0.03, size=(len(group.requests), 2)).tolist()
+        for request, (time, energy) in zip(group.requests, noise, strict=True):
+            sample = replace(sample_of(request), group_id=group.id)
+            yield (
+                _failed(sample)
+                if _fails(request, version)
+                else _drawn(sample, _picture(request, version), settings[request.setting_id], time, energy)
+            )
+
+
+def _fails(request: Request, version: int) -> bool:
+    return int(_picture(request, version)[:8], 16) % ONE_FAILS_IN == 0
+
+
+def _failed(sample: SampleRecord) -> SampleRecord:
+    """Costs that differ, pictures that lack a partner: what takes a comparison time."""
+    failure = Failure(type="crashed", stage="denoise", message="made up", remedy="", transient=True)
+    return replace(
+        sample,
+        status="failed",
+        error=failure,
+        timings=None,
+        timing_valid=False,
+        memory=None,
+        images=(),
+        cost=Cost(usd=None, basis="none"),
+    )
+
+
+def _drawn(sample: SampleRecord, sha256: str, setting: Setting, time: float, energy: float) -> SampleRecord:
+    """Seconds, joules and dollars of `setting`, times noise that is each request's own."""
+    assert sample.timings is not None
+    steps = setting.steps or 1
+    step_s = STEP_S * time * (0.7 if setting.acceleration != "none" else 1.0)
+    stages_s = {**sample.timings.stages_s, "denoise": steps * step_s}
+    seconds = sum(stages_s.values()) + sample.timings.residual_s
+    return replace(
+        sample,
+        steps_run=steps,
+        images=(replace(sample.images[0], sha256=sha256),),
+        timings=replace(sample.timings, end_to_end_s=seconds, stages_s=stages_s, steps_s=(step_s,) * steps),
+        device=DeviceState(
+            energy_j=seconds * WATTS * energy,
+            sm_clock_mhz=1980.0,
+            sm_clock_min_mhz=1965.0,
+            temperature_c=61.0,
+            throttle_reasons=(),
+            foreign_processes=0,
+            readings=30,
+        ),
+        cost=Cost(usd=seconds / 3600 * USD_PER_HOUR, basis="device_hour"),
+    )
 
 
 def _scores(plan: Plan, version: int) -> Iterator[ScoreRecord]:
@@ -74,7 +127,8 @@ def _scores(plan: Plan, version: int) -> Iterator[ScoreRecord]:
     for group in plan.groups:
         noise = np.random.default_rng(version).normal(size=(len(group.requests), len(METRICS))).tolist()
         for request, values in zip(group.requests, noise, strict=True):
-            yield from _scores_of(request, settings[request.setting_id], values, version)
+            if not _fails(request, version):
+                yield from _scores_of(request, settings[request.setting_id], values, version)
 
 
 def _scores_of(request: Request, setting: Setting, noise: list[float], version: int) -> Iterator[ScoreRecord]:

@@ -2,13 +2,15 @@
 
     python benchmarks/decisions_speed.py [--runs N] [--keep FOLDER]
 
-Writes runs into a temporary folder, without pictures and without the fsync of each line, and measures whole processes
-from start to end: the first compares 100 settings × 1,000 prompts × 4 seeds × 6 metrics with their reference, the
-second gates a run of 400 images against another. Beside them, in the same run, what a person would write with pandas
-and scipy: read the table, merge each setting with the reference, a t-test a metric (no costs, rates, Holm, checks). The
-target is for two cores; the load of the machine is printed, as other programs make all of it slower: seconds of
-processor, which the ratios are of, are disturbed little. Prints a table, writes results/decisions_speed.json and exits
-1 when a target is missed.
+Writes runs into a temporary folder, without pictures and without the fsync of each line, and measures the commands as
+a user gives them, each a process of its own from start to end: `kreabench compare` of 100 settings × 1,000 prompts × 4
+seeds × 6 metrics with their reference, also with a page and JSON, and also where samples.parquet is stale and the
+journals are read; `kreabench recommend` of the same run; `kreabench gate` of a run of 400 images against another.
+Beside them, what a person would write with pandas and scipy: read the table, merge each setting with the reference, a
+t-test a metric (no costs, rates, Holm, checks); and the bare start of the libraries, in turns with the gate. The target
+is for two cores; the load of the machine is printed, as other programs make all of it slower: seconds of processor,
+which the ratios are of, are disturbed less. Prints a table, writes results/decisions_speed.json and exits 1 when a
+target is missed.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ LARGE = (100, 1000, 4)
 SMALL = (1, 100, 4)
 DECIDED = (0, 1, 3)
 """Exit codes of a gate that came to an outcome."""
+RECOMMENDED = (0, 3)
+"""Likewise of a recommendation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,21 +87,11 @@ def write(folder: Path) -> None:
             write_run(folder / name, settings=settings, prompts=prompts, seeds=seeds, version=version)
 
 
-def compare(path: Path) -> None:
-    """Every setting with the reference, as `kreabench compare RUN` does before it prints."""
-    from kreabench.decisions.compare import compare_with_reference
-    from kreabench.decisions.sides import open_side
-
-    comparison = compare_with_reference(open_side(str(path)))
-    if len(comparison.settings) != LARGE[0] - 1:
-        raise SystemExit(f"{len(comparison.settings)} settings were compared")
-
-
-def join(path: Path) -> None:
-    """The same where samples.parquet is stale: the journals are read."""
+def joined(path: Path) -> Spent:
+    """`kreabench compare` where samples.parquet is stale: the journals are read."""
     (path / "samples.parquet").rename(path / "aside.parquet")
     try:
-        compare(path)
+        return spent(kreabench("compare", path))
     finally:
         (path / "aside.parquet").rename(path / "samples.parquet")
 
@@ -120,42 +114,66 @@ def plain(path: Path) -> None:
                 stats.ttest_1samp(difference, 0.0).confidence_interval(0.95)
 
 
-def gate(base: Path, candidate: Path) -> list[str]:
-    """The command, or what it does before it weighs where there is no such command yet."""
-    from kreabench.cli.main import COMMANDS
-
-    if "gate" in COMMANDS:
-        return [sys.executable, "-m", "kreabench", "gate", str(base), str(candidate)]
-    code = (
-        "import sys; from kreabench.decisions.compare import compare_sides; "
-        "from kreabench.decisions.sides import open_side; compare_sides(*map(open_side, sys.argv[1:]))"
-    )
-    return [sys.executable, "-c", code, str(base), str(candidate)]
+def kreabench(*words: str | Path) -> list[str]:
+    """The command line."""
+    return [sys.executable, "-m", "kreabench", *map(str, words)]
 
 
 def measure(folder: Path, runs: int) -> list[Target]:
-    """Every line; the large run once, the small ones `runs` times after one that is thrown away."""
+    """Every line."""
     spent(step("write", folder))
-    large, base, candidate = (folder / name for name in ("large", "base", "candidate"))
-    ours, theirs = spent(step("compare", large)), spent(step("plain", large))
-    joined = spent(step("join", large))
-    spent(gate(base, candidate), DECIDED)
-    gates = [spent(gate(base, candidate), DECIDED) for _ in range(runs)]
-    starts = [spent([sys.executable, "-c", "import pandas, scipy.stats, pyarrow.parquet"]) for _ in range(runs)]
-    gate_s = statistics.median(one.seconds for one in gates)
-    gate_cpu_s, start_cpu_s = (statistics.median(one.cpu_seconds for one in several) for several in (gates, starts))
+    return [*of_small_runs(folder, runs), *of_large_run(folder / "large")]
+
+
+def of_small_runs(folder: Path, runs: int) -> list[Target]:
+    """Medians of `runs` gates and as many bare starts, in turns, after one gate that is thrown away."""
+    gate = kreabench("gate", folder / "base", folder / "candidate")
+    spent(gate, DECIDED)
+    pairs = [
+        (spent(gate, DECIDED), spent([sys.executable, "-c", "import pandas, scipy.stats, pyarrow.parquet"]))
+        for _ in range(runs)
+    ]
+    seconds, processor, ratio = (
+        statistics.median(values)
+        for values in (
+            [one.seconds for one, _ in pairs],
+            [one.cpu_seconds for one, _ in pairs],
+            [one.cpu_seconds / bare.cpu_seconds for one, bare in pairs],
+        )
+    )
     return [
-        Target(name="compare 100 settings, 2.4 million scores", value=ours.seconds, limit=60.0, unit="s"),
-        Target(name="  seconds of processor of that", value=ours.cpu_seconds, limit=None, unit="s"),
-        Target(name="  its peak memory", value=ours.gib, limit=3.0, unit="GiB"),
-        Target(
-            name="  beside pandas and scipy by hand", value=ours.cpu_seconds / theirs.cpu_seconds, limit=None, unit="×"
-        ),
-        Target(name="the same with a stale samples.parquet", value=joined.seconds, limit=None, unit="s"),
-        Target(name="  its peak memory", value=joined.gib, limit=None, unit="GiB"),
-        Target(name="gate on two runs of 400 images", value=gate_s, limit=3.0, unit="s"),
-        Target(name="  seconds of processor of that", value=gate_cpu_s, limit=None, unit="s"),
-        Target(name="  beside importing pandas, scipy, pyarrow", value=gate_cpu_s / start_cpu_s, limit=None, unit="×"),
+        Target(name="gate on two runs of 400 images", value=seconds, limit=3.0, unit="s"),
+        Target(name="  seconds of processor of that", value=processor, limit=None, unit="s"),
+        Target(name="  beside importing pandas, scipy, pyarrow", value=ratio, limit=None, unit="×"),
+    ]
+
+
+def of_large_run(large: Path) -> list[Target]:
+    """Each command once."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "comparison.json"
+        printed, theirs = spent(kreabench("compare", large)), spent(step("plain", large))
+        written = spent(kreabench("compare", large, "--json", file, "--out", Path(folder) / "page"))
+        compared = len(json.loads(file.read_text())["settings"])
+    if compared != LARGE[0] - 1:
+        raise SystemExit(f"{compared} settings were compared")
+    stale = joined(large)
+    recommended = spent(kreabench("recommend", large, "--max-quality-loss", "clip_score=0.5"), RECOMMENDED)
+    beside = printed.cpu_seconds / theirs.cpu_seconds
+    return [
+        *_spent_on("compare 100 settings, 2.4 million scores", printed, 60.0, 3.0),
+        Target(name="  beside pandas and scipy by hand", value=beside, limit=None, unit="×"),
+        *_spent_on("the same with --json and --out", written, 60.0, 3.0),
+        *_spent_on("the same with a stale samples.parquet", stale, None, 3.0),
+        *_spent_on("recommend one of the 100", recommended, None, 3.0),
+    ]
+
+
+def _spent_on(name: str, one: Spent, seconds: float | None, gib: float) -> list[Target]:
+    return [
+        Target(name=name, value=one.seconds, limit=seconds, unit="s"),
+        Target(name="  seconds of processor of that", value=one.cpu_seconds, limit=None, unit="s"),
+        Target(name="  its peak memory", value=one.gib, limit=gib, unit="GiB"),
     ]
 
 
@@ -174,7 +192,7 @@ def report(targets: list[Target], load: tuple[float, float, float]) -> int:
     return int(any(one.missed for one in targets))
 
 
-STEPS = {"write": write, "compare": compare, "join": join, "plain": plain}
+STEPS = {"write": write, "plain": plain}
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ its defaults makes it.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,18 +22,32 @@ FIRST_PROMPTS = 8
 LOOKS = 5
 
 
-def race(simulated: Simulated) -> tuple[list[int], int]:
-    """Settings that are left in the end, and pictures drawn."""
+@dataclass(frozen=True, kw_only=True)
+class Raced:
+    """How one race ended."""
+
+    left: list[int]
+    """Settings."""
+    by_scores: int
+    """Settings that were dropped by their own scores."""
+    drawn: int
+    """Pictures."""
+
+
+def race(simulated: Simulated) -> Raced:
+    """All looks of one race."""
     settings, prompts, seeds = simulated.scores.shape
     sizes = look_sizes(prompts, FIRST_PROMPTS, LOOKS)
     levels = levels_of(simulated.question, looks=len(sizes), settings=settings)
-    left, drawn, before = list(range(settings)), 0, 0
+    left, by_scores, drawn, before = list(range(settings)), 0, 0, 0
     for size in sizes:
         drawn += (size - before) * seeds * len(left)
         before = size
-        dropped = {left[drop.setting] for drop in decide(seen(simulated, left, size), simulated.question, levels)}
+        drops = decide(seen(simulated, left, size), simulated.question, levels)
+        by_scores += sum(drop.dominated_by is None for drop in drops)
+        dropped = {left[drop.setting] for drop in drops}
         left = [setting for setting in left if setting not in dropped]
-    return left, drawn + (prompts - before) * seeds * len(left)
+    return Raced(left=left, by_scores=by_scores, drawn=drawn + (prompts - before) * seeds * len(left))
 
 
 def seen(simulated: Simulated, left: list[int], prompts: int) -> LookData:
@@ -52,9 +66,10 @@ def seen(simulated: Simulated, left: list[int], prompts: int) -> LookData:
     )
 
 
-def answer(simulated: Simulated, left: list[int]) -> int | None:
-    """What `recommend` says of all prompts of the settings `left`, the others dropped by a race; None for no answer."""
-    contest = contest_of_simulation(simulated, left, dropped=len(simulated.losses) - len(left))
+def answer(simulated: Simulated, raced: Raced | None = None) -> int | None:
+    """What `recommend` says of all prompts, after a race or without; None for no answer."""
+    left = list(range(len(simulated.losses))) if raced is None else raced.left
+    contest = contest_of_simulation(simulated, left, dropped=raced.by_scores if raced else 0)
     found = recommend(contest, simulated.question, draws=0).answer
     return None if found is None else left[contest.entrants.index(found.entrant)]
 
@@ -67,7 +82,7 @@ def twin_dropped(rng: np.random.Generator, experiments: int) -> Measured:
         twin = int(np.argsort(simulated.seconds)[1])
         latencies = simulated.latencies.copy()
         latencies[twin] *= simulated.seconds[simulated.best] / simulated.seconds[twin]
-        hits += twin not in race(replace(simulated, latencies=latencies))[0]
+        hits += twin not in race(replace(simulated, latencies=latencies)).left
     return Measured(hits=hits, experiments=experiments)
 
 
@@ -78,7 +93,7 @@ def just_allowed_dropped(rng: np.random.Generator, experiments: int) -> Measured
         simulated = simulate_settings(rng)
         scores = simulated.scores.copy()
         scores[simulated.best] -= SEED_SD * (MARGIN - simulated.losses[simulated.best])
-        hits += simulated.best not in race(replace(simulated, scores=scores))[0]
+        hits += simulated.best not in race(replace(simulated, scores=scores)).left
     return Measured(hits=hits, experiments=experiments)
 
 
@@ -87,7 +102,7 @@ def same_answer(rng: np.random.Generator, experiments: int) -> Measured:
     hits = 0
     for _ in range(experiments):
         simulated = simulate_settings(rng)
-        hits += answer(simulated, race(simulated)[0]) == answer(simulated, list(range(len(simulated.losses))))
+        hits += answer(simulated, race(simulated)) == answer(simulated)
     return Measured(hits=hits, experiments=experiments)
 
 
@@ -96,7 +111,19 @@ def true_best(rng: np.random.Generator, experiments: int) -> Measured:
     hits = 0
     for _ in range(experiments):
         simulated = simulate_settings(rng)
-        hits += answer(simulated, race(simulated)[0]) == simulated.best
+        hits += answer(simulated, race(simulated)) == simulated.best
+    return Measured(hits=hits, experiments=experiments)
+
+
+def too_great_a_loss_is_named(rng: np.random.Generator, experiments: int) -> Measured:
+    """The faster half loses exactly what is allowed, the slower half nothing: a race thins out the good ones too."""
+    hits = 0
+    for _ in range(experiments):
+        simulated = simulate_settings(rng, at_margin=True)
+        slow = (simulated.seconds >= np.median(simulated.seconds)) & (simulated.losses > 0)
+        scores = simulated.scores + SEED_SD * MARGIN * slow[:, None, None]
+        found = answer(again := replace(simulated, scores=scores), race(again))
+        hits += found is not None and not (slow[found] or found == simulated.reference)
     return Measured(hits=hits, experiments=experiments)
 
 
@@ -108,7 +135,7 @@ def share_of_images(rng: np.random.Generator, experiments: int) -> Measured:
     drawn = whole = 0
     for _ in range(experiments):
         simulated = simulate_settings(rng)
-        drawn += race(simulated)[1]
+        drawn += race(simulated).drawn
         whole += simulated.scores.size
     return Measured(hits=drawn, experiments=whole)
 
@@ -123,6 +150,12 @@ ROWS = (
     ),
     ValidityRow(name="racing gives the answer of the whole run", at_least=0.95, at_most=1.0, simulate=same_answer),
     ValidityRow(name="racing names the true best of 24 settings", at_least=0.95, at_most=1.0, simulate=true_best),
+    ValidityRow(
+        name="racing, then a setting recommended that loses exactly what is allowed, 12 of them",
+        at_least=0.0,
+        at_most=0.05,
+        simulate=too_great_a_loss_is_named,
+    ),
     ValidityRow(
         name="mean share of the images that racing draws", at_least=0.0, at_most=1 / 3, simulate=share_of_images
     ),

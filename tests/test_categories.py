@@ -19,6 +19,7 @@ from kreabench.report.build import build_document
 from kreabench.report.html_page import render_html
 from kreabench.report.markdown_page import render_markdown
 from kreabench.report.quality import categories_table
+from kreabench.report.report_page import report_page
 from kreabench.report.tables import categories_csv
 from kreabench.report.write import render
 from kreabench.rundir.table import read_table
@@ -192,11 +193,11 @@ def test_a_long_table_is_closed_on_the_page_and_left_out_of_markdown(
 ) -> None:
     run, plan, table = categorised(tmp_path / "run")
     document = build_document(run, plan, table)
-    assert "<details>" not in render_html(document)
-    assert "| food |" in render_markdown(document)
+    assert "<details>" not in render_html(report_page(document))
+    assert "| food |" in render_markdown(report_page(document))
 
-    monkeypatch.setattr("kreabench.report.document.LONG_TABLE", 8)
-    page, text = render_html(document), render_markdown(document)
+    monkeypatch.setattr("kreabench.report.parts.LONG_TABLE", 8)
+    page, text = render_html(report_page(document)), render_markdown(report_page(document))
 
     assert page.count("<details><summary>9 rows</summary>") == page.count("</details>") == 1
     assert "The page, index.html, has its 9 rows." in text
@@ -205,9 +206,9 @@ def test_a_long_table_is_closed_on_the_page_and_left_out_of_markdown(
 
 def test_other_long_tables_are_closed_in_markdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, plan, table = categorised(tmp_path / "run")
-    monkeypatch.setattr("kreabench.report.document.LONG_TABLE", 1)
+    monkeypatch.setattr("kreabench.report.parts.LONG_TABLE", 1)
 
-    text = render_markdown(build_document(run, plan, table))
+    text = render_markdown(report_page(build_document(run, plan, table)))
 
     assert "<details><summary>2 rows</summary>\n\n| Setting |" in text
     assert "</details>\n\n" in text

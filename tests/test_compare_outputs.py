@@ -25,7 +25,8 @@ from kreabench.decisions.opening import open_two, open_with_references
 from kreabench.report.comparison import build_comparison
 from kreabench.report.comparison_csv import comparison_csv, prompts_csv
 from kreabench.report.comparison_json import comparison_json
-from kreabench.report.comparison_write import render_html, render_markdown
+from kreabench.report.html_page import render_html
+from kreabench.report.markdown_page import render_markdown
 from kreabench.rundir.directory import RunDirectory
 from tests.compare_support import CLIP, COLOUR, LPIPS, make_side
 from tests.report_runs import HOSTILE, TWO_TARGETS, make_run

@@ -287,7 +287,7 @@ def test_settings_without_a_partner_are_named() -> None:
     result = gate(both, one, make_check("clip", 3.0))
     assert outcomes(result) == {"clip": "passed"}
     assert result.outcome == "inconclusive"
-    assert "base: 1 settings without a partner in the candidate: mini_fake none 8 steps" in result.obstacles[0]
+    assert "base: 1 setting without a partner in the candidate: mini_fake none 8 steps" in result.obstacles[0]
 
 
 def test_several_settings_are_one_family() -> None:

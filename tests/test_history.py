@@ -17,9 +17,11 @@ from kreabench.analysis.paired import Floats, Ints
 from kreabench.core.errors import ConfigError
 from kreabench.decisions.history import make_history
 from kreabench.decisions.sides import Side
-from kreabench.report.document import Lines
-from kreabench.report.history import history_document, sentences, sparkline
-from kreabench.report.history_files import history_csv, history_json, history_markdown, write_history
+from kreabench.report.figure_data import Lines
+from kreabench.report.history import history_page
+from kreabench.report.history_files import history_csv, history_json, write_history
+from kreabench.report.history_words import sentences, sparkline
+from kreabench.report.markdown_page import render_markdown
 from tests.compare_support import LPIPS, Scores, make_side
 from tests.support import make_setting
 
@@ -263,8 +265,9 @@ def test_every_file_is_written_and_text_from_outside_is_escaped(tmp_path: Path) 
     page = index.read_text(encoding="utf-8")
     assert "<script" not in page
     assert "untrained weights" in page
-    document = history_document(history)
-    assert "<b>" not in history_markdown(document)
+    document = history_page(history)
+    (figure,) = document.figures
+    assert "<b>" not in render_markdown(document)
     rows = list(csv.DictReader(io.StringIO(history_csv(history))))
     assert len(rows) == 12 * len(history.series)
     assert {row["name"][:1] for row in rows} == {"r", "'"}
@@ -272,7 +275,7 @@ def test_every_file_is_written_and_text_from_outside_is_escaped(tmp_path: Path) 
     content = json.loads(history_json(history))
     assert content["notice"] == "untrained weights"
     assert [found["kind"] for found in content["found"]].count("step") == 1
-    assert isinstance(document.figure.data, Lines)
-    (panel,) = [one for one in document.figure.data.panels if one.title.startswith("clip")]
+    assert isinstance(figure.data, Lines)
+    (panel,) = [one for one in figure.data.panels if one.title.startswith("clip")]
     assert panel.steps == (7,)
     assert [(first, last) for first, last, _ in panel.levels] == [(0, 6), (7, 11)]

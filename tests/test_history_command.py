@@ -10,7 +10,7 @@ import pytest
 
 from kreabench.cli.main import main
 from kreabench.core.planned import Request
-from kreabench.decisions.history import open_runs
+from kreabench.decisions.history_runs import open_runs
 from tests.history_runs import history_run
 
 

@@ -17,7 +17,8 @@ from kreabench.cli.main import main
 from kreabench.core.errors import ConfigError
 from kreabench.core.planned import Request
 from kreabench.core.specs import ExpectedTime
-from kreabench.decisions.power_plan import Goal, Noise, make_goals, plan_power, said_noise
+from kreabench.decisions.power_noise import Noise, said_noise
+from kreabench.decisions.power_plan import Goal, make_goals, plan_power
 from kreabench.plan import build_plan
 from tests.history_runs import history_run
 from tests.support import make_experiment, make_target
@@ -124,7 +125,7 @@ def test_noise_of_two_runs(capfd: pytest.CaptureFixture[str], tmp_path: Path, mo
     assert call(*arguments, "--noise", "b") == 0
     out = capfd.readouterr().out
     assert "against b: 4 prompts, 8 pairs; df 3 and 4" in " ".join(out.split())
-    assert "90%" in out
+    assert "90 %" in out
     assert call(*arguments) == 2
     assert "no setting with another one as its reference" in capfd.readouterr().err
     assert call("experiment=trial", "--power", "--loss", "ssim=0.5", "--noise", "a", "--noise", "b") == 2

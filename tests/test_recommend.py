@@ -15,8 +15,8 @@ from kreabench.core.questions import QualityLoss, QuestionSpec
 from kreabench.decisions.recommend import Recommendation, recommend
 from kreabench.decisions.recommend_evidence import Contest
 from kreabench.decisions.recommend_front import front_of
-from kreabench.decisions.recommend_question import Limits, ask
-from kreabench.report.recommend_words import answer_sentence, remarks
+from kreabench.decisions.recommend_question import Limits, ask, same_question
+from kreabench.report.recommend_words import answer_sentence, remarks, state_lines
 from tests.recommend_support import NOISE, QUESTION, make_contest
 
 LOSSES = {4: 2.0, 8: 0.05, 16: 0.0, 28: 0.0}
@@ -172,7 +172,7 @@ def test_what_a_race_dropped_counts_as_tested() -> None:
     assert alone.p_value is not None
     assert after.p_value is not None
     assert after.p_value > 5 * alone.p_value
-    assert "among 23 settings, dropped ones too" in after.reason
+    assert "of 23 settings, 20 of them dropped" in after.reason
 
 
 def test_quality_as_the_objective_wants_the_best_within_the_limits() -> None:
@@ -197,6 +197,19 @@ def test_what_is_not_asked_is_chosen_and_said() -> None:
     assert "half a noise floor" in said
     everything = ask(contest, objective="latency", metric="clip", losses=(NOISE,), limits=Limits(), level=0.05)
     assert everything.assumed == ()
+
+
+def test_a_race_for_another_question_may_have_dropped_the_answer() -> None:
+    raced = QuestionSpec(objective="latency", quality_metric=None, max_quality_loss=(NOISE,), max_latency_s=3.0)
+    assert same_question(raced, replace(raced, level=0.01, quality_metric="clip"))
+    assert not same_question(raced, replace(raced, max_latency_s=4.0))
+    assert not same_question(raced, replace(raced, max_quality_loss=()))
+    best = replace(raced, objective="quality", quality_metric="clip")
+    assert not same_question(best, replace(best, quality_metric="aesthetic"))
+    assert state_lines(0, {"a": "slow"}, False) == [
+        "Racing dropped 1 setting while the run was drawn: nothing in here is about it."
+    ]
+    assert "another question" in state_lines(0, {"a": "slow"}, True)[1]
 
 
 @pytest.mark.parametrize(("metric", "objective"), [("clop", None), (None, "energy")])

@@ -12,7 +12,8 @@ import pytest
 from kreabench.cli.main import cli
 from kreabench.cli.recommend_override import reproduce
 from kreabench.config.resolve import load
-from kreabench.core.errors import ConfigError
+from kreabench.core.errors import ConfigError, RunDirectoryError
+from kreabench.decisions.recommend_run import run_facts
 from kreabench.plan import build_plan
 from tests.report_runs import make_run
 
@@ -69,7 +70,7 @@ def test_the_answer_comes_first_and_everything_is_written(run: Path, call: Call,
         assert (out / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((out / "recommend_settings.csv").read_text().splitlines()))
     assert len(rows) == len(content["settings"]) == 8
-    assert all(row["brand"].startswith("untrained") for row in rows)
+    assert all(row["notice"].startswith("untrained") for row in rows)
     assert len(list(csv.DictReader((out / "local_or_hosted.csv").read_text().splitlines()))) > 100
 
 
@@ -77,6 +78,8 @@ def test_a_selection_is_compared_with_references_outside_it(run: Path, call: Cal
     code, text = call(run, "--max-quality-loss", "clip=30%", selection=":acceleration=high,target=mini_local")
     assert code == 0
     assert "instead of" in text
+    assert "1: " in text
+    assert "on it in" in text
     assert "not compared: the run has no hosted setting with a price" in text
 
 
@@ -102,8 +105,18 @@ def test_a_loss_that_means_nothing_is_refused(run: Path, call: Call, word: str) 
 
 
 def test_fidelity_cannot_judge_a_loss(run: Path, call: Call) -> None:
-    with pytest.raises(ConfigError, match="need no reference"):
+    with pytest.raises(ConfigError, match="need no reference") as caught:
         call(run, "--max-quality-loss", "psnr=1")
+    assert "--max-quality-loss: found 'psnr'" in caught.value.message
+
+
+def test_a_baseline_file_is_told_from_a_missing_run(tmp_path: Path) -> None:
+    file = tmp_path / "base.jsonl"
+    file.write_text("{}")
+    with pytest.raises(RunDirectoryError, match="needs a run directory"):
+        run_facts(f"{file}:steps=8")
+    with pytest.raises(RunDirectoryError, match="there is no folder"):
+        run_facts(str(tmp_path / "nowhere"))
 
 
 def test_the_command_composes_to_the_same_setting() -> None:

@@ -165,7 +165,7 @@ def test_print_is_light_and_shows_all_rows(browser: Any, index: Path) -> None:
 @pytest.fixture
 def with_categories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A page whose table of categories is long enough to be closed."""
-    monkeypatch.setattr("kreabench.report.document.LONG_TABLE", 3)
+    monkeypatch.setattr("kreabench.report.parts.LONG_TABLE", 3)
     run, plan = make_run(tmp_path / "run", accelerations=("none",), sizes=((128, 128),))
     table = read_table(run)
     return write_report(run, plan, tmp_path / "report", table.assign(category=table["prompt_id"]))

@@ -25,6 +25,7 @@ from kreabench.report.build import build_document
 from kreabench.report.html_page import render_html
 from kreabench.report.markdown_page import escape, render_markdown
 from kreabench.report.quality import assess, score_notices, shifts_table
+from kreabench.report.report_page import report_page
 from kreabench.report.write import render
 from kreabench.rundir.table import read_table
 from tests.report_runs import PROMPTS, make_run
@@ -297,8 +298,8 @@ def test_a_sure_shift_is_marked_with_a_sign_and_a_note(tmp_path: Path) -> None:
     assert shown.rows[0].cells[1].text.endswith(" *")
     assert not shown.rows[1].cells[1].text.endswith("*")
     assert shown.notes == ("* The interval leaves 0 out, as 2 of 4 do; by chance alone about 1 in 20 would.",)
-    assert f"<strong><bdi>{shown.rows[0].cells[1].text}</bdi></strong>" in render_html(document)
-    assert f"**{escape(shown.rows[0].cells[1].text)}**<br>" in render_markdown(document)
+    assert f"<strong><bdi>{shown.rows[0].cells[1].text}</bdi></strong>" in render_html(report_page(document))
+    assert f"**{escape(shown.rows[0].cells[1].text)}**<br>" in render_markdown(report_page(document))
 
 
 def estimated(value: float, low: float, high: float, metric: str = "noise", setting: Any = FAST) -> Shift:

@@ -6,13 +6,22 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from kreabench.core.planned import Plan
+from kreabench.core.policies import COSTS
 from kreabench.core.records import DropRecord, LookRecord, SampleRecord
+from kreabench.core.specs import RaceSpec
 from kreabench.rundir.directory import RunDirectory
 
 
 def drops_of(run: RunDirectory) -> dict[str, DropRecord]:
     """Setting id → why it was dropped, in order; empty without a race."""
     return {record.setting_id: record for record in run.records() if isinstance(record, DropRecord)}
+
+
+def by_scores(drop: DropRecord, race: RaceSpec | None) -> bool:
+    """Whether a setting's own scores decided that it was dropped, not costs and the scores of a better one alone."""
+    if drop.dominated_by is None:
+        return drop.constraint not in COSTS
+    return race is None or race.question.objective == "quality"
 
 
 def looks_of(run: RunDirectory) -> tuple[LookRecord, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 from statsmodels.stats.multitest import multipletests
@@ -15,6 +16,14 @@ def holm(p_values: Sequence[float | None], *, others: int = 0) -> tuple[float | 
     """
     tested = [p for p in p_values if p is not None]
     family = [*tested, *[1.0] * others]
-    # One p-value stays as it is; multipletests would collect garbage first, which takes longer than all the rest.
-    corrected = iter(multipletests(family, method="holm")[1] if len(family) > 1 else family)
-    return tuple(None if p is None else float(next(corrected)) for p in p_values)
+    corrected = iter(_corrected(family) if len(family) > 1 else family)
+    return tuple(None if p is None else next(corrected) for p in p_values)
+
+
+def _corrected(p_values: Sequence[float]) -> list[float]:
+    gc.freeze()  # multipletests collects garbage: with millions of objects alive, that takes seconds
+    try:
+        corrected: list[float] = multipletests(p_values, method="holm")[1].tolist()
+    finally:
+        gc.unfreeze()
+    return corrected

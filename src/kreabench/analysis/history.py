@@ -82,17 +82,11 @@ def find_steps(
             histories, rng.spawn(len(histories)), exact or [True] * len(histories), strict=True
         )
     ]
-    tested = [candidates for candidates in searched if candidates.p_value is not None]
-    corrected = iter(holm([candidates.p_value for candidates in tested]))
+    corrected = holm([candidates.p_value for candidates in searched])
+    tested = sum(p is not None for p in corrected)
     return tuple(
-        _held(
-            values,
-            candidates,
-            None if candidates.p_value is None else next(corrected),
-            family=len(tested),
-            level=level,
-        )
-        for values, candidates in zip(histories, searched, strict=True)
+        _held(values, candidates, p, family=tested, level=level)
+        for values, candidates, p in zip(histories, searched, corrected, strict=True)
     )
 
 

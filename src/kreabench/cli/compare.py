@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +56,7 @@ def compare(
     from kreabench.cli.comparison_table import print_comparison
     from kreabench.cli.terminal import console
     from kreabench.report.comparison_json import comparison_json
+    from kreabench.report.files import write_one
 
     comparison = _compare(base, candidate, names_in(names), force)
     if json_file == "-":
@@ -65,7 +65,7 @@ def compare(
         print_comparison(console(), comparison, worst=worst, everything=everything)
     written = []
     if json_file not in (None, "-"):
-        written.append(_write_json(Path(json_file or ""), comparison_json(comparison, worst=worst)))
+        written.append(write_one(Path(json_file or ""), comparison_json(comparison, worst=worst)))
     if out is not None:
         from kreabench.report.comparison_write import write_comparison
 
@@ -86,14 +86,3 @@ def _compare(base: str, candidate: str | None, names: tuple[str, ...] | None, fo
     if names is not None:
         here, there = with_metrics(here, names), with_metrics(there, names)
     return compare_sides(here, there, force=force)
-
-
-def _write_json(path: Path, text: str) -> Path:
-    from kreabench.rundir.files import make_folders, storage_error, write_file
-
-    try:
-        make_folders(Path(os.path.abspath(path)).parent)  # noqa: PTH100 - a link in it stays what it is
-        write_file(path, text.encode())
-    except OSError as error:
-        raise storage_error(path, error) from error
-    return path

@@ -11,7 +11,6 @@ from kreabench.cli.fitting import FitColumn, fitted
 from kreabench.cli.terminal import say
 from kreabench.decisions.comparison import Fidelity, FloorKind, MetricComparison, SettingComparison
 from kreabench.decisions.worst import worst_prompts
-from kreabench.report.comparison_tables import FLOOR_NAMES
 from kreabench.report.comparison_words import (
     COST_NAMES,
     RATE_NAMES,
@@ -30,6 +29,7 @@ from kreabench.report.comparison_words import (
     ratio_texts,
     share_text,
 )
+from kreabench.report.floors import FLOOR_NAMES
 from kreabench.report.format import ABSENT, count, estimate
 from kreabench.report.text import message, visible
 

@@ -11,6 +11,7 @@ from kreabench.cli.comparison_pair import print_pair
 from kreabench.cli.fitting import FitColumn, tables
 from kreabench.cli.terminal import say
 from kreabench.decisions.comparison import Comparison, MetricComparison, SettingComparison
+from kreabench.report.comparison_answer import counts_sentence
 from kreabench.report.comparison_words import (
     COST_NAMES,
     SIGNS,
@@ -82,14 +83,9 @@ def _print_summary(out: Console, comparison: Comparison) -> None:
     for table in tables(out, lead, _summary_columns(settings)):
         out.print(table)
         out.print()
-    found = Counter(finding(metric) for two in settings for metric in two.metrics)
-    tests = sum(number for what, number in found.items() if what != "not tested")
-    told = ", ".join(f"{found[what]:,} {what}" for what in ("worse", "better", "shifted", "none shown"))
-    if tests:
-        say(
-            out,
-            f"Of {count(tests, 'test')} after Holm: {told}. * p after Holm < 0.05; ± to the end of the 95 % interval.",
-        )
+    counts = counts_sentence(settings)
+    if counts:
+        say(out, f"{counts} * p after Holm < 0.05; ± to the end of the 95 % interval.")
     _print_still(out, settings)
     out.print()
 

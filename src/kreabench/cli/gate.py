@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,28 +69,36 @@ def gate(
 
 def _write(result: GateResult, json_file: Path | None, junit: Path | None, markdown: Path | None) -> bool:
     """Whether every output that was asked for is there; each that is not is said."""
-    from kreabench.report.gate_json import render_json
-    from kreabench.report.gate_junit import render_junit
-    from kreabench.report.gate_markdown import render_markdown
-
     done = [
-        file is None or _attempt(file, "wb", render)
-        for file, render in (
-            (json_file, lambda: render_json(result).encode()),
-            (junit, lambda: render_junit(result)),
-        )
+        file is None or _attempt(file, mode, render(result))
+        for file, mode, render in ((json_file, "wb", _json), (junit, "wb", _junit), (markdown, "ab", _markdown))
     ]
-    if markdown is not None:
-        done.append(_attempt(markdown, "ab", lambda: render_markdown(result).encode()))
     summary = os.environ.get(SUMMARY_VARIABLE)
     if summary and (markdown is None or Path(summary) != markdown):
         # Nobody asked for it: it is said, and changes nothing.
-        _attempt(Path(summary), "ab", lambda: render_markdown(result).encode())
+        _attempt(Path(summary), "ab", _markdown(result))
     return all(done)
 
 
-def _attempt(file: Path, mode: str, render: Callable[[], bytes]) -> bool:
-    content = render()
+def _json(result: GateResult) -> bytes:
+    from kreabench.report.gate_json import render_json
+
+    return render_json(result).encode()
+
+
+def _junit(result: GateResult) -> bytes:
+    from kreabench.report.gate_junit import render_junit
+
+    return render_junit(result)
+
+
+def _markdown(result: GateResult) -> bytes:
+    from kreabench.report.gate_markdown import render_markdown
+
+    return render_markdown(result).encode()
+
+
+def _attempt(file: Path, mode: str, content: bytes) -> bool:
     try:
         with file.open(mode) as out:
             out.write(content)

@@ -33,8 +33,8 @@ _WIDE = ("base", "candidate")
 
 
 def print_gate(out: Console, result: GateResult) -> None:
-    """Tables, the reasons of what did not pass, what it rests on, and the verdict last."""
-    say(out, title(result), "bold")
+    """The outcome, tables, the reasons of what did not pass, what it rests on, and the verdict in numbers."""
+    say(out, f"{title(result)}: {result.outcome}", _STYLES[result.outcome])
     for text in warnings(result):
         say(out, f"! {text}", "bold yellow")
     for text in notes(result):

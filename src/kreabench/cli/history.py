@@ -31,7 +31,12 @@ _BESIDE_COURSE, _LEAST_COURSE = 58, 16
     "--by", type=click.Choice(["date", "order"]), default="date", show_default=True, help="How the runs are ordered."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [default: reports/history].")
-@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Also write this JSON file.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write this JSON file [default: none beside the report's].",
+)
 def history(
     runs: tuple[str, ...],
     setting: str | None,
@@ -47,29 +52,27 @@ def history(
 
     \b
       kreabench history runs/nightly-*
-      kreabench history baselines/*.json runs/today --setting reference --metrics clip_score,latency
+      kreabench history baselines/*.jsonl runs/today --setting reference --metrics clip_score,latency
     """
     from kreabench.cli.terminal import console
-    from kreabench.decisions.history import make_history, open_runs
+    from kreabench.decisions.history import make_history
+    from kreabench.decisions.history_runs import open_runs
+    from kreabench.report.files import write_one
     from kreabench.report.history_files import history_json, write_history
-    from kreabench.rundir.files import storage_error
 
     sides = open_runs(runs, setting=setting, by=by)
     found = make_history(sides, metrics=None if names is None else names_in(names))
     print_history(console(), found)
     index = write_history(found, out or Path("reports") / "history")
     if json_path is not None:
-        try:
-            json_path.write_text(history_json(found), encoding="utf-8")
-        except OSError as error:
-            raise storage_error(json_path, error) from error
+        write_one(json_path, history_json(found))
     click.echo(f"report: {index}")
 
 
 def print_history(out: Console, history: History) -> None:
     """Notices, a line a run and a quantity, and what was found in sentences."""
     from kreabench.cli.terminal import say
-    from kreabench.report.history import sentences
+    from kreabench.report.history_words import sentences
 
     if history.brand:
         say(out, f"! {history.brand}", "bold yellow")
@@ -86,7 +89,7 @@ def print_history(out: Console, history: History) -> None:
 def _print_runs(out: Console, history: History) -> None:
     """Those that are not like the one before, where there are many."""
     from kreabench.cli.terminal import make_table, say
-    from kreabench.report.history import change_in_words, run_name
+    from kreabench.report.history_words import change_in_words, run_name
 
     table = make_table(("run", "l"), ("made (UTC)", "l"), ("changed against the run before", "l"))
     table.columns[0].no_wrap = table.columns[2].no_wrap = False
@@ -104,9 +107,9 @@ def _print_runs(out: Console, history: History) -> None:
 
 
 def _print_quantities(out: Console, history: History) -> None:
-    from kreabench.cli.terminal import make_table
+    from kreabench.cli.terminal import make_table, say
     from kreabench.report.format import significant
-    from kreabench.report.history import sparkline
+    from kreabench.report.history_words import sparkline
 
     room = max(out.width - _BESIDE_COURSE, _LEAST_COURSE)
     cut = len(history.runs) > room
@@ -132,6 +135,11 @@ def _print_quantities(out: Console, history: History) -> None:
             )
         )
     out.print(table)
+    say(
+        out,
+        "first, last: means over prompts, medians of costs, shares of requests or pictures; the report has the 95 % "
+        "interval and n of every run",
+    )
 
 
 def _plain(*cells: str) -> list[str]:

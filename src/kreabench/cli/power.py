@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
     from kreabench.core.planned import Plan
     from kreabench.core.specs import ExperimentSpec
-    from kreabench.decisions.power_plan import Combination, Noise, PowerPlan
+    from kreabench.decisions.power_noise import Noise
+    from kreabench.decisions.power_plan import Combination, PowerPlan
 
+FEW_PROMPTS = 10
+"""Below it the skewness of so few differences costs the tests power that the plan does not foresee. `min_prompts` of
+the policy `default` is the same."""
 POWER = "0.8"
 """Where --power says no number."""
 
@@ -69,7 +73,8 @@ def split_power(power: str | None, overrides: Sequence[str]) -> tuple[str | None
 
 def print_power(out: Console, options: PowerOptions, experiment: ExperimentSpec, plan: Plan) -> None:
     """Plan, print and write. Raises ConfigError with all that is wrong on the command line."""
-    from kreabench.decisions.power_plan import make_goals, noise_of_runs, plan_power, said_noise
+    from kreabench.decisions.power_noise import noise_of_runs, said_noise
+    from kreabench.decisions.power_plan import make_goals, plan_power
 
     power = _share(options.power or POWER)
     losses = {name: _positive("--loss", name, text) for name, text in _pairs("--loss", options.losses).items()}
@@ -105,13 +110,15 @@ def _pairs(key: str, words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _positive(key: str, name: str, text: str, *, least: float = 0.0) -> float:
+def _positive(key: str, name: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < least or (least == 0.0 and value == 0.0 and key != "--sd"):
-        raise ConfigError([Problem(key=key, found=f"{name}={text}", expected="a number above 0, in the metric's unit")])
+    if not math.isfinite(value) or value < 0 or (value == 0 and key != "--sd"):
+        numbers = "numbers of at least 0" if key == "--sd" else "a number above 0"
+        expected = f"{'METRIC=BETWEEN/WITHIN with ' if key == '--sd' else ''}{numbers}, in the metric's unit"
+        raise ConfigError([Problem(key=key, found=f"{name}={text}", expected=expected)])
     return value
 
 
@@ -131,37 +138,54 @@ def _share(text: str) -> float:
 
 
 def _print(out: Console, plan: PowerPlan) -> None:
-    from kreabench.cli.terminal import make_table, say
-    from kreabench.report.format import ABSENT, duration, significant, usd
+    from kreabench.cli.fitting import FitColumn, tables
+    from kreabench.cli.terminal import say
 
-    goals = make_table(("metric", "l"), ("loss to see", "r"), ("margin", "r"), ("sd between", "r"), ("within", "r"),
-                       ("noise from", "l"))  # fmt: skip
-    goals.columns[5].no_wrap = False
-    for goal in plan.goals:
-        noise = plan.noise[goal.metric]
-        within = "unknown" if noise.seeds_unknown else significant(noise.components.within_sd)
-        goals.add_row(
-            goal.metric, f"{goal.loss:g}", f"{goal.margin:g}", significant(noise.components.between_sd), within,
-            _plain(_source(noise)),
-        )  # fmt: skip
-    out.print(goals)
-    several = len(plan.goals) > 1
-    table = make_table(
-        ("seeds", "r"), ("to see it", "r"), ("to show none", "r"), *([("decided by", "l")] if several else []),
-        ("prompts", "r"), ("images", "r"), ("hours", "r"), ("dollars", "r"), ("", "l"),
-    )  # fmt: skip
-    for one in plan.combinations:
-        see, show = ([getattr(need, name) for need in one.needs] for name in ("to_see", "to_show"))
-        dollars = ABSENT if one.usd is None else f"{usd(one.usd)}{' +' if one.unpriced else ''}"
-        table.add_row(
-            str(one.seeds), _most(see), _most(show), *([_decisive(one)] if several else []),
-            ABSENT if one.prompts is None else f"{one.prompts:,}",
-            ABSENT if one.images is None else f"{one.images:,}",
-            ABSENT if one.hours is None else duration(one.hours * 3600), dollars, "cheapest" if one.cheapest else "",
-        )  # fmt: skip
-    out.print(table)
+    metrics = FitColumn(head="metric", cells=[goal.metric for goal in plan.goals], side="l")
+    for table in tables(out, [metrics], [FitColumn(head=head, cells=cells) for head, cells in _goals(plan).items()]):
+        out.print(table)
+    for name, noise in plan.noise.items():
+        say(out, f"noise of {name}: {_source(noise)}")
+    seeds = FitColumn(head="seeds", cells=[str(one.seeds) for one in plan.combinations])
+    columns = [
+        FitColumn(head=head, cells=cells, side="l" if head in {"", "decided by"} else "r")
+        for head, cells in _combinations(plan).items()
+    ]
+    for table in tables(out, [seeds], columns):
+        out.print(table)
     for line in _sentences(plan):
         say(out, line)
+
+
+def _goals(plan: PowerPlan) -> dict[str, list[str]]:
+    """Head → a cell a metric."""
+    from kreabench.report.format import significant
+
+    noises = [plan.noise[goal.metric] for goal in plan.goals]
+    return {
+        "loss to see": [f"{goal.loss:g}" for goal in plan.goals],
+        "margin": [f"{goal.margin:g}" for goal in plan.goals],
+        "sd between": [significant(noise.components.between_sd) for noise in noises],
+        "within": ["unknown" if noise.seeds_unknown else significant(noise.components.within_sd) for noise in noises],
+    }
+
+
+def _combinations(plan: PowerPlan) -> dict[str, list[str]]:
+    """Head → a cell a number of seeds."""
+    from kreabench.report.format import ABSENT, duration, usd
+
+    each = plan.combinations
+    decided = {"decided by": [_decisive(one) for one in each]} if len(plan.goals) > 1 else {}
+    return {
+        "to see it": [_most([need.to_see for need in one.needs]) for one in each],
+        "to show none": [_most([need.to_show for need in one.needs]) for one in each],
+        **decided,
+        "prompts": [ABSENT if one.prompts is None else f"{one.prompts:,}" for one in each],
+        "images": [ABSENT if one.images is None else f"{one.images:,}" for one in each],
+        "hours": [ABSENT if one.hours is None else duration(one.hours * 3600) for one in each],
+        "dollars": [ABSENT if one.usd is None else f"{usd(one.usd)}{' +' if one.unpriced else ''}" for one in each],
+        "": ["cheapest" if one.cheapest else "" for one in each],
+    }
 
 
 def _most(numbers: Sequence[int | None]) -> str:
@@ -183,18 +207,19 @@ def _source(noise: Noise) -> str:
 def _sentences(plan: PowerPlan) -> list[str]:
     """What the numbers rest on, and what is short."""
     from kreabench.analysis.power import ASSURANCE
-    from kreabench.report.format import count
 
     several = f", Holm over {len(plan.goals)} metrics" if len(plan.goals) > 1 else ""
     lines = [
-        f"To see it: prompts that establish a true loss of that size with a chance of {plan.power:.0%}, at level "
-        f"{plan.level:g}{several}. To show none: prompts that rule out a loss of the margin with that chance, where "
-        "there is none at all.",
+        f"To see it: prompts that establish a true loss of that size with a chance of {plan.power * 100:.3g} %, at "
+        f"level {plan.level:g}{several}. To show none: prompts that rule out a loss of the margin with that chance, "
+        "where there is none at all.",
         "A prompt is one unit: more seeds lower only the noise within prompts. Student's tests over prompts, in pairs: "
         "both sides need the same prompts and seeds, and the cost is that of this plan.",
     ]
     if any(noise.prompts is not None for noise in plan.noise.values()):
-        lines.append(f"Estimated noise is taken at its upper limit of {ASSURANCE:.0%} confidence, as it may be larger.")
+        lines.append(
+            f"Estimated noise is taken at its upper limit of {ASSURANCE * 100:.0f} % confidence, as it may be larger."
+        )
     for name, noise in plan.noise.items():
         if noise.seeds_unknown:
             lines.append(
@@ -203,6 +228,14 @@ def _sentences(plan: PowerPlan) -> list[str]:
             )
         if noise.components.between_sd == noise.components.within_sd == 0:
             lines.append(f"! {name}: the noise is 0, pictures repeat exactly: two prompts show any loss.")
+    return [*lines, *_closing(plan)]
+
+
+def _closing(plan: PowerPlan) -> list[str]:
+    """What the chosen set is short of, and the cheapest."""
+    from kreabench.report.format import count
+
+    lines = []
     short = [one for one in plan.combinations if one.missing_prompts]
     if short:
         told = "; ".join(f"{one.missing_prompts:,} too few with {count(one.seeds, 'seed')}" for one in short)
@@ -215,6 +248,17 @@ def _sentences(plan: PowerPlan) -> list[str]:
             f"Cheapest by {plan.cheapest_by}: {count(best.prompts or 0, 'prompt')} × {count(best.seeds, 'seed')} × "
             f"{count(plan.settings, 'setting')}. Hours and dollars are expected ones, of the plan as composed."
         )
+        if best.prompts is not None and best.prompts < FEW_PROMPTS:
+            lines.append(
+                f"! Below {FEW_PROMPTS} prompts the tests decide less often than planned, and the policies of "
+                "`kreabench gate` find a run with so few inconclusive."
+            )
+        if best.hours is None:
+            lines.append("Hours are unknown: a target says nothing of its speed (target.NAME.expected).")
+        if best.usd is None:
+            lines.append(
+                "Dollars are unknown: nothing has a price (pricing.device_usd_per_hour is that of the own GPU)."
+            )
     if any(one.unpriced and one.usd is not None for one in plan.combinations):
         lines.append("+ and what has no price")
     return lines
@@ -230,11 +274,3 @@ def _write(path: Path, plan: PowerPlan) -> None:
         path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise storage_error(path, error) from error
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    from kreabench.report.text import message
-
-    return escape(message(text))

@@ -89,7 +89,14 @@ def _front(ctx: click.Context, param: click.Parameter, text: str | None) -> tupl
     show_default=True,
     help="Error rate of `loses less than allowed`, over all settings together.",
 )
-@click.option("--front", "axes", metavar="AXIS,AXIS[,AXIS]", callback=_front, help="Axes of the front.")
+@click.option(
+    "--front",
+    "axes",
+    metavar="AXIS,AXIS[,AXIS]",
+    callback=_front,
+    help="Axes of the front, of the objectives above [default: latency,quality; without a metric that can judge it "
+    "latency,usd_per_image].",
+)
 @_number("--usd-per-hour", "Local or hosted: price of an hour of the own GPU [default: the run's].", NOT_NEGATIVE)
 @_number("--utilisation", "Share of its paid hours in which it draws, 0 to 1 [default: 1].", SHARE)
 @_number("--loads-per-day", "How often the model is loaded a day [default: 1].", NOT_NEGATIVE)
@@ -110,6 +117,9 @@ def recommend(run: str, config_dir: Path | None, out: Path | None, json_file: Pa
       kreabench recommend runs/krea
       kreabench recommend runs/krea --objective usd_per_image --max-latency 3
       kreabench recommend runs/krea --max-quality-loss clip_score=0.3noise
+
+    A limit that is not given is not asked. `gate` says whether one version is worse than another; this chooses among
+    the settings of one run.
 
     Exit code 0 with an answer, 1 where every setting is shown not to qualify, 3 where none is shown to qualify and
     some are not decided.
@@ -143,12 +153,12 @@ def _report(run: str, config_dir: Path | None, asked: dict[str, Any]) -> Any:
     from kreabench.decisions.recommend_evidence import contest_of
     from kreabench.decisions.recommend_front import front_of
     from kreabench.decisions.recommend_hosting import HostingOptions, compare_hosting
-    from kreabench.decisions.recommend_question import Limits, ask
+    from kreabench.decisions.recommend_question import Limits, ask, same_question
     from kreabench.decisions.recommend_run import run_facts
     from kreabench.report.recommend_content import RecommendReport
 
-    side, chosen = open_with_references(run)
     facts = run_facts(run)
+    side, chosen = open_with_references(run)
     contest = contest_of(side, chosen, {name: target.hosted for name, target in facts.targets.items()})
     gib = asked["max_vram_gib"]
     question = ask(
@@ -175,6 +185,7 @@ def _report(run: str, config_dir: Path | None, asked: dict[str, Any]) -> Any:
         notice=side.notice,
         unfinished=side.unfinished,
         dropped=side.dropped,
+        other_question=facts.race is not None and not same_question(facts.race, question.question),
         contest=contest,
         asked=question,
         recommendation=recommendation,

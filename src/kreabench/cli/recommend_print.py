@@ -5,10 +5,11 @@ from __future__ import annotations
 from rich.console import Console
 
 from kreabench.analysis.estimates import Estimate
-from kreabench.cli.terminal import make_table, say
+from kreabench.cli.fitting import FitColumn, tables
+from kreabench.cli.terminal import say
 from kreabench.core.questions import Objective
 from kreabench.decisions.recommend import Verdict
-from kreabench.report.format import ABSENT, difference, significant
+from kreabench.report.format import ABSENT, difference, scaled, significant
 from kreabench.report.labels import differing_axes, setting_cell
 from kreabench.report.recommend_content import (
     RecommendReport,
@@ -18,7 +19,6 @@ from kreabench.report.recommend_content import (
     hosting_sentences,
     hosting_table,
     ordered,
-    scaled,
     shown_costs,
     standing_words,
 )
@@ -43,7 +43,7 @@ def print_recommendation(out: Console, report: RecommendReport) -> None:
         say(out, f"! {report.notice}", "yellow")
     say(out, answer_sentence(report.contest, recommendation), "bold")
     if report.override is not None:
-        say(out, f"again: {report.override.command}")
+        say(out, f"to draw with it: {report.override.command}")
         if report.override.obstacle:
             say(out, f"({report.override.obstacle})")
     say(out, f"asked: {limits_words(report.contest, recommendation)}")
@@ -51,7 +51,7 @@ def print_recommendation(out: Console, report: RecommendReport) -> None:
         say(out, sentence)
     for remark in remarks(report.contest, recommendation):
         say(out, f"! {remark}", "yellow")
-    for line in state_lines(report.unfinished, report.dropped):
+    for line in state_lines(report.unfinished, report.dropped, report.other_question):
         say(out, f"! {line}", "yellow")
     _print_settings(out, report)
     _print_front(out, report)
@@ -63,31 +63,34 @@ def _print_settings(out: Console, report: RecommendReport) -> None:
     rows = ordered(report.recommendation)
     costs = shown_costs(report)
     losses = report.recommendation.question.max_quality_loss
-    table = make_table(
-        ("", "r"),
-        ("setting, steps", "l"),
-        ("class", "l"),
-        *((_SHORT[cost], "r") for cost in costs),
-        *((f"Δ {loss.metric}{'†' if report.contest.metrics[loss.metric].untrained else ''}", "r") for loss in losses),
-        ("answer in", "r"),
-    )
-    table.columns[1].no_wrap = False
-    for number, verdict in enumerate(rows, start=1):
-        table.add_row(
-            str(number),
-            _name(verdict, report),
-            standing_words(report, verdict),
-            *(_cost(verdict, cost) for cost in costs),
-            *(_change(report, verdict, loss.metric) for loss in losses),
-            ABSENT if verdict.probability is None else _share(verdict.probability, report.recommendation.draws),
-        )
+    lead = [
+        FitColumn(head="", cells=[str(number) for number in range(1, len(rows) + 1)]),
+        FitColumn(head="setting, steps", cells=[_name(verdict, report) for verdict in rows], side="l"),
+    ]
+    columns = [
+        FitColumn(head="class", cells=[standing_words(report, verdict) for verdict in rows], side="l"),
+        *(FitColumn(head=_SHORT[cost], cells=[_cost(verdict, cost) for verdict in rows]) for cost in costs),
+        *(
+            FitColumn(
+                head=f"Δ {loss.metric}{'†' if report.contest.metrics[loss.metric].untrained else ''}",
+                cells=[_change(report, verdict, loss.metric) for verdict in rows],
+            )
+            for loss in losses
+        ),
+        FitColumn(head="answer in", cells=[_answer_in(verdict, report) for verdict in rows]),
+    ]
     out.print()
-    out.print(table)
+    for table in tables(out, lead, columns):
+        out.print(table)
     reasons: dict[str, list[int]] = {}
     for number, verdict in enumerate(rows, start=1):
         reasons.setdefault(message(reason_of(verdict), 300), []).append(number)
     for reason, numbers in reasons.items():
         say(out, f"{_ranges(numbers)}: {reason}")
+
+
+def _answer_in(verdict: Verdict, report: RecommendReport) -> str:
+    return ABSENT if verdict.probability is None else _share(verdict.probability, report.recommendation.draws)
 
 
 def _ranges(numbers: list[int]) -> str:
@@ -140,25 +143,27 @@ def _print_front(out: Console, report: RecommendReport) -> None:
         return
     rows = enumerate(ordered(report.recommendation), start=1)
     numbers = {verdict.entrant.setting.id: number for number, verdict in rows}
-    say(
-        out, f"\nfront over {names}, and in how many of {draws:,} resamples of the prompts nothing dominates a setting:"
-    )
+    say(out, f"\nfront over {names}, with the share of {draws:,} resamples of the prompts in which a setting is on it:")
     points = sorted(front.points, key=lambda point: numbers[point.entrant.setting.id])
     for point in sorted((point for point in points if point.on_front), key=lambda point: point.values[0].value):
         values = ", ".join(_value(report, axis, value) for axis, value in zip(front.axes, point.values, strict=True))
-        say(out, f"{numbers[point.entrant.setting.id]}: {values}; {_share(point.probability, draws)}")
+        say(out, f"{numbers[point.entrant.setting.id]}: {values}; on it in {_share(point.probability, draws)}")
     for point in points:
         if point.dominated_by is not None and point.p_dominated is not None:
             by = f"by {numbers[point.dominated_by.setting.id]} in {_share(point.p_dominated, draws)}"
-            say(out, f"{numbers[point.entrant.setting.id]} is dominated, {by}; {_share(point.probability, draws)}")
+            say(
+                out, f"{numbers[point.entrant.setting.id]}: dominated {by}; on it in {_share(point.probability, draws)}"
+            )
     for entrant, axis in front.left_out:
-        say(out, f"{numbers[entrant.setting.id]} is left out: it has no {axis_title(report, axis)[0]}")
+        say(out, f"{numbers[entrant.setting.id]}: left out, it has no {axis_title(report, axis)[0]}")
 
 
 def _value(report: RecommendReport, axis: Objective, value: Estimate) -> str:
     title, unit = axis_title(report, axis)
     number = significant(axis_value(axis, value).value)
-    return f"{title} {number}" if axis == "quality" else f"{number} {unit}"
+    if axis == "quality":
+        return f"{title} {number}"
+    return f"${number} an image" if axis == "usd_per_image" else f"{number} {unit}"
 
 
 def _share(probability: float, draws: int) -> str:

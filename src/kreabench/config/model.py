@@ -6,8 +6,9 @@ from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, create_model, model_validator
 
+from kreabench.config.strict import STRICT
 from kreabench.core.specs import InputType, OutputFormat, TaskKind
 
 
@@ -17,9 +18,9 @@ def _as_list(value: Any) -> Any:
 
 
 class Model(BaseModel):
-    """Strict: no number is read from a text, no truth from a number, and no number is NaN or infinite."""
+    """Of every part."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = STRICT
 
 
 def options_model(type_: type[Any]) -> type[BaseModel]:

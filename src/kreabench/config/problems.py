@@ -7,13 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from kreabench.config.model import Config
 from kreabench.core.errors import Problem
 from kreabench.core.registry import suggest
 
 
 def problems_of(
-    error: ValidationError, prefix: str, accepted: Sequence[str] | None = None, *, root: type[BaseModel] = Config
+    error: ValidationError, prefix: str, accepted: Sequence[str] | None = None, *, root: type[BaseModel]
 ) -> list[Problem]:
     """pydantic's findings in our words. Values of an unknown key and of `key_env` may be secrets: they are not said.
 

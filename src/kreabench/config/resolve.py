@@ -115,7 +115,7 @@ def validate(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError(problems_of(error, "")) from error
+        raise ConfigError(problems_of(error, "", root=Config)) from error
 
 
 def resolve(

@@ -37,12 +37,13 @@ class Collector:
 
     def options(self, key: str, type_: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
         """`values` completed and validated as the options dataclass `type_`."""
+        model = options_model(type_)
         try:
             # As JSON, so that a strict schema takes a list where the options hold a tuple.
-            typed = options_model(type_).model_validate_json(json.dumps(dict(values)))
+            typed = model.model_validate_json(json.dumps(dict(values)))
             type_(**{field.name: getattr(typed, field.name) for field in fields(type_)})
         except ValidationError as error:
-            self.problems.extend(problems_of(error, key, sorted(field.name for field in fields(type_))))
+            self.problems.extend(problems_of(error, key, sorted(field.name for field in fields(type_)), root=model))
             return {}
         except ValueError as error:  # values that do not go together; the class's own words, which name the option
             self.problems.append(_combination_problem(key, values, str(error)))

@@ -156,7 +156,7 @@ class _Work:
 
     def _count(self, side: int, setting_id: str) -> Counts:
         columns = self.columns[side]
-        return counted(columns.pictures(setting_id), columns.requests(setting_id))
+        return counted(columns.pictures(setting_id), columns.requests(setting_id), self._space)
 
     def _noise(self, setting_id: str, metric: int) -> SeedNoise:
         spec: MetricSpec = self._metrics[metric]

@@ -116,6 +116,8 @@ class RateComparison:
     base_n: int
     candidate_count: int
     candidate_n: int
+    prompts: int
+    """Behind the side that has fewer."""
     difference: Estimate | None
     """Candidate's share − base's, with its 95 % interval; None where a side has nothing to count in."""
     obstacle: str

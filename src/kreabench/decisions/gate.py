@@ -140,7 +140,8 @@ def _obstacles(comparison: Comparison) -> list[str]:
         if settings:
             more = f", and {len(settings) - 3} more" if len(settings) > 3 else ""
             labels = "; ".join(setting.label for setting in settings[:3])
-            found.append(f"{word}: {len(settings)} settings without a partner in the {other}: {labels}{more}")
+            several = "s" if len(settings) > 1 else ""
+            found.append(f"{word}: {len(settings)} setting{several} without a partner in the {other}: {labels}{more}")
     if any(_is_itself(comparison, setting) for setting in comparison.settings):
         found.append("a setting is compared with itself, in one and the same run: that shows nothing")
     return found

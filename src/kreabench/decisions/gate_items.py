@@ -9,7 +9,6 @@ from kreabench.analysis.items import cost_item, rate_item, score_item
 from kreabench.analysis.margins import margin_of
 from kreabench.analysis.outcomes import Item, Sides
 from kreabench.analysis.paired import PairedScores
-from kreabench.analysis.scores import delivered_images
 from kreabench.core.policies import COSTS, RATES, CheckSpec, MarginSpec, PolicySpec
 from kreabench.core.specs import MetricSpec
 from kreabench.decisions.comparison import (
@@ -51,7 +50,7 @@ def prepare(comparison: Comparison, setting: SettingComparison, policy: PolicySp
             yield _prepare_cost(setting, cost, named[cost.quantity], policy)
     for rate in setting.rates:
         if rate.quantity in named:
-            yield _prepare_rate(comparison, setting, rate, named[rate.quantity], policy)
+            yield _prepare_rate(setting, rate, named[rate.quantity], policy)
 
 
 def _metric_checks(comparison: Comparison, policy: PolicySpec) -> list[CheckSpec]:
@@ -173,19 +172,16 @@ def _prepare_cost(setting: SettingComparison, cost: CostComparison, check: Check
     return Prepared(spec=check, item=item, compared=cost, margin=check.margin.value)
 
 
-def _prepare_rate(
-    comparison: Comparison, setting: SettingComparison, rate: RateComparison, check: CheckSpec, policy: PolicySpec
-) -> Prepared:
+def _prepare_rate(setting: SettingComparison, rate: RateComparison, check: CheckSpec, policy: PolicySpec) -> Prepared:
     if not rate.base_n or not rate.candidate_n:
         return _not_measured(check, _lacks(not rate.base_n, not rate.candidate_n))
-    sides = ((comparison.base, setting.base.id), (comparison.candidate, setting.candidate.id))
     of_requests = rate.quantity == "failure_rate"
     item = rate_item(
         rate.base_count,
         rate.base_n,
         rate.candidate_count,
         rate.candidate_n,
-        prompts=min(_prompts(side, id_, rate.quantity) for side, id_ in sides),
+        prompts=rate.prompts,
         margin=check.margin.value,
         sides=check.sides,
         level=policy.level,
@@ -199,17 +195,6 @@ def _prepare_rate(
         if item.evidence and counts_agree and _identical(setting) and not setting.unpaired:
             item = replace(item, evidence=None, identical=True)
     return Prepared(spec=check, item=item, compared=rate, margin=check.margin.value)
-
-
-def _prompts(side: Side, setting_id: str, quantity: str) -> int:
-    """Prompts behind a rate."""
-    rows = side.table[side.table["setting_id"] == setting_id]
-    if quantity == "failure_rate":
-        return int(rows["prompt_id"].nunique())
-    images = delivered_images(rows)
-    if quantity == "nsfw_rate":
-        images = images[images["nsfw"].notna()]
-    return int(images["prompt_id"].nunique())
 
 
 def _lacks(base: bool, candidate: bool) -> str:

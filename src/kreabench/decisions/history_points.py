@@ -14,7 +14,7 @@ from kreabench.analysis.paired import PAIR_KEYS
 from kreabench.analysis.scores import delivered_images, finite_scores
 from kreabench.core.policies import COSTS, RATES
 from kreabench.core.specs import MetricSpec
-from kreabench.decisions.columns import Columns, Pictures, Requests, key_space
+from kreabench.decisions.columns import Columns, KeySpace, Pictures, Requests, key_space
 from kreabench.decisions.costs import UNITS, measured
 from kreabench.decisions.mishaps import counted
 from kreabench.decisions.sides import Side
@@ -65,7 +65,7 @@ def metric_points(tables: Sequence[pd.DataFrame], spec: MetricSpec) -> Points | 
     return Points(
         values=tuple(values),
         basis=basis if names else "no prompt has a score in every run",
-        unit=row.unit if row else "",
+        unit=row.unit if row and row.unit != "1" else "",
     )
 
 
@@ -90,9 +90,9 @@ def _common(indexes: Sequence[pd.Index[str]]) -> pd.Index[str]:
 
 def cost_points(sides: Sequence[Side]) -> dict[str, Points]:
     """Costs and rates by name, each where some run has it; mishaps of pictures only where there was one."""
-    pictures, requests = zip(*map(_columns, sides), strict=True)
-    costs = [measured(one) for one in requests]
-    counts = [counted(*pair) for pair in zip(pictures, requests, strict=True)]
+    columns = [_columns(side) for side in sides]
+    costs = [measured(requests) for _, requests, _ in columns]
+    counts = [counted(*of_side) for of_side in columns]
     found: dict[str, Points] = {}
     for cost in COSTS:
         each = [of_run[cost] for of_run in costs]
@@ -105,17 +105,17 @@ def cost_points(sides: Sequence[Side]) -> dict[str, Points]:
                 kinds=kinds,
             )
     for rate in RATES:
-        rates = [_share(*of_run[rate]) for of_run in counts]
+        rates = [_share(of_run[rate].number, of_run[rate].n) for of_run in counts]
         if any(one is not None and (rate == "failure_rate" or one.value) for one in rates):
             basis = "of the requests" if rate == "failure_rate" else "of the pictures"
             found[rate] = Points(values=tuple(rates), basis=basis, unit="share", exact=False)
     return found
 
 
-def _columns(side: Side) -> tuple[Pictures, Requests]:
+def _columns(side: Side) -> tuple[Pictures, Requests, KeySpace]:
     columns = Columns(side.table, (), key_space(side.table))
     (setting,) = side.settings
-    return columns.pictures(setting.id), columns.requests(setting.id)
+    return columns.pictures(setting.id), columns.requests(setting.id), columns.space
 
 
 def _scaled(estimate: Estimate | None, unit: float) -> Estimate | None:

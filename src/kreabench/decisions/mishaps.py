@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from kreabench.analysis.paired import Ints
 from kreabench.analysis.rates import rate_difference
 from kreabench.core.policies import RATES, Rate
-from kreabench.decisions.columns import Pictures, Requests
+from kreabench.decisions.columns import Bools, KeySpace, Pictures, Requests
 from kreabench.decisions.comparison import RateComparison
 
 _MISSING: dict[Rate, str] = {
@@ -15,18 +18,34 @@ _MISSING: dict[Rate, str] = {
     "degenerate_rate": "no picture was delivered",
 }
 
-Counts = dict[Rate, tuple[int, int]]
-"""Rate → how many, of how many."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Count:
+    """One kind of mishap of one setting."""
+
+    number: int
+    n: int
+    """Requests, or pictures, that it might have happened to."""
+    prompts: int
+    """Behind these."""
 
 
-def counted(pictures: Pictures, requests: Requests) -> Counts:
+Counts = dict[Rate, Count]
+
+
+def counted(pictures: Pictures, requests: Requests, space: KeySpace) -> Counts:
     """Every rate of a setting. A picture that no safety checker saw counts neither way."""
     looked = np.isfinite(pictures.nsfw)
+    prompts = space.prompt_of(pictures.keys)
     return {
-        "failure_rate": (int((~requests.ok).sum()), int(requests.ok.size)),
-        "nsfw_rate": (int((pictures.nsfw[looked] > 0).sum()), int(looked.sum())),
-        "degenerate_rate": (int(pictures.degenerate.sum()), int(pictures.degenerate.size)),
+        "failure_rate": _count(~requests.ok, requests.prompts),
+        "nsfw_rate": _count(pictures.nsfw[looked] > 0, prompts[looked]),
+        "degenerate_rate": _count(pictures.degenerate, prompts),
     }
+
+
+def _count(happened: Bools, prompts: Ints) -> Count:
+    return Count(number=int(happened.sum()), n=int(happened.size), prompts=int(np.unique(prompts).size))
 
 
 def compare_rates(base: Counts, candidate: Counts) -> tuple[RateComparison, ...]:
@@ -34,14 +53,15 @@ def compare_rates(base: Counts, candidate: Counts) -> tuple[RateComparison, ...]
     return tuple(_compare(quantity, base[quantity], candidate[quantity]) for quantity in RATES)
 
 
-def _compare(quantity: Rate, base: tuple[int, int], candidate: tuple[int, int]) -> RateComparison:
-    absent = [name for name, (_, n) in (("base", base), ("candidate", candidate)) if not n]
+def _compare(quantity: Rate, base: Count, candidate: Count) -> RateComparison:
+    absent = [name for name, side in (("base", base), ("candidate", candidate)) if not side.n]
     return RateComparison(
         quantity=quantity,
-        base_count=base[0],
-        base_n=base[1],
-        candidate_count=candidate[0],
-        candidate_n=candidate[1],
-        difference=rate_difference(*base, *candidate),
+        base_count=base.number,
+        base_n=base.n,
+        candidate_count=candidate.number,
+        candidate_n=candidate.n,
+        prompts=min(base.prompts, candidate.prompts),
+        difference=rate_difference(base.number, base.n, candidate.number, candidate.n),
         obstacle=f"{' and '.join(absent)}: {_MISSING[quantity]}" if absent else "",
     )

@@ -70,16 +70,12 @@ def noise_floor(pictures: Pictures, spec: MetricSpec, space: KeySpace) -> SeedNo
 
 
 def with_holm(found: Sequence[SettingComparison]) -> tuple[SettingComparison, ...]:
-    """Corrected over every metric of every pair of settings (`families.holm`)."""
-    p = [metric.p_value for setting in found for metric in setting.metrics if metric.p_value is not None]
-    corrected = iter(holm(p))
+    """Corrected over every metric of every pair of settings."""
+    corrected = iter(holm([metric.p_value for setting in found for metric in setting.metrics]))
     return tuple(
         replace(
             setting,
-            metrics=tuple(
-                metric if metric.p_value is None else replace(metric, p_adjusted=next(corrected))
-                for metric in setting.metrics
-            ),
+            metrics=tuple(replace(metric, p_adjusted=next(corrected)) for metric in setting.metrics),
         )
         for setting in found
     )

@@ -162,7 +162,7 @@ def _images_per_day(entrant: Entrant, seconds: Estimate) -> Estimate:
 
 def _quality_checks(contest: Contest, loss: QualityLoss, level: float) -> list[Check]:
     """One an entrant, of one metric; the family of Holm's correction is all settings that are asked about, and those
-    that a race dropped."""
+    that a race dropped by their scores."""
     samples = [entrant.quality[loss.metric] for entrant in contest.entrants]
     margins = [margin_of(loss, one) for one in samples]
     evidence = [
@@ -213,7 +213,9 @@ def _tested(
     inside, beyond = p
     margin = allowed.value
     value = Estimate(value=evidence.mean, low=evidence.low, high=evidence.high, n=evidence.n)
-    family = f"among {tests} settings, dropped ones too" if dropped else f"of {tests} settings" if tests > 1 else ""
+    family = (
+        f"among {tests} settings, {dropped} of them dropped" if dropped else f"of {tests} settings" if tests > 1 else ""
+    )
     if inside is not None and inside <= level:
         reason = f"it is shown to lose less than the margin ({', '.join(filter(None, (p_in_words(inside), family)))})"
         return Check(name=metric, outcome="holds", value=value, limit=margin, edge=False, reason=reason, p_value=inside)

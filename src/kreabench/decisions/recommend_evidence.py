@@ -90,8 +90,9 @@ class Contest:
     asked: frozenset[str]
     """Ids of the settings that may be the answer; the others are here as their references."""
     dropped: int = 0
-    """Settings that a race dropped. They are not the answer, but were tested: what is shown of those that are left,
-    which are left because they looked good, is corrected for them too."""
+    """Settings that a race dropped by their own scores: they were tested, and what is shown of those that are left,
+    because they looked good, is corrected for them too. Those dropped for costs were not tested, as nothing will be
+    claimed of them, and their own scores did not decide it."""
 
     def of(self, setting_id: str | None) -> Entrant | None:
         """The entrant of that setting."""
@@ -133,7 +134,7 @@ def contest_of(side: Side, asked: Sequence[Setting], hosted: Mapping[str, bool])
         metrics={spec.name: _facts(spec, spec.name in untrained) for spec in specs},
         entrants=entrants,
         asked=frozenset(setting.id for setting in asked),
-        dropped=len(side.dropped),
+        dropped=side.dropped_by_scores,
     )
 
 

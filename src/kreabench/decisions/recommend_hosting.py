@@ -91,7 +91,7 @@ def compare_hosting(
         name="time an image of the device",
         value=seconds.value,
         unit="s",
-        source=f"measured: median latency of {seconds.n} requests over the images of a request",
+        source=f"measured: median latency of {seconds.n} requests over the images of a request; {_interval(seconds)}",
     )
     return Hosting(
         own=own.entrant,
@@ -141,6 +141,12 @@ def _seconds(own: Verdict) -> Estimate | None:
         high=None if high is None else high / images,
         n=latency.n,
     )
+
+
+def _interval(seconds: Estimate) -> str:
+    if seconds.interval is None:
+        return "too few for an interval"
+    return f"95 % interval {seconds.interval[0]:.3g} – {seconds.interval[1]:.3g}"
 
 
 def _hour(own: Verdict, targets: Mapping[str, TargetSpec], options: HostingOptions) -> Assumption | str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kreabench.core.errors import ConfigError, Problem
-from kreabench.core.policies import MarginSpec
+from kreabench.core.policies import COSTS, Cost, MarginSpec
 from kreabench.core.questions import Objective, QualityLoss, QuestionSpec
 from kreabench.core.registry import suggest
 from kreabench.decisions.recommend_evidence import Contest
@@ -77,8 +77,19 @@ def ask(
     return Asked(question=question, assumed=tuple(assumed))
 
 
+def same_question(race: QuestionSpec, asked: QuestionSpec) -> bool:
+    """Whether what a race dropped cannot be the answer to `asked` either. The level is no part of the question."""
+    metric = race.quality_metric if asked.objective != "quality" else asked.quality_metric
+    return replace(asked, level=race.level, quality_metric=metric) == race
+
+
 def _is_scored(contest: Contest, metric: str) -> bool:
     return any(np.isfinite(entrant.quality[metric].own).any() for entrant in contest.entrants)
+
+
+def _measured(contest: Contest) -> list[Cost]:
+    """Costs that some setting has."""
+    return [cost for cost in COSTS if any(entrant.costs[cost].median for entrant in contest.entrants)]
 
 
 def _check_metrics(contest: Contest, names: Sequence[str]) -> None:
@@ -87,7 +98,7 @@ def _check_metrics(contest: Contest, names: Sequence[str]) -> None:
         raise ConfigError(
             [
                 Problem(
-                    key="quality metric",
+                    key="--quality or --max-quality-loss",
                     found=repr(name),
                     expected=suggest(name, contest.metrics) if contest.metrics else "none: the run has no such metric",
                     remedy="It must be scored, have a better side and need no reference.",
@@ -101,15 +112,18 @@ def _check_objective(contest: Contest, question: QuestionSpec) -> None:
     if question.objective == "quality":
         measured = question.quality_metric is not None and _is_scored(contest, question.quality_metric)
     else:
-        measured = any(entrant.costs[question.objective].median for entrant in contest.entrants)
+        measured = question.objective in _measured(contest)
     if not measured:
+        there = [
+            *_measured(contest),
+            *(["quality"] if any(_is_scored(contest, name) for name in contest.metrics) else []),
+        ]
         raise ConfigError(
             [
                 Problem(
                     key="--objective",
                     found=question.objective,
-                    expected="something that this run measured",
-                    remedy="`kreabench show RUN` says what it did.",
+                    expected=f"something that this run measured: {', '.join(there) or 'nothing'}",
                 )
             ]
         )

@@ -19,6 +19,7 @@ from kreabench.decisions.baseline_file import decode_baseline
 from kreabench.decisions.baseline_table import table_of
 from kreabench.decisions.provenance import facts_for, facts_of, versions_of
 from kreabench.decisions.selection import choose, split_name
+from kreabench.drops import by_scores
 from kreabench.metrics.table import per_image
 from kreabench.pairing_floors import compiled_settings
 from kreabench.plan_of_run import plan_of
@@ -56,6 +57,8 @@ class Side:
     """Below which `image_path` lies; None for a baseline file, which has no pictures."""
     dropped: Mapping[str, str] = field(default_factory=dict)
     """Setting id → why racing dropped it. Its samples are not in `table`, and it is not in `settings`."""
+    dropped_by_scores: int = 0
+    """How many of `dropped` their own scores spoke against."""
     floor_scores: tuple[FloorScoreRecord, ...] = ()
     """Of the noise floors of its references; see `decisions.floors`."""
     compiled: frozenset[str] = frozenset()
@@ -122,6 +125,7 @@ def side_of(run: RunDirectory, plan: Plan, samples: Samples, name: str) -> Side:
         notice=notice(experiment.targets),
         picture_folder=run.path,
         dropped=dropped,
+        dropped_by_scores=sum(by_scores(drop, experiment.race) for drop in samples.drops),
         floor_scores=samples.floor_scores,
         compiled=compiled_settings(plan),
     )

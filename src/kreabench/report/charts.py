@@ -8,7 +8,7 @@ from dataclasses import replace
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import MetricSummary, SettingSummary
 from kreabench.metrics.table import row_of
-from kreabench.report.document import Bar, Bars, Figure, Panel, Point, Scatter
+from kreabench.report.figure_data import Bar, Bars, Figure, Panel, Point, Scatter
 from kreabench.report.format import count, general, significant
 from kreabench.report.settings_table import UNTRAINED
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from kreabench.decisions.comparison import Comparison, SettingComparison
+from kreabench.report.comparison_answer import answer_lines
 from kreabench.report.comparison_listings import prompts_table, unpaired_table, versions_table
 from kreabench.report.comparison_pictures import MAX_THUMBNAILS, worst_grids
 from kreabench.report.comparison_tables import (
@@ -16,8 +16,9 @@ from kreabench.report.comparison_tables import (
     summary_table,
 )
 from kreabench.report.comparison_words import alone_lines, differing, forced_lines, pair_title, short_label, side_name
-from kreabench.report.document import Fact, Grid, Notice, Table
 from kreabench.report.format import count
+from kreabench.report.page import Page, Section
+from kreabench.report.parts import Fact, Notice
 from kreabench.report.text import message, visible
 
 DETAILED = 4
@@ -41,42 +42,19 @@ METHOD = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Section:
-    """A part of the page."""
-
-    name: str
-    """In the list of contents."""
-    title: str
-    text: str
-    tables: tuple[tuple[str, Table], ...]
-    """Heading, which may be empty, and table."""
-    grids: tuple[Grid, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ComparisonDocument:
-    """A whole comparison."""
-
-    title: str
-    subtitle: str
-    notices: tuple[Notice, ...]
-    facts: tuple[Fact, ...]
-    sections: tuple[Section, ...]
-    method: tuple[str, ...]
-
-
-def build_comparison(comparison: Comparison, *, worst: int) -> ComparisonDocument:
+def build_comparison(comparison: Comparison, *, worst: int) -> Page:
     """The page of a comparison, with so many of the worst prompts of each metric."""
     base, candidate = side_name(comparison.base.name), side_name(comparison.candidate.name)
     alone = comparison.base is comparison.candidate
-    return ComparisonDocument(
+    return Page(
+        kind="comparison",
         title=f"{candidate}, every setting against its reference" if alone else f"{candidate} against {base}",
         subtitle="Positive differences mean that the candidate has more; ↑ more is better, ↓ less is, ≈ neither.",
+        answer=tuple(answer_lines(comparison)),
         notices=tuple(_notices(comparison)),
         facts=tuple(_facts(comparison, alone=alone)),
-        sections=tuple(_sections(comparison, worst)),
-        method=METHOD,
+        sections=(*_sections(comparison, worst), Section(id="method", title="Method", sentences=METHOD)),
+        files=("comparison.csv", "prompts.csv"),
     )
 
 
@@ -110,10 +88,10 @@ def _sections(comparison: Comparison, worst: int) -> Iterator[Section]:
         if len(settings) > DETAILED:
             text += " For details, prompts and pictures of one, select it: RUN:acceleration=high,steps=8."
         tables = (("", summary_table(comparison)),)
-        yield Section(name="Summary", title="All settings", text=text, tables=tables)
+        yield Section(id="summary", name="Summary", title="All settings", text=text, tables=tables)
     versions = versions_table(comparison)
     if versions:
-        yield Section(name="Versions", title="What differs", text="", tables=(("", versions),))
+        yield Section(id="versions", name="Versions", title="What differs", tables=(("", versions),))
     if len(settings) <= DETAILED:
         shown = max(1, worst // len(settings)) if worst else 0
         axes = differing(settings)
@@ -122,7 +100,7 @@ def _sections(comparison: Comparison, worst: int) -> Iterator[Section]:
     else:
         missing = tuple((pair_title(two), table) for two in settings if (table := unpaired_table(two)))
         if missing:
-            yield Section(name="Without a partner", title="Without a partner", text="", tables=missing[:DETAILED])
+            yield Section(id="unpaired", title="Without a partner", text="", tables=missing[:DETAILED])
 
 
 def _details(comparison: Comparison, two: SettingComparison, worst: int, axes: Sequence[str]) -> Section:
@@ -139,6 +117,7 @@ def _details(comparison: Comparison, two: SettingComparison, worst: int, axes: S
     pairs += [f"{two.identical:,} of equal files"] if two.identical else []
     pairs += [f"{two.resized:,} of two sizes, whose scores are not compared"] if two.resized else []
     return Section(
+        id=f"details-{two.candidate.id}",
         name="Details" if alone else short_label(two.candidate, axes) or "Details",
         title=pair_title(two),
         text=", ".join(pairs) + ".",

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.core.redaction import redact
 from kreabench.decisions.comparison import Comparison, SettingComparison
 from kreabench.report.comparison_words import finding
-from kreabench.report.tables import guard
+from kreabench.report.csv_text import csv_text
 
 HEADS = (
     "base_setting_id", "candidate_setting_id", "base_setting", "candidate_setting", "what", "name", "unit", "better",
@@ -32,14 +29,13 @@ def comparison_csv(comparison: Comparison) -> str:
     in every row: rows are copied out of a file without their report."""
     brand = _brand(comparison)
     rows = ({**_settings(two), **row, **brand} for two in comparison.settings for row in _rows(two))
-    return _csv(HEADS, ([row.get(head) for head in HEADS] for row in rows))
+    return csv_text(rows, HEADS)
 
 
 def prompts_csv(comparison: Comparison) -> str:
     """One row a pair of settings, metric and prompt. `forced` and `notice` as in `comparison_csv`."""
     brand = _brand(comparison)
-    tail = (brand["forced"], brand["notice"])
-    return _csv(PROMPT_HEADS, (row + tail for two in comparison.settings for row in _prompt_rows(two)))
+    return csv_text(({**row, **brand} for two in comparison.settings for row in _prompt_rows(two)), PROMPT_HEADS)
 
 
 def _brand(comparison: Comparison) -> dict[str, str]:
@@ -113,23 +109,10 @@ def _estimate(name: str, value: Estimate | None) -> dict[str, Any]:
     return {"estimate": name, "value": value.value, "low": value.low, "high": value.high, "n_prompts": value.n}
 
 
-def _prompt_rows(two: SettingComparison) -> Iterator[tuple[Any, ...]]:
+def _prompt_rows(two: SettingComparison) -> Iterator[dict[str, Any]]:
     for metric in two.metrics:
         scores = metric.scores
         columns = (scores.base, scores.candidate, scores.difference, scores.spread, scores.pairs)
-        for prompt, *values in zip(scores.prompts, *(column.tolist() for column in columns), strict=True):
-            yield (two.base.id, two.candidate.id, metric.spec.name, prompt, *values)
-
-
-def _csv(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return buffer.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return guard(value) if isinstance(value, str) else value
+        for values in zip(scores.prompts, *(column.tolist() for column in columns), strict=True):
+            ids = (two.base.id, two.candidate.id, metric.spec.name)
+            yield dict(zip(PROMPT_HEADS, (*ids, *values), strict=False))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import numpy as np
 
-from kreabench.analysis.estimates import Estimate
 from kreabench.core.planned import Setting
 from kreabench.core.redaction import redact
 from kreabench.decisions.comparison import (
@@ -23,6 +21,7 @@ from kreabench.decisions.comparison import (
 from kreabench.decisions.sides import Side
 from kreabench.decisions.worst import worst_prompts
 from kreabench.report.comparison_words import LEVEL, finding
+from kreabench.report.json_text import estimate_json, finite
 
 SCHEMA_VERSION = 1
 """Raised when a key changes its meaning or goes; new keys may come without."""
@@ -124,7 +123,7 @@ def _metric(metric: MetricComparison, worst: int) -> dict[str, Any]:
         "n_pairs": metric.pairs,
         "base_mean": metric.base_mean,
         "candidate_mean": metric.candidate_mean,
-        "difference": _estimate(metric.difference),
+        "difference": estimate_json(metric.difference),
         "effect_size": metric.effect_size,
         "share_of_prompts_better": metric.share_better,
         "p_value": metric.p_value,
@@ -156,15 +155,15 @@ def _cost(cost: CostComparison) -> dict[str, Any]:
     return {
         "name": cost.quantity,
         "unit": cost.unit,
-        "base_median": _estimate(cost.base_median),
-        "candidate_median": _estimate(cost.candidate_median),
+        "base_median": estimate_json(cost.base_median),
+        "candidate_median": estimate_json(cost.candidate_median),
         "base_kind": cost.base_kind or None,
         "candidate_kind": cost.candidate_kind or None,
         "base_n": cost.base_n,
         "candidate_n": cost.candidate_n,
-        "ratio": _estimate(cost.ratio),
+        "ratio": estimate_json(cost.ratio),
         "percentiles": [
-            {"p": pair.p, "base": _estimate(pair.base), "candidate": _estimate(pair.candidate)}
+            {"p": pair.p, "base": estimate_json(pair.base), "candidate": estimate_json(pair.candidate)}
             for pair in cost.percentiles
         ],
         "obstacle": cost.obstacle or None,
@@ -179,7 +178,7 @@ def _rate(rate: RateComparison) -> dict[str, Any]:
         "base_n": rate.base_n,
         "candidate_count": rate.candidate_count,
         "candidate_n": rate.candidate_n,
-        "difference": _estimate(rate.difference),
+        "difference": estimate_json(rate.difference),
         "obstacle": rate.obstacle or None,
     }
 
@@ -198,18 +197,9 @@ def _fidelity(one: FidelityComparison) -> dict[str, Any]:
 
 
 def _closeness(one: Fidelity) -> dict[str, Any]:
-    return {"mean": _estimate(one.mean), "pairs": one.pairs, "infinite": one.infinite}
-
-
-def _estimate(value: Estimate | None) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    return {"value": _number(value.value), "low": _number(value.low), "high": _number(value.high), "n": value.n}
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else value
+    return {"mean": estimate_json(one.mean), "pairs": one.pairs, "infinite": one.infinite}
 
 
 def _numbers(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:
-    return [_number(value) for value in values.tolist()]
+    found: list[float | None] = finite(values.tolist())
+    return found

@@ -17,8 +17,8 @@ from kreabench.decisions.qualities import SIGNS
 from kreabench.decisions.sides import Side
 from kreabench.decisions.worst import WorstPrompt, worst_prompts
 from kreabench.report.comparison_words import difference_texts, number_text, side_name
-from kreabench.report.document import Grid, GridColumn, GridRow, Picture
 from kreabench.report.format import count
+from kreabench.report.parts import Grid, GridColumn, GridRow, Picture
 from kreabench.report.pictures import PROMPT_CHARACTERS, picture_of
 from kreabench.report.text import message, shorten, visible
 

@@ -10,7 +10,6 @@ from kreabench.decisions.comparison import (
     Comparison,
     CostComparison,
     Fidelity,
-    FidelityComparison,
     MetricComparison,
     RateComparison,
     SettingComparison,
@@ -20,6 +19,7 @@ from kreabench.report.comparison_words import (
     RATE_NAMES,
     SIGNS,
     cost_text,
+    cost_texts,
     count_text,
     difference_texts,
     differing,
@@ -34,11 +34,10 @@ from kreabench.report.comparison_words import (
     share_text,
     short_label,
 )
-from kreabench.report.document import Cell, Column, Row, Table
-from kreabench.report.format import ABSENT, count, estimate, significant
+from kreabench.report.floors import FLOOR_NAMES
+from kreabench.report.format import ABSENT, count, estimate, shown_unit, significant
+from kreabench.report.parts import Cell, Column, Row, Table
 from kreabench.report.text import message, visible
-
-FLOOR_NAMES = {"itself": "itself again", "another_seed": "another seed", "compiled": "compiled"}
 
 
 def plain_columns(*heads: str, numeric: Sequence[str] = (), prose: Sequence[str] = ()) -> tuple[Column, ...]:
@@ -102,10 +101,12 @@ def _verdict_cell(two: SettingComparison, name: str) -> Cell:
 
 def metric_column(metric: MetricComparison) -> Column:
     """Head of a column of a metric."""
-    unit = "" if metric.unit == "1" else metric.unit
     brand = "untrained weights" if metric.untrained else ""
     return Column(
-        title=f"{visible(metric.spec.name)}\u00a0{SIGNS[metric.better]}", unit=unit, numeric=True, brand=brand
+        title=f"{visible(metric.spec.name)}\u00a0{SIGNS[metric.better]}",
+        unit=shown_unit(metric.unit),
+        numeric=True,
+        brand=brand,
     )
 
 
@@ -153,9 +154,7 @@ def _metric_row(metric: MetricComparison) -> Row:
         remarks += [f"seed to seed the base varies by {significant(metric.seed_sd, 2)} (SD)"] if metric.seed_sd else []
     remarks += ["untrained weights"] if metric.untrained else []
     cells = (
-        Cell(
-            text=f"{visible(metric.spec.name)} {SIGNS[metric.better]}", detail="" if metric.unit == "1" else metric.unit
-        ),
+        Cell(text=f"{visible(metric.spec.name)} {SIGNS[metric.better]}", detail=shown_unit(metric.unit)),
         Cell(text=number_text(metric.base_mean)),
         Cell(text=number_text(metric.candidate_mean)),
         Cell(text=text, detail=interval, absent=metric.difference is None),
@@ -196,19 +195,16 @@ def costs_table(two: SettingComparison) -> Table:
 
 
 def _median_cell(cost: CostComparison, value: float | None, whole: Estimate | None) -> Cell:
-    interval = ""
-    if whole is not None and whole.interval is not None:
-        interval = " – ".join(cost_text(cost.quantity, end) for end in whole.interval)
-    return Cell(text=cost_text(cost.quantity, value), detail=interval, absent=value is None)
+    text, interval = (cost_text(cost.quantity, value), "") if whole is None else cost_texts(cost.quantity, whole)
+    return Cell(text=text, detail=interval, absent=value is None)
 
 
 def _percentile_row(cost: CostComparison, p: float, base: Estimate | None, candidate: Estimate | None) -> Row:
     def cell(one: Estimate | None) -> Cell:
         if one is None:
             return Cell(text=ABSENT, detail="too few timings", absent=True)
-        low, high = one.interval or (one.value, one.value)
-        ends = f"{cost_text(cost.quantity, low)} – {cost_text(cost.quantity, high)}"
-        return Cell(text=cost_text(cost.quantity, one.value), detail=ends)
+        text, interval = cost_texts(cost.quantity, one)
+        return Cell(text=text, detail=interval)
 
     numbers = f"{base.n if base else 0:,} and {candidate.n if candidate else 0:,}"
     name = Cell(text=f"{COST_NAMES[cost.quantity]}, p{100 * p:g}")
@@ -252,7 +248,7 @@ def fidelity_table(two: SettingComparison) -> Table | None:
         rows=tuple(
             Row(
                 cells=(
-                    Cell(text=f"{visible(one.spec.name)} {SIGNS[one.better]}", detail=_unit(one)),
+                    Cell(text=f"{visible(one.spec.name)} {SIGNS[one.better]}", detail=shown_unit(one.unit)),
                     _fidelity_cell(one.to_reference),
                     *(_fidelity_cell(one.floors.get(kind)) for kind in kinds),
                     Cell(text=one.verdict, strong=one.verdict == "worse"),
@@ -263,10 +259,6 @@ def fidelity_table(two: SettingComparison) -> Table | None:
         ),
         caption="How close the pictures are to the reference's, beside the reference's own noise.",
     )
-
-
-def _unit(one: FidelityComparison) -> str:
-    return "" if one.unit == "1" else one.unit
 
 
 def _fidelity_cell(one: Fidelity | None) -> Cell:

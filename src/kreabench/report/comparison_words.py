@@ -11,7 +11,7 @@ from kreabench.core.planned import Setting
 from kreabench.core.policies import Cost, Rate
 from kreabench.decisions.comparison import Comparison, CostComparison, MetricComparison, SettingComparison
 from kreabench.decisions.matching import AXES
-from kreabench.report.format import ABSENT, GIB, MIB, difference, estimate, significant, usd
+from kreabench.report.format import ABSENT, GIB, MIB, difference, estimate, scaled, significant, usd
 from kreabench.report.text import message, visible
 
 LEVEL = 0.05
@@ -138,12 +138,7 @@ def share_text(value: Estimate | None) -> tuple[str, str]:
     """A difference of shares in percentage points, and its interval."""
     if value is None:
         return ABSENT, ""
-    points = Estimate(
-        value=100 * value.value,
-        low=None if value.low is None else 100 * value.low,
-        high=None if value.high is None else 100 * value.high,
-        n=value.n,
-    )
+    points = scaled(value, 0.01)
     text, interval = difference(points)
     return f"{text} pp", interval or ""
 
@@ -157,6 +152,17 @@ def cost_text(quantity: Cost, value: float | None) -> str:
     return (
         usd(value) if quantity == "usd_per_image" else f"{significant(value)} {'s' if quantity == 'latency' else 'J'}"
     )
+
+
+def cost_texts(quantity: Cost, value: Estimate) -> tuple[str, str]:
+    """With its unit, and its interval in as many decimals; empty where there is none."""
+    if quantity == "usd_per_image":
+        return usd(value.value), " – ".join(map(usd, value.interval or ()))
+    by, unit = (1.0, "s") if quantity == "latency" else (1.0, "J")
+    if quantity == "peak_memory":
+        by, unit = (GIB, "GiB") if value.value >= GIB else (MIB, "MiB")
+    text, interval = estimate(scaled(value, by))
+    return f"{text} {unit}", interval or ""
 
 
 def kinds_text(cost: CostComparison) -> str:

@@ -12,8 +12,8 @@ from kreabench.core.records import Failure, FailureRecord, LoadRecord, SampleRec
 from kreabench.core.specs import MetricSpec, PriceSpec, TargetSpec
 from kreabench.metrics.table import MetricRow, range_in_words, row_of
 from kreabench.metrics.weight_sources import NOT_PINNED, is_pinned
-from kreabench.report.document import Cell, Column, Row, Table
 from kreabench.report.format import ABSENT, count, duration, general, usd
+from kreabench.report.parts import Cell, Column, Row, Table
 from kreabench.report.text import message, visible
 
 MAX_FAILURES = 40

@@ -18,9 +18,9 @@ from kreabench.decisions.fidelity import LEVEL, MARGIN
 from kreabench.decisions.floors import ReferenceFloor, is_fidelity, reference_floors
 from kreabench.decisions.sides import Side, side_of
 from kreabench.metrics.table import row_of
-from kreabench.report.document import Cell, Column, Row, Table
-from kreabench.report.format import ABSENT, count, estimate, significant
+from kreabench.report.format import ABSENT, count, estimate, shown_unit, significant
 from kreabench.report.labels import differing_axes, setting_cell
+from kreabench.report.parts import Cell, Column, Row, Table
 from kreabench.report.text import message, visible
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.samples import samples_of
@@ -105,7 +105,7 @@ def _rows(known: Sequence[SettingComparison], floors: Sequence[ReferenceFloor], 
         for name, spec in specs.items():
             said = [(setting, one) for setting in members for one in setting.fidelity if one.spec.name == name]
             row = row_of(spec)
-            head = Cell(text=visible(name), detail=row.unit if row and row.unit != "1" else "")
+            head = Cell(text=visible(name), detail=shown_unit(row.unit) if row else "")
             shown = dict(said[0][1].floors) if said else dict(drawn.get((reference.id, name), {}))
             for kind, floor in shown.items():
                 yield _floor_row(head, reference, kind, floor)
@@ -179,7 +179,7 @@ def floors_sentence(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> str:
     parts = []
     for name, floors in by_metric.items():
         row = row_of(floors[0].spec)
-        unit = f" {row.unit}" if row and row.unit != "1" else ""
+        unit = f" {shown_unit(row.unit)}".rstrip() if row else ""
         kinds = [kind for kind in FLOOR_NAMES if any(kind in floor.floors for floor in floors)]
         said = [
             _in_words(kind, [floor.floors[kind] for floor in floors if kind in floor.floors], unit) for kind in kinds

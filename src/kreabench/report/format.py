@@ -79,6 +79,22 @@ def difference(value: Estimate, digits: int = 2) -> tuple[str, str | None]:
     return f"{sign}{fixed(centre, places)}{power}", None if interval is None else f"{interval}{power}"
 
 
+def scaled(value: Estimate, by: float) -> Estimate:
+    """In a unit that is so many times as large."""
+    low, high = value.interval or (None, None)
+    return Estimate(
+        value=value.value / by,
+        low=None if low is None else low / by,
+        high=None if high is None else high / by,
+        n=value.n,
+    )
+
+
+def shown_unit(unit: str) -> str:
+    """Empty for a pure number, which tables of metrics call `1`."""
+    return "" if unit == "1" else unit
+
+
 def usd(value: float) -> str:
     """Dollars: cents from a dollar up, three significant digits below."""
     return f"${fixed(value, 2)}" if value == 0 or abs(value) >= 1 else f"${significant(value)}"

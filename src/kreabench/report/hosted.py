@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from kreabench.analysis.hosted import HostedSummary
 from kreabench.analysis.money import SCORES, BasisTotal, Difference, MoneySummary
-from kreabench.report.document import Cell, Column, Notice, Row, Table
 from kreabench.report.format import ABSENT, count, usd
+from kreabench.report.parts import Cell, Column, Notice, Row, Table
 from kreabench.report.text import message
 
 BASES = {"billed": "billed", "price_list": "price list", "device_hour": "device hour", "scores": "scores of a service"}

@@ -1,40 +1,28 @@
-"""index.html: the whole report in one file, without a script, without a request to anywhere."""
+"""index.html: a whole page in one file, without a script, without a request to anywhere."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from kreabench.report.document import Document, Figure
-from kreabench.report.drawing.figures import draw
-from kreabench.report.drawing.style import NARROW, WIDE, dark
+from kreabench.report.drawing.figures import Drawn, draw_all
+from kreabench.report.drawing.style import dark
+from kreabench.report.page import Page
 
 TEMPLATES = Path(__file__).with_name("templates")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FigureImages:
-    """One figure as data URIs, for wide and narrow screens, light and dark."""
+def render_html(page: Page, drawn: Mapping[str, Drawn] | None = None) -> str:
+    """The page. All its text is escaped; the content-security policy admits our style sheet alone.
 
-    wide: str
-    wide_dark: str
-    narrow: str
-    narrow_dark: str
-
-
-def render_html(document: Document) -> str:
-    """The page. All text of the document is escaped; the content-security policy admits our style sheet alone."""
-    return render_template("report.html.j2", document, [(figure, figure_images(figure)) for figure in document.figures])
-
-
-def render_template(name: str, document: object, figures: Sequence[tuple[Figure, FigureImages]] = ()) -> str:
-    """A template of this folder with our style sheet; it gets `document` and `figures`, and escapes their text."""
+    `drawn`: the figures by name, where they were drawn already.
+    """
+    drawn = {figure.name: draw_all(figure) for figure in page.figures} if drawn is None else drawn
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -45,15 +33,15 @@ def render_template(name: str, document: object, figures: Sequence[tuple[Figure,
     )
     environment.filters["jpeg_uri"] = lambda content: data_uri(content, "image/jpeg")
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    return environment.get_template(name).render(
-        document=document,
-        figures=figures,
+    return environment.get_template("page.html.j2").render(
+        page=page,
+        images={name: _images(one) for name, one in drawn.items()},
         style=Markup(style),  # noqa: S704 - our own file, no value is interpolated
-        policy=content_policy(style),
+        policy=_content_policy(style),
     )
 
 
-def content_policy(style: str) -> str:
+def _content_policy(style: str) -> str:
     """Nothing may load or run but data: pictures and the one style sheet, known by its hash."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -64,9 +52,12 @@ def data_uri(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
-def figure_images(figure: Figure) -> FigureImages:
-    """The four drawings of a figure."""
-    wide = draw(figure, format="svg", layout=WIDE)
-    narrow = draw(figure, format="svg", layout=NARROW)
-    addresses = [data_uri(svg, "image/svg+xml") for svg in (wide, dark(wide), narrow, dark(narrow))]
-    return FigureImages(wide=addresses[0], wide_dark=addresses[1], narrow=addresses[2], narrow_dark=addresses[3])
+def _images(drawn: Drawn) -> dict[str, str]:
+    """One figure as addresses, for wide and narrow screens, light and dark."""
+    drawings = {
+        "wide": drawn.wide,
+        "wide_dark": dark(drawn.wide),
+        "narrow": drawn.narrow,
+        "narrow_dark": dark(drawn.narrow),
+    }
+    return {name: data_uri(svg, "image/svg+xml") for name, svg in drawings.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kreabench.core.planned import Setting
-from kreabench.report.document import Cell
+from kreabench.report.parts import Cell
 from kreabench.report.text import visible
 
 _AXES = ("guidance", "strength", "num_images", "output_format", "concurrency")

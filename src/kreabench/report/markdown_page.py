@@ -1,46 +1,58 @@
-"""report.md: the same document for a pull request, with figures by relative path."""
+"""The same page for a pull request, with figures by relative path."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from kreabench.report.document import Cell, Column, Document, Grid, Table
+from kreabench.report.page import Page, Section
+from kreabench.report.parts import Cell, Column, Grid, Table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
+_BACKTICKS = re.compile(r"`+")
 _BLOCK_START = re.compile(r"^([-+=#]|\d+(?=[.)]\s))")
 
 
-def render_markdown(document: Document) -> str:
-    """The report in GitHub's Markdown; it names files under figures/ that `report.write` puts there."""
-    parts: list[str] = [f"# {escape(document.title)}"]
-    parts += [escape(document.description)] if document.description else []
-    parts.append(escape(document.subtitle))
-    for notice in document.notices:
+def render_markdown(page: Page) -> str:
+    """The page in GitHub's Markdown; it names files under figures/ that `report.files` puts beside it."""
+    parts = [f"# {escape(page.title)}"]
+    parts += [escape(page.description)] if page.description else []
+    parts += [escape(page.subtitle), *(f"**{escape(text)}**" for text in page.answer)]
+    parts += _command(page)
+    for notice in page.notices:
         parts.append(f"> [!{'WARNING' if notice.level == 'warning' else 'NOTE'}]\n> {escape(notice.text)}")
-    parts.append(
-        "\n".join(f"- **{escape(fact.label)}:** {escape(_joined(fact.value, fact.detail))}" for fact in document.facts)
-    )
-    parts += ["## Settings", *markdown_table(document.settings)]
-    parts += ["### Skipped", *markdown_table(document.skipped)] if document.skipped else []
-    parts += ["## Measurements"] if document.measurements else []
-    for title, table in document.measurements:
-        parts += [f"### {escape(title)}", *markdown_table(table, folds=True)]
-    parts += ["## Figures", *([escape(document.figures_note)] if document.figures_note else [])]
-    for figure in document.figures:
-        parts += [f"### {escape(figure.title)}", _image(figure.alt, figure.name), escape(figure.caption)]
-    parts += ["## Pictures", escape(document.pictures.caption), *markdown_list(document.pictures.notes)]
-    for grid in document.pictures.grids:
-        picture = "There is no picture to show." if grid.is_empty else _image(_grid_alt(grid), grid.name)
-        parts += [f"### {escape(grid.title)}", picture]
-    parts += ["## Failures", *markdown_table(document.failures)] if document.failures else []
-    parts += ["## Method", *markdown_list(document.method)]
-    parts += ["### Metrics", *markdown_table(document.metrics)] if document.metrics else []
-    parts += ["### Prices", *markdown_table(document.prices)] if document.prices else []
-    parts += ["## Environment", "### Targets", *markdown_table(document.targets)]
-    parts += ["### Model loads", *markdown_table(document.loads)] if document.loads else []
-    parts += ["### Versions", *markdown_table(document.environment)]
+    facts = (f"- **{escape(fact.label)}:** {escape(_joined(fact.value, fact.detail))}" for fact in page.facts)
+    parts += ["\n".join(facts)] if page.facts else []
+    first = next((table for section in page.sections for _, table in section.tables), None)
+    for section in page.sections:
+        parts += _section(section, first)
     return "\n\n".join(parts) + "\n"
+
+
+def _command(page: Page) -> list[str]:
+    """In a fence that no run of backticks in it can close."""
+    fence = "`" * max(3, 1 + max(map(len, _BACKTICKS.findall(page.command)), default=0))
+    parts = [f"{fence}sh\n{page.command}\n{fence}"] if page.command else []
+    return [*parts, escape(page.command_note)] if page.command_note else parts
+
+
+def _section(section: Section, first: Table | None) -> Iterator[str]:
+    """Long tables are closed, but not the first of the page."""
+    yield f"## {escape(section.title)}"
+    yield from [escape(section.text)] if section.text else []
+    yield from markdown_list(section.sentences)
+    for figure in section.figures:
+        yield from [f"### {escape(figure.title)}"] if figure.title != section.title else []
+        yield from (_image(figure.alt, figure.name), escape(figure.caption))
+    for title, table in section.tables:
+        yield from [f"### {escape(title)}"] if title else []
+        yield from markdown_table(table, folds=table is not first)
+    for grid in section.grids:
+        yield f"### {escape(grid.title)}"
+        if not grid.sheet:
+            yield from markdown_list(f"{row.title}: {row.prompt}" for row in grid.rows)
+        else:
+            yield "There is no picture to show." if grid.is_empty else _image(_grid_alt(grid), grid.name)
 
 
 def escape(text: str) -> str:

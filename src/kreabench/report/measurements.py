@@ -13,8 +13,8 @@ from kreabench.analysis.repeatability import Repeatability
 from kreabench.analysis.settings import SettingSummary
 from kreabench.core.planned import Setting
 from kreabench.core.records import LoadRecord, SampleRecord, WarmupRecord
-from kreabench.report.document import Cell, Column, Notice, Row, Table
 from kreabench.report.format import ABSENT, GIB, count, estimate, fixed, general, significant
+from kreabench.report.parts import Cell, Column, Notice, Row, Table
 from kreabench.report.text import message, visible
 
 MAX_NOTICES = 8

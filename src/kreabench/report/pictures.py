@@ -12,9 +12,9 @@ import pandas as pd
 from kreabench.core.planned import Plan, Setting
 from kreabench.core.specs import ExperimentSpec, Prompt
 from kreabench.metrics.table import has_direction, per_image
-from kreabench.report.document import Grid, GridColumn, GridRow, Picture, Pictures
 from kreabench.report.format import count, significant
 from kreabench.report.labels import differing_axes
+from kreabench.report.parts import Grid, GridColumn, GridRow, Picture, Pictures
 from kreabench.report.text import message, shorten, visible
 from kreabench.report.thumbnails import thumbnail
 
@@ -61,7 +61,8 @@ def build_pictures(
         first = members[0]
         title = f"{first.target}, {first.width} × {first.height} px"
         name = f"pictures-{len(grids) + 1}"
-        grids.append(Grid(name=name, title=title, columns=(*before, *columns), rows=tuple(lines), brand=brand))
+        heads = (*before, *columns)
+        grids.append(Grid(name=name, title=title, columns=heads, rows=tuple(lines), sheet=True, brand=brand))
     return Pictures(
         caption=f"Seed {seed}" + (", first picture of each request" if _many(settings) else "") + ".",
         grids=tuple(grids),

@@ -17,9 +17,9 @@ from kreabench.core.planned import Setting
 from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.table import has_direction, row_of
-from kreabench.report.document import Cell, Column, Notice, Row, Table
 from kreabench.report.format import ABSENT, count, difference, estimate
 from kreabench.report.labels import differing_axes, reference_mark, setting_cell
+from kreabench.report.parts import Cell, Column, Notice, Row, Table
 from kreabench.report.settings_table import DIRECTIONS, UNTRAINED
 from kreabench.report.text import message, visible
 

@@ -8,9 +8,9 @@ import pandas as pd
 
 from kreabench.core.planned import Plan
 from kreabench.core.records import DropRecord
-from kreabench.report.document import Cell, Column, Notice, Row, Table
 from kreabench.report.format import count
 from kreabench.report.labels import differing_axes, setting_cell
+from kreabench.report.parts import Cell, Column, Notice, Row, Table
 from kreabench.report.text import message
 
 

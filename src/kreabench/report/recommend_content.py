@@ -15,9 +15,9 @@ from kreabench.decisions.recommend_evidence import Contest, Entrant
 from kreabench.decisions.recommend_front import Front, FrontPoint
 from kreabench.decisions.recommend_hosting import Hosting
 from kreabench.decisions.recommend_question import Asked
-from kreabench.report.document import Cell, Column, Row, Table
-from kreabench.report.format import ABSENT, GIB, difference, estimate, significant
+from kreabench.report.format import ABSENT, GIB, difference, estimate, scaled, significant
 from kreabench.report.labels import differing_axes, reference_mark, setting_cell
+from kreabench.report.parts import Cell, Column, Row, Table
 from kreabench.report.recommend_words import axis_words, oriented, reason_of, share
 from kreabench.report.text import message, visible
 
@@ -45,6 +45,8 @@ class RecommendReport:
     """Requests of the run without a final sample."""
     dropped: Mapping[str, str]
     """Setting id → why racing dropped it."""
+    other_question: bool
+    """Whether the race asked another question than the recommendation: what it dropped may be the answer."""
     contest: Contest
     asked: Asked
     recommendation: Recommendation
@@ -63,17 +65,6 @@ def cost_unit(cost: Cost) -> tuple[str, float]:
     """Unit of a column, and how much of the cost's own unit it is."""
     units = {"latency": ("s a request", 1.0), "peak_memory": ("GiB", GIB), "energy": ("J a request", 1.0)}
     return units.get(cost, ("$ an image", 1.0))
-
-
-def scaled(value: Estimate, by: float) -> Estimate:
-    """In a unit that is so many times as large."""
-    low, high = value.interval or (None, None)
-    return Estimate(
-        value=value.value / by,
-        low=None if low is None else low / by,
-        high=None if high is None else high / by,
-        n=value.n,
-    )
 
 
 def ordered(recommendation: Recommendation) -> list[Verdict]:

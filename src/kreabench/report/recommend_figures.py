@@ -9,10 +9,9 @@ import numpy as np
 from kreabench.analysis.break_even import day_counts
 from kreabench.decisions.recommend_front import FrontPoint
 from kreabench.decisions.recommend_hosting import Hosting
-from kreabench.report.document import Curve, Curves, Figure, FrontPanel, FrontPlot, Point
+from kreabench.report.figure_data import Curve, Curves, Figure, FrontPanel, FrontPlot, Point
 from kreabench.report.format import count, general
 from kreabench.report.recommend_content import OWNERSHIP, RecommendReport, axis_title, axis_value
-from kreabench.report.recommend_words import share
 
 
 def front_figure(report: RecommendReport) -> Figure | None:
@@ -44,7 +43,7 @@ def front_figure(report: RecommendReport) -> Figure | None:
         caption += " The front is that over all three axes; a panel shows two of them."
     return Figure(
         name="front",
-        title="The front",
+        title="Front",
         caption=caption,
         alt=f"{count(len(front.points), 'setting')}, of which {len(on)} are on the front; the table has the numbers.",
         brand=report.notice or "",
@@ -65,11 +64,6 @@ def _point(report: RecommendReport, point: FrontPoint, x: int, y: int) -> Point:
         y=axis_value(axes[y], point.values[y]),
         reference=point.entrant.is_reference,
     )
-
-
-def front_words(point: FrontPoint, draws: int) -> str:
-    """In how many resamples it is on the front."""
-    return share(point.probability, draws)
 
 
 def curve_points(hosting: Hosting) -> list[tuple[str, float, float]]:

@@ -23,6 +23,10 @@ COST_WORDS: Mapping[str, str] = {
 }
 
 
+_NEARLY = 0.005
+"""Share by which a cost may differ from the reference's and be called the same: it would be rounded to 0 %."""
+
+
 def amount(name: str, value: float) -> str:
     """A cost with its unit."""
     if name == "latency":
@@ -84,6 +88,10 @@ def _costs(contest: Contest, answer: Verdict) -> str:
 def _against(cost: Cost, base: Estimate, own: Estimate, ratio: Estimate) -> str:
     if ratio.low == ratio.high == 1.0:
         return f"{amount(cost, own.value)} {_of(cost)} as the reference"
+    if abs(1 - ratio.value) < _NEARLY:
+        return f"{amount(cost, own.value)} {_of(cost)}, within {_NEARLY:.1%} of the reference's".replace("%", " %") + (
+            f" ({_ratio_interval(ratio).removeprefix('; ').removeprefix(', ')})"
+        )
     percent = f"{abs(1 - ratio.value):.0%} {'less' if ratio.value < 1 else 'more'}".replace("%", " %")
     saved = f"{percent}{_ratio_interval(ratio)}"
     return f"{amount(cost, own.value)} {_of(cost)} instead of {amount(cost, base.value)} ({saved})"
@@ -286,14 +294,16 @@ def limits_words(contest: Contest, recommendation: Recommendation) -> str:
     return "; ".join(parts)
 
 
-def state_lines(unfinished: int, dropped: Mapping[str, str]) -> list[str]:
-    """What the run itself lacks."""
+def state_lines(unfinished: int, dropped: Mapping[str, str], other_question: bool) -> list[str]:
+    """What the run itself lacks; `other_question` says whether its race asked another one than the recommendation."""
     said = []
     if unfinished:
         said.append(f"The run is not finished: {count(unfinished, 'request')} without a final sample.")
     if dropped:
         said.append(
-            f"Racing dropped {count(len(dropped), 'setting')} while the run was drawn; they are not in here, but were "
-            "tested: what is shown of the others is corrected for them too."
+            f"Racing dropped {count(len(dropped), 'setting')} while the run was drawn: nothing in here is about "
+            f"{'them' if len(dropped) > 1 else 'it'}."
         )
+    if dropped and other_question:
+        said.append("The race asked another question: what it dropped may be the answer to this one.")
     return said

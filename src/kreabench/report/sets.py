@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 
 from kreabench.analysis.sets import find_collapses
@@ -13,10 +11,10 @@ from kreabench.core.redaction import redact
 from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.metrics.table import per_set, row_of
-from kreabench.report.document import Cell, Column, Notice, Row, Table
+from kreabench.report.csv_text import csv_text
 from kreabench.report.format import ABSENT, count, decimals, fixed, significant
 from kreabench.report.labels import differing_axes, reference_mark, setting_cell
-from kreabench.report.tables import guard
+from kreabench.report.parts import Cell, Column, Notice, Row, Table
 from kreabench.report.text import message, visible
 from kreabench.rundir.directory import RunDirectory
 
@@ -147,16 +145,8 @@ def set_scores_csv(scores: Sequence[SetScoreRecord], labels: Mapping[str, str], 
 
     `labels`: id of a setting → what people call it.
     """
-    rows = [
-        _csv_row(score, labels.get(score.setting_id, "")) | ({"notice": brand} if brand else {}) for score in scores
-    ]
-    names = list(dict.fromkeys(name for row in rows for name in row)) or ["setting_id"]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: guard(value) if isinstance(value, str) else value for key, value in row.items()})
-    return buffer.getvalue()
+    rows = (_csv_row(score, labels.get(score.setting_id, "")) for score in scores)
+    return csv_text(rows, ("setting_id",), brand)
 
 
 def _csv_row(score: SetScoreRecord, label: str) -> dict[str, str | float | int | bool | None]:

@@ -10,10 +10,10 @@ from kreabench.analysis.settings import MetricSummary, PeakMemory, SettingSummar
 from kreabench.core.records import DEGENERATE
 from kreabench.core.specs import TargetSpec
 from kreabench.metrics.table import row_of
-from kreabench.report.document import Cell, Column, Row, Table
 from kreabench.report.format import ABSENT, estimate, memory_unit, significant, usd
 from kreabench.report.hosted import BASES
 from kreabench.report.measurements import DEVICE_COLUMNS, axis_cell, device_cells
+from kreabench.report.parts import Cell, Column, Row, Table
 from kreabench.report.text import message
 
 UNTRAINED = "untrained weights"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,24 +9,11 @@ import pandas as pd
 
 from kreabench.analysis.categories import CategorySummary
 from kreabench.analysis.device import DeviceSummary
-from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.settings import PERCENTILES, MetricSummary, SettingSummary
 from kreabench.analysis.shifts import Shift
 from kreabench.core.planned import Setting
 from kreabench.core.redaction import redact
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""First characters that make a spreadsheet take text for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
-
-
-def guard(text: str) -> str:
-    """`text` that no spreadsheet takes for a formula: an apostrophe goes before a dangerous first character.
-
-    A carriage return becomes a line feed: the csv module writes it unquoted (until Python 3.13), and readers would end
-    the row there and begin the next with whatever follows.
-    """
-    guarded = f"'{text}" if text.startswith(_FORMULA) else text
-    return guarded.replace("\r\n", "\n").replace("\r", "\n")
+from kreabench.report.csv_text import csv_text, estimate_cells, guard
 
 
 def samples_csv(table: pd.DataFrame, brand: str = "") -> str:
@@ -51,12 +36,12 @@ def samples_csv(table: pd.DataFrame, brand: str = "") -> str:
 
 def settings_csv(summaries: Sequence[SettingSummary], brand: str = "") -> str:
     """One row a setting; absent values are empty. `brand` as in `samples_csv`."""
-    return _csv([_settings_row(summary) for summary in summaries], brand)
+    return csv_text(map(_settings_row, summaries), ("setting_id",), brand)
 
 
 def shifts_csv(shifts: Sequence[Shift], brand: str = "") -> str:
     """One row a setting and metric. `brand` as in `samples_csv`."""
-    return _csv(
+    return csv_text(
         [
             {
                 **_setting(shift.setting),
@@ -64,19 +49,20 @@ def shifts_csv(shifts: Sequence[Shift], brand: str = "") -> str:
                 "metric": shift.spec.name,
                 "kind": shift.spec.kind,
                 "untrained": shift.untrained,
-                **_estimate("shift", shift.mean),
+                **estimate_cells("shift", shift.mean),
                 "pairs": shift.pairs,
                 "left_out": shift.left_out,
             }
             for shift in shifts
         ],
+        ("setting_id",),
         brand,
     )
 
 
 def categories_csv(categories: Sequence[CategorySummary], brand: str = "") -> str:
     """One row a category, setting and metric. `brand` as in `samples_csv`."""
-    return _csv(
+    return csv_text(
         [
             {
                 "category": summary.category,
@@ -86,25 +72,15 @@ def categories_csv(categories: Sequence[CategorySummary], brand: str = "") -> st
                 "metric": mean.spec.name,
                 "kind": mean.spec.kind,
                 "untrained": mean.untrained,
-                **_estimate("mean", mean.mean),
+                **estimate_cells("mean", mean.mean),
                 "scored": mean.scored,
             }
             for summary in categories
             for mean in summary.means
         ],
+        ("setting_id",),
         brand,
     )
-
-
-def _csv(rows: Sequence[dict[str, Any]], brand: str) -> str:
-    branded = [row | ({"notice": brand} if brand else {}) for row in rows]
-    buffer = io.StringIO()
-    names = list(dict.fromkeys(name for row in branded for name in row)) or ["setting_id"]
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    for row in branded:
-        writer.writerow({key: guard(value) if isinstance(value, str) else value for key, value in row.items()})
-    return buffer.getvalue()
 
 
 def _settings_row(summary: SettingSummary) -> dict[str, Any]:
@@ -119,10 +95,10 @@ def _settings_row(summary: SettingSummary) -> dict[str, Any]:
         "images": summary.images,
         "degenerate": sum(summary.degenerate.values()),
         "degenerate_kinds": "; ".join(f"{kind} ({number})" for kind, number in summary.degenerate.items()) or None,
-        **_estimate("latency_median_s", summary.latency),
+        **estimate_cells("latency_median_s", summary.latency),
     }
     for p in PERCENTILES:
-        row |= _estimate(f"latency_p{p * 100:g}_s", summary.percentiles.get(p))
+        row |= estimate_cells(f"latency_p{p * 100:g}_s", summary.percentiles.get(p))
     row |= {f"stage_{stage.name}_mean_s": stage.mean_s for stage in summary.stages}
     row |= {
         "peak_memory_kind": memory.kind if memory else None,
@@ -164,8 +140,8 @@ def _device(device: DeviceSummary | None) -> dict[str, Any]:
         "reference_tflop": device.reference_tflop,
         "done_share": device.done_share,
         "floor_s": device.floor_s,
-        **_estimate("share_of_floor", device.share_of_floor),
-        **_estimate("energy_per_image_j", device.energy_j),
+        **estimate_cells("share_of_floor", device.share_of_floor),
+        **estimate_cells("energy_per_image_j", device.energy_j),
         "sm_clock_mhz": device.sm_clock_mhz,
         "sm_clock_min_mhz": device.sm_clock_min_mhz,
         "temperature_max_c": device.temperature_c,
@@ -188,10 +164,4 @@ def _metric(metric: MetricSummary) -> dict[str, Any]:
         f"{name}_truncated": metric.truncated,
         f"{name}_untrained": metric.untrained,
     }
-    return _estimate(f"{name}_mean", metric.mean) | counts
-
-
-def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | int | None]:
-    if estimate is None:
-        return {name: None, f"{name}_low": None, f"{name}_high": None, f"{name}_n": None}
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high, f"{name}_n": estimate.n}
+    return estimate_cells(f"{name}_mean", metric.mean) | counts

@@ -1,8 +1,7 @@
-"""Writes a report: every file is made first, beside the place where it goes, and only then moved there."""
+"""The files of the report of a run."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,20 +9,15 @@ from typing import TYPE_CHECKING
 from kreabench.core.planned import Plan
 from kreabench.report.build import build_document
 from kreabench.report.document import Document
-from kreabench.report.drawing.figures import draw
-from kreabench.report.drawing.sheet import draw_sheet
-from kreabench.report.html_page import render_html
-from kreabench.report.markdown_page import render_markdown
+from kreabench.report.files import page_files, write_files
+from kreabench.report.report_page import report_page
 from kreabench.report.sets import set_scores_csv
 from kreabench.report.tables import categories_csv, samples_csv, settings_csv, shifts_csv
 from kreabench.rundir.directory import RunDirectory
-from kreabench.rundir.files import storage_error
 from kreabench.rundir.table import read_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-INDEX = "index.html"
 
 
 def write_report(run: RunDirectory, plan: Plan, out: Path, table: DataFrame | None = None) -> Path:
@@ -37,20 +31,7 @@ def write_report(run: RunDirectory, plan: Plan, out: Path, table: DataFrame | No
     """
     table = read_table(run) if table is None else table
     document = build_document(run, plan, table)
-    files = {"samples.csv": samples_csv(table, document.brand).encode(), **dict(render(document))}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as folder:
-            for name, content in files.items():
-                path = Path(folder, name)
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(content)
-            for name in files:
-                (out / name).parent.mkdir(exist_ok=True)
-                Path(folder, name).replace(out / name)
-    except OSError as error:
-        raise storage_error(out, error) from error
-    return out / INDEX
+    return write_files(out, {"samples.csv": samples_csv(table, document.brand).encode(), **dict(render(document))})
 
 
 def render(document: Document) -> Iterator[tuple[str, bytes]]:
@@ -63,10 +44,4 @@ def render(document: Document) -> Iterator[tuple[str, bytes]]:
         yield "shifts.csv", shifts_csv(document.shifts, document.brand).encode()
     if document.categories:
         yield "categories.csv", categories_csv(document.categories, document.brand).encode()
-    for figure in document.figures:
-        yield f"figures/{figure.name}.png", draw(figure, format="png")
-    for grid in document.pictures.grids:
-        if not grid.is_empty:
-            yield f"figures/{grid.name}.png", draw_sheet(grid)
-    yield "report.md", render_markdown(document).encode()
-    yield INDEX, render_html(document).encode()
+    yield from page_files(report_page(document), markdown="report.md")

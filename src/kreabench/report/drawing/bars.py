@@ -10,9 +10,9 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from kreabench.report.document import Bar, Bars
 from kreabench.report.drawing.scatter import whiskers
 from kreabench.report.drawing.style import LIGHT, STAGES, UNEXPLAINED, Layout, drawable, keys
+from kreabench.report.figure_data import Bar, Bars
 
 _BAR_INCH, _HEAD_INCH, _LEGEND_INCH = 0.36, 0.75, 0.24
 

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from kreabench.report.document import Curves
 from kreabench.report.drawing.style import LIGHT, SERIES, Layout, drawable, keys
+from kreabench.report.figure_data import Curves
 
 _HEIGHT_INCH = 3.6
 

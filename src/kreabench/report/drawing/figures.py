@@ -1,35 +1,64 @@
-"""One figure of the document → one file."""
+"""One figure of a page → its files."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from matplotlib.figure import Figure as Canvas
 
-from kreabench.report.document import Curves, Figure, FrontPlot, Lines, Scatter
 from kreabench.report.drawing.bars import draw_bars
 from kreabench.report.drawing.curves import draw_curves
 from kreabench.report.drawing.front import draw_front
 from kreabench.report.drawing.lines import draw_lines
 from kreabench.report.drawing.scatter import draw_scatter
-from kreabench.report.drawing.style import LIGHT, WIDE, Layout, style
+from kreabench.report.drawing.style import LIGHT, NARROW, WIDE, Layout, style
+from kreabench.report.figure_data import Curves, Figure, FrontPlot, Lines, Scatter
+
+Format = Literal["png", "svg"]
+_UNDATED: dict[Format, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 
 
-def draw(figure: Figure, *, format: Literal["png", "svg"], layout: Layout = WIDE) -> bytes:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drawn:
+    """All files of a figure, in the light theme."""
+
+    png: bytes
+    wide: bytes
+    """SVG."""
+    narrow: bytes
+    """SVG, laid out for a narrow screen."""
+
+
+def draw_all(figure: Figure) -> Drawn:
+    """`figure` in every format that a page and its folder need."""
+    png, wide = _files(figure, ("png", "svg"), WIDE)
+    return Drawn(png=png, wide=wide, narrow=draw(figure, format="svg", layout=NARROW))
+
+
+def draw(figure: Figure, *, format: Format, layout: Layout = WIDE) -> bytes:
     """`figure` as a file, in the light theme. The same figure gives the same bytes with the same matplotlib."""
-    undated: dict[str, Any] = {"Date": None, "Creator": None} if format == "svg" else {"Software": None}
-    buffer = io.BytesIO()
+    return _files(figure, (format,), layout)[0]
+
+
+def _files(figure: Figure, formats: tuple[Format, ...], layout: Layout) -> list[bytes]:
+    """Laid out once, for the first of `formats`: that takes longer than to write a file."""
+    found = []
     with style():
         canvas = _canvas(figure, layout)
         if figure.brand:
             canvas.supxlabel(figure.brand, x=0.01, ha="left", fontsize=7.5, color=LIGHT.muted, wrap=True)
-        with warnings.catch_warnings():
-            # Long labels can leave an axis no room: then the figure is drawn without the layout, which can be read too.
-            warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
-            canvas.savefig(buffer, format=format, metadata=undated)
-    return buffer.getvalue()
+        for format in formats:
+            buffer = io.BytesIO()
+            with warnings.catch_warnings():
+                # Long labels can leave an axis no room: then it is drawn without the layout, which can be read too.
+                warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
+                canvas.savefig(buffer, format=format, metadata=_UNDATED[format])
+            canvas.set_layout_engine("none")
+            found.append(buffer.getvalue())
+    return found
 
 
 def _canvas(figure: Figure, layout: Layout) -> Canvas:

@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from kreabench.report.charts import MAX_LABELLED
-from kreabench.report.document import FrontPanel, FrontPlot
 from kreabench.report.drawing.scatter import whiskers
 from kreabench.report.drawing.style import LIGHT, MARKERS, SERIES, Layout, drawable, keys
+from kreabench.report.figure_data import FrontPanel, FrontPlot
 
 _PANEL_INCH, _LEGEND_INCH = 3.4, 0.24
 _PALEST = 0.25

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from kreabench.report.document import Line, Lines
 from kreabench.report.drawing.scatter import whiskers
 from kreabench.report.drawing.style import LIGHT, SERIES, Layout, drawable
+from kreabench.report.figure_data import Line, Lines
 
 _PANEL_INCH, _LEGEND_INCH, _LABEL_INCH = 1.5, 0.3, 1.7
 _RUN_INCH = 0.16

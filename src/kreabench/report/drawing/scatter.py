@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.report.charts import MAX_LABELLED
-from kreabench.report.document import Panel, Point, Scatter
 from kreabench.report.drawing.style import LIGHT, MARKERS, SERIES, Layout, drawable, keys
+from kreabench.report.figure_data import Panel, Point, Scatter
 
 LOGARITHMIC_FROM = 20
 """Ratio of the largest to the smallest cost of a panel above which its axis is logarithmic."""

@@ -11,8 +11,8 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from kreabench.report.document import Grid, Picture
 from kreabench.report.drawing.style import LIGHT, drawable
+from kreabench.report.parts import Grid, Picture
 
 MAX_ROWS, MAX_COLUMNS = 8, 12
 """Of a sheet; the page has the rest."""

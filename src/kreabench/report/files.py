@@ -1,0 +1,58 @@
+"""Writes a folder of files: every one is made first, beside the place where it goes, and only then moved there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from kreabench.report.drawing.figures import draw_all
+from kreabench.report.drawing.sheet import draw_sheet
+from kreabench.report.html_page import render_html
+from kreabench.report.markdown_page import render_markdown
+from kreabench.report.page import Page
+from kreabench.rundir.files import make_folders, storage_error, write_file
+
+INDEX = "index.html"
+
+
+def page_files(page: Page, *, markdown: str) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every file that follows from `page` alone, index.html last; each figure is drawn once."""
+    drawn = {figure.name: draw_all(figure) for figure in page.figures}
+    for name, one in drawn.items():
+        yield f"figures/{name}.png", one.png
+    for grid in page.sheets:
+        yield f"figures/{grid.name}.png", draw_sheet(grid)
+    yield markdown, render_markdown(page).encode()
+    yield INDEX, render_html(page, drawn).encode()
+
+
+def write_files(out: Path, files: Mapping[str, bytes]) -> Path:
+    """Write `files`, of which index.html is the last, into the folder `out`; returns the path of index.html.
+
+    Files of an earlier report are replaced, others in `out` are left alone. Raises StorageError.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as folder:
+            for name, content in files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(content)
+            for name in files:
+                (out / name).parent.mkdir(exist_ok=True)
+                Path(folder, name).replace(out / name)
+    except OSError as error:
+        raise storage_error(out, error) from error
+    return out / INDEX
+
+
+def write_one(path: Path, text: str) -> Path:
+    """Write one file, such as the one named by --json, and its folders. Raises StorageError."""
+    try:
+        make_folders(Path(os.path.abspath(path)).parent)  # noqa: PTH100 - a link in it stays what it is
+        write_file(path, text.encode())
+    except OSError as error:
+        raise storage_error(path, error) from error
+    return path
