@@ -213,9 +213,8 @@ def _tested(
     inside, beyond = p
     margin = allowed.value
     value = Estimate(value=evidence.mean, low=evidence.low, high=evidence.high, n=evidence.n)
-    family = (
-        f"among {tests} settings, {dropped} of them dropped" if dropped else f"of {tests} settings" if tests > 1 else ""
-    )
+    family = f"of {tests} settings" if tests > 1 else ""
+    family += f", {dropped} of them dropped" if dropped else ""
     if inside is not None and inside <= level:
         reason = f"it is shown to lose less than the margin ({', '.join(filter(None, (p_in_words(inside), family)))})"
         return Check(name=metric, outcome="holds", value=value, limit=margin, edge=False, reason=reason, p_value=inside)
