@@ -110,3 +110,9 @@ print("LOADED", *sorted(set({HEAVY!r}) & set(sys.modules)))
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.splitlines()[-1].split()[1:])
     assert loaded <= allowed
+
+
+def test_a_run_waits_for_nothing_that_only_its_report_or_a_race_needs() -> None:
+    code = f"import sys, kreabench.pipeline; print('LOADED', *sorted({{'scipy', *{HEAVY!r}}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "LOADED"
