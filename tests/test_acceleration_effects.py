@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -235,9 +234,9 @@ def make_lora(file: Path, *, width: int, prefix: str = "transformer.transformer_
     return file
 
 
-def open_with(target: Any, features: dict[str, Any]) -> tuple[DiffusersBackend, dict[str, Any]]:
+def open_with(mini_target: Callable[..., Any], features: dict[str, Any]) -> tuple[DiffusersBackend, dict[str, Any]]:
     backend = DiffusersBackend()
-    return backend, backend.open(target, [make_acceleration(name="fast", features=features)], ())
+    return backend, backend.open(mini_target(), [make_acceleration(name="fast", features=features)], ())
 
 
 def test_a_lora_changes_the_picture_and_survives_fused_projections(
@@ -247,7 +246,7 @@ def test_a_lora_changes_the_picture_and_survives_fused_projections(
     drawn = []
     contents = set()
     for features in ({"lora": lora}, {"lora": lora, "fuse_qkv": {}}, {"lora": {**lora, "scale": 0.0}}):
-        backend, identity = open_with(mini_target(), features)
+        backend, identity = open_with(mini_target, features)
         assert identity["features_found"]["lora"]["layers"] == 3
         contents.add(identity["features_found"]["lora"]["sha256"])
         assert str(lora_file.parent) not in json.dumps(identity["features_found"])
@@ -265,7 +264,7 @@ def test_another_lora_of_the_same_name_is_another(mini_target: Callable[..., Any
     found = []
     for seed in (0, 1):
         file = make_lora(tmp_path / "some.safetensors", width=32, seed=seed)
-        backend, identity = open_with(mini_target(), {"lora": {"path": str(file)}})
+        backend, identity = open_with(mini_target, {"lora": {"path": str(file)}})
         backend.close()
         found.append(identity["features_found"]["lora"]["sha256"])
     assert found[0] != found[1]
@@ -297,7 +296,7 @@ def test_a_lora_that_does_not_fit_is_a_typed_failure(
     mini_target: Callable[..., Any], tmp_path: Path, make: Callable[[Path], Path]
 ) -> None:
     with pytest.raises(GenerationError, match="could not be applied") as caught:
-        open_with(mini_target(), {"lora": {"path": str(make(tmp_path))}})
+        open_with(mini_target, {"lora": {"path": str(make(tmp_path))}})
     assert caught.value.type == "load_failed"
     assert "FLUX.1" in caught.value.remedy
 
@@ -343,23 +342,9 @@ def test_every_shipped_profile_that_needs_no_gpu_draws(name: str) -> None:
     assert bool(identity["left_out"]) is (name in {"regular", "high"})
 
 
-@pytest.fixture(scope="module")
-def shallow(mini_model: Path, mini_target: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A target with three of the miniature's six blocks, two of them of one class: each block is traced for seconds."""
-    from diffusers import FluxTransformer2DModel
-
-    folder = tmp_path_factory.mktemp("shallow") / "model"
-    shutil.copytree(mini_model, folder)
-    transformer = FluxTransformer2DModel.from_pretrained(folder, subfolder="transformer")
-    del transformer.transformer_blocks[1:], transformer.single_transformer_blocks[2:]
-    transformer.register_to_config(num_layers=1, num_single_layers=2)
-    transformer.save_pretrained(folder / "transformer")
-    return mini_target(model=str(folder))
-
-
 @pytest.mark.parametrize("name", ["compile_regional", "compile_full"])
 def test_compiled_pictures_are_near_and_nothing_is_compiled_twice(
-    shallow: Any, monkeypatch: pytest.MonkeyPatch, name: str
+    mini_backend: DiffusersBackend, mini_target: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     import torch._dynamo
 
@@ -367,7 +352,7 @@ def test_compiled_pictures_are_near_and_nothing_is_compiled_twice(
     settings = torch._dynamo.config.fail_on_recompile_limit_hit, os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     cold = {"cold": True}
     features = {name: cold, "first_block_cache": {"threshold": 0.3}}
-    backend, identity = open_with(shallow, features)
+    backend, identity = open_with(mini_target, features)
     assert identity["features_found"][name] == {"fullgraph": False}
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] != settings[1]
     first, second = (draw(backend, "fast") for _ in range(2))
@@ -398,20 +383,20 @@ def compile_eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["taylorseer", "pab", "fastercache"])
 def test_beside_compilation_decisions_are_counted_as_forwards_are_without(
-    shallow: Any, monkeypatch: pytest.MonkeyPatch, name: str
+    cached: DiffusersBackend, mini_target: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     compile_eagerly(monkeypatch)
-    backend, _ = open_with(shallow, {"compile_regional": {}, name: CACHES[name]})
-    plain, _ = open_with(shallow, {name: CACHES[name]})
-    assert forwards(backend, "fast") == forwards(plain, "fast")
-    assert np.abs(pixels(draw(backend, "fast")) - pixels(draw(plain, "fast"))).max() <= 2
-    plain.close()
+    backend, _ = open_with(mini_target, {"compile_regional": {}, name: CACHES[name]})
+    assert forwards(backend, "fast") == forwards(cached, name)
+    assert np.abs(pixels(draw(backend, "fast")) - pixels(draw(cached, name))).max() <= 2
     backend.close()
 
 
-def test_without_a_cache_the_whole_graph_is_insisted_on(shallow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_cache_the_whole_graph_is_insisted_on(
+    mini_target: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     compile_eagerly(monkeypatch)
-    backend, identity = open_with(shallow, {"compile_regional": {}, "fuse_qkv": {}})
+    backend, identity = open_with(mini_target, {"compile_regional": {}, "fuse_qkv": {}})
     assert identity["features_found"]["compile_regional"] == {"fullgraph": True}
     draw(backend, "fast", steps=2)
     wider = draw(backend, "fast", steps=2)
