@@ -106,7 +106,7 @@ def worker_pids(parent: int | None = None) -> list[int]:
     return [child.pid for child in children if _is_worker(child)]
 
 
-def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 90.0) -> None:
     """Wait for something that another process does."""
     deadline = time.monotonic() + limit_s
     while not condition():

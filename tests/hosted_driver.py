@@ -6,6 +6,7 @@ Ends with the exit codes of the command line.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -50,4 +51,5 @@ def main(run_path: Path, state_dir: Path, options: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])))

@@ -52,10 +52,13 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which SMALL has run."""
     folder = tmp_path_factory.mktemp("finished")
-    done = subprocess.run(
-        [sys.executable, "-m", "kreabench", "run", *SMALL], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == ExitCode.DONE, done.stderr
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with pytest.raises(SystemExit) as exit_:
+            main(["run", *SMALL])
+    signal.signal(signal.SIGTERM, before)
+    assert not exit_.value.code
     return folder
 
 
@@ -416,6 +419,7 @@ def start_slow_run(folder: Path, latency_s: float = 0.5) -> subprocess.Popen[str
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever started the tests may ignore it
     )
     path = folder / "runs/trial/journal.jsonl"
     deadline = time.monotonic() + 90

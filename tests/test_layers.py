@@ -76,7 +76,18 @@ def test_every_part_has_its_layer() -> None:
     assert {part_of(module_name(file)) for file in FILES} == set().union(*LAYERS)
 
 
-HEAVY = ("torch", "diffusers", "transformers", "open_clip", "pandas", "matplotlib", "fal_client", "hydra", "pydantic")
+HEAVY = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "open_clip",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "fal_client",
+    "hydra",
+    "pydantic",
+)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +121,9 @@ print("LOADED", *sorted(set({HEAVY!r}) & set(sys.modules)))
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.splitlines()[-1].split()[1:])
     assert loaded <= allowed
+
+
+def test_a_run_waits_for_nothing_that_only_its_report_or_a_race_needs() -> None:
+    code = f"import sys, kreabench.cli.execute; print('LOADED', *sorted(set({HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "LOADED"

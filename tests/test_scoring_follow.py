@@ -102,7 +102,7 @@ class Follower:
             self.summary = follow_run(run, plan, metrics=metrics, writer=writer, look_every_s=0.005)
 
     def result(self) -> ScoringSummary:
-        self._thread.join(30)
+        self._thread.join(90)
         assert self.summary is not None
         return self.summary
 
@@ -415,7 +415,7 @@ def test_ctrl_c_ends_it_and_keeps_what_it_has(tmp_path: Path) -> None:
         deliver(run, setting, request, [picture(setting.width, setting.height)])
         wait_until(lambda: bool(list(run.scores())), "a score")
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=90)
 
     assert process.returncode == ExitCode.INTERRUPTED, out
     assert "Traceback" not in out

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kreabench.backends.table import backend_class
 from kreabench.core.errors import BudgetReached, ConfigError, EnvironmentProblem, ExitCode, Problem, RunDirectoryError
@@ -24,9 +25,7 @@ from kreabench.plan_of_run import plan_of
 from kreabench.pricing import budget_problems
 from kreabench.race.look import check_same_race, is_decided, journal_look, look_at, rounds_left
 from kreabench.race.rounds import Round, race_problems, split_work, without_settings
-from kreabench.race.seen import metrics_of
 from kreabench.report.format import count
-from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory, RunInfo
 from kreabench.rundir.inputs import Sources
 from kreabench.rundir.provenance import collect
@@ -40,6 +39,9 @@ from kreabench.scoring.requirements import prepare
 from kreabench.scoring.spending import purse_of, scores_usd
 from kreabench.scoring.stage import score_run
 from kreabench.scoring.summary import ScoringSummary
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Observer:
@@ -255,6 +257,8 @@ class _Drawing:
         Where scores stop at the budget nothing is decided, and its message is given: scores that are missing would
         speak for settings that are not good enough.
         """
+        from kreabench.race.seen import metrics_of  # loads scipy, which a run without a race does not need here
+
         race, metrics = self._run.info.experiment.race, self._run.info.experiment.metrics
         assert race is not None  # noqa: S101 - else no round ends with a look
         self._observer.note(f"look {one.look} at {len(one.prompts)} prompts: scoring")
@@ -282,6 +286,13 @@ class _Drawing:
             self._observer.note(f"dropped {labels[drop.setting_id]}: {drop.reason}")
         self._observer.note(f"look {over.look} of {over.looks}: {over.settings} of {len(labels)} settings go on")
         return drops_of(self._run), None
+
+
+def write_report(run: RunDirectory, plan: Plan, out: Path, table: DataFrame | None = None) -> Path:
+    """See `report.write.write_report`, which is imported when it is needed: it loads matplotlib and scipy."""
+    from kreabench.report import write
+
+    return write.write_report(run, plan, out, table)
 
 
 def _count(work: Sequence[GroupWork]) -> int:

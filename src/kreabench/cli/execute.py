@@ -10,7 +10,6 @@ from rich.console import Console
 from kreabench import pipeline
 from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.cli.progress import ProgressObserver
-from kreabench.cli.run_table import print_failures, print_money, print_settings, say_failures, scoring_stopped
 from kreabench.cli.terminal import console, say
 from kreabench.core.specs import TargetSpec
 from kreabench.drops import drops_of
@@ -32,6 +31,8 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
     except KeyboardInterrupt:
         say(out, f"interrupted; everything recorded so far is kept. Go on with: kreabench resume {run.path}")
         raise
+    from kreabench.cli.run_table import print_failures, print_money, print_settings  # load scipy: not before drawing
+
     plan = plan_of(run)
     print_settings(out, run, plan, read_table(run))
     print_money(out, run, plan)
@@ -44,6 +45,8 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
 
 
 def _print_outcome(out: Console, outcome: pipeline.Outcome, targets: Sequence[TargetSpec]) -> None:
+    from kreabench.cli.run_table import say_failures, scoring_stopped
+
     left = outcome.requests - outcome.delivered - outcome.failed
     parts = [f"{outcome.delivered} of {outcome.requests} samples delivered", f"{outcome.failed} failed"]
     if outcome.dropped:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kreabench.analysis.racing import decide, levels_of
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.planned import Plan
 from kreabench.core.records import DropRecord, LookRecord
@@ -13,8 +12,6 @@ from kreabench.drops import drops_of, looks_of
 from kreabench.execution.clock import utc_now
 from kreabench.metrics.table import row_of
 from kreabench.race.rounds import Round, rounds_of
-from kreabench.race.seen import look_data, metrics_of
-from kreabench.race.words import drop_record
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 from kreabench.rundir.writers import RunWriter
@@ -48,6 +45,10 @@ def look_at(
 
     Of a look that a crash cut short, what it had dropped before is taken as given, and not said again.
     """
+    from kreabench.analysis.racing import decide, levels_of  # load scipy, which no other run needs here
+    from kreabench.race.seen import look_data, metrics_of
+    from kreabench.race.words import drop_record
+
     looks = len(rounds_of(run.info.experiment)) - 1
     look = one.look or looks
     before = drops_of(run)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from kreabench.analysis.estimates import Estimate
+if TYPE_CHECKING:  # it loads scipy, which `kreabench plan` does not need
+    from kreabench.analysis.estimates import Estimate
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LEAST_PLAIN = 1e-4
