@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # it loads scipy, which `kreabench plan` does not need
@@ -84,11 +85,11 @@ def difference(value: Estimate, digits: int = 2) -> tuple[str, str | None]:
 def scaled(value: Estimate, by: float) -> Estimate:
     """In a unit that is so many times as large."""
     low, high = value.interval or (None, None)
-    return Estimate(
+    return replace(
+        value,
         value=value.value / by,
         low=None if low is None else low / by,
         high=None if high is None else high / by,
-        n=value.n,
     )
 
 
