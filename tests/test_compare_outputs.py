@@ -206,7 +206,9 @@ def test_no_number_is_cut_on_a_narrow_terminal(width: int, settings: int) -> Non
         scores={name: lambda n, p, s: 0.123456 * (n + 1) * (1 + p % 3) + s for name in ("clip", "lpips", "colour")},
     )
     text = printed(compare_with_reference(side), width=width)
-    tables = [line for line in text.splitlines() if line.startswith(("clip", "latency", "high", "setting", "metric"))]
+    tables = [
+        line for line in text.splitlines() if line.startswith(("clip ", "latency ", "high ", "setting ", "metric "))
+    ]
     assert tables
     assert all(len(line.rstrip()) <= width for line in tables)
     assert "…" not in "".join(tables)
