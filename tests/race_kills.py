@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-from kreabench import pipeline
+from kreabench import drawing, pipeline
 from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import DropRecord, LookRecord, Record
 from kreabench.execution.engine import Admit, GroupWork
@@ -60,7 +60,7 @@ def in_child(path: Path, dies_at: int, changes: dict[str, Callable[..., None]]) 
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     try:
         for name, change in changes.items():
-            setattr(pipeline, name, change)
+            setattr(drawing, name, change)
         run = RunDirectory.open(path)
         pipeline.execute(run, observer=Observer(), report_path=path, engine=ToldDrawer(dies_at))
         os._exit(0)
