@@ -11,11 +11,12 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-from kreabench import pipeline
+from kreabench import drawing, pipeline
 from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import DropRecord, LookRecord, Record
 from kreabench.execution.engine import Admit, GroupWork
 from kreabench.metrics.table import METRICS
+from kreabench.observer import Observer
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.writers import RunWriter
 from tests.race_support import KIND, Drawer, metric_row, racing_experiment
@@ -59,9 +60,9 @@ def in_child(path: Path, dies_at: int, changes: dict[str, Callable[..., None]]) 
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     try:
         for name, change in changes.items():
-            setattr(pipeline, name, change)
+            setattr(drawing, name, change)
         run = RunDirectory.open(path)
-        pipeline.execute(run, observer=pipeline.Observer(), report_path=path, engine=ToldDrawer(dies_at))
+        pipeline.execute(run, observer=Observer(), report_path=path, engine=ToldDrawer(dies_at))
         os._exit(0)
     except BaseException as error:
         print(repr(error), file=sys.stderr, flush=True)

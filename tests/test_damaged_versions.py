@@ -21,6 +21,7 @@ from kreabench.execution import local
 from kreabench.execution.messages import Answer, Generate, Open, Warmup, decode_answer
 from kreabench.execution.worker import Worker
 from kreabench.gating import run_gate
+from kreabench.observer import Observer
 from tests.support import ROOT
 
 PROMPTS = 24
@@ -70,7 +71,7 @@ def run(mini_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (base,) = experiment.targets
         again, damaged = replace(base, name="again"), replace(base, name="damaged", model=str(noisy))
         drawn = pipeline.start(folder / "run", replace(experiment, targets=(base, again, damaged)), "", {})
-        outcome = pipeline.execute(drawn, observer=pipeline.Observer(), report_path=folder / "report")
+        outcome = pipeline.execute(drawn, observer=Observer(), report_path=folder / "report")
     assert (outcome.delivered, outcome.failed) == (3 * 2 * PROMPTS, 0)
     return drawn.path
 

@@ -11,7 +11,8 @@ from kreabench import pipeline
 from kreabench.core.errors import ConfigError, ExitCode
 from kreabench.core.questions import QuestionSpec
 from kreabench.core.specs import ExperimentSpec, RaceSpec, ReferenceSpec
-from kreabench.pipeline import Observer, Outcome
+from kreabench.observer import Observer
+from kreabench.pipeline import Outcome
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
 from tests.hosted_support import USD, billed_usd, hosted_target, jobs, most_at_once

@@ -15,8 +15,8 @@ from kreabench.config.resolve import Composed, load
 from kreabench.core.errors import ConfigError, RunDirectoryError
 from kreabench.core.specs import AxesSpec, Defaults, ExperimentSpec
 from kreabench.metrics.table import METRICS
+from kreabench.observer import Observer
 from kreabench.pairing import Picture
-from kreabench.pipeline import Observer
 from kreabench.plan import build_plan
 from kreabench.plan_difference import describe_difference
 from kreabench.rundir.directory import RunDirectory

@@ -25,7 +25,8 @@ from kreabench.decisions.sides import open_side
 from kreabench.drops import drops_of, looks_of
 from kreabench.execution.pending import pending_work
 from kreabench.metrics.table import METRICS
-from kreabench.pipeline import Observer, Outcome
+from kreabench.observer import Observer
+from kreabench.pipeline import Outcome
 from kreabench.plan import build_plan
 from kreabench.plan_of_run import plan_of
 from kreabench.race.rounds import race_problems, rounds_of

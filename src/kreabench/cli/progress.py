@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from kreabench.cli.terminal import say
 from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord, SubmissionRecord, WarmupRecord
-from kreabench.pipeline import Observer
+from kreabench.observer import Observer
 
 LINE_EVERY_S = 5.0
 
