@@ -105,7 +105,7 @@ def _too_great_a_loss_is_recommended(rng: np.random.Generator, experiments: int,
 
 ROWS = (
     ValidityRow(
-        name="true best setting recommended, 24 settings, 126 prompts × 2 seeds",
+        name="true best setting recommended, 24 settings, 126 prompts × 4 seeds",
         at_least=0.95,
         at_most=1.0,
         simulate=_best_is_recommended,

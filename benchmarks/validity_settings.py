@@ -60,7 +60,7 @@ class Simulated:
 
 
 def simulate_settings(
-    rng: np.random.Generator, *, prompts: int = 126, seeds: int = 2, equal: bool = False, at_margin: bool = False
+    rng: np.random.Generator, *, prompts: int = 126, seeds: int = 4, equal: bool = False, at_margin: bool = False
 ) -> Simulated:
     """Three accelerations × eight steps. Losses rise as steps fall, and caching adds to them.
 
