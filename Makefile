@@ -26,7 +26,7 @@ demo: $(INSTALLED)  ## run the demo experiment and say where its report is
 	$(BIN)/kreabench run experiment=demo
 
 test: $(INSTALLED_DEV)  ## the tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(INSTALLED_DEV)  ## style and format
 	$(BIN)/ruff check .
