@@ -37,7 +37,8 @@ FLOOR_METHOD = (
     f"it is to itself drawn again or compiled, less {MARGIN:g} standard deviations of that floor over prompts. Else "
     "the metrics that see a picture alone decide: worse where a loss is established (Holm over all of them and all "
     f"settings), another picture, not worse, where for each of them a loss of {MARGIN:g} standard deviations from seed "
-    f"to seed is ruled out, undecided otherwise; one-sided Student tests over prompts, level {LEVEL:g}."
+    "to seed is ruled out, undecided otherwise; one-sided tests over prompts (the less sure of Student's and Hall's), "
+    f"level {LEVEL:g}."
 )
 
 
