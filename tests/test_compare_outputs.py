@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from kreabench.decisions.opening import open_two, open_with_references
 from kreabench.report.comparison import build_comparison
 from kreabench.report.comparison_csv import comparison_csv, prompts_csv
 from kreabench.report.comparison_json import comparison_json
+from kreabench.report.files import write_one
 from kreabench.report.html_page import render_html
 from kreabench.report.markdown_page import render_markdown
 from kreabench.rundir.directory import RunDirectory
@@ -245,3 +247,11 @@ def test_names_and_reasons_are_no_formulas_and_no_markup() -> None:
     outputs = every_output(compare_sides(base, candidate))
     assert ",'=1+1 [bold]prompt-0," in outputs["prompts"]
     assert "[bold]prompt" in outputs["terminal"].replace("\n", "")
+
+
+def test_what_is_no_file_is_written_into_and_not_replaced(tmp_path: Path) -> None:
+    device = tmp_path / "device"
+    device.symlink_to(os.devnull)
+    write_one(device, "{}")
+    assert device.is_symlink(), "a file renamed over /dev/null would take its place"
+    assert [path.name for path in tmp_path.iterdir()] == ["device"]

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from kreabench.cli.fitting import FitColumn, fitted
 from kreabench.cli.terminal import say
-from kreabench.decisions.comparison import Fidelity, FloorKind, MetricComparison, SettingComparison
+from kreabench.decisions.comparison import Fidelity, MetricComparison, SettingComparison
 from kreabench.decisions.worst import worst_prompts
 from kreabench.report.comparison_words import (
     COST_NAMES,
@@ -110,11 +110,6 @@ def _print_fidelity(out: Console, two: SettingComparison) -> None:
     for reason, number in Counter(one.reason for one in two.fidelity if one.reason).items():
         say(out, f"{message(reason, 200)}{f' ({number} metrics)' if number > 1 else ''}")
     out.print()
-
-
-def _floor_column(two: SettingComparison, kind: FloorKind, dispensable: int) -> FitColumn:
-    cells = [_closeness(one.floors.get(kind)) for one in two.fidelity]
-    return FitColumn(head=FLOOR_NAMES[kind], cells=cells, dispensable=dispensable)
 
 
 def _closeness(one: Fidelity | None) -> str:

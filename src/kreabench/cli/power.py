@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -267,10 +266,8 @@ def _closing(plan: PowerPlan) -> list[str]:
 def _write(path: Path, plan: PowerPlan) -> None:
     from dataclasses import asdict
 
-    from kreabench.rundir.files import storage_error
+    from kreabench.report.files import write_one
+    from kreabench.report.json_text import json_text
 
     content = asdict(plan) | {"noise": {name: asdict(noise) for name, noise in plan.noise.items()}}
-    try:
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise storage_error(path, error) from error
+    write_one(path, json_text(content))

@@ -22,6 +22,7 @@ from kreabench.decisions.sides import Side
 from kreabench.decisions.worst import worst_prompts
 from kreabench.report.comparison_words import LEVEL, finding
 from kreabench.report.json_text import estimate_json, finite
+from kreabench.report.tables import axes_of
 
 SCHEMA_VERSION = 1
 """Raised when a key changes its meaning or goes; new keys may come without."""
@@ -68,21 +69,7 @@ def _side(side: Side) -> dict[str, Any]:
 
 
 def _setting(setting: Setting) -> dict[str, Any]:
-    return {
-        "id": setting.id,
-        "label": setting.label,
-        "target": setting.target,
-        "task": setting.task,
-        "acceleration": setting.acceleration,
-        "steps": setting.steps,
-        "guidance": setting.guidance,
-        "strength": setting.strength,
-        "width": setting.width,
-        "height": setting.height,
-        "num_images": setting.num_images,
-        "output_format": setting.output_format,
-        "concurrency": setting.concurrency,
-    }
+    return {"id": setting.id, "label": setting.label, **axes_of(setting)}
 
 
 def _two(two: SettingComparison, worst: int) -> dict[str, Any]:

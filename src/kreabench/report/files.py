@@ -49,8 +49,14 @@ def write_files(out: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def write_one(path: Path, text: str) -> Path:
-    """Write one file, such as the one named by --json, and its folders. Raises StorageError."""
+    """Write one file, such as the one named by --json, and its folders. Raises StorageError.
+
+    What is there and no file, such as /dev/null or a pipe, is written into: to rename a file over it would destroy it.
+    """
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(text.encode())
+            return path
         make_folders(Path(os.path.abspath(path)).parent)  # noqa: PTH100 - a link in it stays what it is
         write_file(path, text.encode())
     except OSError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +11,7 @@ from kreabench.decisions.comparison import CostComparison, MetricComparison, Set
 from kreabench.decisions.gate import GateCheck, GateResult
 from kreabench.decisions.sides import Side
 from kreabench.report.gate_rows import value_pair, verdict
+from kreabench.report.json_text import finite, json_text
 from kreabench.report.text import message
 
 SCHEMA_VERSION = 1
@@ -40,7 +39,7 @@ def render_json(result: GateResult) -> str:
         "candidate_only": [_setting(setting) for setting in comparison.candidate_only],
         "settings": [_pair(setting, result) for setting in comparison.settings],
     }
-    return json.dumps(_finite(document), allow_nan=False, indent=1) + "\n"
+    return json_text(finite(document))
 
 
 def _side(side: Side) -> dict[str, Any]:
@@ -101,12 +100,3 @@ def _check(check: GateCheck) -> dict[str, Any]:
 
 def _estimate(value: Estimate | None) -> dict[str, float | int | None] | None:
     return None if value is None else {"value": value.value, "low": value.low, "high": value.high, "prompts": value.n}
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _finite(entry) for key, entry in value.items()}
-    return [_finite(entry) for entry in value] if isinstance(value, list | tuple) else value

@@ -12,7 +12,8 @@ from kreabench.analysis.estimates import Estimate
 
 def json_text(content: Any) -> str:
     """`content`, whose numbers are finite, with a line feed at its end."""
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()  # half a surrogate pair, as JSON escapes it: UTF-8 has none
 
 
 def finite(value: Any) -> Any:

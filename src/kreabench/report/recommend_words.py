@@ -11,14 +11,12 @@ from kreabench.core.questions import Objective, QualityLoss, QuestionSpec
 from kreabench.decisions.recommend import FEW_PROMPTS, Recommendation, Verdict, against_reference
 from kreabench.decisions.recommend_checks import Check
 from kreabench.decisions.recommend_evidence import Contest
-from kreabench.report.format import GIB, count, difference, estimate, significant, usd
+from kreabench.report.comparison_words import COST_NAMES
+from kreabench.report.format import GIB, count, difference, significant, usd
 from kreabench.report.text import message, visible
 
 COST_WORDS: Mapping[str, str] = {
-    "latency": "latency",
-    "usd_per_image": "dollars an image",
-    "peak_memory": "peak memory",
-    "energy": "energy",
+    **{str(cost): words for cost, words in COST_NAMES.items()},
     "images_per_day": "images a day",
 }
 
@@ -223,12 +221,6 @@ def decided_by(verdict: Verdict) -> str:
     if not verdict.open_checks or any(check.value is None for check in verdict.open_checks):
         return ""
     return "no number of prompts would decide"
-
-
-def interval_text(value: Estimate) -> str:
-    """Value and interval in one line."""
-    text, interval = estimate(value)
-    return f"{text} ({interval})" if interval else text
 
 
 def remarks(contest: Contest, recommendation: Recommendation) -> tuple[str, ...]:

@@ -44,7 +44,8 @@ def shifts_csv(shifts: Sequence[Shift], brand: str = "") -> str:
     return csv_text(
         [
             {
-                **_setting(shift.setting),
+                "setting_id": shift.setting.id,
+                **axes_of(shift.setting),
                 "reference_id": shift.setting.reference_id,
                 "metric": shift.spec.name,
                 "kind": shift.spec.kind,
@@ -66,7 +67,8 @@ def categories_csv(categories: Sequence[CategorySummary], brand: str = "") -> st
         [
             {
                 "category": summary.category,
-                **_setting(summary.setting),
+                "setting_id": summary.setting.id,
+                **axes_of(summary.setting),
                 "prompts": summary.prompts,
                 "images": summary.images,
                 "metric": mean.spec.name,
@@ -86,7 +88,8 @@ def categories_csv(categories: Sequence[CategorySummary], brand: str = "") -> st
 def _settings_row(summary: SettingSummary) -> dict[str, Any]:
     setting, memory, cost = summary.setting, summary.memory, summary.cost
     row: dict[str, Any] = {
-        **_setting(setting),
+        "setting_id": setting.id,
+        **axes_of(setting),
         "is_reference": summary.is_reference,
         "reference_id": setting.reference_id,
         "requested": summary.requested,
@@ -115,9 +118,9 @@ def _settings_row(summary: SettingSummary) -> dict[str, Any]:
     return row
 
 
-def _setting(setting: Setting) -> dict[str, Any]:
+def axes_of(setting: Setting) -> dict[str, Any]:
+    """What a setting is, by name of the axis."""
     return {
-        "setting_id": setting.id,
         "target": setting.target,
         "task": setting.task,
         "acceleration": setting.acceleration,
