@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -19,6 +21,7 @@ from kreabench.cli.plan_table import print_plan
 from kreabench.cli.run_table import print_run
 from kreabench.config.resolve import load
 from kreabench.core.errors import ConfigError, ExitCode, RunDirectoryError
+from kreabench.core.policies import Cost
 from kreabench.core.records import DropRecord, LookRecord, SampleRecord
 from kreabench.core.specs import ExperimentSpec
 from kreabench.decisions.sides import open_side
@@ -29,6 +32,7 @@ from kreabench.observer import Observer
 from kreabench.pipeline import Outcome
 from kreabench.plan import build_plan
 from kreabench.plan_of_run import plan_of
+from kreabench.race import seen
 from kreabench.race.rounds import race_problems, rounds_of
 from kreabench.report.build import build_document
 from kreabench.rundir.directory import RunDirectory, RunState
@@ -260,6 +264,8 @@ def test_a_race_is_asked_for_on_the_command_line() -> None:
         ("race.objective=usd_per_image", "race.objective", "a price"),
         ("race.first_prompts=20", "race.first_prompts", "fewer than there are prompts"),
         ("run.race=maybe", "run.race", "boolean"),
+        ("run.race=[a]", "run.race", "boolean"),
+        ("race.max_quality_loss={latency:{absolute:1}}", "race.max_quality_loss.latency", "another name"),
     ],
 )
 def test_what_a_race_cannot_be_is_said_with_its_key(override: str, key: str, expected: str) -> None:
@@ -276,3 +282,31 @@ def test_a_noise_floor_needs_seeds_and_everything_wrong_is_said_at_once() -> Non
         "race.first_prompts",
         "race.max_quality_loss.clip_score.noise_floor",
     ]
+
+
+@pytest.mark.parametrize(
+    ("cost", "expected"),
+    [
+        ("latency", [None, 2.0, None]),
+        ("energy", [None, 20.0, None]),
+        ("peak_memory", [7.0, 8.0, 9.0]),
+        ("usd_per_image", [None, 0.5, None]),
+    ],
+)
+def test_the_costs_of_a_race_are_of_samples_that_count(cost: Cost, expected: list[float | None]) -> None:
+    """A first call and a repeated one are no timings; two pictures a request share its price."""
+    rows = pd.DataFrame(
+        {
+            "timing_valid": [False, True, False],
+            "end_to_end_s": [9.0, 2.0, 3.0],
+            "energy_j": [90.0, 20.0, 30.0],
+            "peak_allocated_bytes": [7.0, 8.0, 9.0],
+            "peak_rss_bytes": [1.0, 1.0, 1.0],
+            "service_request_id": [None, None, None],
+            "usd": [9.0, 1.0, 3.0],
+            "usd_basis": ["device_hour"] * 3,
+            "num_images": [2, 2, 2],
+        }
+    )
+    found = [None if math.isnan(value) else value for value in seen._cost(rows, cost)]
+    assert found == expected

@@ -48,6 +48,8 @@ class Drawing:
             for one in rounds_left(self._run):
                 if one.look is not None and is_decided(self._run, self._plan):
                     continue  # a round of its own would load models again, and its look could drop nothing
+                if not work:
+                    break  # what scores beside the last pictures goes on, and is waited for
                 now, work = split_work(work, one.prompts)
                 beside = start_beside(self._run, self._stack) if now else None
                 message = _generate(self._run, self._writer, now, self._budget, self._engine, self._observer.record)
@@ -85,7 +87,7 @@ class Drawing:
         )
         if scoring.budget_message is not None:
             return (), f"stopped before look {one.look} of the race: {scoring.budget_message}"
-        if scoring.failed:
+        if scoring.failed or scoring.problems:
             failed = count(scoring.failed, "score")
             self._observer.note(
                 f"look {one.look} goes without {failed} that failed, the first: {scoring.first_trouble}"

@@ -252,9 +252,10 @@ def follow(run: RunDirectory, *, progress: Callable[[int, int], None], device: s
 
     Raises ConfigError where that would touch its timings, RunDirectoryError where another process scores.
     """
-    while (summary := follow_to_look(run, progress=progress, device=device)) is None:
-        await_next_round(run)
-    return summary
+    while True:
+        await_next_round(run)  # the look holds the scores, also one that was under way when this began
+        if (summary := follow_to_look(run, progress=progress, device=device)) is not None:
+            return summary
 
 
 def follow_to_look(

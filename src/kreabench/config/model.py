@@ -234,7 +234,7 @@ class EngineConfig(Model):
     load_timeout_s: Annotated[float, Field(gt=0)]
 
 
-Switch = Annotated[bool, BeforeValidator(lambda value: {"on": True, "off": False}.get(value, value))]
+Switch = Annotated[bool, BeforeValidator(lambda value: {"on": True, "off": False}.get(str(value), value))]
 """`on` and `off` too: on a command line these are words."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kreabench.config.model import Config, LossConfig, RaceConfig
 from kreabench.config.targets import Collector
-from kreabench.core.policies import MarginSpec
+from kreabench.core.policies import COSTS, MarginSpec
 from kreabench.core.questions import QualityLoss, QuestionSpec
 from kreabench.core.registry import suggest
 from kreabench.core.specs import MetricSpec, Prompt, RaceSpec, TargetSpec
@@ -60,6 +60,9 @@ def _margin(loss: LossConfig) -> MarginSpec:
 
 def _check_metric(collect: Collector, key: str, name: str, known: dict[str, MetricSpec]) -> None:
     """A metric of a race has one number a picture of which one side is better, whatever other pictures are like."""
+    if name in COSTS:
+        collect.add(key, repr(name), "another name of this metric: a cost is called so")
+        return
     if name not in known:
         expected = suggest(name, known) if known else "a metric of this run, which has none: choose some with metrics="
         collect.add(key, repr(name), expected)

@@ -39,9 +39,10 @@ def pending_work(plan: Plan, state: RunState, *, retry_failed: bool, dropped: Co
     Of settings `dropped` by a race only what is open at a service: it may have been paid for, and is fetched.
     """
 
-    def is_left(request: Request) -> bool:
+    def is_left(request: Request, group: LoadGroup) -> bool:
         sample = state.samples.get(request.id)
-        if request.setting_id in dropped and state.submitted.get(request.id) is None:
+        lost = group.target.service is not None or state.submitted.get(request.id) is None
+        if request.setting_id in dropped and lost:
             return False
         if sample is None:
             return True
@@ -50,7 +51,7 @@ def pending_work(plan: Plan, state: RunState, *, retry_failed: bool, dropped: Co
         return error is not None and (is_open or error.transient or error.fetch_again or retry_failed)
 
     def work(group: LoadGroup) -> GroupWork:
-        pending = tuple(request for request in group.requests if is_left(request))
+        pending = tuple(request for request in group.requests if is_left(request, group))
         ids = {request.id for request in pending}
         return GroupWork(
             group=group,

@@ -50,7 +50,8 @@ def look_at(
     from kreabench.race.words import drop_record
 
     looks = len(rounds_of(run.info.experiment)) - 1
-    look = one.look or looks
+    look = one.look
+    assert look is not None  # noqa: S101 - the last round ends without one
     before = drops_of(run)
     gone = {setting_id for setting_id, drop in before.items() if drop.look < look}
     settings = tuple(setting for setting in plan.settings if setting.id not in gone)

@@ -93,11 +93,9 @@ def _cost(requests: pd.DataFrame, cost: Cost) -> Floats:
     """One value a request, NaN where there is none that counts."""
     if cost == "peak_memory":
         return _memory(requests)
-    if cost == "energy":
-        return _floats(requests, "energy_j")
     timed = requests["timing_valid"].isin([True]).to_numpy(dtype=bool)
-    if cost == "latency":
-        return np.where(timed, _floats(requests, "end_to_end_s"), np.nan)
+    if cost in ("latency", "energy"):
+        return np.where(timed, _floats(requests, "end_to_end_s" if cost == "latency" else "energy_j"), np.nan)
     by_the_second = (requests["usd_basis"] == "device_hour").to_numpy(dtype=bool)
     usd = _floats(requests, "usd") / _floats(requests, "num_images")
     return np.where(timed | ~by_the_second, usd, np.nan)
