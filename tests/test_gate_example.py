@@ -49,4 +49,6 @@ def test_every_command_in_it_is_understood(file: str, line: str) -> None:
         assert command is not None, f"{file}: no command {name!r}; there are {', '.join(COMMANDS)}"
         context = click.Context(command, parent=context, info_name=name)
     assert command is not None
-    command.make_context(command.name, words)
+    given = command.make_context(command.name, words).params
+    targets = [word for word in given.get("words", ()) if "=" not in word]
+    assert not (given.get("fetch") and targets), "weights are fetched for metrics, not for a target"

@@ -142,6 +142,7 @@ def test_noise_of_two_runs(capfd: pytest.CaptureFixture[str], tmp_path: Path, mo
         (("--power", "--loss", "psnr=1", "--sd", "psnr=nan"), "psnr=nan"),
         (("--power=2", "--loss", "psnr=1", "--sd", "psnr=1"), "a share from 0.5"),
         (("--loss", "psnr=1"), "go with --power"),
+        (("--level", "0.01"), "go with --power"),
     ],
 )
 def test_what_is_wrong_is_said(capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], told: str) -> None:

@@ -131,6 +131,19 @@ def test_the_nearest_is_named_where_none_qualifies() -> None:
     assert "above the limit of 1.80 s" in sentence
 
 
+def test_the_nearest_is_by_what_stops_a_setting_and_its_distance_a_share_of_the_limit() -> None:
+    contest = make_contest({4: 0.0, 28: 0.0}, {4: 5.0, 28: 1.05})
+    found = recommend(contest, replace(QUESTION, max_latency_s=1.0), draws=0)
+    assert found.nearest is not None
+    assert found.nearest.entrant.is_reference, "5 % above; that its own loss has no number stops nothing"
+    found = recommend(contest, replace(QUESTION, min_images_per_day=864_000.0), draws=0)
+    assert found.nearest is not None
+    (failed,) = found.nearest.failed_checks
+    assert failed.value is not None
+    assert failed.excess == pytest.approx(1 - failed.value.value / 864_000.0)
+    assert failed.excess == pytest.approx(0.905, abs=0.01)
+
+
 def test_what_was_not_measured_is_not_decided_and_another_ones_memory_is_free() -> None:
     contest = make_contest(LOSSES, SECONDS, hosted=[8], memory={28: 1e9})
     found = recommend(contest, replace(QUESTION, max_peak_memory_bytes=2e9), draws=0)

@@ -129,7 +129,7 @@ def _print_costs(out: Console, two: SettingComparison) -> None:
         rows.append((COST_NAMES[cost.quantity], *medians, text, interval, f"{cost.base_n:,}, {cost.candidate_n:,}"))
         for pair in cost.percentiles:
             ends = [cost_text(cost.quantity, one.value if one else None) for one in (pair.base, pair.candidate)]
-            numbers = ", ".join(f"{one.n if one else 0:,}" for one in (pair.base, pair.candidate))
+            numbers = f"{cost.base_n:,}, {cost.candidate_n:,}"
             rows.append((f"  p{100 * pair.p:g}", ends[0], ends[1], "", "", numbers))
     if rows:
         heads = (("median", "l", 0), ("base", "r", 0), ("candidate", "r", 0), ("ratio", "r", 0))

@@ -63,9 +63,9 @@ OBJECTS_BETWEEN_COLLECTIONS = 100_000
 """Imports and journals make millions of objects that stay: to look through them at every 700th takes a tenth of all."""
 
 EPILOG = """\b
-Exit codes: 0 done or passed; 1 regressed; 2 usage, configuration or
-environment; 3 inconclusive; 4 finished with failed samples or scores;
-5 stopped at the budget; 130 interrupted."""
+Exit codes: 0 done or passed; 1 regressed, or no setting qualifies; 2 usage,
+configuration or environment; 3 inconclusive or undecided; 4 finished with
+failed samples or scores; 5 stopped at the budget; 130 interrupted."""
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FEW_PROMPTS = 10
 """Below it the skewness of so few differences costs the tests power that the plan does not foresee. `min_prompts` of
 the policy `default` is the same."""
+LEVEL = 0.05
+"""Where --level is not given."""
 POWER = "0.8"
 """Where --power says no number."""
 
@@ -45,8 +47,8 @@ def power_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
                      help="With --power: also write this JSON file."),
-        click.option("--level", type=click.FloatRange(0, 0.5, min_open=True, max_open=True), default=0.05,
-                     show_default=True, help="With --power: error rate."),
+        click.option("--level", type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+                     help="With --power: error rate [default: 0.05]."),
         click.option("--margin", "margins", multiple=True, metavar="METRIC=X",
                      help="With --power: loss to be ruled out where there is none [default: the --loss]."),
         click.option("--sd", "deviations", multiple=True, metavar="METRIC=B/W",

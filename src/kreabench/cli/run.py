@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from kreabench.cli.power import PowerOptions, power_options, print_power, split_power
+from kreabench.cli.power import LEVEL, PowerOptions, power_options, print_power, split_power
 from kreabench.core.errors import ConfigError, Problem
 
 OVERRIDES = click.argument("overrides", nargs=-1, type=click.UNPROCESSED, metavar="[OVERRIDES]...")
@@ -82,7 +82,7 @@ def plan(
     noise: tuple[str, ...],
     deviations: tuple[str, ...],
     margins: tuple[str, ...],
-    level: float,
+    level: float | None,
     json_path: Path | None,
 ) -> None:
     """Settings, images, model loads, expected hours and dollars. Runs and sends nothing.
@@ -97,8 +97,8 @@ def plan(
     flags = [word for word in overrides if word.startswith("-")]
     if flags:
         raise ConfigError([Problem(key="command line", found=flags[0], expected="overrides such as axes.steps=[8,28]")])
-    if power is None and (losses or noise or deviations or margins or json_path):
-        raise click.UsageError("--loss, --noise, --sd, --margin and --json go with --power")
+    if power is None and (losses or noise or deviations or margins or json_path or level is not None):
+        raise click.UsageError("--loss, --noise, --sd, --margin, --level and --json go with --power")
     from kreabench.cli.plan_table import print_plan
     from kreabench.cli.terminal import console
     from kreabench.config.resolve import load
@@ -118,7 +118,7 @@ def plan(
         noise=noise,
         deviations=deviations,
         margins=margins,
-        level=level,
+        level=LEVEL if level is None else level,
         json_path=json_path,
     )
     print_power(console(), options, composed.experiment, planned)

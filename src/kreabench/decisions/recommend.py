@@ -237,6 +237,13 @@ def against_reference(contest: Contest, entrant: Entrant) -> Mapping[Cost, Estim
 
 
 def _nearest(ranked: list[Verdict]) -> Verdict | None:
-    """That of which the worst check is the least beyond its limit; the better one where that is equal."""
+    """That of which the worst check is the least beyond its limit; the better one where that is equal.
+
+    Checks that hold stop nothing: among them are those without a number, as of the reference's own loss.
+    """
     known = [verdict for verdict in ranked if verdict.objective is not None]
-    return min(known, key=lambda verdict: max((check.excess for check in verdict.checks), default=0.0), default=None)
+    return min(known, key=_worst_excess, default=None)
+
+
+def _worst_excess(verdict: Verdict) -> float:
+    return max((check.excess for check in verdict.checks if check.outcome != "holds"), default=0.0)

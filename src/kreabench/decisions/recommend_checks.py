@@ -51,7 +51,7 @@ class Check:
         if self.value is None or not math.isfinite(self.limit):
             return math.inf
         if self.name == "images_per_day":
-            return self.limit / self.value.value - 1
+            return 1 - self.value.value / self.limit
         measured = self.value.value if self.is_cost else -self.value.value
         return (
             (measured - self.limit) / self.limit if self.limit > 0 else math.copysign(math.inf, measured - self.limit)

@@ -87,6 +87,7 @@ def _rows(two: SettingComparison) -> Iterator[dict[str, Any]]:
             **{"base": rate.base_count / rate.base_n if rate.base_n else None},
             **{"candidate": rate.candidate_count / rate.candidate_n if rate.candidate_n else None},
             **_estimate("difference of shares", rate.difference),
+            "n_prompts": rate.prompts if rate.difference else None,
             **{"base_n": rate.base_n, "candidate_n": rate.candidate_n, "remark": rate.obstacle},
         }
     yield from _fidelity_rows(two)

@@ -184,7 +184,8 @@ def _fidelity(one: FidelityComparison) -> dict[str, Any]:
 
 
 def _closeness(one: Fidelity) -> dict[str, Any]:
-    return {"mean": estimate_json(one.mean), "pairs": one.pairs, "infinite": one.infinite}
+    counts = {"pairs": one.pairs, "infinite": one.infinite, "identical": one.identical, "left_out": one.left_out}
+    return {"mean": estimate_json(one.mean), **counts}
 
 
 def _numbers(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:

@@ -206,7 +206,7 @@ def _percentile_row(cost: CostComparison, p: float, base: Estimate | None, candi
         text, interval = cost_texts(cost.quantity, one)
         return Cell(text=text, detail=interval)
 
-    numbers = f"{base.n if base else 0:,} and {candidate.n if candidate else 0:,}"
+    numbers = f"{cost.base_n:,} and {cost.candidate_n:,}"
     name = Cell(text=f"{COST_NAMES[cost.quantity]}, p{100 * p:g}")
     return Row(cells=(name, cell(base), cell(candidate), Cell(text=""), Cell(text=numbers), Cell(text="")))
 
