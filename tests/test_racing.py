@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,16 @@ def test_the_reference_stays_however_slow_it_is_and_drops_what_is_slower_still()
     found = drops(look([0, 0, 0], [4, 5, 2]), question())
     assert found.keys() == {1}
     assert found[1].dominated_by == 2
+
+
+@pytest.mark.parametrize(("highest", "dropped"), [(20.0, {2}), (99.0, set())])
+def test_what_once_took_too_much_memory_beats_nobody(highest: float, dropped: set[int]) -> None:
+    """A recommendation goes by the highest request: a setting that it refuses is no reason to drop another."""
+    memory = np.full((3, 64), 10.0)
+    memory[1, 0] = highest
+    plain = look([0, 0, 0], [4, 1, 2])
+    data = replace(plain, costs={**plain.costs, "peak_memory": memory}, bounds={"peak_memory": np.full(3, 20.0)})
+    assert drops(data, question(max_peak_memory_bytes=20.0)).keys() == dropped
 
 
 def test_a_faster_setting_that_is_not_shown_to_be_good_enough_drops_nobody() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from kreabench.core.errors import ConfigError
 from kreabench.core.policies import MarginSpec
 from kreabench.core.questions import QualityLoss, QuestionSpec
 from kreabench.decisions.recommend import Recommendation, recommend
-from kreabench.decisions.recommend_evidence import Contest
+from kreabench.decisions.recommend_evidence import Contest, _unfair
 from kreabench.decisions.recommend_front import front_of
 from kreabench.decisions.recommend_question import Limits, ask, same_question
 from kreabench.report.recommend_words import answer_sentence, remarks, state_lines
@@ -142,6 +144,13 @@ def test_the_nearest_is_by_what_stops_a_setting_and_its_distance_a_share_of_the_
     assert failed.value is not None
     assert failed.excess == pytest.approx(1 - failed.value.value / 864_000.0)
     assert failed.excess == pytest.approx(0.905, abs=0.01)
+
+
+@pytest.mark.parametrize(("lost", "scored", "fair"), [(6, 94, True), (11, 89, False), (0, 30, False)])
+def test_a_tenth_of_the_pictures_may_lack_a_partner_or_a_score(lost: int, scored: int, fair: bool) -> None:
+    compared = SimpleNamespace(unpaired=tuple(range(lost)), pairs=100 - lost)
+    found = _unfair(cast(Any, compared), cast(Any, SimpleNamespace(pairs=np.array([scored - 1, 1]))))
+    assert (found == "") == fair
 
 
 def test_what_was_not_measured_is_not_decided_and_another_ones_memory_is_free() -> None:

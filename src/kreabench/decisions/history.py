@@ -212,7 +212,7 @@ def _series(
             odd=tuple(stretch[at] for stretch, search in own for at in search.odd),
             changes=changes.get(name, ()),
             obstacle="; ".join(dict.fromkeys(search.obstacle for _, search in own if search.obstacle)),
-            searched=any(search.p_value is not None or search.steps for _, search in own),
+            searched=any(search.p_value is not None or search.steps or search.odd for _, search in own),
         )
 
 

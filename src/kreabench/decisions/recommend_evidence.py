@@ -190,20 +190,21 @@ def _quality(
     if compared is None or metric is None:
         return unpaired(own, "it has no reference in this run to be compared with")
     row = row_of(spec)
+    unfair = _unfair(compared, metric.scores)
     return quality_samples(
         metric.scores,
         own,
         codes,
         sign=-1.0 if row is not None and row.better == "lower" else 1.0,
         noise=metric.noise,
-        obstacle=metric.obstacle or _unfair(compared, metric.scores),
-        identical=compared.pairs > 0 and compared.identical == compared.pairs,
+        obstacle=unfair or metric.obstacle,
+        identical=not unfair and compared.identical == compared.pairs > 0,
     )
 
 
 def _unfair(compared: SettingComparison, scores: PairedScores) -> str:
-    lost = len(compared.unpaired) + scores.left_out.total
-    share = lost / (len(compared.unpaired) + compared.pairs)
+    pictures = len(compared.unpaired) + compared.pairs
+    share = (pictures - int(scores.pairs.sum())) / pictures if pictures else 0.0
     if share > MAX_WITHOUT_PARTNER:
         return f"{share:.0%} of its pictures have no score with a partner: those that are left are no fair choice"
     return ""
