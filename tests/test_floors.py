@@ -20,7 +20,7 @@ from kreabench.metrics.shared import Shared
 from kreabench.metrics.table import METRICS
 from kreabench.pairing import RANDOM_WEIGHTS, pictures_of
 from kreabench.pairing_floors import FloorPair, compiled_settings, floor_pairs
-from kreabench.report.floors import fidelity_report, floors_sentence, floors_table
+from kreabench.report.floors import fidelity_report, floors_sentence, floors_table, side_from
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 from kreabench.scoring.chunks import CHUNK_IMAGES
@@ -334,7 +334,7 @@ def test_the_terminal_and_the_report_show_the_floor(tmp_path: Path, capsys: pyte
 
     table = join_table(run, plan)
     assert "psnr drawn again the same picture (6 pairs), another seed" in floors_sentence(run, plan, table)
-    shown = floors_table(fidelity_report(run, plan, table))
+    shown = floors_table(fidelity_report(side_from(run, plan, table), run.info.experiment))
     assert shown is not None
     rows = [[cell.text for cell in row.cells] for row in shown.rows]
     assert [row[1] for row in rows] == ["drawn again", "another seed", "mini_fake none"]
@@ -346,7 +346,7 @@ def test_with_one_seed_and_one_repeat_the_report_says_what_is_not_known(tmp_path
     plan = make_plan(group_of(prompts=2))
     run = new_run(tmp_path / "run", plan, metrics=(PSNR,))
     score_with(run, plan, PSNR)
-    shown = floors_table(fidelity_report(run, plan, join_table(run, plan)))
+    shown = floors_table(fidelity_report(side_from(run, plan, join_table(run, plan)), run.info.experiment))
     assert shown is not None
     assert [note.split(":")[0] for note in shown.notes] == [
         "Drawn with one seed alone",

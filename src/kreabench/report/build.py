@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pandas as pd
 
-from kreabench.analysis.drift import find_drifts
-from kreabench.analysis.hosted import HostedSummary, summarise_hosted
 from kreabench.analysis.notices import notice
 from kreabench.analysis.repeatability import Repeatability
-from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
+from kreabench.analysis.settings import SettingSummary
 from kreabench.core.planned import Plan
 from kreabench.core.records import DropRecord
 from kreabench.core.specs import ExperimentSpec
-from kreabench.drops import drops_of, spared, without
-from kreabench.metrics.table import has_direction, per_image, per_set, row_of
+from kreabench.drops import spared
+from kreabench.metrics.table import per_set
 from kreabench.report import details
 from kreabench.report.charts import build_figures
 from kreabench.report.document import Document
+from kreabench.report.evidence import Evidence, gather
 from kreabench.report.facts import headline_facts
 from kreabench.report.figure_data import Figure
-from kreabench.report.floors import fidelity_report, floors_table
+from kreabench.report.floors import floors_table
 from kreabench.report.format import count
 from kreabench.report.hosted import hosted_notices, hosted_table, money_notices, money_table
-from kreabench.report.journal import Journal, read_journal
 from kreabench.report.measurements import (
     device_table,
     first_calls_table,
@@ -37,9 +34,8 @@ from kreabench.report.measurements import (
 from kreabench.report.method import METHOD
 from kreabench.report.parts import Notice, Table
 from kreabench.report.pictures import build_pictures
-from kreabench.report.quality import Quality, assess, look_notices, score_notices, untrained_notice
-from kreabench.report.race import in_race, race_notices, race_table
-from kreabench.report.repeats import repeats_of
+from kreabench.report.quality import look_notices, score_notices, untrained_notice
+from kreabench.report.race import race_notices, race_table
 from kreabench.report.sets import set_notices, set_table
 from kreabench.report.settings_table import settings_table
 from kreabench.report.text import message, visible
@@ -51,93 +47,71 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
 
     Raises RunDirectoryError for a damaged journal.
     """
-    experiment = run.info.experiment
-    dropped = drops_of(run)
-    whole, plan, table = plan, without(plan, dropped), in_race(table, dropped)
-    journal = read_journal(run, whole, plan)
-    hosted = summarise_hosted(table, [target.name for target in experiment.targets if target.hosted])
-    metrics = per_image(experiment.metrics)
-    summaries = summarise(
-        table,
-        plan.settings,
-        metrics,
-        requested=requested_by_setting(plan),
-        bounds={spec.name: row.range for spec in metrics if (row := row_of(spec)) is not None},
-    )
-    targets = {target.name: target for target in experiment.targets}
-    brand = notice(experiment.targets) or ""
-    directed = tuple(map(_with_direction, summaries))
-    figures = build_figures(directed, brand)
-    repeats = repeats_of(run, table)
-    quality = assess(table, plan.settings, metrics)
-    floors = floors_table(fidelity_report(run, plan, table))
-    info = run.info
+    return document_of(gather(run, plan, table))
+
+
+def document_of(evidence: Evidence) -> Document:
+    """What is said of a run, in order."""
+    one, experiment, journal, info = evidence, evidence.experiment, evidence.journal, evidence.run.info
+    directed = one.directed
+    figures = build_figures(directed, one.brand)
     return Document(
         title=visible(experiment.name),
         description=message(experiment.description, 600),
         subtitle=f"Run of {info.created_utc[:16].replace('T', ' ')} UTC",
-        notices=_gravest_first(
-            *_notices(experiment, plan, summaries),
-            *race_notices(dropped, len(whole.settings), spared(whole, journal.samples, dropped)),
-            *score_notices(summaries),
-            *untrained_notice(summaries, journal.set_scores),
-            *look_notices(quality.shifts),
-            *set_notices(journal.set_scores, plan.settings, per_set(experiment.metrics)),
-            *money_notices(journal.money),
-            *hosted_notices(hosted),
-            *measuring_notices(summaries, find_drifts(table)),
-            *_repeat_notices(repeats),
-        ),
-        facts=headline_facts(journal, experiment, plan, summaries, len(dropped)),
+        notices=notices_of(evidence),
+        facts=headline_facts(journal, experiment, one.plan, one.summaries, len(one.dropped)),
         targets=details.targets_table(experiment.targets),
-        settings=settings_table(directed, targets),
-        skipped=details.skipped_table(plan),
+        settings=settings_table(directed, one.targets),
+        skipped=details.skipped_table(one.plan),
         figures=figures,
-        figures_note=_figures_note(figures, summaries),
-        pictures=build_pictures(run.path, experiment, plan, table, brand),
-        failures=details.failures_table(journal.samples.values(), journal.failures, whole.settings),
+        figures_note=_figures_note(figures, one.summaries),
+        pictures=build_pictures(one.run.path, experiment, one.plan, one.table, one.brand),
+        failures=details.failures_table(journal.samples.values(), journal.failures, one.whole.settings),
         loads=details.loads_table(journal.loads),
         metrics=details.metrics_table(experiment.metrics),
         prices=details.prices_table(experiment.targets),
         method=METHOD,
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
-        summaries=summaries,
-        measurements=(
-            *_measurements(experiment, plan, journal, summaries, quality, repeats, hosted, floors),
-            *_race(whole, dropped),
-        ),
-        brand=brand,
+        summaries=one.summaries,
+        measurements=(*_measurements(evidence), *_race(one.whole, one.dropped)),
+        brand=one.brand,
         set_scores=journal.set_scores,
-        shifts=quality.shifts,
-        categories=quality.categories,
+        shifts=one.quality.shifts,
+        categories=one.quality.categories,
     )
 
 
-def _with_direction(summary: SettingSummary) -> SettingSummary:
-    """Without the metrics that mean nothing but beside the reference: these have a table of shifts."""
-    return replace(summary, metrics=tuple(metric for metric in summary.metrics if has_direction(metric.spec)))
+def notices_of(evidence: Evidence) -> tuple[Notice, ...]:
+    """What limits the report, gravest first."""
+    one, experiment, journal, plan = evidence, evidence.experiment, evidence.journal, evidence.plan
+    return _gravest_first(
+        *_notices(experiment, plan, one.summaries),
+        *race_notices(one.dropped, len(one.whole.settings), spared(one.whole, journal.samples, one.dropped)),
+        *score_notices(one.summaries),
+        *untrained_notice(one.summaries, journal.set_scores),
+        *look_notices(one.quality.shifts),
+        *set_notices(journal.set_scores, plan.settings, per_set(experiment.metrics)),
+        *money_notices(journal.money),
+        *hosted_notices(one.hosted),
+        *measuring_notices(one.summaries, one.drifts),
+        *_repeat_notices(one.repeats),
+    )
 
 
-def _measurements(
-    experiment: ExperimentSpec,
-    plan: Plan,
-    journal: Journal,
-    summaries: Sequence[SettingSummary],
-    quality: Quality,
-    repeats: Sequence[Repeatability],
-    hosted: Sequence[HostedSummary],
-    floors: Table | None,
-) -> tuple[tuple[str, Table], ...]:
+def _measurements(evidence: Evidence) -> tuple[tuple[str, Table], ...]:
+    one, journal, summaries, settings = evidence, evidence.journal, evidence.summaries, evidence.plan.settings
+    sets = set_table(journal.set_scores, settings, per_set(one.experiment.metrics))
     tables = (
-        ("Fidelity beside its noise floor", floors),
-        *quality.tables,
-        ("Sets of pictures", set_table(journal.set_scores, plan.settings, per_set(experiment.metrics))),
+        ("Fidelity beside its noise floor", floors_table(one.fidelity)),
+        *one.quality.tables,
+        ("Sets of pictures", sets),
         ("Money", money_table(journal.money)),
-        ("Hosted service", hosted_table(hosted)),
+        ("Hosted service", hosted_table(one.hosted)),
         ("Work and floor", work_table(summaries, journal.loads)),
         ("Device", device_table(summaries)),
         ("First calls", first_calls_table(journal.warmups, journal.samples.values(), summaries)),
-        ("Repeatability", repeatability_table(repeats, plan.settings)),
+        ("Repeatability", repeatability_table(one.repeats, settings)),
     )
     return tuple((title, table) for title, table in tables if table is not None)
 

@@ -52,21 +52,20 @@ class FidelityReport:
     experiment: ExperimentSpec
 
 
-def fidelity_report(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> FidelityReport:
-    """Of a run whose table of samples (`rundir.table`) is given. Raises RunDirectoryError for a damaged journal."""
-    experiment = run.info.experiment
-    if delivered_images(table).empty or not any(map(is_fidelity, experiment.metrics)):
+def side_from(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Side:
+    """`run`, whose plan and table of samples (`rundir.table`) are given, as a side of comparisons."""
+    return side_of(run, plan, samples_of(run, table), run.info.experiment.name)
+
+
+def fidelity_report(side: Side, experiment: ExperimentSpec) -> FidelityReport:
+    """Of a run that is compared with itself."""
+    if delivered_images(side.table).empty or not any(map(is_fidelity, experiment.metrics)):
         return FidelityReport(settings=(), floors=(), experiment=experiment)
-    side = _side(run, plan, table)
     try:
         settings = compare_with_reference(side).settings
     except ConfigError:  # no setting beside a reference
         settings = ()
     return FidelityReport(settings=settings, floors=reference_floors(side), experiment=experiment)
-
-
-def _side(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Side:
-    return side_of(run, plan, samples_of(run, table), run.info.experiment.name)
 
 
 def floors_table(report: FidelityReport) -> Table | None:
@@ -175,7 +174,7 @@ def floors_sentence(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> str:
     if next(run.floor_score_lines(), None) is None:
         return ""
     by_metric: dict[str, list[ReferenceFloor]] = {}
-    for floor in reference_floors(_side(run, plan, table)):
+    for floor in reference_floors(side_from(run, plan, table)):
         by_metric.setdefault(floor.spec.name, []).append(floor)
     parts = []
     for name, floors in by_metric.items():

@@ -1,0 +1,106 @@
+"""Everything a report says of one run, read and computed once; what it is told in, and how it looks, is others'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from kreabench.analysis.drift import Drift, find_drifts
+from kreabench.analysis.hosted import HostedSummary, summarise_hosted
+from kreabench.analysis.notices import notice
+from kreabench.analysis.repeatability import Repeatability
+from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
+from kreabench.core.planned import Plan
+from kreabench.core.records import DropRecord
+from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
+from kreabench.decisions.sides import Side
+from kreabench.drops import drops_of, without
+from kreabench.metrics.table import has_direction, per_image, row_of
+from kreabench.report.floors import FidelityReport, fidelity_report, side_from
+from kreabench.report.journal import Journal, read_journal
+from kreabench.report.quality import Quality, assess
+from kreabench.report.race import in_race
+from kreabench.report.repeats import repeats_of
+from kreabench.rundir.directory import RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Evidence:
+    """One run, as it is on disk now."""
+
+    run: RunDirectory
+    whole: Plan
+    """With the settings that a race dropped."""
+    plan: Plan
+    """Without them: what results are about."""
+    table: pd.DataFrame
+    """Samples of `plan`, see `rundir.table`."""
+    dropped: Mapping[str, DropRecord]
+    journal: Journal
+    side: Side
+    """The same, to be compared."""
+    metrics: tuple[MetricSpec, ...]
+    """With a score a picture."""
+    summaries: tuple[SettingSummary, ...]
+    quality: Quality
+    fidelity: FidelityReport
+    hosted: tuple[HostedSummary, ...]
+    repeats: tuple[Repeatability, ...]
+    drifts: tuple[Drift, ...]
+    brand: str
+    """What keeps the numbers from being real; or empty."""
+
+    @property
+    def experiment(self) -> ExperimentSpec:
+        return self.run.info.experiment
+
+    @property
+    def targets(self) -> dict[str, TargetSpec]:
+        """By name."""
+        return {target.name: target for target in self.experiment.targets}
+
+    @property
+    def directed(self) -> tuple[SettingSummary, ...]:
+        """Without the metrics that mean nothing but beside the reference: these have a table of shifts."""
+        return tuple(
+            replace(summary, metrics=tuple(metric for metric in summary.metrics if has_direction(metric.spec)))
+            for summary in self.summaries
+        )
+
+
+def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
+    """Of `run`, whose plan and table of samples (`rundir.table`) are given.
+
+    Raises RunDirectoryError for a damaged journal.
+    """
+    experiment = run.info.experiment
+    dropped = drops_of(run)
+    shown = without(plan, dropped)
+    side = side_from(run, shown, table)
+    table = in_race(table, dropped)
+    metrics = per_image(experiment.metrics)
+    return Evidence(
+        run=run,
+        whole=plan,
+        plan=shown,
+        table=table,
+        dropped=dropped,
+        journal=read_journal(run, plan, shown),
+        side=side,
+        metrics=metrics,
+        summaries=summarise(
+            table,
+            shown.settings,
+            metrics,
+            requested=requested_by_setting(shown),
+            bounds={spec.name: row.range for spec in metrics if (row := row_of(spec)) is not None},
+        ),
+        quality=assess(table, shown.settings, metrics),
+        fidelity=fidelity_report(side, experiment),
+        hosted=summarise_hosted(table, [target.name for target in experiment.targets if target.hosted]),
+        repeats=tuple(repeats_of(run, table)),
+        drifts=tuple(find_drifts(table)),
+        brand=notice(experiment.targets) or "",
+    )
