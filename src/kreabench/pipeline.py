@@ -7,7 +7,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kreabench.backends.table import backend_class
 from kreabench.core.errors import ConfigError, EnvironmentProblem, ExitCode, Problem, RunDirectoryError
@@ -26,6 +25,7 @@ from kreabench.plan_of_run import plan_of
 from kreabench.pricing import budget_problems
 from kreabench.race.look import check_same_race
 from kreabench.race.rounds import race_problems
+from kreabench.report.options import ReportOptions
 from kreabench.rundir.directory import RunDirectory, RunInfo
 from kreabench.rundir.inputs import Sources
 from kreabench.rundir.provenance import collect
@@ -37,9 +37,6 @@ from kreabench.scoring.requirements import prepare
 from kreabench.scoring.spending import purse_of, scores_usd
 from kreabench.scoring.stage import score_run
 from kreabench.scoring.summary import ScoringSummary
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,11 +182,11 @@ def execute(
     return _outcome(run, plan, budget, budget_message, scoring, index)
 
 
-def write_report(run: RunDirectory, plan: Plan, out: Path, table: DataFrame | None = None) -> Path:
+def write_report(run: RunDirectory, plan: Plan, out: Path) -> Path:
     """See `report.write.write_report`, which is imported when it is needed: it loads matplotlib and scipy."""
     from kreabench.report import write
 
-    return write.write_report(run, plan, out, table)
+    return write.write_report(run, plan, out)
 
 
 def _outcome(
@@ -276,7 +273,10 @@ def follow_to_look(
     return summary
 
 
-def rereport(run: RunDirectory, out: Path) -> Path:
-    """Write the report of an existing run anew, whatever state it is in; the run may lie on a read-only disk."""
-    plan = plan_of(run)
-    return write_report(run, plan, out, join_table(run, plan))
+def rereport(runs: Sequence[RunDirectory], out: Path, options: ReportOptions) -> Path:
+    """Write the report of existing runs anew, whatever state they are in; they may lie on a read-only disk."""
+    from kreabench.report.write import Told, write_reports
+
+    plans = [plan_of(run) for run in runs]
+    told = [Told(run=run, plan=plan, table=join_table(run, plan)) for run, plan in zip(runs, plans, strict=True)]
+    return write_reports(told, out, options)

@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
+
+from kreabench.report.options import MAX_PICTURES, ReportOptions
 
 RUN = click.argument("run_path", metavar="RUN", type=click.Path(path_type=Path))
 
 
 @click.command()
-@RUN
+@click.argument("run_paths", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [default: reports/<name>].")
-def report(run_path: Path, out: Path | None) -> None:
-    """Write the report of a run, in whatever state it is.
+@click.option(
+    "--images",
+    type=click.Choice(["embed", "link"]),
+    default="embed",
+    show_default=True,
+    help="Whether index.html holds its pictures, or they lie beside it.",
+)
+@click.option(
+    "--max-pictures", type=click.IntRange(min=0), default=MAX_PICTURES, show_default=True, help="Pictures to show."
+)
+def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed", "link"], max_pictures: int) -> None:
+    """Write the report of a run, in whatever state it is, or of several in one.
 
-    RUN is a run directory such as runs/demo. Writes index.html (self-contained), report.md, samples.csv,
-    settings.csv and figures/*.png; other files in the folder are left alone.
+    RUN is a run directory such as runs/demo; of several the first is what the others are compared with. Writes
+    index.html, report.md, report.json, samples.csv, settings.csv and figures/; other files in the folder are left
+    alone.
     """
     from kreabench import pipeline
     from kreabench.rundir.directory import RunDirectory
 
-    run = RunDirectory.open(run_path)
-    index = pipeline.rereport(run, out or Path("reports") / run.info.experiment.name)
+    runs = [RunDirectory.open(path) for path in run_paths]
+    name = "-".join(run.info.experiment.name for run in runs)
+    index = pipeline.rereport(
+        runs, out or Path("reports") / name, ReportOptions(images=images, max_pictures=max_pictures)
+    )
     click.echo(f"report: {index}")
 
 

@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from kreabench.report.drawing.figures import draw_all
 from kreabench.report.drawing.sheet import draw_sheet
-from kreabench.report.html_page import render_html
+from kreabench.report.explorer.encode import encode
+from kreabench.report.html_page import draw_figures, render_html
 from kreabench.report.markdown_page import render_markdown
 from kreabench.report.page import Page
 from kreabench.rundir.files import make_folders, storage_error, write_file
@@ -19,12 +19,15 @@ INDEX = "index.html"
 
 def page_files(page: Page, *, markdown: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file that follows from `page` alone, index.html last; each figure is drawn once."""
-    drawn = {figure.name: draw_all(figure) for figure in page.figures}
+    drawn = draw_figures(page)
     for name, one in drawn.items():
         yield f"figures/{name}.png", one.png
+        yield f"figures/{name}.svg", one.wide
     for grid in page.sheets:
         yield f"figures/{grid.name}.png", draw_sheet(grid)
     yield markdown, render_markdown(page).encode()
+    if page.explorer is not None:
+        yield "report.json", encode(page.explorer)
     yield INDEX, render_html(page, drawn).encode()
 
 

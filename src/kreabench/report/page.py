@@ -6,8 +6,9 @@ Text in here is plain: whoever writes a format escapes for it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from kreabench.report.explorer.data import ReportData
 from kreabench.report.figure_data import Figure
 from kreabench.report.parts import Fact, Grid, Notice, Table
 
@@ -28,6 +29,9 @@ class Section:
     tables: tuple[tuple[str, Table], ...] = ()
     """Heading, which may be empty, and table."""
     grids: tuple[Grid, ...] = ()
+    part: str = ""
+    """What the page's script draws here out of `Page.explorer`; figures and grids then are for those without it, and
+    for Markdown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +55,10 @@ class Page:
     """To be typed into a shell; one line."""
     command_note: str = ""
     facts: tuple[Fact, ...] = ()
+    explorer: ReportData | None = None
+    """What `Section.part` is drawn from; None for a page without a script."""
+    held: dict[str, bytes] = field(default_factory=dict)
+    """Pictures that the page holds inside: name in `explorer` → JPEG, PNG or WebP file."""
 
     @property
     def figures(self) -> Iterator[Figure]:

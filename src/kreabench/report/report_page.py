@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from kreabench.report.document import Document
+from kreabench.report.explorer.data import ReportData
 from kreabench.report.page import Page, Section
 from kreabench.report.parts import Table
 
 
-def report_page(document: Document) -> Page:
-    """The whole page."""
+def report_page(
+    document: Document, explorer: ReportData | None = None, held: Mapping[str, bytes] | None = None
+) -> Page:
+    """The whole page; with `explorer` it is one to explore, with the pictures `held` inside."""
     files: tuple[tuple[str, Sequence[object]], ...] = (
         ("shifts.csv", document.shifts),
         ("categories.csv", document.categories),
@@ -23,22 +26,45 @@ def report_page(document: Document) -> Page:
         subtitle=document.subtitle,
         notices=document.notices,
         facts=document.facts,
-        sections=tuple(_sections(document)),
+        sections=(*_explored(document), *_details(document)),
         files=("samples.csv", *(name for name, rows in files if rows), "settings.csv"),
+        explorer=explorer,
+        held=dict(held or {}),
     )
 
 
-def _sections(document: Document) -> Iterator[Section]:
+def _explored(document: Document) -> Iterator[Section]:
+    """What the page's script draws, and the figures that stand for it without one."""
+    figures = {figure.name: figure for figure in document.figures}
+    time = figures.pop("latency", None)
+    yield Section(
+        id="trade-off",
+        title="Cost against quality",
+        text=document.figures_note,
+        figures=tuple(figures.values()),
+        part="scatter",
+    )
+    yield Section(id="across", title="Across settings", part="heat")
+    yield Section(id="steps", title="Over steps", part="lines")
+    pictures = document.pictures
+    yield Section(
+        id="pictures",
+        title="Pictures",
+        text=pictures.caption,
+        sentences=pictures.notes,
+        grids=pictures.grids,
+        part="pictures",
+    )
+    yield Section(id="time", title="Where the time goes", figures=() if time is None else (time,), part="time")
+    yield Section(id="own-or-api", title="Own GPU or API", part="break_even")
+
+
+def _details(document: Document) -> Iterator[Section]:
     yield Section(
         id="settings", title="Settings", tables=_there(("", document.settings), ("Skipped", document.skipped))
     )
     if document.measurements:
         yield Section(id="measurements", title="Measurements", tables=document.measurements)
-    yield Section(id="figures", title="Figures", text=document.figures_note, figures=document.figures)
-    pictures = document.pictures
-    yield Section(
-        id="pictures", title="Pictures", text=pictures.caption, sentences=pictures.notes, grids=pictures.grids
-    )
     if document.failures:
         yield Section(id="failures", title="Failures", tables=(("", document.failures),))
     yield Section(

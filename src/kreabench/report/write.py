@@ -1,17 +1,26 @@
-"""The files of the report of a run."""
+"""The files of a report, of one run or of several."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kreabench.core.planned import Plan
-from kreabench.report.build import build_document
+from kreabench.report.build import document_of
 from kreabench.report.document import Document
+from kreabench.report.evidence import Evidence, gather
+from kreabench.report.explorer.build import build_data
+from kreabench.report.explorer.data import ReportData
+from kreabench.report.explorer.pictures import pictured
+from kreabench.report.explorer.quantities import quantities_of
+from kreabench.report.explorer.sources import sources_of
 from kreabench.report.files import page_files, write_files
+from kreabench.report.options import ReportOptions
 from kreabench.report.report_page import report_page
 from kreabench.report.sets import set_scores_csv
+from kreabench.report.several import several_document
 from kreabench.report.tables import categories_csv, samples_csv, settings_csv, shifts_csv
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
@@ -20,7 +29,19 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def write_report(run: RunDirectory, plan: Plan, out: Path, table: DataFrame | None = None) -> Path:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Told:
+    """A run to report on."""
+
+    run: RunDirectory
+    plan: Plan
+    table: DataFrame
+    """Its samples, see `rundir.table`."""
+
+
+def write_report(
+    run: RunDirectory, plan: Plan, out: Path, table: DataFrame | None = None, options: ReportOptions | None = None
+) -> Path:
     """Write the report of `run` into the folder `out` and return the path of its index.html.
 
     `table` holds the run's samples; None: as they were last rebuilt (`rundir.table.rebuild_table`). Files of an
@@ -29,12 +50,29 @@ def write_report(run: RunDirectory, plan: Plan, out: Path, table: DataFrame | No
     Raises RunDirectoryError where the run has no table or its journal is damaged, StorageError when `out` cannot be
     written.
     """
-    table = read_table(run) if table is None else table
-    document = build_document(run, plan, table)
-    return write_files(out, {"samples.csv": samples_csv(table, document.brand).encode(), **dict(render(document))})
+    told = Told(run=run, plan=plan, table=read_table(run) if table is None else table)
+    return write_reports([told], out, options or ReportOptions())
 
 
-def render(document: Document) -> Iterator[tuple[str, bytes]]:
+def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Path:
+    """As `write_report`, of one run or of several in one report; the first is what the others are compared with."""
+    evidences = [gather(told.run, told.plan, told.table) for told in runs]
+    document = document_of(evidences[0]) if len(evidences) == 1 else several_document(evidences)
+    sources = sources_of(evidences)
+    chosen = pictured(sources, quantities_of(sources), most=options.max_pictures)
+    explorer = build_data(sources, document.title, document.notices, chosen)
+    linked = chosen.files if options.images == "link" else {}
+    held = chosen.files if options.images == "embed" else {}
+    return write_files(out, {**linked, **_samples(evidences, document), **dict(render(document, explorer, held))})
+
+
+def _samples(evidences: Sequence[Evidence], document: Document) -> dict[str, bytes]:
+    return {"samples.csv": samples_csv(evidences[0].table, document.brand).encode()}
+
+
+def render(
+    document: Document, explorer: ReportData | None = None, held: Mapping[str, bytes] | None = None
+) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file that follows from the document alone, index.html last."""
     yield "settings.csv", settings_csv(document.summaries, document.brand).encode()
     if document.set_scores:
@@ -44,4 +82,4 @@ def render(document: Document) -> Iterator[tuple[str, bytes]]:
         yield "shifts.csv", shifts_csv(document.shifts, document.brand).encode()
     if document.categories:
         yield "categories.csv", categories_csv(document.categories, document.brand).encode()
-    yield from page_files(report_page(document), markdown="report.md")
+    yield from page_files(report_page(document, explorer, held), markdown="report.md")

@@ -29,13 +29,13 @@ class Drawn:
     wide: bytes
     """SVG."""
     narrow: bytes
-    """SVG, laid out for a narrow screen."""
+    """SVG, laid out for a narrow screen; empty where nobody asked for it."""
 
 
-def draw_all(figure: Figure) -> Drawn:
-    """`figure` in every format that a page and its folder need."""
+def draw_all(figure: Figure, *, narrow: bool = True) -> Drawn:
+    """`figure` in every format that a page and its folder need; without `narrow`, not for a phone."""
     png, wide = _files(figure, ("png", "svg"), WIDE)
-    return Drawn(png=png, wide=wide, narrow=draw(figure, format="svg", layout=NARROW))
+    return Drawn(png=png, wide=wide, narrow=draw(figure, format="svg", layout=NARROW) if narrow else b"")
 
 
 def draw(figure: Figure, *, format: Format, layout: Layout = WIDE) -> bytes:

@@ -1,0 +1,1 @@
+// Own GPU or API.

@@ -1,0 +1,1 @@
+// Filters: one list of boxes for each axis along which settings differ.

@@ -1,0 +1,1 @@
+// The X/Y grid of pictures.

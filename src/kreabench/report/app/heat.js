@@ -1,0 +1,1 @@
+// Heat maps over two axes: tables whose cells are coloured.

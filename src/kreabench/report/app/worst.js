@@ -1,0 +1,1 @@
+// Pairs of pictures in which a setting lost most.

@@ -1,0 +1,100 @@
+"""The runs of a report, and what their settings are called in it."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kreabench.core.planned import Setting
+from kreabench.report.evidence import Evidence
+from kreabench.report.explorer.data import AxisData, AxisValue, RunData
+from kreabench.report.text import message, visible
+
+_UNITS = {"steps": "", "guidance": "", "size": "px", "strength": "", "num_images": "", "concurrency": ""}
+_LABELS = {
+    "run": "Run",
+    "target": "Target",
+    "acceleration": "Acceleration",
+    "steps": "Steps",
+    "guidance": "Guidance",
+    "size": "Size",
+    "strength": "Strength",
+    "num_images": "Images a request",
+    "output_format": "Format",
+    "concurrency": "In flight",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Source:
+    """One run of a report."""
+
+    id: str
+    """`a`, `b`, …"""
+    evidence: Evidence
+
+    def setting_id(self, setting_id: str) -> str:
+        """Unique in the report."""
+        return f"{self.id}/{setting_id}"
+
+
+def sources_of(evidences: Sequence[Evidence]) -> tuple[Source, ...]:
+    """Named in order; at most 26."""
+    return tuple(Source(id=id_, evidence=one) for id_, one in zip(string.ascii_lowercase, evidences, strict=False))
+
+
+def run_data(source: Source) -> RunData:
+    """What is told of a run as a whole."""
+    info = source.evidence.run.info
+    loads = source.evidence.journal.loads
+    devices = dict.fromkeys(str(load.identity["device"]) for load in loads if load.identity.get("device"))
+    return RunData(
+        id=source.id,
+        name=visible(info.experiment.name),
+        created_utc=info.created_utc,
+        description=message(info.experiment.description, 600),
+        plan_hash=info.plan_hash,
+        git_revision=info.git_revision,
+        brand=source.evidence.brand,
+        devices=tuple(devices),
+        versions=dict(info.versions),
+    )
+
+
+def axes_of_setting(source: Source, setting: Setting) -> dict[str, AxisValue]:
+    """Name of the axis → value; None where the endpoint has no such axis."""
+    return {
+        "run": source.id,
+        "target": setting.target,
+        "acceleration": setting.acceleration,
+        "steps": setting.steps,
+        "guidance": setting.guidance,
+        "size": f"{setting.width}×{setting.height}",
+        "strength": setting.strength,
+        "num_images": setting.num_images,
+        "output_format": setting.output_format,
+        "concurrency": setting.concurrency,
+    }
+
+
+def axes_of(sources: Sequence[Source]) -> tuple[AxisData, ...]:
+    """All axes, also those along which nothing differs; `run` only where there are several."""
+    found: dict[str, dict[AxisValue, None]] = {}
+    for source in sources:
+        for setting in source.evidence.plan.settings:
+            for name, value in axes_of_setting(source, setting).items():
+                found.setdefault(name, {})[value] = None
+    return tuple(
+        AxisData(name=name, label=_LABELS[name], unit=_UNITS.get(name, ""), values=_ordered(tuple(values)))
+        for name, values in found.items()
+        if name != "run" or len(sources) > 1
+    )
+
+
+def _ordered(values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
+    """Numbers ascending, None last; words as they came."""
+    numbers = [value for value in values if isinstance(value, int | float)]
+    if len(numbers) + (None in values) != len(values):
+        return values
+    return (*sorted(numbers), *((None,) if None in values else ()))
