@@ -129,3 +129,17 @@ def mini_backend(open_mini: Callable[..., Any]) -> Any:
     """One loaded miniature for all tests that leave it as it is: accelerations `none`, `exact` and `high`."""
     caches = {"exact": {"first_block_cache": {"threshold": 0.0}}, "high": {"first_block_cache": {"threshold": 0.3}}}
     return open_mini({"none": {}, **caches})
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One headless Chromium for all tests here."""
+    from tests.browser_support import ARGUMENTS, find_chromium
+
+    path = find_chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()

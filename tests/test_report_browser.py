@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,32 +12,12 @@ import pytest
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
+from tests.browser_support import Watched
 from tests.report_runs import HOSTILE, make_run
 
 pytestmark = pytest.mark.browser
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 BANNER = "untrained weights, emulated service: numbers show the tool, not the model"
-
-
-def find_chromium() -> str:
-    """Path of the system's Chromium. Without one the tests are skipped, except in CI, where they fail."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next((found for found in map(shutil.which, names) if found), None)
-    if path is None:
-        reason = f"no browser: none of {', '.join(names)} is on PATH; install Debian's chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -56,34 +34,6 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     experiment = replace(run.info.experiment, name=HOSTILE[0], description=HOSTILE[3])
     return write_report(RunDirectory(run.path, replace(run.info, experiment=experiment)), plan, folder / "report")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One headless Chromium for all tests here."""
-    path = find_chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        yield chromium
-        chromium.close()
-
-
-class Watched:
-    """A page and everything that it said or asked for."""
-
-    def __init__(self, browser: Any, index: Path, width: int, scheme: str) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(index.as_uri())
-        self.page.wait_for_load_state("load")
 
 
 @pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=str)
