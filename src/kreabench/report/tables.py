@@ -39,10 +39,15 @@ def _cells(column: pd.Series) -> list[Any]:
     if pd.api.types.is_float_dtype(column):
         return [None if value != value else value for value in column.to_numpy(dtype=float, na_value=np.nan).tolist()]  # noqa: PLR0124 - NaN
     codes, values = pd.factorize(column)
-    outside = column.name == "error_message" or str(column.name).endswith("_reason")
+    outside = is_from_outside(str(column.name))
     shown = [_shown(value, outside=outside) for value in values.tolist()]
     shown.append(None)  # where the code is -1
     return [shown[code] for code in codes.tolist()]
+
+
+def is_from_outside(column: str) -> bool:
+    """Whether a column of samples holds messages, which may name paths or hold keys."""
+    return column == "error_message" or column.endswith("_reason")
 
 
 def _shown(value: Any, *, outside: bool) -> Any:
@@ -53,7 +58,12 @@ def _shown(value: Any, *, outside: bool) -> Any:
 
 def settings_csv(summaries: Sequence[SettingSummary], brand: str = "") -> str:
     """One row a setting; absent values are empty. `brand` as in `samples_csv`."""
-    return csv_text(map(_settings_row, summaries), ("setting_id",), brand)
+    return csv_text(settings_rows(summaries), ("setting_id",), brand)
+
+
+def settings_rows(summaries: Sequence[SettingSummary]) -> list[dict[str, Any]]:
+    """Column → value, of each setting; one that has nothing to say in a column lacks it."""
+    return [_settings_row(summary) for summary in summaries]
 
 
 def shifts_csv(shifts: Sequence[Shift], brand: str = "") -> str:
