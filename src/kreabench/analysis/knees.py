@@ -12,9 +12,11 @@ MIN_POINTS = 4
 """Fewer show no bend."""
 MIN_SHARE = 0.5
 """Of the resamples in which the knee is at that very point; below it, no knee is told."""
-MIN_GAIN_SHARE = 0.975
-"""Of the resamples in which the last point is better than the first: of a flat line, whose noise has bends too, about
-one in 40 passes."""
+MIN_SURE = 0.975
+"""Of the resamples in which the last point is better than the first, and in which the curve lies above its chord:
+noise bends flat and straight lines too, of which about one in 40 passes."""
+ROUNDING = 1e-9
+"""Of the range of a curve: a smaller bend is an error of floating point."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,19 +39,29 @@ def find_knee(x: Floats, y: Floats) -> int | None:
     """
     from kneed import KneeLocator
 
-    if x.size < MIN_POINTS or not np.isfinite(y).all() or y[-1] <= y[0]:
+    if x.size < MIN_POINTS or not np.isfinite(y).all() or y[-1] <= y[0] or bend(x, y) <= ROUNDING * np.ptp(y):
         return None
     knee = KneeLocator(x, y, S=1.0, curve="concave", direction="increasing").knee
-    return None if knee is None else int(np.searchsorted(x, knee))
+    index = 0 if knee is None else int(np.searchsorted(x, knee))
+    return index if 0 < index < x.size - 1 else None
+
+
+def bend(x: Floats, y: Floats) -> Floats:
+    """How far curves (…, points) lie above their chords, which join the first point to the last: mean over points."""
+    share = (x - x[0]) / (x[-1] - x[0])
+    chord = y[..., :1] + share * (y[..., -1:] - y[..., :1])
+    return np.asarray((y - chord).mean(axis=-1))
 
 
 def sure_knee(x: Floats, y: Floats, drawn: Floats) -> Knee | None:
     """The knee of `y` over `x`, where most resamples `drawn` (draws, points) agree on it; None where they do not.
 
-    More of `y` is better. That the whole curve rises must be established by the resamples too.
+    More of `y` is better. That the curve rises, and that it bends at all, must be established by the resamples too.
     """
     index = find_knee(x, y)
-    if index is None or not len(drawn) or float((drawn[:, -1] > drawn[:, 0]).mean()) < MIN_GAIN_SHARE:
+    if index is None or not len(drawn):
+        return None
+    if min((drawn[:, -1] > drawn[:, 0]).mean(), (bend(x, drawn) > ROUNDING * np.ptp(y)).mean()) < MIN_SURE:
         return None
     agreeing, needed = 0, MIN_SHARE * len(drawn)
     for number, one in enumerate(drawn):

@@ -143,9 +143,7 @@ def summarise(
     table = _with_plain_texts(table)
     scores = [column for column in map(str, table.columns) if column.startswith("score_")]
     requests = _by_setting(table.drop(columns=scores).drop_duplicates("request_id"))
-    images = _by_setting(
-        table.loc[(table["status"] == "ok") & table["image_index"].notna(), [*_OF_IMAGES, *scores]]
-    )
+    images = _by_setting(table.loc[(table["status"] == "ok") & table["image_index"].notna(), [*_OF_IMAGES, *scores]])
     return tuple(
         _summarise_one(
             requests(setting.id),

@@ -72,7 +72,5 @@ def _described(file: str, column: str, known: Sequence[Meaning], units: Mapping[
                     unit="" if count else unit,
                     meaning=f"{one.meaning.format(name=name)}: {suffix}",
                 )
-            return Described(
-                file=file, column=column, type=one.type, unit=unit, meaning=one.meaning.format(name=name)
-            )
+            return Described(file=file, column=column, type=one.type, unit=unit, meaning=one.meaning.format(name=name))
     return Described(file=file, column=column, type="", unit="", meaning="")

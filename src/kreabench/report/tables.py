@@ -37,7 +37,7 @@ def samples_csv(table: pd.DataFrame, brand: str = "") -> str:
 def _cells(column: pd.Series) -> list[Any]:
     """One cell a row, None for what is absent. Equal texts, of which there are many, are looked at once."""
     if pd.api.types.is_float_dtype(column):
-        return [None if value != value else value for value in column.to_numpy(dtype=float, na_value=np.nan).tolist()]  # noqa: PLR0124 - NaN
+        return [None if value != value else value for value in column.to_numpy(dtype=float, na_value=np.nan).tolist()]
     codes, values = pd.factorize(column)
     outside = is_from_outside(str(column.name))
     shown = [_shown(value, outside=outside) for value in values.tolist()]

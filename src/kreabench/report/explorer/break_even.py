@@ -72,7 +72,7 @@ def _notes(sources: Sequence[Source], own: Sequence[OwnData], hosted: Sequence[H
     for source in sources:
         for target in source.evidence.experiment.targets:
             if target.emulated:
-                yield f"{visible(target.name)} is emulated: its dollars are what the price list says, nothing was billed."
+                yield f"{visible(target.name)} is emulated: its dollars are those of the price list, nothing was billed."
             if target.untrained and not target.hosted:
                 yield f"{visible(target.name)} has untrained weights: its times are no real model's."
     if own and any(one.usd_per_hour is None for one in own):

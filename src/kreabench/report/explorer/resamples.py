@@ -72,7 +72,7 @@ class _Run:
         cell = (prompt * len(self._settings) + setting)[there]
         size = len(self._prompts) * len(self._settings)
         shape = (len(self._prompts), len(self._settings))
-        sums = np.bincount(cell, weights=values[there], minlength=size).reshape(shape)
+        sums = np.bincount(cell, weights=values[there], minlength=size).reshape(shape).astype(float)  # whole, of none
         return sums, np.bincount(cell, minlength=size).reshape(shape).astype(float)
 
     def _where(self, rows: pd.DataFrame) -> tuple[Ints, Ints]:

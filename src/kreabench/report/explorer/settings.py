@@ -32,9 +32,7 @@ def settings_of(sources: Sequence[Source], quantities: Sequence[QuantityData]) -
     """All settings of all runs, in the order of their plans."""
     names = [quantity.name for quantity in quantities]
     differing = _differing(sources)
-    return tuple(
-        one for source in sources for one in _Settings(source, names, differing).all()
-    )
+    return tuple(one for source in sources for one in _Settings(source, names, differing).all())
 
 
 def _differing(sources: Sequence[Source]) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def size_of(width: int, height: int) -> str:
 
 
 def axes_of(sources: Sequence[Source]) -> tuple[AxisData, ...]:
-    """All axes, also those along which nothing differs; `run` only where there are several. Sizes go by their pixels."""
+    """All axes, also those along which nothing differs; `run` only where there are several. Sizes go by pixels."""
     found: dict[str, dict[AxisValue, None]] = {}
     sizes: dict[AxisValue, tuple[int, int]] = {}
     for source in sources:
