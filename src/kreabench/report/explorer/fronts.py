@@ -57,7 +57,7 @@ def _front(
         return None
     on = front_shares(values[x.name][None, there], values[y.name][None, there])
     shares = front_shares(drawn[x.name][:, there], drawn[y.name][:, there]) if drawn else np.empty(0)
-    names = [ids[index] for index in there]
+    names = [ids[index] for index in there.tolist()]
     return FrontData(
         x=x.name,
         y=y.name,

@@ -78,8 +78,8 @@ class _Run:
     def _where(self, rows: pd.DataFrame) -> tuple[Ints, Ints]:
         """Codes of each row's setting and prompt."""
         return (
-            np.asarray(self._codes.get_indexer(rows["setting_id"].to_numpy(dtype=object))),
-            np.asarray(self._prompts.get_indexer(rows["prompt_id"].to_numpy(dtype=object))),
+            np.asarray(self._codes.get_indexer(pd.Index(rows["setting_id"], dtype=object))),
+            np.asarray(self._prompts.get_indexer(pd.Index(rows["prompt_id"], dtype=object))),
         )
 
     def _means(self, spec: MetricSpec, weights: Floats) -> Floats:
@@ -95,9 +95,9 @@ class _Run:
         timed = rows["timing_valid"].isin([True])
         any_timed = timed.groupby(rows["setting_id"]).transform("any")
         rows = rows[timed | ~(by_the_second & any_timed)]
-        pictures = self._images["request_id"].value_counts()
+        pictures = self._images["request_id"].value_counts().astype(float)
         usd, _ = self._cells(rows, _floats(rows, "usd"))
-        images, _ = self._cells(rows, pictures.reindex(rows["request_id"]).to_numpy(dtype=float))
+        images, _ = self._cells(rows, np.asarray(pictures.reindex(rows["request_id"]), dtype=float))
         return _ratio(weights @ usd, weights @ images)
 
     def _latency(self, weights: Floats) -> Floats:
