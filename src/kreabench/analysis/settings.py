@@ -159,13 +159,11 @@ def summarise(
 
 _OF_IMAGES = ["request_id", "setting_id", "prompt_id", "degenerate"]
 """What is asked of a picture beside its scores."""
-_NOT_SUMMARISED = {"prompt", "image_path", "image_sha256", "error_message"}
-"""The longest texts."""
 
 
 def _with_plain_texts(table: pd.DataFrame) -> pd.DataFrame:
     """Without what no summary needs, and with texts as Python has them: arrow's are slow to take apart."""
-    kept = table.drop(columns=[column for column in table.columns if column in _NOT_SUMMARISED])
+    kept = table.drop(columns=["prompt", "image_path", "image_sha256", "error_message"], errors="ignore")
     texts = {column: object for column in kept.columns if isinstance(kept[column].dtype, pd.StringDtype)}
     return kept.astype(texts)
 
@@ -173,8 +171,7 @@ def _with_plain_texts(table: pd.DataFrame) -> pd.DataFrame:
 def _by_setting(rows: pd.DataFrame) -> Callable[[str], pd.DataFrame]:
     """The rows of a setting; none where it has none."""
     parts = {str(key): part for key, part in rows.groupby("setting_id", sort=False)}
-    empty = rows.iloc[:0]
-    return lambda setting_id: parts.get(setting_id, empty)
+    return lambda setting_id: parts.get(setting_id, rows.iloc[:0])
 
 
 def requested_by_setting(plan: Plan) -> dict[str, int]:

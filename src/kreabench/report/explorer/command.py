@@ -133,7 +133,7 @@ def _metrics(wanted: Values) -> Iterator[str]:
         holding = [file for file in holding if metrics_of(file).keys() <= wanted.keys()]
         if not holding:
             raise NoOverride(f"its metric {name} is no shipped one")
-        best = min(holding, key=lambda file, name=name, values=values: metrics_of(file)[name] != values)  # type: ignore[misc]
+        best = next((file for file in holding if metrics_of(file)[name] == values), holding[0])
         files.append(best)
         there |= metrics_of(best)
     yield override("metrics", files)
