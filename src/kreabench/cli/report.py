@@ -33,10 +33,11 @@ def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed
     alone.
     """
     from kreabench import pipeline
+    from kreabench.report.several_names import folder_name
     from kreabench.rundir.directory import RunDirectory
 
     runs = [RunDirectory.open(path) for path in run_paths]
-    name = "-".join(run.info.experiment.name for run in runs)
+    name = folder_name([run.info.experiment.name for run in runs])
     index = pipeline.rereport(
         runs, out or Path("reports") / name, ReportOptions(images=images, max_pictures=max_pictures)
     )

@@ -33,7 +33,7 @@ from kreabench.report.measurements import (
 )
 from kreabench.report.method import METHOD
 from kreabench.report.parts import Notice, Table
-from kreabench.report.pictures import build_pictures
+from kreabench.report.pictures import MAX_THUMBNAILS, build_pictures
 from kreabench.report.quality import look_notices, score_notices, untrained_notice
 from kreabench.report.race import race_notices, race_table
 from kreabench.report.sets import set_notices, set_table
@@ -50,8 +50,8 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     return document_of(gather(run, plan, table))
 
 
-def document_of(evidence: Evidence) -> Document:
-    """What is said of a run, in order."""
+def document_of(evidence: Evidence, thumbnails: int = MAX_THUMBNAILS) -> Document:
+    """What is said of a run, in order, with at most about so many `thumbnails`."""
     one, experiment, journal, info = evidence, evidence.experiment, evidence.journal, evidence.run.info
     directed = one.directed
     figures = build_figures(directed, one.brand)
@@ -65,8 +65,8 @@ def document_of(evidence: Evidence) -> Document:
         settings=settings_table(directed, one.targets),
         skipped=details.skipped_table(one.plan),
         figures=figures,
-        figures_note=_figures_note(figures, one.summaries),
-        pictures=build_pictures(one.run.path, experiment, one.plan, one.table, one.brand),
+        figures_note=figures_note(figures, one.summaries),
+        pictures=build_pictures(one.run.path, experiment, one.plan, one.table, one.brand, thumbnails),
         failures=details.failures_table(journal.samples.values(), journal.failures, one.whole.settings),
         loads=details.loads_table(journal.loads),
         metrics=details.metrics_table(experiment.metrics),
@@ -85,7 +85,7 @@ def document_of(evidence: Evidence) -> Document:
 def notices_of(evidence: Evidence) -> tuple[Notice, ...]:
     """What limits the report, gravest first."""
     one, experiment, journal, plan = evidence, evidence.experiment, evidence.journal, evidence.plan
-    return _gravest_first(
+    return gravest_first(
         *_notices(experiment, plan, one.summaries),
         *race_notices(one.dropped, len(one.whole.settings), spared(one.whole, journal.samples, one.dropped)),
         *score_notices(one.summaries),
@@ -145,12 +145,13 @@ def _notices(experiment: ExperimentSpec, plan: Plan, summaries: Sequence[Setting
     return tuple(found)
 
 
-def _gravest_first(*found: Notice) -> tuple[Notice, ...]:
+def gravest_first(*found: Notice) -> tuple[Notice, ...]:
     """Warnings before what is only good to know, each in the order given."""
     return tuple(sorted(found, key=lambda one: one.level != "warning"))
 
 
-def _figures_note(figures: Sequence[Figure], summaries: Sequence[SettingSummary]) -> str:
+def figures_note(figures: Sequence[Figure], summaries: Sequence[SettingSummary]) -> str:
+    """Why the figures are fewer than expected; empty where they are not."""
     if any(figure.name == "cost-quality" for figure in figures):
         return ""
     if not any(summary.latency for summary in summaries):

@@ -8,7 +8,9 @@ from kreabench.analysis.categories import CategorySummary
 from kreabench.analysis.settings import SettingSummary
 from kreabench.analysis.shifts import Shift
 from kreabench.core.score_records import SetScoreRecord
+from kreabench.report.explorer.data import RegressionData
 from kreabench.report.figure_data import Figure
+from kreabench.report.page import Section
 from kreabench.report.parts import Fact, Notice, Pictures, Table
 
 
@@ -47,3 +49,13 @@ class Document:
     """The numbers of their table, as `summaries`."""
     categories: tuple[CategorySummary, ...] = ()
     """As `shifts`."""
+    answer: tuple[str, ...] = ()
+    """Of several runs: what a reader came for, a sentence a run that is compared with the first."""
+    across: tuple[RegressionData, ...] = ()
+    """Losses behind `answer`."""
+    comparisons: tuple[Section, ...] = ()
+    """Of several runs: these, and each further one against the first. Before everything else."""
+    comparison_details: tuple[Section, ...] = ()
+    """The same in full, below the settings."""
+    runs: tuple[tuple[str, Document], ...] = ()
+    """Of several runs: the id of each in report.json, and what is said of it alone."""

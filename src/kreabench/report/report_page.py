@@ -26,7 +26,8 @@ def report_page(
         subtitle=document.subtitle,
         notices=document.notices,
         facts=document.facts,
-        sections=(*_explored(document), *_details(document)),
+        answer=document.answer,
+        sections=(*document.comparisons, *_explored(document), *_details(document)),
         files=("samples.csv", *(name for name, rows in files if rows), "settings.csv"),
         explorer=explorer,
         held=dict(held or {}),
@@ -63,6 +64,7 @@ def _details(document: Document) -> Iterator[Section]:
     yield Section(
         id="settings", title="Settings", tables=_there(("", document.settings), ("Skipped", document.skipped))
     )
+    yield from document.comparison_details
     if document.measurements:
         yield Section(id="measurements", title="Measurements", tables=document.measurements)
     if document.failures:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kreabench.core.planned import Plan
 from kreabench.report.build import document_of
+from kreabench.report.csv_text import joined_csv
 from kreabench.report.document import Document
 from kreabench.report.evidence import Evidence, gather
 from kreabench.report.explorer.build import build_data
@@ -60,26 +61,38 @@ def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Pa
     document = document_of(evidences[0]) if len(evidences) == 1 else several_document(evidences)
     sources = sources_of(evidences)
     chosen = pictured(sources, quantities_of(sources), most=options.max_pictures)
-    explorer = build_data(sources, document.title, document.notices, chosen)
+    explorer = build_data(sources, document, chosen)
     linked = chosen.files if options.images == "link" else {}
     held = chosen.files if options.images == "embed" else {}
     return write_files(out, {**linked, **_samples(evidences, document), **dict(render(document, explorer, held))})
 
 
 def _samples(evidences: Sequence[Evidence], document: Document) -> dict[str, bytes]:
-    return {"samples.csv": samples_csv(evidences[0].table, document.brand).encode()}
+    if not document.runs:
+        return {"samples.csv": samples_csv(evidences[0].table, document.brand).encode()}
+    told = zip(document.runs, evidences, strict=True)
+    return {"samples.csv": joined_csv({id_: samples_csv(one.table, own.brand) for (id_, own), one in told}).encode()}
 
 
 def render(
     document: Document, explorer: ReportData | None = None, held: Mapping[str, bytes] | None = None
 ) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file that follows from the document alone, index.html last."""
-    yield "settings.csv", settings_csv(document.summaries, document.brand).encode()
+    runs = {id_: dict(_tables(one)) for id_, one in document.runs}
+    names = dict.fromkeys(name for one in runs.values() for name in one)
+    joined = ((name, joined_csv({id_: one[name] for id_, one in runs.items() if name in one})) for name in names)
+    for name, text in joined if runs else _tables(document):
+        yield name, text.encode()
+    yield from page_files(report_page(document, explorer, held), markdown="report.md")
+
+
+def _tables(document: Document) -> Iterator[tuple[str, str]]:
+    """Of one run."""
+    yield "settings.csv", settings_csv(document.summaries, document.brand)
     if document.set_scores:
         labels = {summary.setting.id: summary.setting.label for summary in document.summaries}
-        yield "set_scores.csv", set_scores_csv(document.set_scores, labels, document.brand).encode()
+        yield "set_scores.csv", set_scores_csv(document.set_scores, labels, document.brand)
     if document.shifts:
-        yield "shifts.csv", shifts_csv(document.shifts, document.brand).encode()
+        yield "shifts.csv", shifts_csv(document.shifts, document.brand)
     if document.categories:
-        yield "categories.csv", categories_csv(document.categories, document.brand).encode()
-    yield from page_files(report_page(document, explorer, held), markdown="report.md")
+        yield "categories.csv", categories_csv(document.categories, document.brand)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kreabench.report.explorer.data import PromptData
 from kreabench.report.explorer.sources import Source
@@ -13,10 +14,14 @@ PROMPT_CHARACTERS = 280
 
 
 def prompts_of(sources: Sequence[Source]) -> tuple[PromptData, ...]:
-    """Of all runs, each id once."""
+    """Of all runs, each id once; words that a further run has in their place stand behind."""
     found: dict[str, PromptData] = {}
     for source in sources:
         for prompt in source.evidence.experiment.prompts:
             text = shorten(visible(prompt.text), PROMPT_CHARACTERS)
-            found.setdefault(prompt.id, PromptData(id=prompt.id, text=text, category=visible(prompt.category or "")))
+            known = found.setdefault(
+                prompt.id, PromptData(id=prompt.id, text=text, category=visible(prompt.category or ""))
+            )
+            if text not in known.text:
+                found[prompt.id] = replace(known, text=f"{known.text} / {source.told(text)}")
     return tuple(found.values())

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from kreabench.analysis.settings import SettingSummary
+from kreabench.core.errors import ConfigError
+from kreabench.decisions.matching import partners
 from kreabench.report.explorer.data import AxisValue, QuantityData, SettingData, SkippedData, StageData
 from kreabench.report.explorer.quantities import absent_of, value_of, values_of
 from kreabench.report.explorer.sources import Source, axes_of_setting
@@ -14,18 +18,34 @@ from kreabench.report.labels import differing_axes, setting_cell
 def settings_of(sources: Sequence[Source], quantities: Sequence[QuantityData]) -> tuple[SettingData, ...]:
     """All settings of all runs, in the order of their plans."""
     names = [quantity.name for quantity in quantities]
-    return tuple(_setting(source, summary, names) for source in sources for summary in source.evidence.summaries)
+    axes = differing_axes([setting for source in sources for setting in source.evidence.plan.settings])
+    equal = counterparts(sources)
+    return tuple(
+        replace(_setting(source, summary, names, axes), counterpart=equal.get(source.setting_id(summary.setting.id)))
+        for source in sources
+        for summary in source.evidence.summaries
+    )
 
 
-def _setting(source: Source, summary: SettingSummary, names: Sequence[str]) -> SettingData:
+def counterparts(sources: Sequence[Source]) -> dict[str, str]:
+    """Setting of a further run → the one of the first run that it is compared with, where there is one."""
+    found = {}
+    for source in sources[1:]:
+        with suppress(ConfigError):  # no setting has one
+            for base, setting in partners(sources[0].evidence.side, source.evidence.side):
+                found[source.setting_id(setting.id)] = sources[0].setting_id(base.id)
+    return found
+
+
+def _setting(source: Source, summary: SettingSummary, names: Sequence[str], axes: Sequence[str]) -> SettingData:
     setting = summary.setting
-    cell = setting_cell(setting, differing_axes(source.evidence.plan.settings))
+    cell = setting_cell(setting, axes)
     device = summary.device
     return SettingData(
         id=source.setting_id(setting.id),
         run=source.id,
-        label=setting.label,
-        short=f"{cell.text}, {cell.detail}",
+        label=source.told(setting.label),
+        short=source.told(f"{cell.text}, {cell.detail}"),
         axes=axes_of_setting(source, setting),
         reference=None if setting.reference_id is None else source.setting_id(setting.reference_id),
         requested=summary.requested or 0,
@@ -52,6 +72,10 @@ def skipped_of(sources: Sequence[Source]) -> Iterator[SkippedData]:
     for source in sources:
         for one in source.evidence.plan.skipped:
             label = f"{one.target} {one.acceleration} {one.size}"
-            axes: dict[str, AxisValue] = {"run": source.id, "target": one.target, "acceleration": one.acceleration}
+            axes: dict[str, AxisValue] = {
+                "run": str(source.name),
+                "target": one.target,
+                "acceleration": one.acceleration,
+            }
             axes |= {"steps": one.steps, "guidance": one.guidance, "size": one.size}
-            yield SkippedData(run=source.id, label=label, axes=axes, reason=one.reason, kind="skipped")
+            yield SkippedData(run=source.id, label=source.told(label), axes=axes, reason=one.reason, kind="skipped")
