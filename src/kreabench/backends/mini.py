@@ -1,7 +1,6 @@
-"""`builtin:mini`, `builtin:mini-noisy` and `builtin:mini-redux`: a tiny FLUX with random weights, another version of it,
-and what Redux adds to it.
+"""`builtin:mini`, another version of it (`builtin:mini-noisy`), and what Redux adds (`builtin:mini-redux`): a tiny FLUX.
 
-Built once, kept in the cache and loaded like any other model.
+With random weights, built once, kept in the cache and loaded like any other model.
 
 It takes the real code path of FLUX.1 through diffusers on any machine, offline. Its pictures say nothing about any
 real model, so targets that use it call themselves untrained.

@@ -6,14 +6,15 @@ something, on any machine and offline.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from kreabench.backends import mini_recipe
 from kreabench.core.ids import stable_hash
 
-RECIPE: dict[str, Any] = {"rule": 1, "of": mini_recipe.REVISION, "noise": 0.3, "seed": 0}
-"""`noise`: in standard deviations of each matrix of the transformer."""
+RECIPE: dict[str, Any] = {"rule": 1, "of": mini_recipe.REVISION, "noise": 0.6, "seed": 0}
+"""`noise`: in standard deviations of each matrix of the transformer, which are those of uniform weights."""
 
 REVISION = stable_hash(RECIPE)
 """Identity of these weights, as a commit is of a published model's."""
@@ -21,16 +22,15 @@ REVISION = stable_hash(RECIPE)
 
 def build(folder: Path) -> None:
     """Draw the miniature into `folder`, then put the noise into its transformer."""
-    import torch
-    from safetensors.torch import load_file, save_file
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
 
     mini_recipe.build(folder)
     (file,) = (folder / "transformer").glob("*.safetensors")
-    generator = torch.Generator().manual_seed(RECIPE["seed"])
-    weights = {
-        name: value + RECIPE["noise"] * value.std() * torch.randn(value.shape, generator=generator)
-        if value.dim() > 1
-        else value
-        for name, value in sorted(load_file(file).items())
-    }
+    rng = np.random.Generator(np.random.PCG64(RECIPE["seed"]))
+    weights = dict(sorted(load_file(file).items()))
+    for name, value in weights.items():
+        if value.ndim > 1:
+            deviation = float(np.abs(value).max()) / math.sqrt(3)
+            weights[name] = value + (RECIPE["noise"] * deviation * rng.standard_normal(value.shape)).astype(value.dtype)
     save_file(weights, file, metadata={"format": "pt"})

@@ -10,7 +10,7 @@ from kreabench.analysis.notices import notice
 from kreabench.analysis.repeatability import Repeatability
 from kreabench.analysis.settings import SettingSummary
 from kreabench.core.planned import Plan
-from kreabench.core.records import DropRecord
+from kreabench.core.records import SCHEMA_VERSION, DropRecord
 from kreabench.core.specs import ExperimentSpec
 from kreabench.drops import spared
 from kreabench.metrics.table import per_set
@@ -39,7 +39,7 @@ from kreabench.report.race import race_notices, race_table
 from kreabench.report.sets import set_notices, set_table
 from kreabench.report.settings_table import settings_table
 from kreabench.report.text import message, visible
-from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.directory import RunDirectory, RunInfo
 
 
 def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Document:
@@ -87,6 +87,7 @@ def notices_of(evidence: Evidence) -> tuple[Notice, ...]:
     one, experiment, journal, plan = evidence, evidence.experiment, evidence.journal, evidence.plan
     return gravest_first(
         *_notices(experiment, plan, one.summaries),
+        *_age_notice(one.run.info),
         *race_notices(one.dropped, len(one.whole.settings), spared(one.whole, journal.samples, one.dropped)),
         *score_notices(one.summaries),
         *untrained_notice(one.summaries, journal.set_scores),
@@ -119,6 +120,14 @@ def _measurements(evidence: Evidence) -> tuple[tuple[str, Table], ...]:
 def _race(plan: Plan, dropped: Mapping[str, DropRecord]) -> tuple[tuple[str, Table], ...]:
     table = race_table(plan, dropped)
     return () if table is None else (("Dropped by the race", table),)
+
+
+def _age_notice(info: RunInfo) -> list[Notice]:
+    if info.schema_version >= SCHEMA_VERSION:
+        return []
+    text = f"Written by an older kreabench ({info.versions.get('kreabench', 'of unknown version')}), in version "
+    text += f"{info.schema_version} of the run directory: what it did not record is absent."
+    return [Notice(level="info", text=text)]
 
 
 def _repeat_notices(repeats: Sequence[Repeatability]) -> list[Notice]:

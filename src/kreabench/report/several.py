@@ -8,10 +8,11 @@ from dataclasses import replace
 from kreabench.analysis.settings import SettingSummary
 from kreabench.report.build import document_of, figures_note, gravest_first
 from kreabench.report.charts import build_figures
-from kreabench.report.comparison import METHOD as COMPARISON_METHOD
+from kreabench.report.comparison import PAIRED_METHOD
 from kreabench.report.document import Document
 from kreabench.report.evidence import Evidence
 from kreabench.report.figure_data import Figure
+from kreabench.report.format import count
 from kreabench.report.page import Section
 from kreabench.report.parts import Fact, Notice, Table
 from kreabench.report.pictures import MAX_THUMBNAILS
@@ -63,7 +64,7 @@ def several_document(evidences: Sequence[Evidence]) -> Document:
         loads=below("loads"),
         metrics=below("metrics", shared=True),
         prices=below("prices", shared=True),
-        method=tuple(dict.fromkeys((*documents[0].method, *COMPARISON_METHOD))),
+        method=tuple(dict.fromkeys((*documents[0].method, *PAIRED_METHOD))),
         environment=side_by_side(names, [one.environment for one in documents]),
         summaries=tuple(summary for one in documents for summary in one.summaries),
         measurements=_measurements(names, documents),
@@ -95,7 +96,8 @@ def _notices(names: Sequence[RunName], documents: Sequence[Document]) -> tuple[N
             if notice.level == level
         ]
         found += [
-            Notice(level="warning" if level == "warning" else "info", text=text) for text in once(said, len(names))
+            Notice(level="warning" if level == "warning" else "info", text=text)
+            for text in once(said, len(names), counts=True)
         ]
     return gravest_first(*found)
 
@@ -110,7 +112,7 @@ def _facts(found: Sequence[Versus], summaries: Sequence[SettingSummary]) -> tupl
     for one in found:
         settings = () if one.comparison is None else one.comparison.settings
         pairs = sum(two.pairs for two in settings)
-        detail = f"of pictures, in {len(settings):,} of settings" if settings else "not comparable"
+        detail = f"of pictures, in {count(len(settings), 'pair')} of settings" if settings else "not comparable"
         facts.append(
             Fact(label=f"Pairs, {one.candidate.letter} and {one.base.letter}", value=f"{pairs:,}", detail=detail)
         )

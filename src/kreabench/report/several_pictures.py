@@ -21,7 +21,11 @@ def beside(names: Sequence[RunName], pictures: Sequence[Pictures], brand: str) -
     return Pictures(
         caption=" ".join(once([(name, one.caption) for name, one in zip(names, pictures, strict=True)], len(names))),
         grids=tuple(grids),
-        notes=once([(name, note) for name, one in zip(names, pictures, strict=True) for note in one.notes], len(names)),
+        notes=once(
+            [(name, note) for name, one in zip(names, pictures, strict=True) for note in one.notes],
+            len(names),
+            counts=True,
+        ),
     )
 
 

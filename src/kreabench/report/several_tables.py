@@ -30,7 +30,7 @@ def stacked(names: Sequence[RunName], tables: Sequence[Table | None], *, shared:
         columns=(RUN, *(columns[key] for key in order)),
         rows=tuple(_row(name, table, row, order) for name, table in there for row in table.rows),
         caption=" ".join(once([(name, table.caption) for name, table in there], len(there))),
-        notes=once([(name, note) for name, table in there for note in table.notes], len(names)),
+        notes=once([(name, note) for name, table in there for note in table.notes], len(names), counts=True),
         aside=all(table.aside for _, table in there),
     )
 
@@ -51,15 +51,19 @@ def run_cell(name: RunName) -> Cell:
     return Cell(text=name.letter, detail=name.name)
 
 
-def once(said: Sequence[tuple[RunName, str]], runs: int) -> tuple[str, ...]:
-    """Every text once, with the runs it is said of before it, unless these are all of `runs`."""
+def once(said: Sequence[tuple[RunName, str]], runs: int, *, counts: bool = False) -> tuple[str, ...]:
+    """Every text once, with the runs it is said of before it, unless these are all of `runs`.
+
+    `counts`: what all say with a number in it is of each of them, as it must not read as a sum.
+    """
     whose: dict[str, dict[str, RunName]] = {}
     for name, text in said:
         whose.setdefault(text, {})[name.letter] = name
-    return tuple(
-        text if len(those) == runs else f"{', '.join(map(str, those.values()))}: {text}"
-        for text, those in whose.items()
-    )
+    found = []
+    for text, those in whose.items():
+        each = "Each run: " if counts and any(map(str.isdigit, text)) else ""
+        found.append(f"{each}{text}" if len(those) == runs else f"{', '.join(map(str, those.values()))}: {text}")
+    return tuple(found)
 
 
 def side_by_side(names: Sequence[RunName], tables: Sequence[Table]) -> Table:

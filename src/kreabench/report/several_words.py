@@ -47,7 +47,7 @@ def verdict_sentence(versus: Versus) -> str:
     parts = [
         *(_named(found, names, what, before) for what, before in (("worse", "worse in "), ("better", "better in "))),
         _failing(versus.comparison),
-        _named(found, names, "shifted", "another look in "),
+        _listed("the look shifted in ", [name for name in names if _shifted(found, name)]),
         _listed("no loss was established in ", [name for name in names if _no_loss(found, name)]),
         _listed("nothing was tested in ", [name for name in names if _untested(found, name)]),
     ]
@@ -81,14 +81,14 @@ def _findings(comparison: Comparison) -> Iterator[_Found]:
 
 
 def _named(found: Sequence[_Found], names: Sequence[str], what: str, before: str) -> str:
-    """`worse in clip_score (3 of 4 settings, most −0.42 [−0.50 – −0.34] at high, 4 steps)`."""
+    """`worse in clip_score (3 of 4 settings, largest −0.42 [−0.50 – −0.34] at high, 4 steps)`."""
     said = []
     for name in names:
         tested = [one for one in found if one.metric.spec.name == name and one.what != "not tested"]
         those = [one for one in tested if one.what == what]
         if those:
             most = max(those, key=lambda one: abs(one.metric.difference.value) if one.metric.difference else 0.0)
-            many = f"{len(those)} of {count(len(tested), 'setting')}, at most " if len(tested) > 1 else ""
+            many = f"{len(those)} of {count(len(tested), 'setting')}, largest " if len(tested) > 1 else ""
             brand = "; untrained weights" if most.metric.untrained else ""
             said.append(f"{visible(name)} ({many}{most.said}{brand})")
     return before + ", ".join(said) if said else ""
@@ -111,6 +111,10 @@ def _failing(comparison: Comparison) -> str:
 
 def _is_more(rate: RateComparison) -> bool:
     return rate.difference is not None and rate.difference.low is not None and rate.difference.low > 0
+
+
+def _shifted(found: Sequence[_Found], name: str) -> bool:
+    return any(one.what == "shifted" for one in found if one.metric.spec.name == name)
 
 
 def _no_loss(found: Sequence[_Found], name: str) -> bool:
