@@ -1,6 +1,6 @@
-"""`builtin:mini`, another version of it (`builtin:mini-noisy`), and what Redux adds (`builtin:mini-redux`): a tiny FLUX.
+"""`builtin:mini` and `builtin:mini-noisy`: a tiny FLUX with random weights, and another version of it.
 
-With random weights, built once, kept in the cache and loaded like any other model.
+And `builtin:mini-redux`: what Redux adds. Built once, kept in the cache and loaded like any other model.
 
 It takes the real code path of FLUX.1 through diffusers on any machine, offline. Its pictures say nothing about any
 real model, so targets that use it call themselves untrained.

@@ -45,6 +45,7 @@ def verdict_sentence(versus: Versus) -> str:
     found = list(_findings(versus.comparison))
     names = list(dict.fromkeys(one.metric.spec.name for one in found))
     parts = [
+        _equal(versus.comparison),
         *(_named(found, names, what, before) for what, before in (("worse", "worse in "), ("better", "better in "))),
         _failing(versus.comparison),
         _listed("the look shifted in ", [name for name in names if _shifted(found, name)]),
@@ -92,6 +93,12 @@ def _named(found: Sequence[_Found], names: Sequence[str], what: str, before: str
             brand = "; untrained weights" if most.metric.untrained else ""
             said.append(f"{visible(name)} ({many}{most.said}{brand})")
     return before + ", ".join(said) if said else ""
+
+
+def _equal(comparison: Comparison) -> str:
+    pairs = sum(two.pairs for two in comparison.settings)
+    equal = pairs and pairs == sum(two.identical for two in comparison.settings)
+    return f"all {count(pairs, 'pair')} of pictures are equal files" if equal else ""
 
 
 def _failing(comparison: Comparison) -> str:
