@@ -44,7 +44,7 @@ def several_document(evidences: Sequence[Evidence]) -> Document:
     settings, targets = below("settings"), below("targets", shared=True)
     return Document(
         title=_title(names),
-        description=" ".join(
+        description="; ".join(
             once([(n, d.description) for n, d in zip(names, documents, strict=True) if d.description], len(names))
         ),
         subtitle=f"{len(names)} runs; {names[0]} is what the others are compared with",
@@ -54,7 +54,7 @@ def several_document(evidences: Sequence[Evidence]) -> Document:
         facts=_facts(found, summaries),
         comparisons=(Section(id="runs", title="Runs", tables=(("", runs),)), *map(comparison_section, found)),
         comparison_details=tuple(section for one in found if (section := details_section(one)) is not None),
-        targets=targets or documents[0].targets,
+        targets=replace(targets or documents[0].targets, caption="What was measured."),
         settings=settings or documents[0].settings,
         skipped=below("skipped"),
         figures=figures,

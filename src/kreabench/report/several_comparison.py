@@ -48,7 +48,7 @@ def _versus(base: tuple[Evidence, RunName], candidate: tuple[Evidence, RunName])
         try:
             comparison = compare_sides(_fit(here, found), _fit(there, found), force=True)
         except ConfigError as error:
-            why_not = "; ".join(message(f"{one.key}: {one.found}", 600) for one in error.problems)
+            why_not = "; ".join(message(f"{one.found}; needed: {one.expected}", 600) for one in error.problems)
     return Versus(
         base=base[1],
         candidate=candidate[1],

@@ -54,15 +54,16 @@ def run_cell(name: RunName) -> Cell:
 def once(said: Sequence[tuple[RunName, str]], runs: int, *, counts: bool = False) -> tuple[str, ...]:
     """Every text once, with the runs it is said of before it, unless these are all of `runs`.
 
-    `counts`: what all say with a number in it is of each of them, as it must not read as a sum.
+    `counts`: what several say with a number in it is of each of them, as it must not read as a sum.
     """
     whose: dict[str, dict[str, RunName]] = {}
     for name, text in said:
         whose.setdefault(text, {})[name.letter] = name
     found = []
     for text, those in whose.items():
-        each = "Each run: " if counts and any(map(str.isdigit, text)) else ""
-        found.append(f"{each}{text}" if len(those) == runs else f"{', '.join(map(str, those.values()))}: {text}")
+        sums = counts and len(those) > 1 and any(map(str.isdigit, text))
+        who = "each run" if len(those) == runs else ", ".join(map(str, those.values())) + (", each" if sums else "")
+        found.append(text if len(those) == runs and not sums else f"{who[0].upper()}{who[1:]}: {text}")
     return tuple(found)
 
 
