@@ -220,6 +220,16 @@ def test_the_report_can_be_written_elsewhere(ran: Call, tmp_path: Path) -> None:
     assert (tmp_path / "mine/notes.txt").read_text(encoding="utf-8") == "keep"
 
 
+def test_two_runs_are_reported_together_from_where_they_lie(ran: Call, tmp_path: Path) -> None:
+    shutil.copytree("runs/trial", "runs/again")
+    code, out, _ = ran("report", "runs/trial", "runs/again", "--out", "both")
+    assert (code, out) == (0, "report: both/index.html\n")
+    text = Path("both/report.md").read_text(encoding="utf-8")
+    assert "all 4 pairs of pictures are equal files" in text
+    assert "kreabench gate runs/trial runs/again" in text
+    assert str(tmp_path) not in text
+
+
 def test_failures_that_pass_name_the_plain_resume(call: Call) -> None:
     faults = "target.fake_local.options.faults=[{prompt_contains: subway, kind: error, type: network}]"
     _, out, _ = call("run", *SMALL, faults)

@@ -55,7 +55,5 @@ class Document:
     """Losses behind `answer`."""
     comparisons: tuple[Section, ...] = ()
     """Of several runs: these, and each further one against the first. Before everything else."""
-    comparison_details: tuple[Section, ...] = ()
-    """The same in full, below the settings."""
     runs: tuple[tuple[str, Document], ...] = ()
     """Of several runs: the id of each in report.json, and what is said of it alone."""

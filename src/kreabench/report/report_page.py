@@ -64,7 +64,6 @@ def _details(document: Document) -> Iterator[Section]:
     yield Section(
         id="settings", title="Settings", tables=_there(("", document.settings), ("Skipped", document.skipped))
     )
-    yield from document.comparison_details
     if document.measurements:
         yield Section(id="measurements", title="Measurements", tables=document.measurements)
     if document.failures:

@@ -19,7 +19,7 @@ from kreabench.report.pictures import MAX_THUMBNAILS
 from kreabench.report.several_comparison import Versus, compare_runs
 from kreabench.report.several_names import RunName, names_of
 from kreabench.report.several_pictures import beside
-from kreabench.report.several_sections import comparison_section, details_section
+from kreabench.report.several_sections import comparison_section
 from kreabench.report.several_tables import once, runs_table, side_by_side, stacked
 from kreabench.report.several_words import regressions, verdict_sentence
 
@@ -53,7 +53,6 @@ def several_document(evidences: Sequence[Evidence]) -> Document:
         notices=_notices(names, documents),
         facts=_facts(found, summaries),
         comparisons=(Section(id="runs", title="Runs", tables=(("", runs),)), *map(comparison_section, found)),
-        comparison_details=tuple(section for one in found if (section := details_section(one)) is not None),
         targets=replace(targets or documents[0].targets, caption="What was measured."),
         settings=settings or documents[0].settings,
         skipped=below("skipped"),

@@ -15,7 +15,7 @@ from kreabench.decisions.sides import Side
 from kreabench.metrics.table import row_of
 from kreabench.report.evidence import Evidence
 from kreabench.report.several_names import RunName
-from kreabench.report.text import message
+from kreabench.report.text import message, visible
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -88,11 +88,11 @@ def _words(one: Mismatch) -> str:
 
 def typed(path: Path) -> str:
     """A run's path for a command: as it was named below the working folder, else its last part alone."""
-    return shlex.quote(path.name if path.is_absolute() or ".." in path.parts else path.as_posix())
+    return visible(shlex.quote(path.name if path.is_absolute() or ".." in path.parts else path.as_posix()))
 
 
 def commands(versus: Versus) -> Iterator[str]:
     """What to ask next."""
     pair = " ".join(versus.paths)
     yield f"Whether a loss is small enough is for a margin to say, which this page does not ask: kreabench gate {pair}"
-    yield f"Prompt by prompt, with the worst pictures side by side: kreabench compare {pair} --out FOLDER"
+    yield f"Every test in full, prompt by prompt, with the worst pictures: kreabench compare {pair} --out FOLDER"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kreabench.decisions.comparison import Comparison, SettingComparison
-from kreabench.report.comparison import DETAILED
+from kreabench.decisions.comparison import Comparison
 from kreabench.report.comparison_answer import answer_lines
 from kreabench.report.comparison_listings import versions_table
 from kreabench.report.comparison_tables import costs_table, metrics_table, rates_table, summary_table
-from kreabench.report.comparison_words import alone_lines, pair_title
+from kreabench.report.comparison_words import alone_lines
 from kreabench.report.page import Section
 from kreabench.report.parts import Table
 from kreabench.report.several_comparison import Versus, commands
@@ -17,17 +16,13 @@ from kreabench.report.text import message
 
 
 def comparison_section(versus: Versus) -> Section:
-    """What the comparison comes to, and one table of all settings that both runs have."""
+    """What the comparison comes to, setting by setting, or why there is none."""
     letter = versus.candidate.letter
     id_, title = f"against-{letter.lower()}", f"{versus.candidate} against {versus.base}"
     comparison = versus.comparison
     if comparison is None:
         text = f"These two runs are not comparable: {versus.why_not.rstrip('.')}. Both are reported below."
         return Section(id=id_, name=f"{letter} against {versus.base.letter}", title=title, text=text)
-    tables: tuple[tuple[str, Table | None], ...] = (
-        *((("", summary_table(comparison)),) if len(comparison.settings) > 1 else _tables(comparison)),
-        ("What differs besides", versions_table(comparison)),
-    )
     return Section(
         id=id_,
         name=f"{letter} against {versus.base.letter}",
@@ -35,7 +30,7 @@ def comparison_section(versus: Versus) -> Section:
         text=f"{letter} is the candidate, {versus.base.letter} the base; pictures are paired by prompt and seed. "
         f"Holm's correction is over {comparison.family}.",
         sentences=tuple(_sentences(versus, comparison)),
-        tables=tuple((heading, table) for heading, table in tables if table is not None),
+        tables=tuple((heading, table) for heading, table in _tables(comparison) if table is not None),
     )
 
 
@@ -50,32 +45,13 @@ def _sentences(versus: Versus, comparison: Comparison) -> Iterator[str]:
     yield from commands(versus)
 
 
-def details_section(versus: Versus) -> Section | None:
-    """Each pair of settings in full, where these are few but more than one."""
-    comparison = versus.comparison
-    if comparison is None or not 1 < len(comparison.settings) <= DETAILED:
-        return None
-    letters = f"{versus.candidate.letter} against {versus.base.letter}"
-    return Section(
-        id=f"pairs-{versus.candidate.letter.lower()}",
-        name=f"{letters}, in full",
-        title=f"{letters}, setting by setting",
-        tables=tuple(_of_pairs(comparison)),
-    )
-
-
-def _of_pairs(comparison: Comparison) -> Iterator[tuple[str, Table]]:
-    for two in comparison.settings:
-        for heading, table in _tables(comparison, two):
-            yield f"{pair_title(two)}: {heading.lower()}", table
-
-
-def _tables(comparison: Comparison, two: SettingComparison | None = None) -> tuple[tuple[str, Table], ...]:
-    """Of one pair of settings, else of the first."""
-    chosen = comparison.settings[0] if two is None else two
-    tables = (
-        ("Quality", metrics_table(chosen, comparison.family)),
-        ("Costs", costs_table(chosen)),
-        ("Mishaps", rates_table(chosen)),
-    )
-    return tuple((heading, table) for heading, table in tables if table is not None)
+def _tables(comparison: Comparison) -> Iterator[tuple[str, Table | None]]:
+    """One table of all pairs of settings; a single one in full."""
+    if len(comparison.settings) > 1:
+        yield "", summary_table(comparison)
+    else:
+        two = comparison.settings[0]
+        yield "Quality", metrics_table(two, comparison.family)
+        yield "Costs", costs_table(two)
+        yield "Mishaps", rates_table(two)
+    yield "What differs besides", versions_table(comparison)
