@@ -314,13 +314,3 @@ def test_figures_show_all_runs_and_the_metrics_they_share(tmp_path: Path) -> Non
     panels = [panel for row in figure.data.rows for panel in row]  # type: ignore[union-attr]
     assert [panel.y_label for panel in panels] == ["clip (100 × cosine)"]
     assert {point.marker for point in panels[0].points} == {"A: mini_local", "B: mini_local"}
-
-
-def test_settings_name_axes_that_differ_between_runs_alone(tmp_path: Path) -> None:
-    evidences = evidence_of(told(tmp_path / "one"), told(tmp_path / "two"))
-    plan = evidences[1].plan
-    other = {setting.id: replace(setting, guidance=2.0) for setting in plan.settings}
-    summaries = tuple(replace(one, setting=other[one.setting.id]) for one in evidences[1].summaries)
-    evidences[1] = replace(evidences[1], plan=replace(plan, settings=tuple(other.values())), summaries=summaries)
-    shorts = [one.short for one in settings_of(sources_of(evidences), ())]
-    assert all(("g4.5" in short) == short.startswith("A: ") for short in shorts)

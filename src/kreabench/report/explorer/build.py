@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from kreabench import __version__
 from kreabench.report.document import Document
 from kreabench.report.explorer.break_even import break_even_of
+from kreabench.report.explorer.counterparts import told_apart
 from kreabench.report.explorer.data import NoticeData, ReportData
 from kreabench.report.explorer.fronts import fronts_of
 from kreabench.report.explorer.knees import knees_of
@@ -30,7 +31,7 @@ def build_data(sources: Sequence[Source], document: Document, pictured: Pictured
         notices=tuple(NoticeData(level=one.level, text=one.text) for one in document.notices),
         axes=axes_of(sources),
         quantities=quantities,
-        settings=settings_of(sources, quantities),
+        settings=told_apart(sources, settings_of(sources, quantities)),
         skipped=tuple(skipped_of(sources)),
         fronts=fronts_of(sources, quantities),
         knees=knees_of(sources, quantities),

@@ -23,5 +23,5 @@ def prompts_of(sources: Sequence[Source]) -> tuple[PromptData, ...]:
                 prompt.id, PromptData(id=prompt.id, text=text, category=visible(prompt.category or ""))
             )
             if text not in known.text:
-                found[prompt.id] = replace(known, text=f"{known.text} / {source.told(text)}")
+                found[prompt.id] = replace(known, text=f"{known.text} / {source.name.letter}: {text}")
     return tuple(found.values())

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import replace
 
 from kreabench.analysis.settings import SettingSummary
-from kreabench.core.errors import ConfigError
-from kreabench.decisions.matching import partners
 from kreabench.report.explorer.data import AxisValue, QuantityData, SettingData, SkippedData, StageData
 from kreabench.report.explorer.quantities import absent_of, value_of, values_of
 from kreabench.report.explorer.sources import Source, axes_of_setting
@@ -18,34 +14,18 @@ from kreabench.report.labels import differing_axes, setting_cell
 def settings_of(sources: Sequence[Source], quantities: Sequence[QuantityData]) -> tuple[SettingData, ...]:
     """All settings of all runs, in the order of their plans."""
     names = [quantity.name for quantity in quantities]
-    axes = differing_axes([setting for source in sources for setting in source.evidence.plan.settings])
-    equal = counterparts(sources)
-    return tuple(
-        replace(_setting(source, summary, names, axes), counterpart=equal.get(source.setting_id(summary.setting.id)))
-        for source in sources
-        for summary in source.evidence.summaries
-    )
+    return tuple(_setting(source, summary, names) for source in sources for summary in source.evidence.summaries)
 
 
-def counterparts(sources: Sequence[Source]) -> dict[str, str]:
-    """Setting of a further run → the one of the first run that it is compared with, where there is one."""
-    found = {}
-    for source in sources[1:]:
-        with suppress(ConfigError):  # no setting has one
-            for base, setting in partners(sources[0].evidence.side, source.evidence.side):
-                found[source.setting_id(setting.id)] = sources[0].setting_id(base.id)
-    return found
-
-
-def _setting(source: Source, summary: SettingSummary, names: Sequence[str], axes: Sequence[str]) -> SettingData:
+def _setting(source: Source, summary: SettingSummary, names: Sequence[str]) -> SettingData:
     setting = summary.setting
-    cell = setting_cell(setting, axes)
+    cell = setting_cell(setting, differing_axes(source.evidence.plan.settings))
     device = summary.device
     return SettingData(
         id=source.setting_id(setting.id),
         run=source.id,
-        label=source.told(setting.label),
-        short=source.told(f"{cell.text}, {cell.detail}"),
+        label=setting.label,
+        short=f"{cell.text}, {cell.detail}",
         axes=axes_of_setting(source, setting),
         reference=None if setting.reference_id is None else source.setting_id(setting.reference_id),
         requested=summary.requested or 0,
@@ -78,4 +58,4 @@ def skipped_of(sources: Sequence[Source]) -> Iterator[SkippedData]:
                 "acceleration": one.acceleration,
             }
             axes |= {"steps": one.steps, "guidance": one.guidance, "size": one.size}
-            yield SkippedData(run=source.id, label=source.told(label), axes=axes, reason=one.reason, kind="skipped")
+            yield SkippedData(run=source.id, label=label, axes=axes, reason=one.reason, kind="skipped")

@@ -34,12 +34,6 @@ class Source:
     """`a`, `b`, …"""
     evidence: Evidence
     name: RunName
-    several: bool
-    """Whether it is one of several, so that what is said of it must say of which."""
-
-    def told(self, label: str) -> str:
-        """`label` with the letter of the run before it, where there are several."""
-        return f"{self.name.letter}: {label}" if self.several else label
 
     def setting_id(self, setting_id: str) -> str:
         """Unique in the report."""
@@ -50,8 +44,7 @@ def sources_of(evidences: Sequence[Evidence]) -> tuple[Source, ...]:
     """Named in order; at most 26."""
     names = names_of([one.run for one in evidences])
     return tuple(
-        Source(id=name.letter.lower(), evidence=one, name=name, several=len(names) > 1)
-        for one, name in zip(evidences, names, strict=True)
+        Source(id=name.letter.lower(), evidence=one, name=name) for one, name in zip(evidences, names, strict=True)
     )
 
 
