@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kreabench.core.planned import Plan
 from kreabench.report.build import document_of
-from kreabench.report.csv_text import joined_csv
+from kreabench.report.dictionary import DICTIONARY, data_dictionary
 from kreabench.report.document import Document
 from kreabench.report.evidence import Evidence, gather
 from kreabench.report.explorer.build import build_data
@@ -19,9 +19,11 @@ from kreabench.report.explorer.quantities import quantities_of
 from kreabench.report.explorer.sources import sources_of
 from kreabench.report.files import page_files, write_files
 from kreabench.report.options import ReportOptions
+from kreabench.report.parquet import samples_parquet, settings_parquet
 from kreabench.report.report_page import report_page
 from kreabench.report.sets import set_scores_csv
 from kreabench.report.several import several_document
+from kreabench.report.several_files import joined
 from kreabench.report.tables import categories_csv, samples_csv, settings_csv, shifts_csv
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
@@ -64,14 +66,22 @@ def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Pa
     explorer = build_data(sources, document, chosen)
     linked = chosen.files if options.images == "link" else {}
     held = chosen.files if options.images == "embed" else {}
-    return write_files(out, {**linked, **_samples(evidences, document), **dict(render(document, explorer, held))})
+    tables, rendered = _samples(evidences, document), dict(render(document, explorer, held))
+    metrics = [spec for evidence in evidences for spec in evidence.experiment.metrics]
+    dictionary = {DICTIONARY: data_dictionary({**tables, **rendered}, metrics).encode()}
+    return write_files(out, {**linked, **tables, **dictionary, **rendered})
 
 
 def _samples(evidences: Sequence[Evidence], document: Document) -> dict[str, bytes]:
     if not document.runs:
-        return {"samples.csv": samples_csv(evidences[0].table, document.brand).encode()}
+        return dict(_samples_of(evidences[0], document.brand))
     told = zip(document.runs, evidences, strict=True)
-    return {"samples.csv": joined_csv({id_: samples_csv(one.table, own.brand) for (id_, own), one in told}).encode()}
+    return joined({id_: dict(_samples_of(one, own.brand)) for (id_, own), one in told})
+
+
+def _samples_of(evidence: Evidence, brand: str) -> Iterator[tuple[str, bytes]]:
+    yield "samples.csv", samples_csv(evidence.table, brand).encode()
+    yield "samples.parquet", samples_parquet(evidence.table, brand)
 
 
 def render(
@@ -79,20 +89,18 @@ def render(
 ) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file that follows from the document alone, index.html last."""
     runs = {id_: dict(_tables(one)) for id_, one in document.runs}
-    names = dict.fromkeys(name for one in runs.values() for name in one)
-    joined = ((name, joined_csv({id_: one[name] for id_, one in runs.items() if name in one})) for name in names)
-    for name, text in joined if runs else _tables(document):
-        yield name, text.encode()
+    yield from joined(runs).items() if runs else _tables(document)
     yield from page_files(report_page(document, explorer, held), markdown="report.md")
 
 
-def _tables(document: Document) -> Iterator[tuple[str, str]]:
+def _tables(document: Document) -> Iterator[tuple[str, bytes]]:
     """Of one run."""
-    yield "settings.csv", settings_csv(document.summaries, document.brand)
+    yield "settings.csv", settings_csv(document.summaries, document.brand).encode()
+    yield "settings.parquet", settings_parquet(document.summaries, document.brand)
     if document.set_scores:
         labels = {summary.setting.id: summary.setting.label for summary in document.summaries}
-        yield "set_scores.csv", set_scores_csv(document.set_scores, labels, document.brand)
+        yield "set_scores.csv", set_scores_csv(document.set_scores, labels, document.brand).encode()
     if document.shifts:
-        yield "shifts.csv", shifts_csv(document.shifts, document.brand)
+        yield "shifts.csv", shifts_csv(document.shifts, document.brand).encode()
     if document.categories:
-        yield "categories.csv", categories_csv(document.categories, document.brand)
+        yield "categories.csv", categories_csv(document.categories, document.brand).encode()
