@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -37,9 +38,8 @@ def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed
 
     runs = [RunDirectory.open(path) for path in run_paths]
     name = "-".join(run.info.experiment.name for run in runs)
-    index = pipeline.rereport(
-        runs, out or Path("reports") / name, ReportOptions(images=images, max_pictures=max_pictures)
-    )
+    options = ReportOptions(images=images, max_pictures=max_pictures, today=datetime.now(UTC).date())
+    index = pipeline.rereport(runs, out or Path("reports") / name, options)
     click.echo(f"report: {index}")
 
 

@@ -105,17 +105,23 @@ def judged_metrics(side: Side) -> tuple[MetricSpec, ...]:
     return tuple(spec for spec, row in rows if row is None or not row.needs_reference)
 
 
-def contest_of(side: Side, asked: Sequence[Setting], hosted: Mapping[str, bool]) -> Contest:
+def contest_of(
+    side: Side,
+    asked: Sequence[Setting],
+    hosted: Mapping[str, bool],
+    compared: Sequence[SettingComparison] | None = None,
+) -> Contest:
     """The contest of all settings of `side`, of which those in `asked` may be the answer.
 
-    `hosted` says of each target whether it is.
+    `hosted` says of each target whether it is. `compared`: all settings beside their references, where that was made
+    already (`compare_with_reference`).
     """
     specs = judged_metrics(side)
     space = key_space(side.table)
     columns = Columns(side.table, specs, space)
     prompts = tuple(map(str, space.prompts))
     codes = {name: number for number, name in enumerate(prompts)}
-    compared = _compared(side)
+    beside = {one.candidate.id: one for one in (_compared(side) if compared is None else compared)}
     rows = {str(key): part for key, part in side.table.groupby("setting_id")}
     empty = side.table.iloc[:0]
     entrants = tuple(
@@ -123,7 +129,7 @@ def contest_of(side: Side, asked: Sequence[Setting], hosted: Mapping[str, bool])
             setting=setting,
             hosted=hosted[setting.target],
             costs=measured(columns.requests(setting.id)),
-            quality=_qualities(setting, rows.get(setting.id, empty), compared.get(setting.id), specs, codes),
+            quality=_qualities(setting, rows.get(setting.id, empty), beside.get(setting.id), specs, codes),
         )
         for setting in side.settings
     )
@@ -148,12 +154,12 @@ def _facts(spec: MetricSpec, untrained: bool) -> MetricFacts:
     )
 
 
-def _compared(side: Side) -> Mapping[str, SettingComparison]:
-    """Setting id → its comparison with its reference; empty for a run without any other setting than references."""
+def _compared(side: Side) -> Sequence[SettingComparison]:
+    """Empty for a run without any other setting than references."""
     known = {setting.id for setting in side.settings}
     if not any(s.reference_id != s.id and s.reference_id in known for s in side.settings):
-        return {}
-    return {one.candidate.id: one for one in compare_with_reference(side).settings}
+        return ()
+    return compare_with_reference(side).settings
 
 
 def _qualities(

@@ -8,6 +8,7 @@ from kreabench.analysis.categories import CategorySummary
 from kreabench.analysis.settings import SettingSummary
 from kreabench.analysis.shifts import Shift
 from kreabench.core.score_records import SetScoreRecord
+from kreabench.report.explorer.data import VerdictData
 from kreabench.report.figure_data import Figure
 from kreabench.report.parts import Fact, Notice, Pictures, Table
 
@@ -20,6 +21,7 @@ class Document:
     description: str
     subtitle: str
     """When, and with what."""
+    verdict: VerdictData
     notices: tuple[Notice, ...]
     facts: tuple[Fact, ...]
     targets: Table

@@ -44,10 +44,10 @@ FLOOR_METHOD = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FidelityReport:
-    """What is told of fidelity."""
+    """What is told of settings beside their references."""
 
     settings: tuple[SettingComparison, ...]
-    """Each beside its reference."""
+    """All that have one, also where no fidelity was measured."""
     floors: tuple[ReferenceFloor, ...]
     experiment: ExperimentSpec
 
@@ -59,13 +59,14 @@ def side_from(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Side:
 
 def fidelity_report(side: Side, experiment: ExperimentSpec) -> FidelityReport:
     """Of a run that is compared with itself."""
-    if delivered_images(side.table).empty or not any(map(is_fidelity, experiment.metrics)):
+    if delivered_images(side.table).empty:
         return FidelityReport(settings=(), floors=(), experiment=experiment)
     try:
         settings = compare_with_reference(side).settings
     except ConfigError:  # no setting beside a reference
         settings = ()
-    return FidelityReport(settings=settings, floors=reference_floors(side), experiment=experiment)
+    floors = reference_floors(side) if any(map(is_fidelity, experiment.metrics)) else ()
+    return FidelityReport(settings=settings, floors=floors, experiment=experiment)
 
 
 def floors_table(report: FidelityReport) -> Table | None:

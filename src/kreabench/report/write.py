@@ -57,10 +57,10 @@ def write_report(
 def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Path:
     """As `write_report`, of one run or of several in one report; the first is what the others are compared with."""
     evidences = [gather(told.run, told.plan, told.table) for told in runs]
-    document = document_of(evidences[0]) if len(evidences) == 1 else several_document(evidences)
+    document = document_of(evidences[0], options.today) if len(evidences) == 1 else several_document(evidences)
     sources = sources_of(evidences)
     chosen = pictured(sources, quantities_of(sources), most=options.max_pictures)
-    explorer = build_data(sources, document.title, document.notices, chosen)
+    explorer = build_data(sources, document.title, document.verdict, document.notices, chosen)
     linked = chosen.files if options.images == "link" else {}
     held = chosen.files if options.images == "embed" else {}
     return write_files(out, {**linked, **_samples(evidences, document), **dict(render(document, explorer, held))})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kreabench import __version__
 from kreabench.report.explorer.break_even import break_even_of
-from kreabench.report.explorer.data import NoticeData, ReportData
+from kreabench.report.explorer.data import NoticeData, ReportData, VerdictData
 from kreabench.report.explorer.fronts import fronts_of
 from kreabench.report.explorer.knees import knees_of
 from kreabench.report.explorer.pictures import Pictured
@@ -14,20 +14,21 @@ from kreabench.report.explorer.prompts import prompts_of
 from kreabench.report.explorer.quantities import quantities_of
 from kreabench.report.explorer.settings import settings_of, skipped_of
 from kreabench.report.explorer.sources import Source, axes_of, run_data
-from kreabench.report.explorer.verdict import verdict_of
 from kreabench.report.explorer.votes import votes_of
 from kreabench.report.method import METHOD
 from kreabench.report.parts import Notice
 
 
-def build_data(sources: Sequence[Source], title: str, notices: Sequence[Notice], pictured: Pictured) -> ReportData:
-    """`notices` are those of the page, `pictured` what `explorer.pictures` chose."""
+def build_data(
+    sources: Sequence[Source], title: str, verdict: VerdictData, notices: Sequence[Notice], pictured: Pictured
+) -> ReportData:
+    """`verdict` and `notices` are those of the page, `pictured` what `explorer.pictures` chose."""
     quantities = quantities_of(sources)
     return ReportData(
         kreabench=__version__,
         title=title,
         runs=tuple(map(run_data, sources)),
-        verdict=verdict_of(sources),
+        verdict=verdict,
         notices=tuple(NoticeData(level=one.level, text=one.text) for one in notices),
         axes=axes_of(sources),
         quantities=quantities,
