@@ -122,8 +122,9 @@ def contest_of(
     prompts = tuple(map(str, space.prompts))
     codes = {name: number for number, name in enumerate(prompts)}
     beside = {one.candidate.id: one for one in (_compared(side) if compared is None else compared)}
-    rows = {str(key): part for key, part in side.table.groupby("setting_id")}
-    empty = side.table.iloc[:0]
+    slim = _slim(side.table, specs)
+    rows = {str(key): part for key, part in slim.groupby("setting_id")}
+    empty = slim.iloc[:0]
     entrants = tuple(
         Entrant(
             setting=setting,
@@ -133,7 +134,7 @@ def contest_of(
         )
         for setting in side.settings
     )
-    images = delivered_images(side.table)
+    images = delivered_images(slim)
     untrained = {spec.name for spec in specs if untrained_scores(images, spec).any()}
     return Contest(
         prompts=prompts,
@@ -142,6 +143,13 @@ def contest_of(
         asked=frozenset(setting.id for setting in asked),
         dropped=side.dropped_by_scores,
     )
+
+
+def _slim(table: pd.DataFrame, specs: Sequence[MetricSpec]) -> pd.DataFrame:
+    """The columns that scores are read from: each choice of rows copies all columns that are there."""
+    scores = [f"score_{spec.name}{part}" for spec in specs for part in ("", "_status", "_untrained")]
+    wanted = ("setting_id", "status", "image_index", "prompt_id", *scores)
+    return table[[name for name in wanted if name in table.columns]]
 
 
 def _facts(spec: MetricSpec, untrained: bool) -> MetricFacts:

@@ -174,16 +174,21 @@ def floors_sentence(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> str:
     """The noise floor of each fidelity metric in one line; empty where none was scored."""
     if next(run.floor_score_lines(), None) is None:
         return ""
+    return floors_words(reference_floors(side_from(run, plan, table)))
+
+
+def floors_words(floors: Sequence[ReferenceFloor]) -> str:
+    """The same, of floors that were read already."""
     by_metric: dict[str, list[ReferenceFloor]] = {}
-    for floor in reference_floors(side_from(run, plan, table)):
+    for floor in floors:
         by_metric.setdefault(floor.spec.name, []).append(floor)
     parts = []
-    for name, floors in by_metric.items():
-        row = row_of(floors[0].spec)
+    for name, found in by_metric.items():
+        row = row_of(found[0].spec)
         unit = f" {shown_unit(row.unit)}".rstrip() if row else ""
-        kinds = [kind for kind in FLOOR_NAMES if any(kind in floor.floors for floor in floors)]
+        kinds = [kind for kind in FLOOR_NAMES if any(kind in floor.floors for floor in found)]
         said = [
-            _in_words(kind, [floor.floors[kind] for floor in floors if kind in floor.floors], unit) for kind in kinds
+            _in_words(kind, [floor.floors[kind] for floor in found if kind in floor.floors], unit) for kind in kinds
         ]
         parts.append(f"{name} {', '.join(said)}")
     return f"noise floor of the reference: {'; '.join(parts)}" if parts else ""

@@ -37,7 +37,7 @@ def notices_of(evidence: Evidence, today: date | None = None) -> tuple[Notice, .
         *_progress(evidence),
         *_too_few(evidence),
         *race_notices(one.dropped, len(one.whole.settings), spared(one.whole, journal.samples, one.dropped)),
-        *_failed_scores(one.summaries),
+        *failed_score_notices(one.summaries),
         *score_notices(one.summaries),
         *untrained_notice(one.summaries, journal.set_scores),
         *look_notices(one.quality.shifts),
@@ -95,7 +95,7 @@ def _too_few(evidence: Evidence) -> Iterator[Notice]:
         )
 
 
-def _failed_scores(summaries: Sequence[SettingSummary]) -> Iterator[Notice]:
+def failed_score_notices(summaries: Sequence[SettingSummary]) -> Iterator[Notice]:
     """Scores that a metric could not give, NaN among them, by metric."""
     failed: Counter[str] = Counter()
     reasons: dict[str, str] = {}

@@ -21,7 +21,6 @@ from kreabench.report.recommend_words import (
     margin_words,
     no_answer,
     of_cost,
-    oriented,
     share,
     stopped_by,
 )
@@ -77,18 +76,19 @@ def _open(contest: Contest, better: tuple[Verdict, ...]) -> str:
 def cost_words(contest: Contest, entrant: Entrant) -> str:
     """`0.52 s a request instead of 1.04 s (50 % less), …` against its reference; empty where nothing compares."""
     reference = contest.of(entrant.setting.reference_id)
+    ratios = against_reference(contest, entrant)
     parts = []
-    for cost, ratio in against_reference(contest, entrant).items():
+    for cost in TOLD:
         base = reference.costs[cost].median if reference else None
         own = entrant.costs[cost].median
-        if cost in TOLD and base is not None and own is not None:
-            parts.append(_against(cost, base.value, own.value, ratio.value))
+        if cost in ratios and base is not None and own is not None:
+            parts.append(_against(cost, base.value, own.value, ratios[cost].value))
     return ", ".join(parts)
 
 
 def _against(cost: Cost, base: float, own: float, ratio: float) -> str:
     if abs(1 - ratio) < NEARLY:
-        return f"{amount(cost, own)} {of_cost(cost)} as before"
+        return f"{amount(cost, own)} {of_cost(cost)}, as before"
     percent = f"{abs(1 - ratio):.0%}".replace("%", " %")
     return (
         f"{amount(cost, own)} {of_cost(cost)} instead of {amount(cost, base)} "
@@ -98,21 +98,16 @@ def _against(cost: Cost, base: float, own: float, ratio: float) -> str:
 
 def _changes(contest: Contest, answer: Verdict, recommendation: Recommendation) -> list[str]:
     """One clause a metric that was asked about."""
+    reference = contest.of(answer.entrant.setting.reference_id)
     said = []
     for loss in recommendation.question.max_quality_loss:
         check = next((check for check in answer.checks if check.name == loss.metric), None)
-        if check is None or check.value is None:
-            continue
-        gain = check.value
-        level = contest.of(answer.entrant.setting.reference_id)
-        base = "" if level is None else _base(level, loss.metric)
-        allowed = f"where a loss of {margin_words(loss, check.limit)} is allowed"
-        name = visible(loss.metric)
-        if gain.value == 0:
-            said.append(f"{name} does not change, {allowed}")
-        else:
-            change = difference(oriented(contest, loss.metric, gain))[0]
-            said.append(f"{name} {'loses' if gain.value < 0 else 'gains'}: {change}{base}, {allowed}")
+        if check is not None and check.value is not None:
+            base = "" if reference is None else _base(reference, loss.metric)
+            name, change = visible(loss.metric), check.value.value
+            what = f"a {'loss' if change < 0 else 'gain'} of {significant(abs(change), 2)} in {name}{base}"
+            what = what if change else f"no change of {name}{base}"
+            said.append(f"{what}, where a loss of {margin_words(loss, check.limit)} is allowed")
     return said or ["nothing is known of its quality"]
 
 
@@ -132,8 +127,9 @@ def sureness(contest: Contest, recommendation: Recommendation) -> str:
                 said.append(f"{visible(change_words(contest, check))}: {message(check.reason)}.")
     if answer is not None and answer.probability is not None:
         said.append(
-            f"By the point estimates alone it is the answer in {share(answer.probability, recommendation.draws)} "
-            f"resamples of the {count(recommendation.prompts, 'prompt')}."
+            f"By the point estimates alone, without asking what is shown, it is the answer in "
+            f"{share(answer.probability, recommendation.draws)} resamples of the "
+            f"{count(recommendation.prompts, 'prompt')}."
         )
     if answer is not None and better:
         name = visible(better[0].entrant.setting.label)
