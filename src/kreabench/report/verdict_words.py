@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kreabench.analysis.estimates import Estimate, p_in_words
+from kreabench.analysis.estimates import p_in_words
 from kreabench.core.policies import Cost, Rate
 from kreabench.decisions.comparison import MetricComparison, RateComparison
 from kreabench.decisions.fidelity import LEVEL
@@ -153,17 +153,15 @@ def regression_sentence(regression: Regression) -> str:
 
 
 def _lost(metric: MetricComparison) -> str:
-    """`clip_score -1.2 (95 % interval -1.5 – -0.9), 23.1 instead of 24.3, over 40 prompts`."""
+    """`psnr -1.2 (dB; 95 % interval -1.5 – -0.9), 23.1 instead of 24.3, over 40 prompts`."""
     if metric.difference is None or metric.candidate_mean is None or metric.base_mean is None:
         return f"{visible(metric.spec.name)} is worse"
-    change: Estimate = metric.difference
-    text, interval = difference(change)
-    unit = shown_unit(metric.unit)
-    sure = f" (95 % interval {interval})" if interval else ""
+    text, interval = difference(metric.difference)
+    sure = "; ".join(filter(None, [shown_unit(metric.unit), f"95 % interval {interval}" if interval else ""]))
     levels = f"{significant(metric.candidate_mean)} instead of {significant(metric.base_mean)}"
     return (
-        f"{visible(metric.spec.name)} {text}{f' {unit}' if unit else ''}{sure}, {levels}, over "
-        f"{count(change.n, 'prompt')},"
+        f"{visible(metric.spec.name)} {text}{f' ({sure})' if sure else ''}, {levels}, over "
+        f"{count(metric.difference.n, 'prompt')},"
     )
 
 
