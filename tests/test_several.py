@@ -89,12 +89,12 @@ def test_a_loss_is_said_first_and_told_as_data(tmp_path: Path) -> None:
     before, after = told(tmp_path / "before"), told(tmp_path / "after", change=worse)
     report = written(tmp_path / "report", before, after)
     document = several_document(evidence_of(before, after))
-    (sentence,) = document.answer
+    sentence = document.verdict.sentence
     assert sentence.startswith("B (after) against A (before): worse in clip (2 of 2 settings, largest -")
     assert "no loss was established in psnr and ssim" in sentence or "nothing was tested in psnr" in sentence
     ids = {setting["id"]: setting for setting in report["settings"]}
-    assert len(document.across) == 2
-    for loss in document.across:
+    assert len(document.verdict.regressions) == 2
+    for loss in document.verdict.regressions:
         assert (ids[loss.setting]["run"], ids[loss.against]["run"]) == ("b", "a")
         assert ids[loss.setting]["counterpart"] == loss.against
         assert loss.quantity == "clip"
@@ -105,9 +105,9 @@ def test_a_loss_is_said_first_and_told_as_data(tmp_path: Path) -> None:
 
 def test_two_equal_runs_are_not_told_apart_by_chance(tmp_path: Path) -> None:
     document = several_document(evidence_of(told(tmp_path / "one"), told(tmp_path / "two")))
-    assert document.across == ()
-    assert "worse" not in document.answer[0]
-    assert "all 32 pairs of pictures are equal files; nothing was tested" in document.answer[0]
+    assert document.verdict.regressions == ()
+    assert "worse" not in document.verdict.sentence
+    assert "all 32 pairs of pictures are equal files; nothing was tested" in document.verdict.sentence
 
 
 def test_every_further_run_is_compared_with_the_first(tmp_path: Path) -> None:
@@ -115,10 +115,8 @@ def test_every_further_run_is_compared_with_the_first(tmp_path: Path) -> None:
     document = several_document(evidence_of(*runs))
     assert [one.id for one in document.comparisons] == ["runs", "against-b", "against-c"]
     assert column(document.comparisons[0].tables[0][1], "Run") == ["A", "B", "C"]
-    assert [line.partition(":")[0] for line in document.answer] == [
-        "B (two) against A (one)",
-        "C (three) against A (one)",
-    ]
+    for letter, name in (("B", "two"), ("C", "three")):
+        assert f"{letter} ({name}) against A (one): all 32 pairs" in document.verdict.sentence
 
 
 def test_tables_say_whose_row_it_is(tmp_path: Path) -> None:
@@ -202,7 +200,7 @@ def test_other_words_under_one_id_are_refused_and_both_shown(tmp_path: Path) -> 
     report = written(tmp_path / "report", told(tmp_path / "one"), other)
     document = several_document(evidence_of(told(tmp_path / "three"), other))
     assert "not comparable: prompts: 1 of 8" in sections(document)["against-b"]
-    assert "not compared" in document.answer[0]
+    assert "not compared" in document.verdict.sentence
     assert column(document.settings, "Run") == ["A", "A", "B", "B"]
     (prompt,) = [one for one in report["prompts"] if one["id"] == "prompt-7"]
     assert prompt["text"] == f"{MANY[7]} / B: something else"
@@ -272,7 +270,7 @@ def test_a_run_of_an_older_version_is_reported_and_said(tmp_path: Path) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "schema_version": 2}))
     old = replace(old, run=RunDirectory.open(old.run.path))
     document = several_document(evidence_of(told(tmp_path / "new"), old))
-    assert any("in version 2 of the run directory" in one.text for one in document.notices)
+    assert any("written in an older form (version 2" in one.text for one in document.notices)
     assert document.comparisons[1].tables
 
 

@@ -186,7 +186,7 @@ def write_report(run: RunDirectory, plan: Plan, out: Path) -> Path:
     """See `report.write.write_report`, which is imported when it is needed: it loads matplotlib and scipy."""
     from kreabench.report import write
 
-    return write.write_report(run, plan, out)
+    return write.write_report(run, plan, out, options=ReportOptions(today=datetime.now(UTC).date()))
 
 
 def _outcome(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 
 from kreabench.analysis.settings import SettingSummary
-from kreabench.report.build import document_of, figures_note, gravest_first
+from kreabench.report.build import document_of, figures_note
 from kreabench.report.charts import build_figures
 from kreabench.report.comparison import PAIRED_METHOD
 from kreabench.report.document import Document
 from kreabench.report.evidence import Evidence
+from kreabench.report.explorer.sources import sources_of
+from kreabench.report.explorer.verdict import verdict_of
 from kreabench.report.figure_data import Figure
 from kreabench.report.format import count
 from kreabench.report.page import Section
@@ -27,10 +30,10 @@ _TITLED = 3
 """Runs whose names are in the title."""
 
 
-def several_document(evidences: Sequence[Evidence]) -> Document:
-    """What is said of the runs together, in order."""
+def several_document(evidences: Sequence[Evidence], today: date | None = None) -> Document:
+    """What is said of the runs together, in order. `today` as in `notices_of`."""
     names = names_of([one.run for one in evidences])
-    documents = [document_of(one, MAX_THUMBNAILS // len(evidences)) for one in evidences]
+    documents = [document_of(one, today, MAX_THUMBNAILS // len(evidences)) for one in evidences]
     found = compare_runs(evidences, names)
     brand = " ".join(once([(n, d.brand) for n, d in zip(names, documents, strict=True) if d.brand], len(names)))
     summaries, figures = _figures(evidences, names, brand)
@@ -48,8 +51,11 @@ def several_document(evidences: Sequence[Evidence]) -> Document:
             once([(n, d.description) for n, d in zip(names, documents, strict=True) if d.description], len(names))
         ),
         subtitle=f"{len(names)} runs; {names[0]} is what the others are compared with",
-        answer=tuple(map(verdict_sentence, found)),
-        across=tuple(loss for one in found for loss in regressions(one)),
+        verdict=verdict_of(
+            sources_of(evidences),
+            tuple(loss for one in found for loss in regressions(one)),
+            " ".join(map(verdict_sentence, found)),
+        ),
         notices=_notices(names, documents),
         facts=_facts(found, summaries),
         comparisons=(Section(id="runs", title="Runs", tables=(("", runs),)), *map(comparison_section, found)),
@@ -98,7 +104,7 @@ def _notices(names: Sequence[RunName], documents: Sequence[Document]) -> tuple[N
             Notice(level="warning" if level == "warning" else "info", text=text)
             for text in once(said, len(names), counts=True)
         ]
-    return gravest_first(*found)
+    return tuple(found)
 
 
 def _facts(found: Sequence[Versus], summaries: Sequence[SettingSummary]) -> tuple[Fact, ...]:

@@ -60,7 +60,8 @@ def write_report(
 def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Path:
     """As `write_report`, of one run or of several in one report; the first is what the others are compared with."""
     evidences = [gather(told.run, told.plan, told.table) for told in runs]
-    document = document_of(evidences[0]) if len(evidences) == 1 else several_document(evidences)
+    many = len(evidences) > 1
+    document = several_document(evidences, options.today) if many else document_of(evidences[0], options.today)
     sources = sources_of(evidences)
     chosen = pictured(sources, quantities_of(sources), most=options.max_pictures)
     explorer = build_data(sources, document, chosen)

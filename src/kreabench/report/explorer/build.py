@@ -16,7 +16,6 @@ from kreabench.report.explorer.prompts import prompts_of
 from kreabench.report.explorer.quantities import quantities_of
 from kreabench.report.explorer.settings import settings_of, skipped_of
 from kreabench.report.explorer.sources import Source, axes_of, run_data
-from kreabench.report.explorer.verdict import verdict_of
 from kreabench.report.explorer.votes import votes_of
 
 
@@ -27,7 +26,7 @@ def build_data(sources: Sequence[Source], document: Document, pictured: Pictured
         kreabench=__version__,
         title=document.title,
         runs=tuple(map(run_data, sources)),
-        verdict=verdict_of(sources, document.across, " ".join(document.answer)),
+        verdict=document.verdict,
         notices=tuple(NoticeData(level=one.level, text=one.text) for one in document.notices),
         axes=axes_of(sources),
         quantities=quantities,
