@@ -15,7 +15,7 @@ from kreabench.report.app_script import app_script, app_style, early_script, plo
 from kreabench.report.drawing.figures import Drawn, draw_all
 from kreabench.report.drawing.style import dark
 from kreabench.report.explorer.data import ReportData
-from kreabench.report.explorer.encode import encode, for_page
+from kreabench.report.explorer.encode import for_page
 from kreabench.report.page import Page
 
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
@@ -61,7 +61,7 @@ def _data(explorer: ReportData, held: Mapping[str, bytes]) -> tuple[tuple[str, M
     """Id and content of the elements that hold what the script reads."""
     pictures = {name: data_uri(content, _MEDIA_TYPES[Path(name).suffix]) for name, content in held.items()}
     return (
-        ("report-data", Markup(for_page(encode(explorer)))),  # noqa: S704 - JSON without a `<`
+        ("report-data", Markup(for_page(msgspec.json.encode(explorer)))),  # noqa: S704 - JSON without a `<`
         ("report-pictures", Markup(for_page(msgspec.json.encode(pictures)))),  # noqa: S704 - as above
     )
 

@@ -3,7 +3,7 @@
 // Decimal digits of |value|, rounded as Python does: by its exact value, and a tie to the even digit.
 const rounded = (value, places) => {
   const size = Math.abs(value);
-  if (size >= 1e21) return BigInt(size).toString();
+  if (size >= 1e21) return `${BigInt(size)}${places ? `.${"0".repeat(places)}` : ""}`;
   const text = size.toFixed(places);
   const exact = size.toFixed(Math.min(places + 60, 100));
   const rest = places ? exact.slice(exact.indexOf(".") + 1 + places) : exact.slice(exact.indexOf(".") + 1);
