@@ -102,17 +102,18 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
     document = build_document(run, plan, read_table(run))
     rendered = {name: render(run, document) for name, render in RENDERERS.items()}
     rendered |= decided_files(run, plan, folder)
+    rendered["report.md"] = (folder / "report" / "report.md").read_text(encoding="utf-8")
     return Hostile(run=run, plan=plan, document=document, report=folder / "report", rendered=rendered)
 
 
-@pytest.mark.parametrize("name", [*RENDERERS, *FILES])
+@pytest.mark.parametrize("name", [*RENDERERS, "report.md", *FILES])
 def test_no_renderer_lets_a_path_a_name_or_a_key_out(name: str, hostile: Hostile) -> None:
     text = re.sub(r"base64,[A-Za-z0-9+/=]+", "", hostile.rendered[name])
     for secret in ("/home/", "somebody", "~/", KEY, KEY[:20], str(hostile.run.path)):
         assert secret not in text
 
 
-@pytest.mark.parametrize("name", [*RENDERERS, *FILES])
+@pytest.mark.parametrize("name", [*RENDERERS, "report.md", *FILES])
 def test_no_renderer_prints_what_is_absent_as_a_number(name: str, hostile: Hostile) -> None:
     assert not re.search(r"(?i)(?<![a-z])(nan|none|null|inf|<na>)(?![a-z])", _values(name, hostile.rendered[name]))
 
@@ -127,7 +128,7 @@ def _values(name: str, text: str) -> str:
 
 
 PAGES = ("html", *(name for name in FILES if name.endswith(".html")))
-MARKDOWN = ("markdown", *(name for name in FILES if name.endswith(".md")))
+MARKDOWN = ("markdown", "report.md", *(name for name in FILES if name.endswith(".md")))
 TABLES = ("samples.csv", "settings.csv", *(name for name in FILES if name.endswith(".csv")))
 
 
@@ -508,7 +509,22 @@ def test_the_same_run_gives_the_same_report(hostile: Hostile, tmp_path: Path) ->
     again = write_report(hostile.run, hostile.plan, tmp_path / "again")
     for path in again.parent.rglob("*.*"):
         assert path.read_bytes() == (hostile.report / path.relative_to(again.parent)).read_bytes(), path.name
-    assert (hostile.report / "report.md").read_text(encoding="utf-8") == hostile.rendered["markdown"]
+
+
+def test_the_summary_for_a_pull_request_begins_with_the_best_settings(tmp_path: Path) -> None:
+    run, plan = make_run(tmp_path / "run")
+    text = (write_report(run, plan, tmp_path / "report").parent / "report.md").read_text(encoding="utf-8")
+    assert len(text.encode()) < 60_000
+    best, *_ = text.split("## Best settings\n\n")[1].split("\n\n## ")
+    lines = best.splitlines()
+    assert lines[0].startswith("12 of 36 settings, sorted by latency")
+    rows = [line for line in lines if line.startswith("| mini")]
+    assert len(rows) == 12
+    assert sum("*reference*" in row for row in rows) == 4, "the references of both targets and sizes are there"
+    latencies = [float(row.split(" | ")[1].split("<br>")[0]) for row in rows]
+    assert latencies == sorted(latencies)
+    assert "<details><summary>36 rows</summary>" in text
+    assert not re.search(r"^## .*\n+(?=## |\Z)", text, re.M), "no heading has nothing below it"
 
 
 def test_a_report_cannot_be_written_over_a_file(tmp_path: Path) -> None:
