@@ -30,13 +30,19 @@ def report_page(
         notices=document.notices,
         answer=(document.verdict.sentence,) if document.verdict.sentence else (),
         command=document.verdict.command,
-        command_note="Asks again, with your own limits and margins." if document.verdict.command else "",
+        command_note=_command_note(document),
         facts=document.facts,
         sections=(*_verdict(document.verdict), *document.comparisons, *_explored(document), *_details(document)),
         files=("samples.csv", *(name for name, rows in files if rows), "settings.csv"),
         explorer=explorer,
         held=dict(held or {}),
     )
+
+
+def _command_note(document: Document) -> str:
+    if not document.verdict.command:
+        return ""
+    return "Shows every test in full." if document.runs else "Asks again, with your own limits and margins."
 
 
 def _verdict(verdict: VerdictData) -> Iterator[Section]:
