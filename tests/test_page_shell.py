@@ -55,7 +55,9 @@ def count(page: Any) -> int:
 
 def cells(page: Any, number: int) -> list[str]:
     """First lines of a column of settings, from 1, as they stand."""
-    found = page.evaluate(f"{VISIBLE}.map(row => row.cells[{number - 1}].querySelector('bdi, .absent > span').textContent)")
+    found = page.evaluate(
+        f"{VISIBLE}.map(row => row.cells[{number - 1}].querySelector('bdi, .absent > span').textContent)"
+    )
     return [str(text) for text in found]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.report.explorer.data import QuantityData, ReportData, SettingData
@@ -68,7 +68,7 @@ def _marks(data: ReportData, setting: SettingData) -> Iterator[str]:
 
 
 def _name(data: ReportData, setting: SettingData) -> str:
-    return f"{setting.run.upper()}: {setting.short}" if len(data.runs) > 1 else setting.short
+    return setting.short
 
 
 def _column(quantity: QuantityData) -> Column:

@@ -63,7 +63,7 @@ def _section(section: Section, first: Table | None, *, explored: bool) -> list[s
     """Nothing for one that only the page's script fills. Long tables are closed, but not the first of the page."""
     if explored and section.part and not (section.text or section.sentences or section.figures or section.grids):
         return []
-    folds = explored and not section.part and bool(section.tables)
+    folds = explored and not section.part and not section.opens and bool(section.tables)
     body = [*markdown_list(section.sentences), *_figures(section)]
     for title, table in section.tables:
         body += [f"### {escape(title)}"] if title else []

@@ -27,6 +27,7 @@ def comparison_section(versus: Versus) -> Section:
         id=id_,
         name=f"{letter} against {versus.base.letter}",
         title=title,
+        opens=True,
         text=f"{letter} is the candidate, {versus.base.letter} the base; pictures are paired by prompt and seed. "
         f"Holm's correction is over {comparison.family}.",
         sentences=tuple(_sentences(versus, comparison)),
