@@ -220,6 +220,16 @@ def test_the_report_can_be_written_elsewhere(ran: Call, tmp_path: Path) -> None:
     assert (tmp_path / "mine/notes.txt").read_text(encoding="utf-8") == "keep"
 
 
+def test_two_runs_are_reported_together_from_where_they_lie(ran: Call, tmp_path: Path) -> None:
+    shutil.copytree("runs/trial", "runs/again")
+    code, out, _ = ran("report", "runs/trial", "runs/again", "--out", "both")
+    assert (code, out) == (0, "report: both/index.html\n")
+    text = Path("both/report.md").read_text(encoding="utf-8")
+    assert "all 4 pairs of pictures are equal files" in text
+    assert "kreabench gate runs/trial runs/again" in text
+    assert str(tmp_path) not in text
+
+
 def test_failures_that_pass_name_the_plain_resume(call: Call) -> None:
     faults = "target.fake_local.options.faults=[{prompt_contains: subway, kind: error, type: network}]"
     _, out, _ = call("run", *SMALL, faults)
@@ -294,14 +304,32 @@ def test_bad_input_is_one_message_and_exit_2(
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
-@pytest.mark.parametrize(
-    "what", ["targets", "accelerations", "experiments", "backends", "features", "prompts", "gates"]
-)
+@pytest.mark.parametrize("what", ["targets", "accelerations", "backends", "features", "prompts", "gates"])
 def test_lists_describe_every_entry(call: Call, what: str) -> None:
     code, out, _ = call("list", what)
     assert code == ExitCode.DONE
     assert out
     assert all(re.fullmatch(r"\S+ +\S.*", line) for line in out.splitlines())
+
+
+def test_experiments_are_listed_with_what_they_draw_cost_and_take(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "own" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "broken.yaml").write_text("# @package _global_\ndescription: my own\naxes:\n  stepz: [1]\n")
+    code, out, _ = call("list", "experiments", "--config-dir", str(tmp_path / "own"))
+    assert code == ExitCode.DONE
+    assert max(map(len, out.splitlines())) <= 80
+    entries = {part.split()[0]: " ".join(part.split()) for part in re.split(r"\n(?=\S)", out)}
+    assert "for Seconds, no model, no picture worth looking at" in entries["trial"]
+    assert "draws 12 images: 2 settings × 3 prompts × 2 seeds" in entries["trial"]
+    assert "costs this machine's processor" in entries["trial"]
+    assert re.search(r"takes about \S+ s, model loads included", entries["trial"])
+    assert "costs $1.20 at list price, with a budget of $5.00; a GPU of your own" in entries["local_or_hosted"]
+    assert "takes unknown: no time is expected of krea_local, krea_fal" in entries["local_or_hosted"]
+    assert "$3.60 at list price, emulated: nothing is paid" in entries["demo"]
+    assert "an unknown price of krea_hf_replicate, krea_hf_together" in entries["compare_providers"]
+    assert "my own draws unknown, as it does not compose here" in entries["broken"]
+    assert "axes.stepz" in entries["broken"]
 
 
 def test_metrics_are_listed_with_all_that_people_must_know(call: Call, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ HEAVY = (
         (["list", "backends"], set()),
         (["list", "metrics"], set()),
         (["list", "accelerations"], set()),
-        (["list", "experiments"], set()),
+        (["list", "experiments"], {"hydra", "pydantic"}),
         (["list", "features"], set()),
         (["list", "targets"], set()),
         (["list", "pricing"], set()),

@@ -23,6 +23,9 @@ from tests.support import make_request, make_setting
 WEIGHTS_SHA256 = "52a7728b13c3c952986002191a7f416b08d0bd13762d91e5c0f1c86d34fb0363"
 """Of the recipe's present revision, on every machine. When it changes, raise the recipe's `rule`."""
 
+NOISY_WEIGHTS_SHA256 = "39aac5ba9b074ebe519bcb6026ac52436850e30c15849dc395c60723602d2b3f"
+"""Likewise of the miniature with noise."""
+
 PROMPTS = (
     "a red bicycle leaning on a white wall",
     "a blue bicycle leaning on a white wall",
@@ -68,6 +71,12 @@ def test_weights_are_the_same_on_every_machine_and_leave_torch_alone(tmp_path: P
     mini_recipe.build(tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
     assert weights_sha256(tmp_path) == weights_sha256(mini_model) == WEIGHTS_SHA256
+
+
+def test_the_noisy_one_is_another_version_the_same_everywhere(tmp_path: Path) -> None:
+    folder = Path(resolve_model("builtin:mini-noisy", environ={"KREABENCH_CACHE": str(tmp_path)}))
+    assert is_intact(folder)
+    assert weights_sha256(folder) == NOISY_WEIGHTS_SHA256 != WEIGHTS_SHA256
 
 
 def test_an_intact_folder_is_used_again(tmp_path: Path) -> None:

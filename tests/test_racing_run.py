@@ -18,7 +18,7 @@ from rich.console import Console
 
 from kreabench import pipeline
 from kreabench.cli.plan_table import print_plan
-from kreabench.cli.run_table import print_run
+from kreabench.cli.run_show import print_run
 from kreabench.config.resolve import load
 from kreabench.core.errors import ConfigError, ExitCode, RunDirectoryError
 from kreabench.core.policies import Cost

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from kreabench.cli.run_table import print_settings
 from kreabench.core.errors import RunDirectoryError, StorageError
-from kreabench.core.planned import SkippedSetting
+from kreabench.core.planned import Plan, SkippedSetting
 from kreabench.core.records import Cost, FailureRecord
 from kreabench.core.redaction import redact
 from kreabench.report.build import build_document
@@ -75,6 +75,7 @@ class Hostile:
     """A run whose texts all attack, its document, its written report, and what each renderer makes of it."""
 
     run: RunDirectory
+    plan: Plan
     document: Document
     report: Path
     rendered: dict[str, str]
@@ -101,17 +102,18 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
     document = build_document(run, plan, read_table(run))
     rendered = {name: render(run, document) for name, render in RENDERERS.items()}
     rendered |= decided_files(run, plan, folder)
-    return Hostile(run=run, document=document, report=folder / "report", rendered=rendered)
+    rendered["report.md"] = (folder / "report" / "report.md").read_text(encoding="utf-8")
+    return Hostile(run=run, plan=plan, document=document, report=folder / "report", rendered=rendered)
 
 
-@pytest.mark.parametrize("name", [*RENDERERS, *FILES])
+@pytest.mark.parametrize("name", [*RENDERERS, "report.md", *FILES])
 def test_no_renderer_lets_a_path_a_name_or_a_key_out(name: str, hostile: Hostile) -> None:
     text = re.sub(r"base64,[A-Za-z0-9+/=]+", "", hostile.rendered[name])
     for secret in ("/home/", "somebody", "~/", KEY, KEY[:20], str(hostile.run.path)):
         assert secret not in text
 
 
-@pytest.mark.parametrize("name", [*RENDERERS, *FILES])
+@pytest.mark.parametrize("name", [*RENDERERS, "report.md", *FILES])
 def test_no_renderer_prints_what_is_absent_as_a_number(name: str, hostile: Hostile) -> None:
     assert not re.search(r"(?i)(?<![a-z])(nan|none|null|inf|<na>)(?![a-z])", _values(name, hostile.rendered[name]))
 
@@ -126,7 +128,7 @@ def _values(name: str, text: str) -> str:
 
 
 PAGES = ("html", *(name for name in FILES if name.endswith(".html")))
-MARKDOWN = ("markdown", *(name for name in FILES if name.endswith(".md")))
+MARKDOWN = ("markdown", "report.md", *(name for name in FILES if name.endswith(".md")))
 TABLES = ("samples.csv", "settings.csv", *(name for name in FILES if name.endswith(".csv")))
 
 
@@ -204,7 +206,7 @@ def test_markdown_names_only_figures_that_were_written(hostile: Hostile) -> None
     report = hostile.report
     named = re.findall(r"\]\((figures/[^)]+)\)", (report / "report.md").read_text(encoding="utf-8"))
     assert "figures/cost-quality.png" in named
-    assert sorted(named) == sorted(f"figures/{path.name}" for path in (report / "figures").iterdir())
+    assert sorted(named) == sorted(f"figures/{path.name}" for path in (report / "figures").glob("*.png"))
     for name in named:
         with PIL.Image.open(report / name, formats=("PNG",)) as picture:
             picture.load()
@@ -496,15 +498,33 @@ def test_writing_replaces_its_own_files_and_leaves_others_alone(tmp_path: Path) 
         "figures",
         "index.html",
         "notes.txt",
+        "report.json",
         "report.md",
         "samples.csv",
         "settings.csv",
     ]
 
 
-def test_the_same_run_gives_the_same_report(hostile: Hostile) -> None:
-    assert (hostile.report / "index.html").read_text(encoding="utf-8") == hostile.rendered["html"]
-    assert (hostile.report / "report.md").read_text(encoding="utf-8") == hostile.rendered["markdown"]
+def test_the_same_run_gives_the_same_report(hostile: Hostile, tmp_path: Path) -> None:
+    again = write_report(hostile.run, hostile.plan, tmp_path / "again")
+    for path in again.parent.rglob("*.*"):
+        assert path.read_bytes() == (hostile.report / path.relative_to(again.parent)).read_bytes(), path.name
+
+
+def test_the_summary_for_a_pull_request_begins_with_the_best_settings(tmp_path: Path) -> None:
+    run, plan = make_run(tmp_path / "run")
+    text = (write_report(run, plan, tmp_path / "report").parent / "report.md").read_text(encoding="utf-8")
+    assert len(text.encode()) < 60_000
+    best, *_ = text.split("## Best settings\n\n")[1].split("\n\n## ")
+    lines = best.splitlines()
+    assert lines[0].startswith("12 of 36 settings, sorted by latency")
+    rows = [line for line in lines if line.startswith("| mini")]
+    assert len(rows) == 12
+    assert sum("*reference*" in row for row in rows) == 4, "the references of both targets and sizes are there"
+    latencies = [float(row.split(" | ")[1].split("<br>")[0]) for row in rows]
+    assert latencies == sorted(latencies)
+    assert "<details><summary>36 rows</summary>" in text
+    assert not re.search(r"^## .*\n+(?=## |\Z)", text, re.M), "no heading has nothing below it"
 
 
 def test_a_report_cannot_be_written_over_a_file(tmp_path: Path) -> None:
@@ -569,10 +589,10 @@ def test_markdown_escapes_what_would_be_markup(text: str, expected: str) -> None
 
 def test_colours_have_the_contrast_that_wcag_aa_asks_for() -> None:
     css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    themes = [
-        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", css, re.S)
-    ]
-    assert len(themes) == 2
+    blocks = re.findall(r":root[^{]*\{([^}]*--ground[^}]*)\}", css)
+    light, *darks = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in blocks)
+    assert darks == [darks[0]] * 2, "dark as the system has it, and as the reader chose it, are the same"
+    themes = (light, darks[0])
     for theme in themes:
         for ground in ("ground", "panel", "mark-ground"):
             for ink in ("ink", "muted", "accent", "warn-ink"):

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from kreabench.analysis.sets import find_collapses
-from kreabench.cli.run_table import print_run
+from kreabench.cli.run_show import print_run
 from kreabench.core.per_prompt import MOST_PROMPTS, from_details, to_details
 from kreabench.core.planned import Plan, Setting
 from kreabench.core.score_records import SetScoreRecord

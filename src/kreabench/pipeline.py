@@ -186,7 +186,7 @@ def write_report(run: RunDirectory, plan: Plan, out: Path) -> Path:
     """See `report.write.write_report`, which is imported when it is needed: it loads matplotlib and scipy."""
     from kreabench.report import write
 
-    return write.write_report(run, plan, out)
+    return write.write_report(run, plan, out, options=ReportOptions(today=datetime.now(UTC).date()))
 
 
 def _outcome(
@@ -274,9 +274,14 @@ def follow_to_look(
 
 
 def rereport(runs: Sequence[RunDirectory], out: Path, options: ReportOptions) -> Path:
-    """Write the report of existing runs anew, whatever state they are in; they may lie on a read-only disk."""
+    """Write the report of existing runs anew, whatever state they are in; they may lie on a read-only disk.
+
+    Raises ConfigError for too many runs, and for one that is named twice.
+    """
+    from kreabench.report.several_names import check_runs
     from kreabench.report.write import Told, write_reports
 
+    check_runs([run.path for run in runs])
     plans = [plan_of(run) for run in runs]
     told = [Told(run=run, plan=plan, table=join_table(run, plan)) for run, plan in zip(runs, plans, strict=True)]
     return write_reports(told, out, options)

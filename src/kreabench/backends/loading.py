@@ -20,8 +20,7 @@ from kreabench.backends.memory_prediction import (
     part_parameters,
     predict,
 )
-from kreabench.backends.mini import is_builtin, resolve_model
-from kreabench.backends.mini_recipe import REVISION
+from kreabench.backends.mini import builtin_revision, is_builtin, resolve_model
 from kreabench.backends.model_files import INDEX, is_hub_id, pipeline_problem, weights_sha256
 from kreabench.backends.options import DiffusersOptions
 from kreabench.backends.quiet import no_progress_bars
@@ -170,9 +169,9 @@ def _model_identity(target: TargetSpec, source: Source, options: DiffusersOption
 
 
 def _revision(target: TargetSpec, folder: Path) -> str | None:
-    """The Hub's commit, the miniature's recipe, or None for a folder, which has only its `weights_sha256`."""
+    """The Hub's commit, a miniature's recipe, or None for a folder, which has only its `weights_sha256`."""
     if is_builtin(target.model):
-        return REVISION
+        return builtin_revision(target.model)
     in_hub_cache = is_hub_id(target.model) and folder.parent.name == "snapshots"
     return folder.name if in_hub_cache else None
 

@@ -1,6 +1,6 @@
-"""`builtin:mini` and `builtin:mini-redux`: a tiny FLUX and what Redux adds to it, with random weights.
+"""`builtin:mini` and `builtin:mini-noisy`: a tiny FLUX with random weights, and another version of it.
 
-Built once, kept in the cache and loaded like any other model.
+And `builtin:mini-redux`: what Redux adds. Built once, kept in the cache and loaded like any other model.
 
 It takes the real code path of FLUX.1 through diffusers on any machine, offline. Its pictures say nothing about any
 real model, so targets that use it call themselves untrained.
@@ -20,14 +20,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from kreabench.backends import mini_recipe, mini_redux_recipe
+from kreabench.backends import mini_noisy_recipe, mini_recipe, mini_redux_recipe
 from kreabench.core.cache import cache_folder
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import stable_hash
 from kreabench.core.registry import suggest
 
 PREFIX = "builtin:"
-PIPELINES = ("mini",)
+PIPELINES = ("mini", "mini-noisy")
 """Whole text-to-image pipelines: what a target may have as its model."""
 REDUX_MODELS = ("mini-redux",)
 """What a target may have as its `options.redux_model`."""
@@ -67,7 +67,7 @@ def resolve_model(model: str, *, environ: Mapping[str, str] | None = None) -> st
 
 
 def _recipe(name: str) -> Any:
-    return mini_redux_recipe if name in REDUX_MODELS else mini_recipe
+    return {"mini-noisy": mini_noisy_recipe, "mini-redux": mini_redux_recipe}.get(name, mini_recipe)
 
 
 def mini_folder(cache: Path, *, name: str = "mini", build: Callable[[Path], None] = mini_recipe.build) -> Path:

@@ -59,7 +59,6 @@ def _described(path: Path) -> str:
 KINDS: dict[str, Callable[[Path | None], Rows]] = {
     "targets": _configured("target"),
     "accelerations": _configured("acceleration"),
-    "experiments": _configured("experiment"),
     "prompts": _prompts,
     "axes": _configured("axes"),
     "pricing": _configured("pricing"),
@@ -69,7 +68,7 @@ KINDS: dict[str, Callable[[Path | None], Rows]] = {
     "features": _features,
 }
 
-METRICS = "metrics"
+EXPERIMENTS, METRICS = "experiments", "metrics"
 """Listed with all that is known of each, on lines of their own."""
 
 
@@ -82,15 +81,22 @@ def list_(what: str, config_dir: Path | None) -> None:
     """List what can be chosen.
 
     WHAT is one of targets, accelerations, experiments, prompts, axes, pricing, engines, gates (files of the
-    configuration), metrics, backends, features (parts of the program).
+    configuration), metrics, backends, features (parts of the program). Of experiments it says what each is for, how
+    many images it draws, what that costs and how long it takes.
     """
     if what == METRICS:
         from kreabench.cli.metric_listing import print_metrics
 
         print_metrics(config_dir)
         return
+    if what == EXPERIMENTS:
+        from kreabench.cli.experiment_listing import print_experiments
+
+        print_experiments(config_dir, _described)
+        return
     if what not in KINDS:
-        raise click.UsageError(f"nothing called {what!r} to list; expected {suggest(what, [*KINDS, METRICS])}")
+        known = [*KINDS, EXPERIMENTS, METRICS]
+        raise click.UsageError(f"nothing called {what!r} to list; expected {suggest(what, known)}")
     rows = KINDS[what](config_dir)
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:

@@ -22,12 +22,12 @@ from kreabench.report.recommend_content import (
     shown_costs,
     standing_words,
 )
+from kreabench.report.recommend_remarks import remarks
 from kreabench.report.recommend_words import (
     answer_sentence,
     limits_words,
     oriented,
     reason_of,
-    remarks,
     share,
     state_lines,
 )

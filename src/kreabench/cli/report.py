@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -33,24 +34,24 @@ def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed
     alone.
     """
     from kreabench import pipeline
+    from kreabench.report.several_names import folder_name
     from kreabench.rundir.directory import RunDirectory
 
     runs = [RunDirectory.open(path) for path in run_paths]
-    name = "-".join(run.info.experiment.name for run in runs)
-    index = pipeline.rereport(
-        runs, out or Path("reports") / name, ReportOptions(images=images, max_pictures=max_pictures)
-    )
+    name = folder_name([run.info.experiment.name for run in runs])
+    options = ReportOptions(images=images, max_pictures=max_pictures, today=datetime.now(UTC).date())
+    index = pipeline.rereport(runs, out or Path("reports") / name, options)
     click.echo(f"report: {index}")
 
 
 @click.command()
 @RUN
 def show(run_path: Path) -> None:
-    """Print a run's settings table, what failed and what is left."""
-    from kreabench.cli.run_table import print_run
+    """Print a run's verdict, its settings, what got worse, what failed and what is left."""
+    from kreabench.cli.run_show import print_run
     from kreabench.cli.terminal import console
     from kreabench.plan_of_run import plan_of
     from kreabench.rundir.directory import RunDirectory
 
     run = RunDirectory.open(run_path)
-    print_run(console(), run, plan_of(run))
+    print_run(console(piped_width=80), run, plan_of(run), datetime.now(UTC).date())

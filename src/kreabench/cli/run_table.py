@@ -12,7 +12,6 @@ from rich.console import Console
 from kreabench.analysis.drift import find_drifts
 from kreabench.analysis.hosted import summarise_hosted
 from kreabench.analysis.money import summarise_money, with_scores
-from kreabench.analysis.notices import notice
 from kreabench.analysis.settings import SettingSummary, requested_by_setting, summarise
 from kreabench.cli.setting_tables import score_columns, setting_tables
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
@@ -20,19 +19,19 @@ from kreabench.core.planned import Plan
 from kreabench.core.records import DropRecord, SampleRecord
 from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
-from kreabench.drops import drops_of, spared, without
+from kreabench.drops import drops_of, without
 from kreabench.metrics.table import has_direction, per_image, per_set
 from kreabench.pricing import list_prices
 from kreabench.report.floors import floors_sentence
-from kreabench.report.format import ABSENT, count, usd
+from kreabench.report.format import ABSENT, usd
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.labels import differing_axes
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
+from kreabench.report.notices import failed_score_notices
 from kreabench.report.quality import look_notices, shifts_of
 from kreabench.report.repeats import repeats_of
 from kreabench.report.sets import set_notices, set_scores_of
 from kreabench.rundir.directory import RunDirectory
-from kreabench.rundir.table import join_table
 from kreabench.scoring.summary import ScoringSummary
 
 if TYPE_CHECKING:
@@ -52,9 +51,33 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
     metrics, of_sets = per_image(run.info.experiment.metrics), per_set(run.info.experiment.metrics)
     summaries = summarise(table, plan.settings, metrics, requested=requested_by_setting(plan))
     set_scores = set_scores_of(run, plan)
+    print_tables(out, summaries, set_scores, run.info.experiment.metrics)
+    hosted = summarise_hosted(table, [target.name for target in run.info.experiment.targets if target.hosted])
+    for found in (
+        *failed_score_notices(summaries),
+        *look_notices(shifts_of(table, plan.settings, metrics)),
+        *set_notices(set_scores, plan.settings, of_sets),
+        *hosted_notices(hosted),
+        *measuring_notices(summaries, find_drifts(table)),
+    ):
+        say(out, f"! {found.text}", "yellow")
+    for sentence in (repeatability_sentence(repeats_of(run, table)), floors_sentence(run, plan, table)):
+        if sentence:
+            say(out, sentence, "bold")
+    print_left_out(out, whole, dropped)
+
+
+def print_tables(
+    out: Console,
+    summaries: Sequence[SettingSummary],
+    set_scores: Sequence[SetScoreRecord],
+    metrics: Sequence[MetricSpec],
+) -> None:
+    """The settings and their scores, and what the signs mean. `metrics`: all of the run."""
+    of_pictures, of_sets = per_image(metrics), per_set(metrics)
     shown = summaries[:SHOWN_SETTINGS]
-    axes = differing_axes(plan.settings)
-    columns = score_columns(shown, [spec for spec in metrics if has_direction(spec)], set_scores, of_sets)
+    axes = differing_axes([summary.setting for summary in summaries])
+    columns = score_columns(shown, [spec for spec in of_pictures if has_direction(spec)], set_scores, of_sets)
     groups: dict[str, list[SettingSummary]] = {}
     for summary in shown:
         setting = summary.setting
@@ -65,24 +88,12 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
             out.print(fitted)
     if len(summaries) > len(shown):
         say(out, f"… {len(summaries) - len(shown)} more settings in the report")
-    _print_legend(out, shown, set_scores, metrics)
-    hosted = summarise_hosted(table, [target.name for target in run.info.experiment.targets if target.hosted])
-    for found in (
-        *look_notices(shifts_of(table, plan.settings, metrics)),
-        *set_notices(set_scores, plan.settings, of_sets),
-        *hosted_notices(hosted),
-        *measuring_notices(summaries, find_drifts(table)),
-    ):
-        say(out, f"! {found.text}", "yellow")
-    for sentence in (repeatability_sentence(repeats_of(run, table)), floors_sentence(run, plan, table)):
-        if sentence:
-            say(out, sentence, "bold")
+    _print_legend(out, shown, set_scores, of_pictures)
+
+
+def print_left_out(out: Console, plan: Plan, dropped: Mapping[str, DropRecord]) -> None:
+    """Points of the matrix that are none, and settings that a race dropped, each with its reason, and when."""
     print_skipped(out, plan.skipped)
-    _print_drops(out, whole, dropped)
-
-
-def _print_drops(out: Console, plan: Plan, dropped: Mapping[str, DropRecord]) -> None:
-    """Settings that a race dropped, each with its reason, and when."""
     for setting in plan.settings:
         drop = dropped.get(setting.id)
         if drop is not None:
@@ -97,37 +108,13 @@ def _print_legend(
 ) -> None:
     """What the signs in the tables mean, and what is not in them."""
     if any(summary.is_reference for summary in shown):
-        say(out, "(ref) fidelity is measured against this setting; ∞ pictures identical to it; — not there")
+        say(out, "(ref) fidelity is measured against this setting; ∞ pictures identical to it; — not there", wrap=True)
     untrained = any(metric.untrained for summary in shown for metric in summary.metrics)
     if untrained or any(score.untrained for score in set_scores):
         say(out, "† untrained metric: the value shows plumbing only")
     undirected = [spec.name for spec in metrics if not has_direction(spec)]
     if undirected:
-        say(out, f"in the report, as shifts from the reference: {', '.join(undirected)}")
-
-
-def print_run(out: Console, run: RunDirectory, plan: Plan) -> None:
-    """`kreabench show`: the state of a run in one page."""
-    experiment = run.info.experiment
-    banner = notice(experiment.targets)
-    if banner:
-        say(out, f"! {banner}", "bold yellow")
-    print_settings(out, run, plan, join_table(run, plan))
-    by_id, dropped = run.samples(), drops_of(run)
-    samples, not_drawn = by_id.values(), spared(plan, by_id, dropped)
-    delivered = sum(sample.status == "ok" for sample in samples)
-    failed = [sample for sample in samples if sample.status == "failed"]
-    left = plan.request_count - not_drawn - delivered - len(failed)
-    racing = f"{not_drawn} spared as racing dropped {count(len(dropped), 'setting')}, " if dropped else ""
-    say(
-        out,
-        f"{experiment.name}: {delivered} of {plan.request_count - not_drawn} samples delivered, {len(failed)} failed, "
-        f"{racing}{left} not done; begun {run.info.created_utc}",
-    )
-    print_money(out, run, plan)
-    print_failures(out, run.path, failed, dropped)
-    if left:
-        say(out, f"go on with: kreabench resume {run.path}")
+        say(out, f"in the report, as shifts from the reference: {', '.join(undirected)}", wrap=True)
 
 
 def print_money(out: Console, run: RunDirectory, plan: Plan) -> None:

@@ -17,10 +17,10 @@ SHOWN_SETTINGS = 40
 """More settings than this are not listed one by one unless asked for."""
 
 
-def console() -> Console:
+def console(*, piped_width: int = 120) -> Console:
     """Standard output; at least 80 columns, and wide enough not to wrap when it is no terminal."""
     out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=max(out.width, 120))
+    return out if out.is_terminal else Console(highlight=False, width=max(out.width, piped_width))
 
 
 def make_table(*columns: tuple[str, str]) -> Table:
@@ -31,10 +31,13 @@ def make_table(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def say(out: Console, text: str, style: str | None = None) -> None:
-    """Print lines of text that may hold prompts or a service's messages: no markup, no escape sequences."""
+def say(out: Console, text: str, style: str | None = None, *, wrap: bool = False) -> None:
+    """Print lines of text that may hold prompts or a service's messages: no markup, no escape sequences.
+
+    `wrap`: broken between words where the terminal ends; not for what shall be copied.
+    """
     shown = "\n".join(visible(line) for line in text.split("\n"))
-    out.print(Text(shown, style=style or ""), soft_wrap=True)
+    out.print(Text(shown, style=style or ""), soft_wrap=not wrap)
 
 
 def print_skipped(out: Console, skipped: Sequence[SkippedSetting]) -> None:

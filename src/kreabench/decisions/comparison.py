@@ -10,6 +10,7 @@ import numpy as np
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.noise import SeedNoise
+from kreabench.analysis.outcomes import Judgement
 from kreabench.analysis.paired import Floats, PairedScores
 from kreabench.core.planned import Setting
 from kreabench.core.policies import Cost, Rate
@@ -189,6 +190,9 @@ class SettingComparison:
     metrics: tuple[MetricComparison, ...]
     costs: tuple[CostComparison, ...]
     rates: tuple[RateComparison, ...]
+    quality: tuple[tuple[str, Judgement], ...] = ()
+    """Metric and what it says, of the trained ones that see a picture alone and have a better side. Only within a run,
+    where all settings are judged together."""
     fidelity: tuple[FidelityComparison, ...] = ()
     both_failed: int = 0
     """Requests that failed on both sides: no picture is missing a partner for them."""

@@ -55,14 +55,16 @@ class _Floors:
 
 
 def with_fidelity(side: Side, settings: Sequence[SettingComparison]) -> tuple[SettingComparison, ...]:
-    """`settings`, each compared with its reference in the run of `side`, with their verdicts by every fidelity metric.
+    """`settings`, each compared with its reference in the run of `side`, judged, with their verdicts by every fidelity
+    metric.
 
     They are judged together: Holm's correction is over the quality metrics of all of them.
     """
+    quality = _quality(settings)
+    settings = [replace(setting, quality=tuple(said)) for setting, said in zip(settings, quality, strict=True)]
     distances = Distances(side)
     if not distances.specs:
         return tuple(settings)
-    quality = _quality(settings)
     compiled: dict[str, list[tuple[Setting, bool]]] = {setting.base.id: [] for setting in settings}
     for setting, said in zip(settings, quality, strict=True):
         if setting.candidate.id in side.compiled:

@@ -105,29 +105,36 @@ def judged_metrics(side: Side) -> tuple[MetricSpec, ...]:
     return tuple(spec for spec, row in rows if row is None or not row.needs_reference)
 
 
-def contest_of(side: Side, asked: Sequence[Setting], hosted: Mapping[str, bool]) -> Contest:
+def contest_of(
+    side: Side,
+    asked: Sequence[Setting],
+    hosted: Mapping[str, bool],
+    compared: Sequence[SettingComparison] | None = None,
+) -> Contest:
     """The contest of all settings of `side`, of which those in `asked` may be the answer.
 
-    `hosted` says of each target whether it is.
+    `hosted` says of each target whether it is. `compared`: all settings beside their references, where that was made
+    already (`compare_with_reference`).
     """
     specs = judged_metrics(side)
     space = key_space(side.table)
     columns = Columns(side.table, specs, space)
     prompts = tuple(map(str, space.prompts))
     codes = {name: number for number, name in enumerate(prompts)}
-    compared = _compared(side)
-    rows = {str(key): part for key, part in side.table.groupby("setting_id")}
-    empty = side.table.iloc[:0]
+    beside = {one.candidate.id: one for one in (_compared(side) if compared is None else compared)}
+    slim = _slim(side.table, specs)
+    rows = {str(key): part for key, part in slim.groupby("setting_id")}
+    empty = slim.iloc[:0]
     entrants = tuple(
         Entrant(
             setting=setting,
             hosted=hosted[setting.target],
             costs=measured(columns.requests(setting.id)),
-            quality=_qualities(setting, rows.get(setting.id, empty), compared.get(setting.id), specs, codes),
+            quality=_qualities(setting, rows.get(setting.id, empty), beside.get(setting.id), specs, codes),
         )
         for setting in side.settings
     )
-    images = delivered_images(side.table)
+    images = delivered_images(slim)
     untrained = {spec.name for spec in specs if untrained_scores(images, spec).any()}
     return Contest(
         prompts=prompts,
@@ -136,6 +143,13 @@ def contest_of(side: Side, asked: Sequence[Setting], hosted: Mapping[str, bool])
         asked=frozenset(setting.id for setting in asked),
         dropped=side.dropped_by_scores,
     )
+
+
+def _slim(table: pd.DataFrame, specs: Sequence[MetricSpec]) -> pd.DataFrame:
+    """The columns that scores are read from: each choice of rows copies all columns that are there."""
+    scores = [f"score_{spec.name}{part}" for spec in specs for part in ("", "_status", "_untrained")]
+    wanted = ("setting_id", "status", "image_index", "prompt_id", *scores)
+    return table[[name for name in wanted if name in table.columns]]
 
 
 def _facts(spec: MetricSpec, untrained: bool) -> MetricFacts:
@@ -148,12 +162,12 @@ def _facts(spec: MetricSpec, untrained: bool) -> MetricFacts:
     )
 
 
-def _compared(side: Side) -> Mapping[str, SettingComparison]:
-    """Setting id → its comparison with its reference; empty for a run without any other setting than references."""
+def _compared(side: Side) -> Sequence[SettingComparison]:
+    """Empty for a run without any other setting than references."""
     known = {setting.id for setting in side.settings}
     if not any(s.reference_id != s.id and s.reference_id in known for s in side.settings):
-        return {}
-    return {one.candidate.id: one for one in compare_with_reference(side).settings}
+        return ()
+    return compare_with_reference(side).settings
 
 
 def _qualities(

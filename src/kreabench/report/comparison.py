@@ -24,7 +24,7 @@ from kreabench.report.text import message, visible
 DETAILED = 4
 """Pairs of settings that are shown in full; of more there is one table, and details of a selection."""
 
-METHOD = (
+PAIRED_METHOD = (
     "Pictures are paired by prompt, seed, repeat and their number in a request; only pairs of equal size have their "
     "scores compared. What has no partner is listed and in no difference.",
     "The unit of inference is the prompt: each prompt's mean over its pairs, then Student's 95 % interval and "
@@ -36,9 +36,12 @@ METHOD = (
     "one is, is left out and counted.",
     "Ratios are of medians over samples fit for timing: no first call, no retry, nothing cached. Memory is that of "
     "torch on the device, or of the worker process where there is no device, never both, never of a hosted service.",
+    "Rates are compared by Newcombe's interval, which is right without any mishap as well.",
+)
+METHOD = (
+    *PAIRED_METHOD,
     "Of the prompts that came off worst the pair of pictures with the greatest loss is shown, with its own scores; † "
     "marks a score made with untrained weights.",
-    "Rates are compared by Newcombe's interval, which is right without any mishap as well.",
 )
 
 

@@ -39,6 +39,21 @@ def csv_text(rows: Iterable[Mapping[str, Any]], heads: Sequence[str] = (), brand
     return buffer.getvalue()
 
 
+def joined_csv(runs: Mapping[str, str]) -> str:
+    """The rows of one file of several runs (id → text) in one, below the heads of all, each with its `run` first.
+
+    Cells stay as they are; a column that a run does not have is empty there.
+    """
+    read = {run: list(csv.reader(io.StringIO(text))) for run, text in runs.items()}
+    heads = list(dict.fromkeys(["run", *(name for rows in read.values() for name in rows[0])]))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, heads, lineterminator="\n")
+    writer.writeheader()
+    for run, (names, *rows) in read.items():
+        writer.writerows({"run": run, **dict(zip(names, row, strict=True))} for row in rows)
+    return buffer.getvalue()
+
+
 def _cell(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None

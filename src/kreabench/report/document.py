@@ -8,7 +8,9 @@ from kreabench.analysis.categories import CategorySummary
 from kreabench.analysis.settings import SettingSummary
 from kreabench.analysis.shifts import Shift
 from kreabench.core.score_records import SetScoreRecord
+from kreabench.report.explorer.data import VerdictData
 from kreabench.report.figure_data import Figure
+from kreabench.report.page import Section
 from kreabench.report.parts import Fact, Notice, Pictures, Table
 
 
@@ -20,6 +22,7 @@ class Document:
     description: str
     subtitle: str
     """When, and with what."""
+    verdict: VerdictData
     notices: tuple[Notice, ...]
     facts: tuple[Fact, ...]
     targets: Table
@@ -47,3 +50,7 @@ class Document:
     """The numbers of their table, as `summaries`."""
     categories: tuple[CategorySummary, ...] = ()
     """As `shifts`."""
+    comparisons: tuple[Section, ...] = ()
+    """Of several runs: these, and each further one against the first. Before everything else."""
+    runs: tuple[tuple[str, Document], ...] = ()
+    """Of several runs: the id of each in report.json, and what is said of it alone."""

@@ -44,10 +44,10 @@ FLOOR_METHOD = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FidelityReport:
-    """What is told of fidelity."""
+    """What is told of settings beside their references."""
 
     settings: tuple[SettingComparison, ...]
-    """Each beside its reference."""
+    """All that have one, also where no fidelity was measured."""
     floors: tuple[ReferenceFloor, ...]
     experiment: ExperimentSpec
 
@@ -59,13 +59,14 @@ def side_from(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Side:
 
 def fidelity_report(side: Side, experiment: ExperimentSpec) -> FidelityReport:
     """Of a run that is compared with itself."""
-    if delivered_images(side.table).empty or not any(map(is_fidelity, experiment.metrics)):
+    if delivered_images(side.table).empty:
         return FidelityReport(settings=(), floors=(), experiment=experiment)
     try:
         settings = compare_with_reference(side).settings
     except ConfigError:  # no setting beside a reference
         settings = ()
-    return FidelityReport(settings=settings, floors=reference_floors(side), experiment=experiment)
+    floors = reference_floors(side) if any(map(is_fidelity, experiment.metrics)) else ()
+    return FidelityReport(settings=settings, floors=floors, experiment=experiment)
 
 
 def floors_table(report: FidelityReport) -> Table | None:
@@ -173,16 +174,21 @@ def floors_sentence(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> str:
     """The noise floor of each fidelity metric in one line; empty where none was scored."""
     if next(run.floor_score_lines(), None) is None:
         return ""
+    return floors_words(reference_floors(side_from(run, plan, table)))
+
+
+def floors_words(floors: Sequence[ReferenceFloor]) -> str:
+    """The same, of floors that were read already."""
     by_metric: dict[str, list[ReferenceFloor]] = {}
-    for floor in reference_floors(side_from(run, plan, table)):
+    for floor in floors:
         by_metric.setdefault(floor.spec.name, []).append(floor)
     parts = []
-    for name, floors in by_metric.items():
-        row = row_of(floors[0].spec)
+    for name, found in by_metric.items():
+        row = row_of(found[0].spec)
         unit = f" {shown_unit(row.unit)}".rstrip() if row else ""
-        kinds = [kind for kind in FLOOR_NAMES if any(kind in floor.floors for floor in floors)]
+        kinds = [kind for kind in FLOOR_NAMES if any(kind in floor.floors for floor in found)]
         said = [
-            _in_words(kind, [floor.floors[kind] for floor in floors if kind in floor.floors], unit) for kind in kinds
+            _in_words(kind, [floor.floors[kind] for floor in found if kind in floor.floors], unit) for kind in kinds
         ]
         parts.append(f"{name} {', '.join(said)}")
     return f"noise floor of the reference: {'; '.join(parts)}" if parts else ""

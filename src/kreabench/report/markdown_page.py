@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from kreabench.report.best_table import best_table
 from kreabench.report.page import Page, Section
-from kreabench.report.parts import Cell, Column, Grid, Table
+from kreabench.report.parts import Cell, Column, Grid, Notice, Table
+
+MAX_ALERTS = 4
+"""Notices in boxes of their own; more of them would push the answer's numbers out of sight."""
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 _BACKTICKS = re.compile(r"`+")
@@ -14,19 +18,38 @@ _BLOCK_START = re.compile(r"^([-+=#]|\d+(?=[.)]\s))")
 
 
 def render_markdown(page: Page) -> str:
-    """The page in GitHub's Markdown; it names files under figures/ that `report.files` puts beside it."""
+    """The page in GitHub's Markdown; it names files under figures/ that `report.files` puts beside it.
+
+    Of a page that is explored the best settings stand first, and all that few read is closed until it is opened.
+    """
     parts = [f"# {escape(page.title)}"]
     parts += [escape(page.description)] if page.description else []
-    parts += [escape(page.subtitle), *(f"**{escape(text)}**" for text in page.answer)]
+    parts += [escape(page.subtitle)]
+    parts += [f"**{escape(text)}**" if not number else escape(text) for number, text in enumerate(page.answer)]
     parts += _command(page)
-    for notice in page.notices:
-        parts.append(f"> [!{'WARNING' if notice.level == 'warning' else 'NOTE'}]\n> {escape(notice.text)}")
-    facts = (f"- **{escape(fact.label)}:** {escape(_joined(fact.value, fact.detail))}" for fact in page.facts)
-    parts += ["\n".join(facts)] if page.facts else []
+    parts += [_alert(notice) for notice in page.notices[:MAX_ALERTS]]
+    rest = page.notices[MAX_ALERTS:]
+    if rest:
+        lines = (f"{'Warning' if notice.level == 'warning' else 'Note'}: {notice.text}" for notice in rest)
+        parts += _closed(f"{len(rest)} more to know", markdown_list(lines))
+    facts = (f"**{escape(fact.label)}** {escape(_joined(fact.value, fact.detail))}" for fact in page.facts)
+    parts += [" · ".join(facts)] if page.facts else []
+    best = None if page.explorer is None else best_table(page.explorer)
+    if best is not None:
+        parts += ["## Best settings", *markdown_table(best)]
     first = next((table for section in page.sections for _, table in section.tables), None)
     for section in page.sections:
-        parts += _section(section, first)
+        parts += _section(section, first, explored=page.explorer is not None)
     return "\n\n".join(parts) + "\n"
+
+
+def _alert(notice: Notice) -> str:
+    return f"> [!{'WARNING' if notice.level == 'warning' else 'NOTE'}]\n> {escape(notice.text)}"
+
+
+def _closed(summary: str, parts: Iterable[str]) -> list[str]:
+    """`parts` behind a line that opens them."""
+    return [f"<details><summary>{escape(summary)}</summary>", *parts, "</details>"]
 
 
 def _command(page: Page) -> list[str]:
@@ -36,17 +59,35 @@ def _command(page: Page) -> list[str]:
     return [*parts, escape(page.command_note)] if page.command_note else parts
 
 
-def _section(section: Section, first: Table | None) -> Iterator[str]:
-    """Long tables are closed, but not the first of the page."""
-    yield f"## {escape(section.title)}"
-    yield from [escape(section.text)] if section.text else []
-    yield from markdown_list(section.sentences)
+def _section(section: Section, first: Table | None, *, explored: bool) -> list[str]:
+    """Nothing for one that only the page's script fills. Long tables are closed, but not the first of the page."""
+    if explored and section.part and not (section.text or section.sentences or section.figures or section.grids):
+        return []
+    folds = explored and not section.part and not section.opens and bool(section.tables)
+    body = [*markdown_list(section.sentences), *_figures(section)]
+    for title, table in section.tables:
+        body += [f"### {escape(title)}"] if title else []
+        body += markdown_table(table, folds=table is not first and not folds)
+    body += _grids(section)
+    intro = [escape(section.text)] if section.text else []
+    return [f"## {escape(section.title)}", *intro, *(_closed(_inside(section), body) if folds else body)]
+
+
+def _inside(section: Section) -> str:
+    """What a closed section holds."""
+    titles = [title for title, _ in section.tables if title]
+    rows = [f"{len(table.rows):,} rows" for title, table in section.tables if not title]
+    sentences = ["In words"] if section.sentences else []
+    return "; ".join([*sentences, *rows, *titles])
+
+
+def _figures(section: Section) -> Iterator[str]:
     for figure in section.figures:
         yield from [f"### {escape(figure.title)}"] if figure.title != section.title else []
         yield from (_image(figure.alt, figure.name), escape(figure.caption))
-    for title, table in section.tables:
-        yield from [f"### {escape(title)}"] if title else []
-        yield from markdown_table(table, folds=table is not first)
+
+
+def _grids(section: Section) -> Iterator[str]:
     for grid in section.grids:
         yield f"### {escape(grid.title)}"
         if not grid.sheet:

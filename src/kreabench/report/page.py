@@ -22,6 +22,8 @@ class Section:
     title: str
     name: str = ""
     """In the list of contents; empty: the title."""
+    opens: bool = False
+    """Whether Markdown leaves it open, where it closes what few read."""
     text: str = ""
     sentences: tuple[str, ...] = ()
     """A list."""

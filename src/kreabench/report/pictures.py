@@ -35,15 +35,20 @@ Rows = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 def build_pictures(
-    run_path: Path, experiment: ExperimentSpec, plan: Plan, table: pd.DataFrame, brand: str = ""
+    run_path: Path,
+    experiment: ExperimentSpec,
+    plan: Plan,
+    table: pd.DataFrame,
+    brand: str = "",
+    most: int = MAX_THUMBNAILS,
 ) -> Pictures:
-    """First seed, first repeat, first picture of every prompt and setting, as far as `MAX_THUMBNAILS` goes."""
+    """First seed, first repeat, first picture of every prompt and setting, as far as `most` goes."""
     seed = experiment.seeds[0]
     chosen = table[(table["seed"] == seed) & (table["repeat"] == 0)]
     chosen = chosen[chosen["image_index"].isna() | (chosen["image_index"] == 0)]
     rows: Rows = {(str(row["setting_id"]), str(row["prompt_id"])): row for row in _records(chosen)}
-    settings = plan.settings[:MAX_THUMBNAILS]
-    prompts = experiment.prompts[: max(1, MAX_THUMBNAILS // max(1, len(settings)))]
+    settings = plan.settings[:most]
+    prompts = experiment.prompts[: max(1, most // max(1, len(settings)))]
     metrics = [metric.name for metric in per_image(experiment.metrics) if has_direction(metric)]
     grids: list[Grid] = []
     for members in _by_target_and_size(settings):

@@ -247,7 +247,7 @@ def score_notices(summaries: Sequence[SettingSummary]) -> list[Notice]:
         notes.update({(metric.name, note): number for note, number in metric.notes})
     for names, number in _alike((+truncated).items()):
         text = f"{names}: the prompts of {count(number, 'picture')} were too long for its text encoder and were cut."
-        found.append(Notice(level="info", text=text))
+        found.append(Notice(level="warning", text=text))
     said: dict[str, list[tuple[str, int]]] = {}
     for (name, note), number in notes.most_common():
         said.setdefault(note, []).append((name, number))

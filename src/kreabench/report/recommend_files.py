@@ -19,7 +19,8 @@ from kreabench.report.json_text import estimate_json, finite, json_text
 from kreabench.report.recommend_content import RecommendReport, ordered
 from kreabench.report.recommend_figures import curve_points
 from kreabench.report.recommend_page import recommend_page
-from kreabench.report.recommend_words import answer_sentence, reason_of, remarks
+from kreabench.report.recommend_remarks import remarks
+from kreabench.report.recommend_words import answer_sentence, reason_of
 from kreabench.report.text import visible
 
 SCHEMA = 1

@@ -13,7 +13,8 @@ from kreabench.report.recommend_content import (
     settings_table,
 )
 from kreabench.report.recommend_figures import front_figure, hosting_figure
-from kreabench.report.recommend_words import answer_sentence, limits_words, remarks, state_lines
+from kreabench.report.recommend_remarks import remarks
+from kreabench.report.recommend_words import answer_sentence, limits_words, state_lines
 from kreabench.report.text import message, visible
 
 METHOD = (

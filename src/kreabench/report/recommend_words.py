@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from kreabench.analysis.estimates import Estimate
 from kreabench.core.policies import Cost
 from kreabench.core.questions import Objective, QualityLoss, QuestionSpec
-from kreabench.decisions.recommend import FEW_PROMPTS, Recommendation, Verdict, against_reference
+from kreabench.decisions.recommend import Recommendation, Verdict, against_reference
 from kreabench.decisions.recommend_checks import Check
 from kreabench.decisions.recommend_evidence import Contest
 from kreabench.report.comparison_words import COST_NAMES
@@ -21,7 +21,7 @@ COST_WORDS: Mapping[str, str] = {
 }
 
 
-_NEARLY = 0.005
+NEARLY = 0.005
 """Share by which a cost may differ from the reference's and be called the same: it would be rounded to 0 %."""
 
 
@@ -55,7 +55,7 @@ def answer_sentence(contest: Contest, recommendation: Recommendation) -> str:
     """One sentence: the setting, what it saves, what it loses, how sure that is, and what comes next."""
     answer = recommendation.answer
     if answer is None:
-        return _no_answer(recommendation)
+        return no_answer(recommendation)
     setting = answer.entrant.setting
     clauses = [_costs(contest, answer), *_losses(contest, answer, recommendation.question)]
     if answer.probability is not None:
@@ -85,14 +85,14 @@ def _costs(contest: Contest, answer: Verdict) -> str:
 
 def _against(cost: Cost, base: Estimate, own: Estimate, ratio: Estimate) -> str:
     if ratio.low == ratio.high == 1.0:
-        return f"{amount(cost, own.value)} {_of(cost)} as the reference"
-    if abs(1 - ratio.value) < _NEARLY:
-        return f"{amount(cost, own.value)} {_of(cost)}, within {_NEARLY:.1%} of the reference's".replace("%", " %") + (
-            f" ({_ratio_interval(ratio).removeprefix('; ').removeprefix(', ')})"
-        )
+        return f"{amount(cost, own.value)} {of_cost(cost)} as the reference"
+    if abs(1 - ratio.value) < NEARLY:
+        interval = _ratio_interval(ratio).removeprefix("; ").removeprefix(", ")
+        within = f"within {NEARLY:.1%} of the reference's".replace("%", " %")
+        return f"{amount(cost, own.value)} {of_cost(cost)}, {within} ({interval})"
     percent = f"{abs(1 - ratio.value):.0%} {'less' if ratio.value < 1 else 'more'}".replace("%", " %")
     saved = f"{percent}{_ratio_interval(ratio)}"
-    return f"{amount(cost, own.value)} {_of(cost)} instead of {amount(cost, base.value)} ({saved})"
+    return f"{amount(cost, own.value)} {of_cost(cost)} instead of {amount(cost, base.value)} ({saved})"
 
 
 def _ratio_interval(ratio: Estimate) -> str:
@@ -102,7 +102,8 @@ def _ratio_interval(ratio: Estimate) -> str:
     return f"; ratio {low} – {high}"
 
 
-def _of(cost: Cost) -> str:
+def of_cost(cost: Cost) -> str:
+    """What an amount of it is for."""
     return {"latency": "a request", "usd_per_image": "an image", "peak_memory": "of memory", "energy": "a request"}[
         cost
     ]
@@ -116,11 +117,12 @@ def _losses(contest: Contest, answer: Verdict, question: QuestionSpec) -> list[s
     for check in answer.checks:
         if check.name in allowed and check.value is not None:
             margin = margin_words(allowed[check.name], check.limit)
-            said.append(f"{_change(contest, check)}, where a loss of {margin} is allowed")
+            said.append(f"{change_words(contest, check)}, where a loss of {margin} is allowed")
     return said or ["nothing is asked of its quality"]
 
 
-def _change(contest: Contest, check: Check) -> str:
+def change_words(contest: Contest, check: Check) -> str:
+    """How the metric changes against the reference; empty where that is not known."""
     unit = contest.metrics[check.name].unit
     value = check.value
     if value is None:
@@ -159,7 +161,8 @@ def _runner_up(recommendation: Recommendation) -> str:
     return f"runner-up: {visible(other.entrant.setting.label)} ({name} {value}{probability})"
 
 
-def _no_answer(recommendation: Recommendation) -> str:
+def no_answer(recommendation: Recommendation) -> str:
+    """That there is none, what comes nearest, and what stops it."""
     undecided = sum(verdict.standing == "not decided" for verdict in recommendation.verdicts)
     head = "None is shown to qualify" if undecided else "None qualifies"
     tail = f"; {undecided} not decided" if undecided else ""
@@ -221,50 +224,6 @@ def decided_by(verdict: Verdict) -> str:
     if not verdict.open_checks or any(check.value is None for check in verdict.open_checks):
         return ""
     return "no number of prompts would decide"
-
-
-def remarks(contest: Contest, recommendation: Recommendation) -> tuple[str, ...]:
-    """What must be known to read the answer."""
-    said = []
-    if recommendation.prompts < FEW_PROMPTS:
-        said.append(
-            f"With {count(recommendation.prompts, 'prompt')} shares of resamples mean little: they need at least "
-            f"{FEW_PROMPTS}."
-        )
-    untrained = [
-        name for name, facts in contest.metrics.items() if facts.untrained and name in _metrics(recommendation)
-    ]
-    if untrained:
-        said.append(f"{', '.join(untrained)}: untrained metric, its values show plumbing only.")
-    if not recommendation.question.max_quality_loss:
-        said.append("No metric that could judge quality has scores: the answer is about costs alone.")
-    if len({v.entrant.setting.reference_id for v in recommendation.verdicts}) > 1:
-        said.append(
-            "Settings of different targets, sizes or guidances are compared with the reference of their own: a loss of "
-            "0 says that a setting is as good as its own reference, not as another target's."
-        )
-    if len({(v.entrant.setting.width, v.entrant.setting.height) for v in recommendation.verdicts}) > 1:
-        said.append("The settings draw different sizes; RUN:size=WIDTHxHEIGHT asks about one.")
-    if recommendation.draws and recommendation.p_none is None and recommendation.prompts > 1:
-        said.append("How sure the answer is cannot be said: there are settings of which the allowed loss is not known.")
-    better = recommendation.undecided_but_better
-    if recommendation.answer is not None and better:
-        more = f", and {count(len(better) - 3, 'other')}" if len(better) > 3 else ""
-        names = "; ".join(_undecided(verdict, recommendation.draws) for verdict in better[:3])
-        said.append(f"Better if it qualified, but not decided: {names}{more}.")
-    return tuple(said)
-
-
-def _undecided(verdict: Verdict, draws: int) -> str:
-    said = [decided_by(verdict) or stopped_by(verdict.open_checks[0])]
-    if verdict.probability:
-        said.append(f"the answer in {share(verdict.probability, draws)}")
-    return f"{visible(verdict.entrant.setting.label)} ({', '.join(said)})"
-
-
-def _metrics(recommendation: Recommendation) -> set[str | None]:
-    question = recommendation.question
-    return {question.quality_metric, *(loss.metric for loss in question.max_quality_loss)}
 
 
 def limits_words(contest: Contest, recommendation: Recommendation) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from kreabench.report.document import Document
-from kreabench.report.explorer.data import ReportData
+from kreabench.report.explorer.data import ReportData, VerdictData
 from kreabench.report.page import Page, Section
 from kreabench.report.parts import Table
+
+SHOWN_REGRESSIONS = 24
+"""Of the page; report.json has all."""
 
 
 def report_page(
@@ -25,12 +28,36 @@ def report_page(
         description=document.description,
         subtitle=document.subtitle,
         notices=document.notices,
+        answer=(document.verdict.sentence,) if document.verdict.sentence else (),
+        command=document.verdict.command,
+        command_note=_command_note(document),
         facts=document.facts,
-        sections=(*_explored(document), *_details(document)),
+        sections=(*_verdict(document.verdict), *document.comparisons, *_explored(document), *_details(document)),
         files=("samples.csv", *(name for name, rows in files if rows), "settings.csv"),
         explorer=explorer,
         held=dict(held or {}),
     )
+
+
+def _command_note(document: Document) -> str:
+    if not document.verdict.command:
+        return ""
+    return "Shows every test in full." if document.runs else "Asks again, with your own limits and margins."
+
+
+def _verdict(verdict: VerdictData) -> Iterator[Section]:
+    """How sure the answer is, and what got worse."""
+    if verdict.sureness or verdict.assumed:
+        yield Section(id="sureness", title="How sure", text=verdict.sureness, sentences=verdict.assumed)
+    if verdict.regressions or verdict.regressions_note:
+        listed = tuple(one.sentence for one in verdict.regressions[:SHOWN_REGRESSIONS])
+        more = len(verdict.regressions) - len(listed)
+        yield Section(
+            id="regressions",
+            title="Regressions",
+            text=verdict.regressions_note,
+            sentences=(*listed, *([f"And {more:,} more, in report.json."] if more else [])),
+        )
 
 
 def _explored(document: Document) -> Iterator[Section]:

@@ -23,6 +23,7 @@ from kreabench.report.parquet import samples_parquet, settings_parquet
 from kreabench.report.report_page import report_page
 from kreabench.report.sets import set_scores_csv
 from kreabench.report.several import several_document
+from kreabench.report.several_files import joined
 from kreabench.report.tables import categories_csv, samples_csv, settings_csv, shifts_csv
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
@@ -59,10 +60,11 @@ def write_report(
 def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Path:
     """As `write_report`, of one run or of several in one report; the first is what the others are compared with."""
     evidences = [gather(told.run, told.plan, told.table) for told in runs]
-    document = document_of(evidences[0]) if len(evidences) == 1 else several_document(evidences)
+    many = len(evidences) > 1
+    document = several_document(evidences, options.today) if many else document_of(evidences[0], options.today)
     sources = sources_of(evidences)
     chosen = pictured(sources, quantities_of(sources), most=options.max_pictures)
-    explorer = build_data(sources, document.title, document.notices, chosen)
+    explorer = build_data(sources, document, chosen)
     linked = chosen.files if options.images == "link" else {}
     held = chosen.files if options.images == "embed" else {}
     tables, rendered = _samples(evidences, document), dict(render(document, explorer, held))
@@ -72,17 +74,28 @@ def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Pa
 
 
 def _samples(evidences: Sequence[Evidence], document: Document) -> dict[str, bytes]:
-    table = evidences[0].table
-    return {
-        "samples.csv": samples_csv(table, document.brand).encode(),
-        "samples.parquet": samples_parquet(table, document.brand),
-    }
+    if not document.runs:
+        return dict(_samples_of(evidences[0], document.brand))
+    told = zip(document.runs, evidences, strict=True)
+    return joined({id_: dict(_samples_of(one, own.brand)) for (id_, own), one in told})
+
+
+def _samples_of(evidence: Evidence, brand: str) -> Iterator[tuple[str, bytes]]:
+    yield "samples.csv", samples_csv(evidence.table, brand).encode()
+    yield "samples.parquet", samples_parquet(evidence.table, brand)
 
 
 def render(
     document: Document, explorer: ReportData | None = None, held: Mapping[str, bytes] | None = None
 ) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file that follows from the document alone, index.html last."""
+    runs = {id_: dict(_tables(one)) for id_, one in document.runs}
+    yield from joined(runs).items() if runs else _tables(document)
+    yield from page_files(report_page(document, explorer, held), markdown="report.md")
+
+
+def _tables(document: Document) -> Iterator[tuple[str, bytes]]:
+    """Of one run."""
     yield "settings.csv", settings_csv(document.summaries, document.brand).encode()
     yield "settings.parquet", settings_parquet(document.summaries, document.brand)
     if document.set_scores:
@@ -92,4 +105,3 @@ def render(
         yield "shifts.csv", shifts_csv(document.shifts, document.brand).encode()
     if document.categories:
         yield "categories.csv", categories_csv(document.categories, document.brand).encode()
-    yield from page_files(report_page(document, explorer, held), markdown="report.md")

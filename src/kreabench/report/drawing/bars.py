@@ -50,7 +50,7 @@ def _group(axes: Axes, bars: Sequence[Bar], lines: int, colours: Mapping[str, st
         label = f"{bar.label} (reference)" if bar.reference else bar.label
         axes.annotate(
             drawable(label), (0, position), xytext=(0, 7.5), textcoords="offset points", va="bottom", fontsize=7.5
-        )
+        ).set_in_layout(False)  # as in scatter.py
     totals = [bar.total for bar in bars]
     axes.errorbar(
         [total.value for total in totals],

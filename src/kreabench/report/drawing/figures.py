@@ -7,6 +7,9 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 
 from kreabench.report.drawing.bars import draw_bars
@@ -51,14 +54,23 @@ def _files(figure: Figure, formats: tuple[Format, ...], layout: Layout) -> list[
         if figure.brand:
             canvas.supxlabel(figure.brand, x=0.01, ha="left", fontsize=7.5, color=LIGHT.muted, wrap=True)
         for format in formats:
-            buffer = io.BytesIO()
-            with warnings.catch_warnings():
-                # Long labels can leave an axis no room: then it is drawn without the layout, which can be read too.
-                warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
-                canvas.savefig(buffer, format=format, metadata=_UNDATED[format])
+            found.append(_write(canvas, format))
             canvas.set_layout_engine("none")
-            found.append(buffer.getvalue())
     return found
+
+
+def _write(canvas: Canvas, format: Format) -> bytes:
+    """`canvas` as a file. Its backends are asked themselves: `savefig` draws once more beforehand, for nothing."""
+    buffer, metadata = io.BytesIO(), _UNDATED[format]
+    canvas.set_dpi(mpl.rcParams["savefig.dpi"])
+    with warnings.catch_warnings():
+        # Long labels can leave an axis no room: then it is drawn without the layout, which can be read too.
+        warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
+        if format == "png":
+            FigureCanvasAgg(canvas).print_png(buffer, metadata=metadata)
+        else:
+            FigureCanvasSVG(canvas).print_svg(buffer, metadata=metadata)
+    return buffer.getvalue()
 
 
 def _canvas(figure: Figure, layout: Layout) -> Canvas:

@@ -61,7 +61,8 @@ def _panel(axes: Axes, panel: FrontPanel, answer: str | None, colours: dict[str,
             xerr, yerr = whiskers([point.x]), whiskers([point.y])
             axes.errorbar(*at, xerr=xerr, yerr=yerr, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.6, zorder=2)
             note = "" if point.steps is None else str(point.steps)
-            axes.annotate(note, at, xytext=(5, 4), textcoords="offset points", fontsize=7, color=LIGHT.muted, zorder=4)
+            text = axes.annotate(note, at, xytext=(5, 4), textcoords="offset points", fontsize=7, zorder=4)
+            text.set(color=LIGHT.muted, in_layout=False)  # as in scatter.py
         axes.plot(
             *at,
             linestyle="",

@@ -26,7 +26,8 @@ def draw_scatter(data: Scatter, layout: Layout) -> Canvas:
     points = [point for row in data.rows for panel in row for point in panel.points]
     colours = keys((point.colour for point in points), SERIES)
     markers = keys((point.marker for point in points), MARKERS)
-    columns = max(1, min(layout.panels, max(len(row) for row in data.rows)))
+    most = max(len(row) for row in data.rows)
+    columns = math.ceil(most / math.ceil(most / layout.panels))  # four panels are two and two, not three and one
     lines = [row[start : start + columns] for row in data.rows for start in range(0, len(row), columns)]
     handles = _legend(colours, markers, any(point.reference for point in points))
     height = _PANEL_INCH * len(lines) + _LEGEND_INCH * math.ceil(len(handles) / layout.legend) + 0.1
@@ -84,7 +85,7 @@ def _series(axes: Axes, points: Sequence[Point], colour: str, marker: str) -> No
             fontsize=7,
             color=LIGHT.muted,
             zorder=4,
-        )
+        ).set_in_layout(False)  # it stands inside the axes: to measure each takes as long as to draw them all
 
 
 def _crowded_series(axes: Axes, points: Sequence[Point], colour: str, marker: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kreabench import __version__
+from kreabench.report.document import Document
 from kreabench.report.explorer.break_even import break_even_of
+from kreabench.report.explorer.counterparts import told_apart
 from kreabench.report.explorer.data import NoticeData, ReportData
 from kreabench.report.explorer.fronts import fronts_of
 from kreabench.report.explorer.knees import knees_of
@@ -14,24 +16,21 @@ from kreabench.report.explorer.prompts import prompts_of
 from kreabench.report.explorer.quantities import quantities_of
 from kreabench.report.explorer.settings import settings_of, skipped_of
 from kreabench.report.explorer.sources import Source, axes_of, run_data
-from kreabench.report.explorer.verdict import verdict_of
 from kreabench.report.explorer.votes import votes_of
-from kreabench.report.method import METHOD
-from kreabench.report.parts import Notice
 
 
-def build_data(sources: Sequence[Source], title: str, notices: Sequence[Notice], pictured: Pictured) -> ReportData:
-    """`notices` are those of the page, `pictured` what `explorer.pictures` chose."""
+def build_data(sources: Sequence[Source], document: Document, pictured: Pictured) -> ReportData:
+    """`document` is what the page says in words, `pictured` what `explorer.pictures` chose."""
     quantities = quantities_of(sources)
     return ReportData(
         kreabench=__version__,
-        title=title,
+        title=document.title,
         runs=tuple(map(run_data, sources)),
-        verdict=verdict_of(sources),
-        notices=tuple(NoticeData(level=one.level, text=one.text) for one in notices),
+        verdict=document.verdict,
+        notices=tuple(NoticeData(level=one.level, text=one.text) for one in document.notices),
         axes=axes_of(sources),
         quantities=quantities,
-        settings=settings_of(sources, quantities),
+        settings=told_apart(sources, settings_of(sources, quantities)),
         skipped=tuple(skipped_of(sources)),
         fronts=fronts_of(sources, quantities),
         knees=knees_of(sources, quantities),
@@ -41,5 +40,5 @@ def build_data(sources: Sequence[Source], title: str, notices: Sequence[Notice],
         worst=pictured.worst,
         break_even=break_even_of(sources),
         votes=votes_of(sources),
-        method=METHOD,
+        method=document.method,
     )

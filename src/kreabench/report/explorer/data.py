@@ -122,6 +122,8 @@ class SettingData:
     share_of_floor: ValueData | None
     command: str
     """That draws this setting again, whole; one line."""
+    counterpart: str | None = None
+    """Id of the setting of the first run that it is compared with; None in that run, and where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

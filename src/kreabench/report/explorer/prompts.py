@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kreabench.report.explorer.data import PromptData
 from kreabench.report.explorer.sources import Source
@@ -18,11 +19,13 @@ def prompt_key(prompt_id: str) -> str:
 
 
 def prompts_of(sources: Sequence[Source]) -> tuple[PromptData, ...]:
-    """Of all runs, each id once."""
+    """Of all runs, each id once; words that a further run has in their place stand behind."""
     found: dict[str, PromptData] = {}
     for source in sources:
         for prompt in source.evidence.experiment.prompts:
             text = shorten(visible(prompt.text), PROMPT_CHARACTERS)
             category = visible(prompt.category or "")
-            found.setdefault(prompt.id, PromptData(id=prompt_key(prompt.id), text=text, category=category))
+            known = found.setdefault(prompt.id, PromptData(id=prompt_key(prompt.id), text=text, category=category))
+            if text not in known.text:
+                found[prompt.id] = replace(known, text=f"{known.text} / {source.name.letter}: {text}")
     return tuple(found.values())

@@ -19,6 +19,7 @@ from kreabench.report.text import message, visible
 from kreabench.rundir.columns import KINDS
 
 _SAID = {
+    "run": "{:.1}",
     "steps": "{} steps",
     "guidance": "g{:g}",
     "strength": "strength {:g}",
@@ -175,7 +176,7 @@ def skipped_of(sources: Sequence[Source]) -> Iterator[SkippedData]:
 
 def _skipped_axes(source: Source, one: SkippedSetting) -> dict[str, AxisValue]:
     return {
-        "run": source.id,
+        "run": str(source.name),
         "target": visible(one.target),
         "acceleration": visible(one.acceleration),
         "steps": one.steps,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kreabench.core.planned import Setting
 from kreabench.report.evidence import Evidence
 from kreabench.report.explorer.data import AxisData, AxisValue, RunData
+from kreabench.report.several_names import RunName, names_of
 from kreabench.report.text import message, visible
 
 _UNITS = {"steps": "", "guidance": "", "size": "px", "strength": "", "num_images": "", "concurrency": ""}
@@ -33,6 +33,7 @@ class Source:
     id: str
     """`a`, `b`, …"""
     evidence: Evidence
+    name: RunName
 
     def setting_id(self, setting_id: str) -> str:
         """Unique in the report."""
@@ -41,7 +42,10 @@ class Source:
 
 def sources_of(evidences: Sequence[Evidence]) -> tuple[Source, ...]:
     """Named in order; at most 26."""
-    return tuple(Source(id=id_, evidence=one) for id_, one in zip(string.ascii_lowercase, evidences, strict=False))
+    names = names_of([one.run for one in evidences])
+    return tuple(
+        Source(id=name.letter.lower(), evidence=one, name=name) for one, name in zip(evidences, names, strict=True)
+    )
 
 
 def run_data(source: Source) -> RunData:
@@ -51,7 +55,7 @@ def run_data(source: Source) -> RunData:
     devices = dict.fromkeys(str(load.identity["device"]) for load in loads if load.identity.get("device"))
     return RunData(
         id=source.id,
-        name=visible(info.experiment.name),
+        name=source.name.name,
         created_utc=info.created_utc,
         description=message(info.experiment.description, 600),
         plan_hash=info.plan_hash,
@@ -65,7 +69,7 @@ def run_data(source: Source) -> RunData:
 def axes_of_setting(source: Source, setting: Setting) -> dict[str, AxisValue]:
     """Name of the axis → value; None where the endpoint has no such axis."""
     return {
-        "run": source.id,
+        "run": str(source.name),
         "target": visible(setting.target),
         "acceleration": visible(setting.acceleration),
         "steps": setting.steps,

@@ -1,0 +1,75 @@
+"""`kreabench show`: the state of a run on a terminal, its verdict first."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from rich.console import Console
+
+from kreabench.cli.run_table import print_failures, print_left_out, print_tables
+from kreabench.cli.terminal import say
+from kreabench.core.planned import Plan
+from kreabench.drops import spared
+from kreabench.report.evidence import Evidence, gather
+from kreabench.report.explorer.data import VerdictData
+from kreabench.report.explorer.sources import sources_of
+from kreabench.report.explorer.verdict import verdict_of
+from kreabench.report.floors import floors_words
+from kreabench.report.format import count
+from kreabench.report.hosted import money_lines
+from kreabench.report.notices import notices_of
+from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.table import join_table
+
+SHOWN_REGRESSIONS = 10
+"""Printed; the report has all."""
+
+
+def print_run(out: Console, run: RunDirectory, plan: Plan, today: date | None = None) -> None:
+    """The state of a run in one page. `today` as in `notices_of`."""
+    evidence = gather(run, plan, join_table(run, plan))
+    if evidence.brand:
+        say(out, f"! {evidence.brand}", "bold yellow", wrap=True)
+    _print_verdict(out, verdict_of(sources_of([evidence])))
+    print_tables(out, evidence.summaries, evidence.journal.set_scores, evidence.experiment.metrics)
+    scored = evidence.side.floor_scores
+    if scored and (floors := floors_words(evidence.fidelity.floors)):
+        say(out, floors, "bold", wrap=True)
+    print_left_out(out, plan, evidence.dropped)
+    for found in notices_of(evidence, today):
+        if found.text != evidence.brand:
+            warns = found.level == "warning"
+            say(out, f"! {found.text}" if warns else found.text, "yellow" if warns else None, wrap=True)
+    _print_state(out, evidence)
+
+
+def _print_verdict(out: Console, verdict: VerdictData) -> None:
+    say(out, verdict.sentence, "bold", wrap=True)
+    for text in filter(None, (verdict.sureness, verdict.regressions_note)):
+        say(out, text, wrap=True)
+    for regression in verdict.regressions[:SHOWN_REGRESSIONS]:
+        say(out, f"! worse: {regression.sentence}", "yellow", wrap=True)
+    if len(verdict.regressions) > SHOWN_REGRESSIONS:
+        say(out, f"… {len(verdict.regressions) - SHOWN_REGRESSIONS} more regressions in the report")
+    say(out, f"more: {verdict.command}")
+    out.print()
+
+
+def _print_state(out: Console, evidence: Evidence) -> None:
+    """What was drawn, what it cost, what failed, and how to go on."""
+    run, plan, dropped, samples = evidence.run, evidence.whole, evidence.dropped, evidence.journal.samples
+    not_drawn = spared(plan, samples, dropped)
+    delivered = sum(sample.status == "ok" for sample in samples.values())
+    failed = [sample for sample in samples.values() if sample.status == "failed"]
+    left = plan.request_count - not_drawn - delivered - len(failed)
+    racing = f"{not_drawn} spared as racing dropped {count(len(dropped), 'setting')}, " if dropped else ""
+    text = (
+        f"{evidence.experiment.name}: {delivered} of {plan.request_count - not_drawn} samples delivered, "
+        f"{len(failed)} failed, {racing}{left} not done; begun {run.info.created_utc}"
+    )
+    say(out, text, wrap=True)
+    for line in money_lines(evidence.journal.money):
+        say(out, line, wrap=True)
+    print_failures(out, run.path, failed, dropped)
+    if left:
+        say(out, f"go on with: kreabench resume {run.path}")

@@ -1,0 +1,142 @@
+"""What a comparison of two runs comes to: one sentence for people, and what was established, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kreabench.decisions.comparison import Comparison, MetricComparison, RateComparison, SettingComparison
+from kreabench.report.comparison_words import (
+    RATE_NAMES,
+    Finding,
+    count_text,
+    difference_texts,
+    differing,
+    finding,
+    short_label,
+)
+from kreabench.report.explorer.data import RegressionData
+from kreabench.report.format import count
+from kreabench.report.several_comparison import Versus
+from kreabench.report.text import visible
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Found:
+    """One metric of one pair of settings."""
+
+    two: SettingComparison
+    metric: MetricComparison
+    what: Finding
+    where: str
+    """What tells the setting from the others; empty where there is one alone."""
+
+    @property
+    def said(self) -> str:
+        text, interval = difference_texts(self.metric.difference)
+        return f"{text} [{interval}]{f' at {self.where}' if self.where else ''}"
+
+
+def verdict_sentence(versus: Versus) -> str:
+    """What got worse, better and other, where no loss was established, and what was not tested."""
+    who = f"{versus.candidate} against {versus.base}"
+    if versus.comparison is None:
+        return f"{who}: not compared: {versus.why_not.rstrip('.')}."
+    found = list(_findings(versus.comparison))
+    names = list(dict.fromkeys(one.metric.spec.name for one in found))
+    parts = [
+        _equal(versus.comparison),
+        *(_named(found, names, what, before) for what, before in (("worse", "worse in "), ("better", "better in "))),
+        _failing(versus.comparison),
+        _listed("the look shifted in ", [name for name in names if _shifted(found, name)]),
+        _listed("no loss was established in ", [name for name in names if _no_loss(found, name)]),
+        _listed("nothing was tested in ", [name for name in names if _untested(found, name)]),
+    ]
+    told = "; ".join(filter(None, parts)) or "no metric is of both runs"
+    return f"{who}: {told}."
+
+
+def regressions(versus: Versus) -> Iterator[RegressionData]:
+    """Losses that are established, of settings as they are called in report.json."""
+    if versus.comparison is None:
+        return
+    here, there = versus.base.letter.lower(), versus.candidate.letter.lower()
+    for one in _findings(versus.comparison):
+        if one.what == "worse":
+            label, (text, interval) = visible(one.two.candidate.label), difference_texts(one.metric.difference)
+            brand = ", untrained weights" if one.metric.untrained else ""
+            yield RegressionData(
+                setting=f"{there}/{one.two.candidate.id}",
+                against=f"{here}/{one.two.base.id}",
+                quantity=one.metric.spec.name,
+                sentence=f"{versus.candidate.letter}: {label} is worse than {versus.base.letter} in "
+                f"{visible(one.metric.spec.name)}: {text} [{interval}]{brand}.",
+            )
+
+
+def _findings(comparison: Comparison) -> Iterator[_Found]:
+    axes = differing(comparison.settings)
+    for two in comparison.settings:
+        for metric in two.metrics:
+            yield _Found(two=two, metric=metric, what=finding(metric), where=short_label(two.candidate, axes))
+
+
+def _named(found: Sequence[_Found], names: Sequence[str], what: str, before: str) -> str:
+    """`worse in clip_score (3 of 4 settings, largest −0.42 [−0.50 – −0.34] at high, 4 steps)`."""
+    said = []
+    for name in names:
+        tested = [one for one in found if one.metric.spec.name == name and one.what != "not tested"]
+        those = [one for one in tested if one.what == what]
+        if those:
+            most = max(those, key=lambda one: abs(one.metric.difference.value) if one.metric.difference else 0.0)
+            many = f"{len(those)} of {count(len(tested), 'setting')}, largest " if len(tested) > 1 else ""
+            brand = "; untrained weights" if most.metric.untrained else ""
+            said.append(f"{visible(name)} ({many}{most.said}{brand})")
+    return before + ", ".join(said) if said else ""
+
+
+def _equal(comparison: Comparison) -> str:
+    pairs = sum(two.pairs for two in comparison.settings)
+    equal = pairs and pairs == sum(two.identical for two in comparison.settings)
+    return f"all {count(pairs, 'pair')} of pictures are equal files" if equal else ""
+
+
+def _failing(comparison: Comparison) -> str:
+    """Mishaps that the interval of their difference shows to be more."""
+    axes = differing(comparison.settings)
+    said = []
+    for number in range(len(comparison.settings[0].rates)):
+        those = [(two, two.rates[number]) for two in comparison.settings if _is_more(two.rates[number])]
+        if those:
+            two, rate = max(those, key=lambda one: one[1].difference.value if one[1].difference else 0.0)
+            counts = f"{count_text(rate.candidate_count, rate.candidate_n)} against "
+            counts += count_text(rate.base_count, rate.base_n)
+            where = short_label(two.candidate, axes)
+            said.append(f"more {RATE_NAMES[rate.quantity]} ({counts}{f' at {where}' if where else ''})")
+    return ", ".join(said)
+
+
+def _is_more(rate: RateComparison) -> bool:
+    return rate.difference is not None and rate.difference.low is not None and rate.difference.low > 0
+
+
+def _shifted(found: Sequence[_Found], name: str) -> bool:
+    return any(one.what == "shifted" for one in found if one.metric.spec.name == name)
+
+
+def _no_loss(found: Sequence[_Found], name: str) -> bool:
+    """Whether a metric with a better side was tested, and no difference was shown anywhere."""
+    those = [one for one in found if one.metric.spec.name == name]
+    told = {one.what for one in those}
+    return those[0].metric.better != "reference" and "none shown" in told and not told & {"worse", "better"}
+
+
+def _untested(found: Sequence[_Found], name: str) -> bool:
+    return all(one.what == "not tested" for one in found if one.metric.spec.name == name)
+
+
+def _listed(before: str, names: Sequence[str]) -> str:
+    shown = list(map(visible, names))
+    if not shown:
+        return ""
+    return before + (", ".join(shown[:-1]) + " and " + shown[-1] if len(shown) > 1 else shown[0])

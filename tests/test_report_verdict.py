@@ -1,0 +1,211 @@
+"""The verdict of a run: what is recommended, what is not, what got worse, and that it says so in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kreabench.core.planned import Plan
+from kreabench.decisions.recommend import recommend
+from kreabench.report.build import document_of
+from kreabench.report.evidence import Evidence, gather
+from kreabench.report.explorer.data import RegressionData, VerdictData
+from kreabench.report.explorer.sources import sources_of
+from kreabench.report.explorer.verdict import verdict_of
+from kreabench.report.markdown_page import render_markdown
+from kreabench.report.report_page import report_page
+from kreabench.report.verdict_words import sureness, verdict_sentence
+from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.table import read_table
+from tests.recommend_support import QUESTION, make_contest
+from tests.report_runs import PROMPTS, TWO_TARGETS, make_run
+
+LOCAL = replace(TWO_TARGETS[0], untrained=False)
+TEXTS = tuple(f"{text}, number {number}" for number in range(3) for text in PROMPTS)
+ONE_FAMILY = {"targets": [LOCAL], "steps": (4,), "sizes": [(64, 64)], "prompts": TEXTS}
+"""A reference and two faster accelerations, twelve prompts, two seeds."""
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDirectory, Plan, pd.DataFrame]:
+    """Scores as a trained metric gives them: `regular` and `high` lose."""
+    run, plan = make_run(tmp_path_factory.mktemp("verdict") / "family", pictures=False, **ONE_FAMILY)
+    return run, plan, read_table(run).assign(score_clip_untrained=False)
+
+
+def verdict(evidence: Evidence) -> VerdictData:
+    return verdict_of(sources_of([evidence]))
+
+
+def as_good(table: pd.DataFrame, acceleration: str) -> pd.DataFrame:
+    """Its scores are the reference's and next to nothing."""
+    table = table.copy()
+    base = table[table["acceleration"] == "none"].set_index(["prompt_id", "seed"])["score_clip"].astype(float)
+    rows = table["acceleration"] == acceleration
+    keys = pd.MultiIndex.from_frame(table.loc[rows, ["prompt_id", "seed"]])
+    noise = np.random.default_rng(0).normal(0, 0.01, int(rows.sum()))
+    table.loc[rows, "score_clip"] = base.loc[keys].to_numpy() + noise
+    return table
+
+
+def test_a_setting_that_loses_next_to_nothing_is_recommended_with_what_it_saves(
+    family: tuple[RunDirectory, Plan, pd.DataFrame],
+) -> None:
+    run, plan, table = family
+    said = verdict(gather(run, plan, as_good(table, "high")))
+
+    assert said.state == "recommended"
+    high = next(setting for setting in plan.settings if setting.acceleration == "high")
+    assert said.setting == f"a/{high.id}"
+    assert said.sentence.startswith(f"Use {high.label}: ")
+    assert "s a request instead of" in said.sentence
+    assert "% less)" in said.sentence
+    assert "in clip from" in said.sentence
+    assert "is allowed" in said.sentence
+    assert "95 % interval" in said.sureness
+    assert "1,000 resamples of the 12 prompts" in said.sureness
+    assert any("half a noise floor of clip" in text for text in said.assumed)
+    assert said.command == "kreabench recommend runs/family"
+    assert [one.setting for one in said.regressions] != [said.setting]
+
+
+def test_a_setting_that_is_established_to_lose_is_a_regression_and_not_recommended(
+    family: tuple[RunDirectory, Plan, pd.DataFrame],
+) -> None:
+    run, plan, table = family
+    evidence = gather(run, plan, table)
+    said = verdict(evidence)
+
+    high = next(setting for setting in plan.settings if setting.acceleration == "high")
+    found = {one.setting: one for one in said.regressions}
+    assert found[f"a/{high.id}"].quantity == "clip"
+    assert found[f"a/{high.id}"].against == f"a/{high.reference_id}"
+    assert high.label in found[f"a/{high.id}"].sentence
+    assert "after Holm" in found[f"a/{high.id}"].sentence
+    worse = {one.candidate.id for one in evidence.fidelity.settings if one.fidelity[0].verdict == "worse"}
+    assert {f"a/{id_}" for id_ in worse} == set(found), "the table of fidelity says the same"
+    assert said.sentence.startswith("Keep ")
+    assert said.setting == f"a/{high.reference_id}"
+    assert "losses of clip (2 tests)" in said.regressions_note
+
+
+def test_more_failures_than_the_reference_are_a_regression(family: tuple[RunDirectory, Plan, pd.DataFrame]) -> None:
+    run, plan, table = family
+    table = table.copy()
+    lost = (table["acceleration"] == "high") & (table["seed"] == 0)
+    table.loc[lost, ["status", "timing_valid"]] = ["failed", False]
+
+    said = verdict(gather(run, plan, table))
+
+    (one,) = [one for one in said.regressions if one.quantity == "failure_rate"]
+    assert "fails in 12 of 24 requests" in one.sentence
+    assert "in 0 of 24" in one.sentence
+
+
+def test_nothing_found_is_no_proof_and_untrained_metrics_are_not_tested(tmp_path: Path) -> None:
+    run, plan = make_run(tmp_path / "run", pictures=False, **ONE_FAMILY)  # type: ignore[arg-type]
+
+    said = verdict(gather(run, plan, read_table(run)))
+
+    assert said.regressions == ()
+    assert "does not show that all are as good" in said.regressions_note
+    assert "Not tested, as the weights are untrained: clip." in said.regressions_note
+    assert "untrained metric, its values show plumbing only" in said.sureness
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"done": 0.0, "scores": False}, "nothing was drawn yet"),
+        ({"failing": ["prompt-0", "prompt-1"], "prompts": PROMPTS[:2]}, "every sample that ran has failed"),
+        ({"accelerations": ("none",)}, "one setting"),
+        (
+            {"accelerations": ("none",), "targets": [LOCAL, replace(LOCAL, name="other")]},
+            "each setting is the reference",
+        ),
+        ({"metrics": ()}, "no metric of this run has scores"),
+        ({"scores": False}, "no metric of this run has scores"),
+    ],
+    ids=["not begun", "all failed", "one setting", "references alone", "no metric", "no scores"],
+)
+def test_where_nothing_can_be_recommended_the_verdict_says_why(
+    tmp_path: Path, changes: dict[str, object], why: str
+) -> None:
+    run, plan = make_run(tmp_path / "run", pictures=False, **(ONE_FAMILY | changes))  # type: ignore[arg-type]
+
+    said = verdict(gather(run, plan, read_table(run)))
+
+    assert (said.state, said.setting) == ("unknown", None)
+    assert why in said.sentence
+
+
+def test_without_a_timing_nothing_is_recommended(family: tuple[RunDirectory, Plan, pd.DataFrame]) -> None:
+    run, plan, table = family
+    said = verdict(gather(run, plan, table.assign(timing_valid=False)))
+    assert said.state == "unknown"
+    assert "no sample is fit for timing" in said.sentence
+
+
+def test_a_reference_that_is_kept_as_nothing_faster_is_decided_is_no_recommendation() -> None:
+    contest = make_contest({4: 0.35, 8: 0.0}, {4: 0.5, 8: 1.0}, prompts=8, loss_sd=2.0)
+    found = recommend(contest, QUESTION)
+    assert found.answer is not None
+    assert found.answer.entrant.is_reference
+
+    sentence = verdict_sentence(contest, found)
+
+    assert sentence.startswith(f"Keep {found.answer.entrant.setting.label}, a reference (1.0")
+    assert "is shown neither to lose less than is allowed nor to lose more; it takes " in sentence
+    assert "a request instead of 1.0" in sentence
+    assert "would be better if it qualified, and is not decided" in sureness(contest, found)
+
+
+def test_a_reference_is_kept_where_all_that_is_faster_loses_too_much() -> None:
+    contest = make_contest({2: 6.0, 4: 5.0, 8: 0.0}, {2: 0.25, 4: 0.5, 8: 1.0})
+    sentence = verdict_sentence(contest, recommend(contest, QUESTION))
+    assert "each of 2 faster settings is shown to lose more than is allowed" in sentence
+
+
+def test_dollars_and_memory_are_told_beside_the_latency_with_their_share() -> None:
+    contest = make_contest(
+        {4: 0.0, 8: 0.0}, {4: 0.5, 8: 1.0}, usd={4: 0.02, 8: 0.025}, memory={4: 20 * 2**30, 8: 16 * 2**30}, loss_sd=0.05
+    )
+    sentence = verdict_sentence(contest, recommend(contest, QUESTION))
+    assert "(50 % less), $0.0200 an image instead of $0.0250 (20 % less)" in sentence
+    assert "20.0 GiB of memory instead of 16.0 GiB (25 % more)" in sentence
+
+
+def test_of_several_runs_the_verdict_is_what_got_worse_against_the_first(
+    family: tuple[RunDirectory, Plan, pd.DataFrame],
+) -> None:
+    run, plan, table = family
+    evidence = gather(run, plan, table)
+    sources = sources_of([evidence, evidence])
+    worse = RegressionData(setting="b/x", against="a/x", quantity="clip", sentence="x is worse.")
+
+    assert verdict_of(sources, (worse,), "1 of 3 got worse.").state == "none"
+    same = verdict_of(sources, (), "Nothing got worse.")
+    assert (same.state, same.sentence, same.setting) == ("undecided", "Nothing got worse.", None)
+    assert same.command == "kreabench compare runs/family runs/family"
+
+
+def test_the_verdict_is_first_in_the_report(family: tuple[RunDirectory, Plan, pd.DataFrame]) -> None:
+    run, plan, table = family
+    document = document_of(gather(run, plan, table))
+    page = report_page(document)
+
+    assert page.answer == (document.verdict.sentence,)
+    assert [section.id for section in page.sections][:2] == ["sureness", "regressions"]
+    assert set(page.sections[1].sentences) == {one.sentence for one in document.verdict.regressions}
+    text = render_markdown(page)
+    assert text.index("**Keep ") < text.index("> [!WARNING]")
+
+
+def test_a_command_names_no_folder_and_survives_a_strange_name(tmp_path: Path) -> None:
+    run, plan = make_run(tmp_path / "my run; rm", pictures=False, **ONE_FAMILY)  # type: ignore[arg-type]
+    said = verdict(gather(run, plan, read_table(run)))
+    assert said.command == "kreabench recommend 'runs/my run; rm'"
