@@ -170,9 +170,7 @@ def test_no_file_of_a_report_holds_a_folder_a_user_or_a_key(tmp_path: Path) -> N
 def contents(path: Path) -> list[bytes]:
     """A file, what it holds in base64, and the rows of a table that is compressed."""
     content = path.read_bytes()
-    held = [
-        base64.b64decode(part[: len(part) // 4 * 4]) for part in re.findall(rb"base64,([A-Za-z0-9+/]+)", content)
-    ]
+    held = [base64.b64decode(part[: len(part) // 4 * 4]) for part in re.findall(rb"base64,([A-Za-z0-9+/]+)", content)]
     if path.suffix == ".parquet":
         held.append(pd.read_parquet(path).to_csv().encode())
     return [content, *held]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kreabench.analysis.estimates import Estimate
+from kreabench.core.redaction import redact
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """First characters that make a spreadsheet take text for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
@@ -42,7 +43,7 @@ def csv_text(rows: Iterable[Mapping[str, Any]], heads: Sequence[str] = (), brand
 def _cell(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return guard(value) if isinstance(value, str) else value
+    return guard(redact(value)) if isinstance(value, str) else value
 
 
 def estimate_cells(name: str, value: Estimate | None) -> dict[str, float | int | None]:

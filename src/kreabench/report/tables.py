@@ -15,6 +15,9 @@ from kreabench.core.planned import Setting
 from kreabench.core.redaction import redact
 from kreabench.report.csv_text import csv_text, estimate_cells, guard
 
+_TOLD = frozenset({"error_message", "error_remedy", "flags", "throttle_reasons"})
+"""Columns in the words of programs, which may name a folder or a key; besides reasons and notes of scores."""
+
 
 def samples_csv(table: pd.DataFrame, brand: str = "") -> str:
     """The table of samples, one row a picture; absent values are empty. Text is guarded, errors are redacted.
@@ -24,7 +27,7 @@ def samples_csv(table: pd.DataFrame, brand: str = "") -> str:
     shown = table.assign(notice=brand) if brand else table.copy()
     for column in shown.columns:
         if pd.api.types.is_string_dtype(shown[column]) or shown[column].dtype == object:
-            outside = column == "error_message" or str(column).endswith("_reason")
+            outside = column in _TOLD or str(column).endswith(("_reason", "_notes"))
             shown[column] = shown[column].map(
                 lambda value, outside=outside: (
                     guard(redact(value) if outside else value) if isinstance(value, str) else value

@@ -11,6 +11,7 @@ from kreabench.metrics.table import row_of
 from kreabench.report.explorer.data import Better, QuantityData, QuantityKind, ValueData
 from kreabench.report.explorer.sources import Source
 from kreabench.report.format import memory_unit, shown_unit
+from kreabench.report.text import message
 
 UNTRAINED = "untrained weights"
 _BETTER: dict[str, Better] = {"higher": "higher", "lower": "lower", "reference": "neither"}
@@ -103,7 +104,7 @@ def _why(summary: SettingSummary, metric: MetricSummary | None) -> str:
         return "not measured"
     if metric.infinite:
         return "identical to the reference"
-    return metric.reasons[0] if metric.reasons else "not scored"
+    return message(metric.reasons[0]) if metric.reasons else "not scored"
 
 
 def value_of(estimate: Estimate, remark: str = "") -> ValueData:
