@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from tests.report_runs import HOSTILE, KEY, PROMPTS, TWO_TARGETS, make_run
 
 TEXTS = tuple(f"{text}, number {number}" for number in range(2) for text in PROMPTS)
 REAL = tuple(replace(target, untrained=False, emulated=False) for target in TWO_TARGETS)
-SMALL = {"steps": (4,), "sizes": [(64, 64)], "accelerations": ("none", "high"), "seeds": (0,)}
+SMALL: dict[str, Any] = {"steps": (4,), "sizes": [(64, 64)], "accelerations": ("none", "high"), "seeds": (0,)}
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -99,12 +100,12 @@ def test_prices_are_old_after_ninety_days_of_the_reports_clock(
 
 
 def test_what_is_not_the_real_thing_is_the_first_warning(tmp_path: Path) -> None:
-    run, plan = make_run(tmp_path / "run", **SMALL)  # type: ignore[arg-type]
+    run, plan = make_run(tmp_path / "run", **SMALL)
     assert texts(run, plan).startswith("untrained weights, emulated service: numbers show the tool, not the model")
 
 
 def test_a_run_without_its_pictures_says_so(tmp_path: Path) -> None:
-    run, plan = make_run(tmp_path / "run", pictures=False, **SMALL)  # type: ignore[arg-type]
+    run, plan = make_run(tmp_path / "run", pictures=False, **SMALL)
     assert "A run without its pictures" in texts(run, plan)
 
 
@@ -132,7 +133,7 @@ def test_show_tells_the_verdict_before_the_table_in_80_columns_without_colours(
 
 
 def test_show_counts_scores_that_failed(tmp_path: Path) -> None:
-    run, plan = make_run(tmp_path / "run", prompts=TEXTS, targets=REAL, **SMALL)  # type: ignore[arg-type]
+    run, plan = make_run(tmp_path / "run", prompts=TEXTS, targets=REAL, **SMALL)
     lines = (run.path / "scores.jsonl").read_text(encoding="utf-8").splitlines()
     failed = [re.sub(r'"status":"ok","value":[-0-9.e]+', '"status":"failed","value":null', line) for line in lines[:3]]
     (run.path / "scores.jsonl").write_text("\n".join([*failed, *lines[3:]]) + "\n", encoding="utf-8")
@@ -146,7 +147,7 @@ def test_show_counts_scores_that_failed(tmp_path: Path) -> None:
 def test_no_file_of_a_report_holds_a_folder_a_user_or_a_key(tmp_path: Path) -> None:
     """Names of folders stand in errors, reasons and descriptions; whoever opens any file of a report finds none."""
     folder = tmp_path / "somebodys-folder"
-    run, plan = make_run(folder / "run", prompts=HOSTILE, failing=["prompt-1"], **SMALL)  # type: ignore[arg-type]
+    run, plan = make_run(folder / "run", prompts=HOSTILE, failing=["prompt-1"], **SMALL)
     secret = f"see {run.path}/worker.log and /home/somebody/.cache of {KEY}"
     experiment = replace(run.info.experiment, description=secret)
     run = RunDirectory(run.path, replace(run.info, experiment=experiment))
@@ -170,9 +171,7 @@ def test_no_file_of_a_report_holds_a_folder_a_user_or_a_key(tmp_path: Path) -> N
 def contents(path: Path) -> list[bytes]:
     """A file, what it holds in base64, and the rows of a table that is compressed."""
     content = path.read_bytes()
-    held = [
-        base64.b64decode(part + b"=" * (-len(part) % 4)) for part in re.findall(rb"base64,([A-Za-z0-9+/]+)", content)
-    ]
+    held = [base64.b64decode(part[: len(part) // 4 * 4]) for part in re.findall(rb"base64,([A-Za-z0-9+/]+)", content)]
     if path.suffix == ".parquet":
         held.append(pd.read_parquet(path).to_csv().encode())
     return [content, *held]

@@ -94,7 +94,7 @@ def _gpu_hours(local: list[GroupEstimate]) -> str:
 
 
 def _on_processor(target: TargetSpec) -> bool:
-    return target.options.get("device", "cpu") == "cpu"  # a back end without the option has no device
+    return bool(target.options.get("device", "cpu") == "cpu")  # a back end without the option has no device
 
 
 def _takes(guess: PlanEstimate) -> str:

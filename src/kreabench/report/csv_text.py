@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kreabench.analysis.estimates import Estimate
+from kreabench.core.redaction import redact
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """First characters that make a spreadsheet take text for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
@@ -57,7 +58,7 @@ def joined_csv(runs: Mapping[str, str]) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return guard(value) if isinstance(value, str) else value
+    return guard(redact(value)) if isinstance(value, str) else value
 
 
 def estimate_cells(name: str, value: Estimate | None) -> dict[str, float | int | None]:

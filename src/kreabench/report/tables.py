@@ -18,6 +18,9 @@ from kreabench.core.planned import Setting
 from kreabench.core.redaction import redact
 from kreabench.report.csv_text import csv_text, estimate_cells, guard
 
+_TOLD = frozenset({"error_message", "error_remedy", "flags", "throttle_reasons"})
+"""Columns in the words of programs; besides reasons and notes of scores."""
+
 
 def samples_csv(table: pd.DataFrame, brand: str = "") -> str:
     """The table of samples, one row a picture; absent values are empty. Text is guarded, errors are redacted.
@@ -46,8 +49,8 @@ def _cells(column: pd.Series) -> list[Any]:
 
 
 def is_from_outside(column: str) -> bool:
-    """Whether a column of samples holds messages, which may name paths or hold keys."""
-    return column == "error_message" or column.endswith("_reason")
+    """Whether a column of samples holds the words of programs, which may name paths or hold keys."""
+    return column in _TOLD or column.endswith(("_reason", "_notes"))
 
 
 def _shown(value: Any, *, outside: bool) -> Any:
