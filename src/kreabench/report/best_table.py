@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.report.explorer.data import QuantityData, ReportData, SettingData

@@ -39,7 +39,13 @@ def work_table(summaries: Sequence[SettingSummary], loads: Sequence[LoadRecord])
     for summary in summaries:
         device = summary.device
         if device is not None and device.reference_tflop is not None:
-            rows.append(Row(cells=(*_label(summary.setting), *_work_cells(device)), mark=_mark(summary), setting=summary.setting.id))
+            rows.append(
+                Row(
+                    cells=(*_label(summary.setting), *_work_cells(device)),
+                    mark=_mark(summary),
+                    setting=summary.setting.id,
+                )
+            )
     if not rows:
         return None
     return Table(
@@ -93,7 +99,11 @@ def device_table(summaries: Sequence[SettingSummary]) -> Table | None:
     if not measured:
         return None
     rows = [
-        Row(cells=(*_label(summary.setting), *_device_cells(summary, device)), mark=_mark(summary), setting=summary.setting.id)
+        Row(
+            cells=(*_label(summary.setting), *_device_cells(summary, device)),
+            mark=_mark(summary),
+            setting=summary.setting.id,
+        )
         for summary, device in measured
     ]
     heads = ("Allocated", "Most that torch's tensors took."), ("Reserved", "Most that torch kept of the device.")
