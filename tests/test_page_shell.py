@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -124,7 +125,7 @@ def test_when_nothing_is_left_the_page_says_so_and_leads_back(opened: Any) -> No
         "#/f.steps=2&f.__proto__=1&constructor=2&s.settings-table-1=toString&at=<img src=x>",
         "#/f.steps=2&f.target={&f.acceleration=[[[&x=" + quote("</script><script>document.title='pwned'</script>"),
         "#/f.steps=2&s.settings-table-1=999&at=" + "W" * 10000,
-        "#/f.steps=2&f.size=%22‮%22&y=%00",
+        "#/f.steps=2&f.size=%22%E2%80%AE%22&y=%00",
     ],
 )
 def test_an_address_that_says_what_is_not_there_is_not_heard(opened: Any, fragment: str) -> None:
@@ -222,7 +223,7 @@ def test_headings_and_landmarks_are_in_order(opened: Any) -> None:
     levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(one => Number(one.tagName[1]))")
     assert levels.count(1) == 1
     assert levels[0] == 1
-    assert all(later <= earlier + 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later <= earlier + 1 for earlier, later in pairwise(levels))
     for landmark in ("banner", "main", "contentinfo"):
         assert page.get_by_role(landmark).count() == 1
 
@@ -250,10 +251,7 @@ def test_numbers_are_formatted_as_in_the_tables(opened: Any) -> None:
         "values => values.map(value => [significant(value), usd(value), significant(value, 2)])", values
     )
     assert drawn == [[numbers.significant(v), numbers.usd(v), numbers.significant(v, 2)] for v in values]
-    spans = [
-        sorted((value, value + abs(other) / 3, value - abs(other) / 7))
-        for value, other in zip(values, values[1:], strict=False)
-    ]
+    spans = [sorted((value, value + abs(other) / 3, value - abs(other) / 7)) for value, other in pairwise(values)]
     drawn = page.evaluate("spans => spans.map(([low, value, high]) => estimate({value, low, high}))", spans)
     expected = [numbers.estimate(Estimate(value=value, low=low, high=high, n=9)) for low, value, high in spans]
     assert [tuple(one) for one in drawn] == expected

@@ -39,13 +39,7 @@ def work_table(summaries: Sequence[SettingSummary], loads: Sequence[LoadRecord])
     for summary in summaries:
         device = summary.device
         if device is not None and device.reference_tflop is not None:
-            rows.append(
-                Row(
-                    cells=(*_label(summary.setting), *_work_cells(device)),
-                    mark=_mark(summary),
-                    setting=summary.setting.id,
-                )
-            )
+            rows.append(_row(summary, _work_cells(device)))
     if not rows:
         return None
     return Table(
@@ -98,14 +92,7 @@ def device_table(summaries: Sequence[SettingSummary]) -> Table | None:
     measured = [(s, s.device) for s in summaries if s.device is not None and _was_asked(s.device)]
     if not measured:
         return None
-    rows = [
-        Row(
-            cells=(*_label(summary.setting), *_device_cells(summary, device)),
-            mark=_mark(summary),
-            setting=summary.setting.id,
-        )
-        for summary, device in measured
-    ]
+    rows = [_row(summary, _device_cells(summary, device)) for summary, device in measured]
     heads = ("Allocated", "Most that torch's tensors took."), ("Reserved", "Most that torch kept of the device.")
     driver = (
         ("Process", "Most that the driver saw of the worker, its CUDA context among it."),
@@ -168,7 +155,7 @@ def first_calls_table(
             seconds, number = longest[summary.setting.id]
             steady = summary.latency.value
             cells = (_number(seconds), _number(steady), _number(seconds - steady), Cell(text=str(number)))
-            rows.append(Row(cells=(*_label(summary.setting), *cells), mark=_mark(summary), setting=summary.setting.id))
+            rows.append(_row(summary, cells))
     if not rows:
         return None
     return Table(
@@ -289,6 +276,10 @@ def _label(setting: Setting) -> tuple[Cell, ...]:
 def axis_cell(value: float | None) -> Cell:
     """A value of an axis; absent where the endpoint has no such axis."""
     return Cell(text=general(value), absent=value is None)
+
+
+def _row(summary: SettingSummary, cells: tuple[Cell, ...]) -> Row:
+    return Row(cells=(*_label(summary.setting), *cells), mark=_mark(summary), setting=summary.setting.id)
 
 
 def _mark(summary: SettingSummary) -> str:

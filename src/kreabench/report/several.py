@@ -58,7 +58,10 @@ def several_document(evidences: Sequence[Evidence], today: date | None = None) -
         ),
         notices=_notices(names, documents),
         facts=_facts(found, summaries),
-        comparisons=(Section(id="runs", title="Runs", opens=True, tables=(("", runs),)), *map(comparison_section, found)),
+        comparisons=(
+            Section(id="runs", title="Runs", opens=True, tables=(("", runs),)),
+            *map(comparison_section, found),
+        ),
         targets=replace(targets or documents[0].targets, caption="What was measured."),
         settings=settings or documents[0].settings,
         skipped=below("skipped"),

@@ -66,10 +66,8 @@ def _write(canvas: Canvas, format: Format) -> bytes:
     with warnings.catch_warnings():
         # Long labels can leave an axis no room: then it is drawn without the layout, which can be read too.
         warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
-        if format == "png":
-            FigureCanvasAgg(canvas).print_png(buffer, metadata=metadata)
-        else:
-            FigureCanvasSVG(canvas).print_svg(buffer, metadata=metadata)
+        backend: Any = FigureCanvasAgg(canvas) if format == "png" else FigureCanvasSVG(canvas)
+        (backend.print_png if format == "png" else backend.print_svg)(buffer, metadata=metadata)
     return buffer.getvalue()
 
 
