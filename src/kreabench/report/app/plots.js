@@ -303,7 +303,7 @@ const { plot, plotText, describeValue, twin, whenNear, differingAxes, axisNamed,
     const counts = new Map();
     for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
     const list = [...counts].map(([reason, count]) => `${reason} (${count})`).join("; ");
-    return `${what}: ${reasons.length} of ${shown().length} settings. ${list}.`;
+    return `${what}: ${reasons.length} of ${shown().length} settings; ${list}.`;
   };
   const openSetting = (id) => {
     choices.set({ open: id });

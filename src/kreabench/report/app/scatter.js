@@ -92,12 +92,14 @@
     choices.initial("y", metrics.find(({ name, better }) => better !== "neither" && priced(name))?.name ?? names.y[0]);
     const options = (list) => list.map((one) => [one.name, quantityText(one)]);
     const log = h("input", { type: "checkbox", onchange: () => choices.set({ xlog: log.checked ? "yes" : "" }) });
+    const whiskers = h("input", { type: "checkbox", onchange: () => choices.set({ bars: whiskers.checked ? "" : "no" }) });
     const controls = h(
       "div",
       { class: "controls" },
       select("Cost, across", "x", options(costs)),
       select("Metric, upward", "y", options(metrics)),
       h("label", { class: "check" }, log, "Logarithmic cost"),
+      h("label", { class: "check" }, whiskers, "95 % intervals"),
     );
     const note = h("p", { class: "caption" });
     const chart = h("div");
@@ -108,6 +110,7 @@
     const draw = () => {
       const [x, y] = ["x", "y"].map((axis) => quantities.get(choices.get(axis, names[axis])));
       log.checked = choices.get("xlog") === "yes";
+      whiskers.checked = choices.get("bars") !== "no";
       const { placed, reasons } = placeAll(x, y, log.checked);
       const known = report.fronts.find((one) => one.x === x.name && one.y === y.name);
       const directed = x.better !== "neither" && y.better !== "neither";
@@ -118,6 +121,7 @@
       const spot = (one) => spotOf(one, x, y);
       const pointOf = (one) => ({
         ...spot(one),
+        ...(whiskers.checked ? {} : { xLow: null, yLow: null }),
         id: one.setting.id,
         lines: linesOf(one, [x, y], chanceOf(one)),
         chance: chanceOf(one),
@@ -141,7 +145,7 @@
       ]);
       table(`${quantityText(x)} and ${quantityText(y)} of ${placed.length} settings, with 95 % intervals.`, heads, rows);
     };
-    whenNear(element, ["shown", "x", "y", "xlog"], draw);
+    whenNear(element, ["shown", "x", "y", "xlog", "bars"], draw);
   });
 
   const noteOf = ({ directed, known, hidden, y }) => {
