@@ -28,14 +28,15 @@
       lines: [nameOf(setting.axes), `${setting.axes.steps} steps`, `${quantity.label}: ${describeValue(quantity, setting.values[quantity.name])}`],
     };
   };
-  const tracesOf = (lines, quantity) => {
+  const tracesOf = (lines, quantity, whiskers) => {
     const colours = axisNamed("acceleration")?.values ?? [];
     const rest = (axes) => JSON.stringify(held.map(({ name }) => axes[name]));
     const marks = [...new Set(report.settings.map(({ axes }) => rest(axes)))];
+    const point = (one) => ({ ...pointOf(one, quantity), ...(whiskers ? {} : { yLow: null }) });
     return lines.map((line) => {
       const { axes } = line[0];
       const place = { series: Math.max(colours.indexOf(axes.acceleration), 0), mark: marks.indexOf(rest(axes)) };
-      return { name: nameOf(axes), points: line.map((one) => pointOf(one, quantity)), mode: "lines+markers", line: { width: 2 }, ...place };
+      return { name: nameOf(axes), points: line.map(point), mode: "lines+markers", line: { width: 2 }, ...place };
     });
   };
   const kneesOf = (lines, quantity) => {
@@ -48,7 +49,7 @@
     const text = (count) => (count > 1 ? `${count} knees` : "knee");
     return {
       shapes: at.map(([x]) => ({ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", line: { dash: "dot", width: 1.5, color: "#888888" } })),
-      annotations: at.map(([x, list]) => ({ x, y: 1, yref: "paper", yanchor: "bottom", showarrow: false, text: text(list.length) })),
+      annotations: at.map(([x, list]) => ({ x, y: 1, yref: "paper", yanchor: "top", xanchor: "left", xshift: 3, showarrow: false, text: text(list.length) })),
       rings: knees.map((one) => settings.get(one.setting)),
     };
   };
@@ -72,14 +73,16 @@
     const holders = crowded ? held : [];
     for (const axis of holders) choices.initial(`lf.${axis.name}`, JSON.stringify(reference.axes[axis.name]));
     const options = (axis) => [["", "all"], ...axis.values.map((value) => [JSON.stringify(value), axisText(axis, value)])];
+    const [whiskers, whiskerLabel] = whiskerBox();
     const controls = h(
       "div",
       { class: "controls" },
       select("Quantity", "lq", measured.map((one) => [one.name, quantityText(one)])),
+      whiskerLabel,
       holders.map((axis) => select(axis.label, `lf.${axis.name}`, options(axis))),
     );
     const note = h("p", { class: "caption" });
-    const chart = h("div");
+    const chart = h("div", { class: "plot" });
     const list = h("ul", { class: "notes" });
     const aside = h("p", { class: "set-aside" });
     element.append(controls, note, chart, list, aside);
@@ -101,17 +104,15 @@
         hoverinfo: "skip",
         marker: { symbol: "circle-open", size: 19, line: { width: 2 } },
       };
-      const better = { lower: ", ↓ better", higher: ", ↑ better", neither: "" }[quantity.better];
       const layout = {
         xaxis: { title: "Steps", tickvals: counts },
-        yaxis: { title: plotText(quantityText(quantity)) + better },
+        yaxis: { title: axisTitle(quantity) },
         shapes,
         annotations,
-        margin: { t: 48 },
         uirevision: quantity.name,
       };
       const label = `${quantity.label} over steps`;
-      const all = [...tracesOf(drawn, quantity), ...(rings.length ? [ring] : [])];
+      const all = [...tracesOf(drawn, quantity, whiskers.checked), ...(rings.length ? [ring] : [])];
       plot(chart, all, layout, { label, describe: `${drawn.length} lines.`, select: openSetting });
       const more = lines.length > MOST ? ` The first ${MOST} of ${lines.length} lines are drawn.` : "";
       note.textContent = `${quantity.note ? `${quantity.label}: ${quantity.note}. ` : ""}Whiskers are 95 % intervals; a ring marks the knee, from which more steps buy little.${more}`;
@@ -125,7 +126,7 @@
       ]);
       table(`${quantityText(quantity)} over steps, with 95 % intervals.`, ["Line", "Steps", quantityText(quantity), "Knee"], rows);
     };
-    whenNear(element, ["shown", "lq", ...holders.map(({ name }) => `lf.${name}`)], draw);
+    whenNear(element, ["shown", "lq", "bars", ...holders.map(({ name }) => `lf.${name}`)], draw);
   });
   const noKnee = (quantity) => `No knee is marked for ${quantity.label} on these lines.`;
 }

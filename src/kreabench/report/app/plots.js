@@ -1,10 +1,10 @@
-// plotly.js as this page uses it: one look, resized with the page, points reached by keyboard, a table of the numbers.
+// plotly.js as this page uses it: one look, resized with the page, points reached by keyboard.
 //
 // A trace has `points` in place of plotly's arrays: { x, y, xLow, xHigh, yLow, yHigh, id, lines, chance }; a point that is
 // null breaks the line. `lines` are its texts, `id` is what Enter and a click open. `series` is its place among the
 // colours, `mark` among the symbols and dashes: nothing is told apart by colour alone.
 
-const { plot, plotText, describeValue, twin, whenNear, differingAxes, axisNamed, setAsideNote, openSetting } = (() => {
+const { plot, plotText, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting } = (() => {
   // Paul Tol's bright scheme, with yellow, cyan and grey set apart from a white ground (3:1), and lighter on a dark one.
   const LIGHT = ["#4477aa", "#ee6677", "#228833", "#998a1f", "#2a9bc2", "#aa3377", "#777777"];
   const DARK = ["#77aadd", "#ee8899", "#44aa66", "#ccbb44", "#66ccee", "#cc77aa", "#bbbbbb"];
@@ -50,7 +50,7 @@ const { plot, plotText, describeValue, twin, whenNear, differingAxes, axisNamed,
     const colour = series === "ink" ? theme.ink : series === "muted" ? theme.muted : theme.colours[series % LIGHT.length];
     const bar = rest.type === "bar";
     const marker = bar
-      ? { color: colour, line: { color: theme.ground, width: 1 }, pattern: { shape: PATTERNS[mark % PATTERNS.length] } }
+      ? { color: colour, line: { color: theme.ground, width: 1 }, pattern: { shape: PATTERNS[mark % PATTERNS.length], fillmode: "overlay" } }
       : { color: colour, size: 10, symbol: SYMBOLS[mark % SYMBOLS.length], line: { color: theme.ink, width: 1 } };
     if (points.some((one) => one?.chance !== undefined)) {
       marker.opacity = points.map((one) => (one ? 0.25 + 0.75 * (one.chance ?? 1) : 1));
@@ -231,64 +231,9 @@ const { plot, plotText, describeValue, twin, whenNear, differingAxes, axisNamed,
   document.addEventListener("themechange", redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
-  // Calls `draw` now if `element` is near what is seen, else when it comes near, and again when one of `names` changes.
-  const unseen = new Set();
-  const whenNear = (element, names, draw) => {
-    let near = false;
-    let stale = true;
-    const run = () => {
-      if (!stale) return;
-      stale = false;
-      draw();
-    };
-    unseen.add(run);
-    choices.watch(names, () => {
-      stale = true;
-      if (near) run();
-    });
-    new IntersectionObserver(
-      (entries) => {
-        near = entries.at(-1).isIntersecting;
-        if (near) run();
-      },
-      { rootMargin: "400px" },
-    ).observe(element);
-  };
-  const beforePrint = () => {
-    for (const run of unseen) run();
-    paper(true);
-  };
-  addEventListener("beforeprint", beforePrint);
+  addEventListener("beforeprint", () => paper(true));
   addEventListener("afterprint", () => paper(false));
-  matchMedia("print").addEventListener("change", ({ matches }) => (matches ? beforePrint() : paper(false)));
-
-  // The numbers of a plot as a table, for those who do not see it. Filled when it is opened or printed.
-  const twin = (element) => {
-    const body = h("div", { class: "twin-body" });
-    const holder = h("details", { class: "twin" }, h("summary", {}, "Numbers of this plot"), body);
-    let now = null;
-    const fill = () => {
-      if (!now) return;
-      const { caption, heads, rows } = now;
-      now = null;
-      const cells = (row) => row.map((text, at) => (at ? h("td", {}, bdi(text)) : h("th", { scope: "row" }, bdi(text))));
-      const table = h(
-        "table",
-        {},
-        h("caption", {}, caption),
-        h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, bdi(head))))),
-        h("tbody", {}, rows.map((row) => h("tr", {}, cells(row)))),
-      );
-      body.replaceChildren(h("div", { class: "scroll tall", role: "region", tabindex: "0", "aria-label": caption }, table));
-    };
-    holder.addEventListener("toggle", () => holder.open && fill());
-    unseen.add(fill);
-    element.append(holder);
-    return (caption, heads, rows) => {
-      now = { caption, heads, rows };
-      if (holder.open) fill();
-    };
-  };
+  matchMedia("print").addEventListener("change", ({ matches }) => paper(matches));
 
   // Shared by the parts: an estimate in words, axes that differ, what is not drawn, and the way to a setting's pictures.
   const describeValue = (quantity, value) => {
@@ -298,6 +243,19 @@ const { plot, plotText, describeValue, twin, whenNear, differingAxes, axisNamed,
   };
   const differingAxes = report.axes.filter((axis) => axis.values.length > 1);
   const axisNamed = (name) => report.axes.find((axis) => axis.name === name);
+  const ARROWS = { lower: "↓ better", higher: "↑ better", neither: "neither side is better" };
+  const axisTitle = ({ label, unit, brand, better }) =>
+    `${plotText(unit ? `${label} (${unit})` : label)}<br>${plotText(brand ? `${brand}, ` : "")}${ARROWS[better]}`;
+  // A box for the whiskers of all plots; `marked.checked` says whether they are wanted.
+  const whiskerBox = () => {
+    const marked = h("input", { type: "checkbox", onchange: () => choices.set({ bars: marked.checked ? "" : "no" }) });
+    const follow = () => {
+      marked.checked = choices.get("bars") !== "no";
+    };
+    follow();
+    choices.watch(["bars"], follow);
+    return [marked, h("label", { class: "check" }, marked, "95 % intervals")];
+  };
   const setAsideNote = (what, reasons) => {
     if (!reasons.length) return "";
     const counts = new Map();
@@ -310,5 +268,5 @@ const { plot, plotText, describeValue, twin, whenNear, differingAxes, axisNamed,
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     document.getElementById("pictures")?.scrollIntoView({ behavior: calm ? "auto" : "smooth" });
   };
-  return { plot, plotText, describeValue, twin, whenNear, differingAxes, axisNamed, setAsideNote, openSetting };
+  return { plot, plotText, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting };
 })();

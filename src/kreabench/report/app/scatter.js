@@ -1,8 +1,6 @@
 // Cost against quality: every shown setting as a point, what none beats in both as a stair.
 
 {
-  const ARROWS = { lower: "↓ better", higher: "↑ better", neither: "neither side is better" };
-  const titled = (quantity) => `${plotText(quantityText(quantity))}, ${ARROWS[quantity.better]}`;
 
   // Point estimates: on the front are those that no other matches in both and beats in one.
   const frontOf = (placed, x, y) => {
@@ -92,17 +90,17 @@
     choices.initial("y", metrics.find(({ name, better }) => better !== "neither" && priced(name))?.name ?? names.y[0]);
     const options = (list) => list.map((one) => [one.name, quantityText(one)]);
     const log = h("input", { type: "checkbox", onchange: () => choices.set({ xlog: log.checked ? "yes" : "" }) });
-    const whiskers = h("input", { type: "checkbox", onchange: () => choices.set({ bars: whiskers.checked ? "" : "no" }) });
+    const [whiskers, whiskerLabel] = whiskerBox();
     const controls = h(
       "div",
       { class: "controls" },
       select("Cost, across", "x", options(costs)),
       select("Metric, upward", "y", options(metrics)),
       h("label", { class: "check" }, log, "Logarithmic cost"),
-      h("label", { class: "check" }, whiskers, "95 % intervals"),
+      whiskerLabel,
     );
     const note = h("p", { class: "caption" });
-    const chart = h("div");
+    const chart = h("div", { class: "plot" });
     const aside = h("p", { class: "set-aside" });
     element.append(controls, note, chart, aside);
     const table = twin(element);
@@ -110,7 +108,6 @@
     const draw = () => {
       const [x, y] = ["x", "y"].map((axis) => quantities.get(choices.get(axis, names[axis])));
       log.checked = choices.get("xlog") === "yes";
-      whiskers.checked = choices.get("bars") !== "no";
       const { placed, reasons } = placeAll(x, y, log.checked);
       const known = report.fronts.find((one) => one.x === x.name && one.y === y.name);
       const directed = x.better !== "neither" && y.better !== "neither";
@@ -128,8 +125,8 @@
       });
       const references = placed.filter(({ setting }) => setting.reference === setting.id);
       const traces = [...seriesOf(placed, pointOf), stairOf(front.map(spot), x), ringOf(references.map(spot))];
-      const across = { title: titled(x), type: log.checked ? "log" : "linear" };
-      const layout = { xaxis: across, yaxis: { title: titled(y) }, height: 460, uirevision: `${x.name} ${y.name} ${log.checked}` };
+      const across = { title: axisTitle(x), type: log.checked ? "log" : "linear" };
+      const layout = { xaxis: across, yaxis: { title: axisTitle(y) }, height: 460, uirevision: `${x.name} ${y.name} ${log.checked}` };
       note.textContent = noteOf({ directed, known, hidden, y });
       const describe = `${placed.length} settings, ${front.length} on the front.`;
       plot(chart, traces, layout, { label: `${x.label} against ${y.label}`, describe, select: openSetting });
