@@ -2,7 +2,26 @@
 
 const { whenNear, twin } = (() => {
   const waiting = new Set();
-  // Calls `draw` now if `element` is near what is seen, else when it comes near, and again when one of `names` changes.
+
+  // One part a frame, those in view first: a page with many settings stays at hand while it is drawn anew.
+  const queue = new Map();
+  const distance = (element) => {
+    const { top, bottom } = element.getBoundingClientRect();
+    return Math.max(top - innerHeight, -bottom, 0);
+  };
+  const next = () => {
+    const [nearest] = [...queue.keys()].sort((one, two) => distance(one) - distance(two));
+    const run = queue.get(nearest);
+    queue.delete(nearest);
+    if (queue.size) requestAnimationFrame(next);
+    run();
+  };
+  const enqueue = (element, run) => {
+    if (!queue.size) requestAnimationFrame(next);
+    queue.set(element, run);
+  };
+
+  // Calls `draw` when `element` comes near to what is seen, and again when one of `names` changes.
   const whenNear = (element, names, draw) => {
     let near = false;
     let stale = true;
@@ -11,19 +30,19 @@ const { whenNear, twin } = (() => {
       stale = false;
       draw();
     };
+    const wanted = () => near && stale && enqueue(element, run);
     waiting.add(run);
     choices.watch(names, () => {
       stale = true;
-      if (near) run();
+      wanted();
     });
-    new IntersectionObserver(
-      (entries) => {
-        near = entries.at(-1).isIntersecting;
-        if (near) run();
-      },
-      { rootMargin: "400px" },
-    ).observe(element);
+    const seen = (entries) => {
+      near = entries.at(-1).isIntersecting;
+      wanted();
+    };
+    new IntersectionObserver(seen, { rootMargin: "300px" }).observe(element);
   };
+
   // The numbers of a plot as a table, for those who do not see it. Filled when it is opened or printed.
   const twin = (element) => {
     const body = h("div", { class: "twin-body" });
