@@ -41,11 +41,11 @@
     if (!value) return h("td", { class: "heat-none" }, h("span", { "aria-hidden": "true" }, "—"), bdi(whyNot(axes, quantity)));
     const colour = colourAt(shareOf(value.value));
     const isReference = setting.reference === setting.id;
-    const ends = value.low === null || value.high === null ? "no interval" : `${amount(quantity, value.low)} to ${amount(quantity, value.high)}`;
+    const ends = value.low === null || value.high === null ? "no interval" : `${amountIn(quantity, value.low)} to ${amountIn(quantity, value.high)}`;
     const cell = h(
       "td",
       { class: isReference ? "heat-cell heat-reference" : "heat-cell", title: setting.label },
-      h("strong", {}, amount(quantity, value.value)),
+      h("strong", {}, amountIn(quantity, value.value)),
       h("span", {}, ends),
       isReference ? h("span", { class: "heat-mark" }, "reference") : null,
     );
@@ -66,8 +66,8 @@
     const bar = h("span", { class: "heat-bar", "aria-hidden": "true" });
     bar.style.backgroundImage = `linear-gradient(to right, ${RAMP.map(css).join(", ")})`;
     const [first, last] = quantity.better === "neither" ? ["highest", "lowest"] : ["best", "worst"];
-    const from = `dark: ${first}, ${amount(quantity, dark)}`;
-    return [h("span", {}, from), bar, h("span", {}, `bright: ${last}, ${amount(quantity, bright)}`)];
+    const from = `dark: ${first}, ${amountIn(quantity, dark)}`;
+    return [h("span", {}, from), bar, h("span", {}, `bright: ${last}, ${amountIn(quantity, bright)}`)];
   };
 
   const headOf = (axis, value) => [bdi(axisText(axis, value)), axis.unit ? h("small", {}, axis.unit) : null];

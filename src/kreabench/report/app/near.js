@@ -28,7 +28,12 @@ const { whenNear, twin } = (() => {
     const run = () => {
       if (!stale) return;
       stale = false;
-      draw();
+      try {
+        draw();
+      } catch (error) {
+        console.error(error);
+        element.append(h("p", { class: "notice warning" }, `This could not be drawn: ${error.message}`));
+      }
     };
     const wanted = () => near && stale && enqueue(element, run);
     waiting.add(run);

@@ -4,7 +4,7 @@
 // null breaks the line. `lines` are its texts, `id` is what Enter and a click open. `series` is its place among the
 // colours, `mark` among the symbols and dashes: nothing is told apart by colour alone.
 
-const { plot, plotText, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting } = (() => {
+const { plot, plotText, amountIn, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting } = (() => {
   // Paul Tol's bright scheme, with yellow, cyan and grey set apart from a white ground (3:1), and lighter on a dark one.
   const LIGHT = ["#4477aa", "#ee6677", "#228833", "#998a1f", "#2a9bc2", "#aa3377", "#777777"];
   const DARK = ["#77aadd", "#ee8899", "#44aa66", "#ccbb44", "#66ccee", "#cc77aa", "#bbbbbb"];
@@ -95,15 +95,16 @@ const { plot, plotText, describeValue, differingAxes, axisNamed, axisTitle, whis
   const layoutOf = ({ xaxis, yaxis, annotations = [], ...rest }, theme, width, height) => {
     const narrow = width < NARROW;
     const legend = { orientation: "h", x: 0, itemclick: false, itemdoubleclick: false, font: { size: 12 }, traceorder: "normal" };
+    const { fontFamily: family } = getComputedStyle(document.body);
     return {
       ...rest,
       width,
       height,
       paper_bgcolor: theme.ground,
       plot_bgcolor: theme.ground,
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: theme.ink },
+      font: { family, size: 12, color: theme.ink },
       margin: { l: 56, r: 16, t: 34, b: 48, ...rest.margin },
-      hoverlabel: { bgcolor: theme.panel, bordercolor: theme.muted, align: "left", font: { color: theme.ink, size: 12.5 } },
+      hoverlabel: { bgcolor: theme.panel, bordercolor: theme.muted, align: "left", font: { family, color: theme.ink, size: 12.5 } },
       hovermode: "closest",
       dragmode: "zoom",
       modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.muted, activecolor: theme.ink, orientation: "h" },
@@ -247,10 +248,12 @@ const { plot, plotText, describeValue, differingAxes, axisNamed, axisTitle, whis
   matchMedia("print").addEventListener("change", ({ matches }) => paper(matches));
 
   // Shared by the parts: an estimate in words, axes that differ, what is not drawn, and the way to a setting's pictures.
+  // A unit of several words stands in the head of its column alone.
+  const amountIn = (quantity, value) => (quantity.unit.includes(" ") ? significant(value / quantity.scale) : amount(quantity, value));
   const describeValue = (quantity, value) => {
     if (!value) return "—";
-    const ends = value.low === null || value.high === null ? "" : ` (${amount(quantity, value.low)} to ${amount(quantity, value.high)})`;
-    return `${amount(quantity, value.value)}${ends}`;
+    const ends = value.low === null || value.high === null ? "" : ` (${amountIn(quantity, value.low)} to ${amountIn(quantity, value.high)})`;
+    return `${amountIn(quantity, value.value)}${ends}`;
   };
   const differingAxes = report.axes.filter((axis) => axis.values.length > 1);
   const axisNamed = (name) => report.axes.find((axis) => axis.name === name);
@@ -279,5 +282,5 @@ const { plot, plotText, describeValue, differingAxes, axisNamed, axisTitle, whis
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     document.getElementById("pictures")?.scrollIntoView({ behavior: calm ? "auto" : "smooth" });
   };
-  return { plot, plotText, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting };
+  return { plot, plotText, amountIn, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting };
 })();
