@@ -20,7 +20,7 @@ from rich.console import Console
 
 from kreabench.cli.run_table import print_settings
 from kreabench.core.errors import RunDirectoryError, StorageError
-from kreabench.core.planned import SkippedSetting
+from kreabench.core.planned import Plan, SkippedSetting
 from kreabench.core.records import Cost, FailureRecord
 from kreabench.core.redaction import redact
 from kreabench.report.build import build_document
@@ -75,6 +75,7 @@ class Hostile:
     """A run whose texts all attack, its document, its written report, and what each renderer makes of it."""
 
     run: RunDirectory
+    plan: Plan
     document: Document
     report: Path
     rendered: dict[str, str]
@@ -101,7 +102,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
     document = build_document(run, plan, read_table(run))
     rendered = {name: render(run, document) for name, render in RENDERERS.items()}
     rendered |= decided_files(run, plan, folder)
-    return Hostile(run=run, document=document, report=folder / "report", rendered=rendered)
+    return Hostile(run=run, plan=plan, document=document, report=folder / "report", rendered=rendered)
 
 
 @pytest.mark.parametrize("name", [*RENDERERS, *FILES])
@@ -204,7 +205,7 @@ def test_markdown_names_only_figures_that_were_written(hostile: Hostile) -> None
     report = hostile.report
     named = re.findall(r"\]\((figures/[^)]+)\)", (report / "report.md").read_text(encoding="utf-8"))
     assert "figures/cost-quality.png" in named
-    assert sorted(named) == sorted(f"figures/{path.name}" for path in (report / "figures").iterdir())
+    assert sorted(named) == sorted(f"figures/{path.name}" for path in (report / "figures").glob("*.png"))
     for name in named:
         with PIL.Image.open(report / name, formats=("PNG",)) as picture:
             picture.load()
@@ -496,14 +497,17 @@ def test_writing_replaces_its_own_files_and_leaves_others_alone(tmp_path: Path) 
         "figures",
         "index.html",
         "notes.txt",
+        "report.json",
         "report.md",
         "samples.csv",
         "settings.csv",
     ]
 
 
-def test_the_same_run_gives_the_same_report(hostile: Hostile) -> None:
-    assert (hostile.report / "index.html").read_text(encoding="utf-8") == hostile.rendered["html"]
+def test_the_same_run_gives_the_same_report(hostile: Hostile, tmp_path: Path) -> None:
+    again = write_report(hostile.run, hostile.plan, tmp_path / "again")
+    for path in again.parent.rglob("*.*"):
+        assert path.read_bytes() == (hostile.report / path.relative_to(again.parent)).read_bytes(), path.name
     assert (hostile.report / "report.md").read_text(encoding="utf-8") == hostile.rendered["markdown"]
 
 
@@ -569,10 +573,10 @@ def test_markdown_escapes_what_would_be_markup(text: str, expected: str) -> None
 
 def test_colours_have_the_contrast_that_wcag_aa_asks_for() -> None:
     css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    themes = [
-        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", css, re.S)
-    ]
-    assert len(themes) == 2
+    blocks = re.findall(r":root[^{]*\{([^}]*--ground[^}]*)\}", css)
+    light, *darks = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in blocks)
+    assert darks == [darks[0]] * 2, "dark as the system has it, and as the reader chose it, are the same"
+    themes = (light, darks[0])
     for theme in themes:
         for ground in ("ground", "panel", "mark-ground"):
             for ink in ("ink", "muted", "accent", "warn-ink"):

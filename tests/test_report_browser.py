@@ -1,4 +1,4 @@
-"""The page in a real browser: it opens from a file, runs nothing, asks nobody, fits a phone."""
+"""The page in a real browser: it opens from a file, runs only what is ours, asks nobody, fits a phone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from kreabench.report.app_script import app_script, early_script, plotly_script
+from kreabench.report.build import build_document
+from kreabench.report.html_page import render_html
+from kreabench.report.report_page import report_page
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
@@ -22,7 +26,7 @@ BANNER = "untrained weights, emulated service: numbers show the tool, not the mo
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of a run whose texts all attack."""
+    """A report of a run whose texts all attack; beside it plain.html, the same page without a script."""
     folder = tmp_path_factory.mktemp("page")
     run, plan = make_run(
         folder / "run",
@@ -33,7 +37,17 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sizes=((128, 128),),
     )
     experiment = replace(run.info.experiment, name=HOSTILE[0], description=HOSTILE[3])
-    return write_report(RunDirectory(run.path, replace(run.info, experiment=experiment)), plan, folder / "report")
+    run = RunDirectory(run.path, replace(run.info, experiment=experiment))
+    index = write_report(run, plan, folder / "report")
+    page = report_page(build_document(run, plan, read_table(run)))
+    (index.parent / "plain.html").write_text(render_html(page), encoding="utf-8")
+    return index
+
+
+@pytest.fixture(scope="module")
+def plain(index: Path) -> Path:
+    """The page without a script."""
+    return index.with_name("plain.html")
 
 
 @pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=str)
@@ -49,15 +63,31 @@ def test_the_page_is_quiet_whole_and_fits(watched: Watched, index: Path) -> None
     page = watched.page
     assert watched.complaints == []
     assert [url for url in watched.requests if not url.startswith("data:")] == [index.as_uri()]
+    assert page.evaluate("document.documentElement.dataset.ready") == "yes"
+    assert page.locator(".broken").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
-    broken = "[...document.images].filter(image => !image.complete || image.naturalWidth === 0).length"
-    assert page.evaluate("document.images.length") > 8
+    broken = "[...document.images].filter(image => image.complete && image.naturalWidth === 0).length"
     assert page.evaluate(broken) == 0
+
+
+def test_a_page_without_a_script_is_quiet_whole_and_fits(browser: Any, plain: Path) -> None:
+    for width in (1280, 390):
+        watched = Watched(browser, plain, width)
+        page = watched.page
+        assert watched.complaints == []
+        assert [url for url in watched.requests if not url.startswith("data:")] == [plain.as_uri()]
+        assert page.evaluate("document.scripts.length") == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.images.length") > 8
+        assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+        assert page.title() == f"{HOSTILE[0]}: kreabench report"
+        watched.context.close()
 
 
 def test_hostile_text_neither_runs_nor_hides_the_page(watched: Watched) -> None:
     page = watched.page
-    assert page.evaluate("document.scripts.length") == 0
+    run = page.evaluate("[...document.scripts].filter(one => one.type !== 'application/json').map(one => one.text)")
+    assert run == [early_script(), plotly_script(), app_script()]
     assert page.title() == f"{HOSTILE[0]}: kreabench report"
     assert page.get_by_text(HOSTILE[0], exact=True).first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).display") == "block"
@@ -69,11 +99,11 @@ def test_the_banner_is_seen_first(watched: Watched) -> None:
     assert banner.is_visible()
 
 
-def test_figures_follow_width_and_scheme(browser: Any, index: Path) -> None:
+def test_figures_follow_width_and_scheme(browser: Any, plain: Path) -> None:
     sources = set()
     for width in (1280, 390):
         for scheme in ("light", "dark"):
-            watched = Watched(browser, index, width, scheme)
+            watched = Watched(browser, plain, width, scheme)
             sources.add(watched.page.evaluate("document.querySelector('.chart img').currentSrc"))
             watched.context.close()
     assert len(sources) == 4

@@ -10,8 +10,9 @@ from pathlib import Path
 APP = Path(__file__).with_name("app")
 
 FILES = (
-    *("core.js", "dom.js", "format.js", "theme.js", "filters.js", "near.js", "plots.js", "scatter.js", "heat.js"),
-    *("lines.js", "time.js", "break_even.js", "grid.js", "viewer.js", "worst.js", "votes.js", "tables.js", "start.js"),
+    *("core.js", "dom.js", "format.js", "theme.js", "contents.js", "filters.js", "near.js", "plots.js", "scatter.js"),
+    *("heat.js", "lines.js", "time.js", "break_even.js", "grid.js", "viewer.js", "worst.js", "votes.js", "tables.js"),
+    "start.js",
 )
 """They share one scope; `start.js` is last."""
 
@@ -24,6 +25,12 @@ def app_script() -> str:
     """Our script, strict, in a scope of its own."""
     body = "\n".join((APP / name).read_text(encoding="utf-8") for name in FILES)
     return f'(() => {{\n"use strict";\n{body}\n}})();'
+
+
+@functools.cache
+def early_script() -> str:
+    """What runs before the page is painted."""
+    return (APP / "early.js").read_text(encoding="utf-8")
 
 
 @functools.cache

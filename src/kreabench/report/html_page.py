@@ -11,11 +11,11 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from kreabench.report.app_script import app_script, app_style, plotly_script, style_ids
+from kreabench.report.app_script import app_script, app_style, early_script, plotly_script, style_ids
 from kreabench.report.drawing.figures import Drawn, draw_all
 from kreabench.report.drawing.style import dark
 from kreabench.report.explorer.data import ReportData
-from kreabench.report.explorer.encode import encode, for_page
+from kreabench.report.explorer.encode import for_page
 from kreabench.report.page import Page
 
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
@@ -39,15 +39,16 @@ def render_html(page: Page, drawn: Mapping[str, Drawn] | None = None) -> str:
     environment.filters["jpeg_uri"] = lambda content: data_uri(content, "image/jpeg")
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     style += "" if page.explorer is None else app_style()
-    scripts = () if page.explorer is None else (plotly_script(), app_script())
+    early, scripts = ((), ()) if page.explorer is None else ((early_script(),), (plotly_script(), app_script()))
     return environment.get_template("page.html.j2").render(
         page=page,
         images={name: _images(one) for name, one in drawn.items()},
         style=Markup(style),  # noqa: S704 - our own file, no value is interpolated
+        early=tuple(map(Markup, early)),
         scripts=tuple(map(Markup, scripts)),
         style_ids=style_ids() if scripts else (),
         data=() if page.explorer is None else _data(page.explorer, page.held),
-        policy=_content_policy(style, scripts),
+        policy=_content_policy(style, (*early, *scripts)),
     )
 
 
@@ -60,7 +61,7 @@ def _data(explorer: ReportData, held: Mapping[str, bytes]) -> tuple[tuple[str, M
     """Id and content of the elements that hold what the script reads."""
     pictures = {name: data_uri(content, _MEDIA_TYPES[Path(name).suffix]) for name, content in held.items()}
     return (
-        ("report-data", Markup(for_page(encode(explorer)))),  # noqa: S704 - JSON without a `<`
+        ("report-data", Markup(for_page(msgspec.json.encode(explorer)))),  # noqa: S704 - JSON without a `<`
         ("report-pictures", Markup(for_page(msgspec.json.encode(pictures)))),  # noqa: S704 - as above
     )
 

@@ -39,7 +39,7 @@ def work_table(summaries: Sequence[SettingSummary], loads: Sequence[LoadRecord])
     for summary in summaries:
         device = summary.device
         if device is not None and device.reference_tflop is not None:
-            rows.append(Row(cells=(*_label(summary.setting), *_work_cells(device)), mark=_mark(summary)))
+            rows.append(Row(cells=(*_label(summary.setting), *_work_cells(device)), mark=_mark(summary), setting=summary.setting.id))
     if not rows:
         return None
     return Table(
@@ -93,7 +93,7 @@ def device_table(summaries: Sequence[SettingSummary]) -> Table | None:
     if not measured:
         return None
     rows = [
-        Row(cells=(*_label(summary.setting), *_device_cells(summary, device)), mark=_mark(summary))
+        Row(cells=(*_label(summary.setting), *_device_cells(summary, device)), mark=_mark(summary), setting=summary.setting.id)
         for summary, device in measured
     ]
     heads = ("Allocated", "Most that torch's tensors took."), ("Reserved", "Most that torch kept of the device.")
@@ -158,7 +158,7 @@ def first_calls_table(
             seconds, number = longest[summary.setting.id]
             steady = summary.latency.value
             cells = (_number(seconds), _number(steady), _number(seconds - steady), Cell(text=str(number)))
-            rows.append(Row(cells=(*_label(summary.setting), *cells), mark=_mark(summary)))
+            rows.append(Row(cells=(*_label(summary.setting), *cells), mark=_mark(summary), setting=summary.setting.id))
     if not rows:
         return None
     return Table(

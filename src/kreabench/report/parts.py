@@ -57,6 +57,8 @@ class Cell:
     """Whether there is no value; `detail` then says why."""
     strong: bool = False
     """Whether `text` stands out; its words or a sign in it say why, as a look alone is lost on many."""
+    sort: float | None = None
+    """What the cell is sorted by; None: by its text, as a number where it begins with one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +68,8 @@ class Row:
     cells: tuple[Cell, ...]
     mark: str = ""
     """What is special about the row, such as `reference`."""
+    setting: str = ""
+    """Id of the setting that the row is about; empty where it is about none, or several. A filter hides it by this."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

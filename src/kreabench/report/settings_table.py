@@ -44,7 +44,13 @@ def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, Ta
             _dollars(summary, targets[summary.setting.target]),
             *(_metric(metric, summary) for metric in summary.metrics),
         ]
-        rows.append(Row(cells=tuple(cells), mark="reference" if summary.is_reference else ""))
+        rows.append(
+            Row(
+                cells=tuple(cells),
+                mark="reference" if summary.is_reference else "",
+                setting=summary.setting.id,
+            )
+        )
     return Table(
         columns=(
             *_setting_columns(extras),
@@ -91,7 +97,7 @@ def _setting_cells(summary: SettingSummary, extras: Sequence[str]) -> tuple[Cell
         Cell(text=setting.acceleration),
         axis_cell(setting.steps),
         axis_cell(setting.guidance),
-        Cell(text=f"{setting.width} × {setting.height}"),
+        Cell(text=f"{setting.width} × {setting.height}", sort=setting.width * setting.height),
         *(_extra(getattr(setting, name)) for name in extras),
     )
 
@@ -129,7 +135,12 @@ def _latency(summary: SettingSummary) -> Cell:
     flagged = sum(number for _, number in summary.device.flags) if summary.device is not None else 0
     remarks = [f"{n} of {summary.ok} timed"] if interval and n != summary.ok else []
     remarks += [f"{flagged} flagged"] if flagged else []
-    return Cell(text=text, detail=interval or f"n = {n}, no interval", remark=", ".join(remarks))
+    return Cell(
+        text=text,
+        detail=interval or f"n = {n}, no interval",
+        remark=", ".join(remarks),
+        sort=summary.latency.value,
+    )
 
 
 def _memory_head(unit: str, kinds: set[str]) -> str:
@@ -148,7 +159,8 @@ def _memory(summary: SettingSummary, unit_bytes: int, mixed: bool, hosted: bool)
     memory: PeakMemory | None = summary.memory
     if memory is None:
         return _absent("hosted" if hosted else _no_sample(summary) or "not measured")
-    return Cell(text=significant(memory.max_bytes / unit_bytes), detail=memory.kind if mixed else "")
+    text = significant(memory.max_bytes / unit_bytes)
+    return Cell(text=text, detail=memory.kind if mixed else "", sort=memory.max_bytes)
 
 
 def _dollars(summary: SettingSummary, target: TargetSpec) -> Cell:
@@ -161,6 +173,7 @@ def _dollars(summary: SettingSummary, target: TargetSpec) -> Cell:
         text=usd(cost.usd_per_image).removeprefix("$"),
         detail=", ".join(BASES.get(basis, basis) for basis in cost.bases),
         remark=remark,
+        sort=cost.usd_per_image,
     )
 
 
@@ -188,7 +201,7 @@ def _metric(metric: MetricSummary, summary: SettingSummary) -> Cell:
         return _no_score(metric, summary)
     text, interval = estimate(metric.mean)
     detail = interval or f"{metric.mean.n} prompt, no interval"
-    return Cell(text=text, detail=detail, remark=", ".join(_remarks(metric)))
+    return Cell(text=text, detail=detail, remark=", ".join(_remarks(metric)), sort=metric.mean.value)
 
 
 def _no_score(metric: MetricSummary, summary: SettingSummary) -> Cell:

@@ -38,7 +38,6 @@
     return Array.from({ length: POINTS }, (_, at) => least * (most / least) ** (at / (POINTS - 1)));
   };
 
-  const dollars = (value) => `$${significant(value)}`;
   const count = (value) => (value < 10 ? significant(value, 2) : fixed(value, 0));
 
   // What a reader may set: name, label, unit in words, and the slider's ends; a logarithmic slider runs over exponents.
@@ -127,9 +126,9 @@
     if (images > capacity) {
       parts.push(`${count(images)} images a day are more than one device draws (${count(capacity)} at most).`);
     } else {
-      const usd = imageUsd(gpu, mode, images);
-      const cheaper = usd < api ? "your own GPU costs less" : usd > api ? "the API costs less" : "both cost the same";
-      parts.push(`At ${count(images)} images a day ${cheaper}: ${dollars(usd)} an image of your own, ${how}, and ${dollars(api)} of the API.`);
+      const own = imageUsd(gpu, mode, images);
+      const cheaper = own < api ? "your own GPU costs less" : own > api ? "the API costs less" : "both cost the same";
+      parts.push(`At ${count(images)} images a day ${cheaper}: ${usd(own)} an image of your own, ${how}, and ${usd(api)} of the API.`);
     }
     if (found.images === null) return [...parts, `An own GPU never costs less: ${found.reason}.`].join(" ");
     const high = found.high === Infinity ? "without end" : count(found.high ?? 0);
@@ -144,7 +143,7 @@
     ...place,
     points: dayCounts(capacityOf(gpu)).map((x) => {
       const y = imageUsd(gpu, mode, x);
-      return { x, y, lines: [`own GPU, ${MODES.find(([name]) => name === mode)[1]}`, `${count(x)} images a day`, `${dollars(y)} an image`] };
+      return { x, y, lines: [`own GPU, ${MODES.find(([name]) => name === mode)[1]}`, `${count(x)} images a day`, `${usd(y)} an image`] };
     }),
   });
   const bandOf = (gpu, mode, series) => {
@@ -167,7 +166,7 @@
     const other = MODES.find(([name]) => name !== mode)[0];
     const capacity = capacityOf(gpu);
     const far = Math.max(capacity, images, found.images ?? 1);
-    const line = [1, far].map((x) => ({ x: Math.min(x, capacity), y: api, lines: ["API", `${dollars(api)} an image`] }));
+    const line = [1, far].map((x) => ({ x: Math.min(x, capacity), y: api, lines: ["API", `${usd(api)} an image`] }));
     line[1].x = far;
     const now = imageUsd(gpu, mode, images);
     return [
@@ -176,15 +175,15 @@
       curve(gpu, mode, { series: 0, mark: 0 }),
       { name: "API", points: line, mode: "lines", series: 1, mark: 2, line: { width: 2.5 } },
       ...(found.images > 0 ? [marker("both cost the same", found.images, api, "circle-open", [`both cost the same at ${count(found.images)} images a day`])] : []),
-      ...(images <= capacity ? [marker("images a day chosen", images, now, "diamond", [`${count(images)} images a day`, `${dollars(now)} an image of your own`])] : []),
+      ...(images <= capacity ? [marker("images a day chosen", images, now, "diamond", [`${count(images)} images a day`, `${usd(now)} an image of your own`])] : []),
     ];
   };
   const rowsOf = ({ gpu, api, images }, mode, found) => {
     const capacity = capacityOf(gpu);
     const points = [1, 10, 100, 1e3, 1e4, 1e5, 1e6].filter((x) => x < capacity);
     const all = [...new Set([...points, images, ...(found.images ? [found.images] : []), capacity])].sort((one, two) => one - two);
-    const cell = (name, x) => (x > capacity ? "beyond one device" : dollars(imageUsd(gpu, name, x)));
-    return all.map((x) => [count(x), ...MODES.map(([name]) => cell(name, x)), dollars(api)]);
+    const cell = (name, x) => (x > capacity ? "beyond one device" : usd(imageUsd(gpu, name, x)));
+    return all.map((x) => [count(x), ...MODES.map(([name]) => cell(name, x)), usd(api)]);
   };
 
   const chooser = (label, choice, list) =>

@@ -7,10 +7,31 @@ const held = JSON.parse(document.getElementById("report-pictures")?.textContent 
 const settings = new Map(report.settings.map((one) => [one.id, one]));
 const quantities = new Map(report.quantities.map((one) => [one.name, one]));
 const prompts = new Map(report.prompts.map((one) => [one.id, one]));
-const address = (name) => held[name] ?? name;
+const address = (name) => (Object.hasOwn(held, name) ? held[name] : name);
+
+// Parts of the page that are drawn here: name → function of the element that holds it.
+const parts = new Map();
+// The element whose part is being drawn: what that part watches, and what breaks in it, belongs to it.
+let drawing = null;
+
+// Runs `draw` for `element`; what breaks says so in its place and leaves the others alone.
+const drawIn = (element, draw) => {
+  const outer = drawing;
+  drawing = element;
+  try {
+    draw();
+  } catch (error) {
+    console.error(error);
+    element?.querySelector(":scope > .broken")?.remove();
+    element?.append(h("p", { class: "notice warning broken" }, `This part could not be drawn: ${error.message}`));
+  } finally {
+    drawing = outer;
+  }
+};
 
 // What the reader chose, by name; all of it is text, and stands in the address so that a view can be shared:
-// #/x=latency_s&y=clip_score&f.acceleration=none,high. A choice that is the default is not in the address.
+// #/x=latency_s&y=clip_score&f.acceleration="none","high". A choice that is the default is not in the address.
+// An address that names a place alone, such as #settings, is the choice `at`.
 const choices = (() => {
   const mark = "#/";
   const defaults = new Map();
@@ -19,16 +40,20 @@ const choices = (() => {
 
   const read = () => {
     chosen.clear();
-    if (!location.hash.startsWith(mark)) return;
-    for (const [name, value] of new URLSearchParams(location.hash.slice(mark.length))) chosen.set(name, value);
+    const text = location.hash;
+    if (text.startsWith(mark)) for (const [name, value] of new URLSearchParams(text.slice(2))) chosen.set(name, value);
+    else if (text.length > 1) chosen.set("at", text.slice(1));
   };
   const write = () => {
     const said = [...chosen].filter(([name, value]) => value !== (defaults.get(name) ?? ""));
-    const text = new URLSearchParams(said).toString();
-    history.replaceState(null, "", text ? mark + text : location.pathname + location.search);
+    const place = said.length === 1 && said[0][0] === "at" && !said[0][1].startsWith("/");
+    const text = place ? `#${said[0][1]}` : said.length ? mark + new URLSearchParams(said) : "";
+    history.replaceState(history.state, "", text || location.pathname + location.search);
   };
   const tell = (names) => {
-    for (const [wanted, then] of watchers) if (wanted.some((name) => names.has(name))) then();
+    for (const [wanted, then, element] of watchers) {
+      if (wanted.some((name) => names.has(name))) drawIn(element, then);
+    }
   };
 
   read();
@@ -60,29 +85,40 @@ const choices = (() => {
     },
     // Calls `then` whenever one of `names` changes; "shown" stands for all filters.
     watch(names, then) {
-      const all = names.flatMap((name) => (name === "shown" ? report.axes.map((axis) => `f.${axis.name}`) : [name]));
-      watchers.push([all, then]);
+      const filters = [...report.axes.map((axis) => `f.${axis.name}`), FIND];
+      const all = names.flatMap((name) => (name === "shown" ? filters : [name]));
+      watchers.push([all, then, drawing]);
     },
   };
 })();
 
-// Settings that pass the filters, in the order of the report. A filter lists the values to keep, each as JSON.
+// Name of the choice that holds words to look for in the labels of settings.
+const FIND = "find";
+// Value of a filter that keeps nothing.
+const NOTHING = "-";
+
+// Values of an axis to keep: null where all are. A filter lists them, each as JSON; values that do not occur are not
+// heard, as an address may say anything.
 const filterOf = (axis) => {
   const text = choices.get(`f.${axis.name}`);
-  if (!text) return null;
+  if (text === NOTHING) return new Set();
   try {
-    const kept = JSON.parse(`[${text}]`);
-    return new Set(kept.filter((value) => axis.values.includes(value)));
+    const kept = JSON.parse(`[${text}]`).filter((value) => axis.values.includes(value));
+    return kept.length ? new Set(kept) : null;
   } catch {
     return null;
   }
 };
-const passes = (axes) =>
-  report.axes.every((axis) => {
-    const kept = filterOf(axis);
-    return !kept || kept.size === 0 || !(axis.name in axes) || kept.has(axes[axis.name]);
-  });
-const shown = () => report.settings.filter((one) => passes(one.axes));
 
-// Parts of the page that are drawn here: name → function of the element that holds it.
-const parts = new Map();
+// Settings that pass the filters, in the order of the report.
+const shown = () => {
+  const kept = report.axes.map((axis) => [axis.name, filterOf(axis)]).filter(([, values]) => values !== null);
+  const words = choices.get(FIND).toLowerCase().split(/\s+/).filter(Boolean);
+  return report.settings.filter((one) => {
+    const label = words.length ? one.label.toLowerCase() : "";
+    return (
+      kept.every(([name, values]) => !Object.hasOwn(one.axes, name) || values.has(one.axes[name])) &&
+      words.every((word) => label.includes(word))
+    );
+  });
+};

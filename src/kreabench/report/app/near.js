@@ -28,12 +28,7 @@ const { whenNear, twin } = (() => {
     const run = () => {
       if (!stale) return;
       stale = false;
-      try {
-        draw();
-      } catch (error) {
-        console.error(error);
-        element.append(h("p", { class: "notice warning" }, `This could not be drawn: ${error.message}`));
-      }
+      drawIn(element, draw);
     };
     const wanted = () => near && stale && enqueue(element, run);
     waiting.add(run);

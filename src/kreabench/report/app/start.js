@@ -1,11 +1,11 @@
-// Draws every part of the page; one that breaks says so in its place and leaves the others alone.
+// Draws every part of the page, then goes where the address points.
 
 for (const element of document.querySelectorAll("[data-part]")) {
-  try {
-    parts.get(element.dataset.part)?.(element);
-  } catch (error) {
-    console.error(error);
-    element.append(h("p", { class: "notice warning" }, `This part could not be drawn: ${error.message}`));
-  }
+  drawIn(element, () => parts.get(element.dataset.part)?.(element));
 }
+for (const table of document.querySelectorAll("table[data-table]")) {
+  drawIn(table.closest("section"), () => followTable(table));
+}
+drawIn(null, markPlace);
+drawIn(null, followPlaces);
 document.documentElement.dataset.ready = "yes";

@@ -1,0 +1,61 @@
+"""Every kind of page against WCAG 2.2 AA, as axe-core finds it in a real browser, light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kreabench.report.write import write_report
+from tests.browser_support import Watched
+from tests.hostile_pages import decided_files
+from tests.report_runs import HOSTILE, PROMPTS, make_run
+
+pytestmark = pytest.mark.browser
+
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+VIEWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report, and what is decided of its run; its texts attack."""
+    folder = tmp_path_factory.mktemp("pages")
+    prompts = (*PROMPTS[:2], *HOSTILE[:2])
+    run, plan = make_run(folder / "run", prompts=prompts, failing=["prompt-2"], steps=(2, 4), sizes=((128, 128),))
+    write_report(run, plan, folder / "report")
+    decided_files(run, plan, folder)
+    return folder
+
+
+def violations(page: Any) -> list[str]:
+    """What axe-core finds: rule, and where."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]})
+    return [
+        f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for one in found.response["violations"]
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_the_report_has_no_violation(browser: Any, pages: Path, width: int, scheme: str) -> None:
+    watched = Watched(browser, pages / "report" / "index.html", width, scheme)
+    assert violations(watched.page) == []
+    watched.page.locator("summary", has_text="Filter").click()
+    watched.page.get_by_role("button", name="Target: none").click()
+    assert violations(watched.page) == [], "with open filters that leave nothing"
+    watched.context.close()
+
+
+@pytest.mark.parametrize("name", ["comparison", "recommend", "history"])
+def test_other_pages_have_no_violation(browser: Any, pages: Path, name: str) -> None:
+    for width, scheme in (VIEWS[0], VIEWS[3]):
+        watched = Watched(browser, pages / name / "index.html", width, scheme)
+        assert violations(watched.page) == []
+        assert watched.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert watched.complaints == []
+        watched.context.close()
