@@ -41,12 +41,12 @@
     if (!value) return h("td", { class: "heat-none" }, h("span", { "aria-hidden": "true" }, "—"), bdi(whyNot(axes, quantity)));
     const colour = colourAt(shareOf(value.value));
     const isReference = setting.reference === setting.id;
-    const ends = value.low === null || value.high === null ? "no interval" : `${amountIn(quantity, value.low)} to ${amountIn(quantity, value.high)}`;
+    const [text, ends] = valueAndEnds(quantity, value);
     const cell = h(
       "td",
       { class: isReference ? "heat-cell heat-reference" : "heat-cell", title: setting.label },
-      h("strong", {}, amountIn(quantity, value.value)),
-      h("span", {}, ends),
+      h("strong", {}, text),
+      h("span", {}, ends ?? "no interval"),
       isReference ? h("span", { class: "heat-mark" }, "reference") : null,
     );
     cell.style.backgroundColor = css(colour);

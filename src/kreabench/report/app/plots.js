@@ -4,7 +4,7 @@
 // null breaks the line. `lines` are its texts, `id` is what Enter and a click open. `series` is its place among the
 // colours, `mark` among the symbols and dashes: nothing is told apart by colour alone.
 
-const { plot, plotText, amountIn, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting } = (() => {
+const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting } = (() => {
   // Paul Tol's bright scheme, with yellow, cyan and grey set apart from a white ground (3:1), and lighter on a dark one.
   const LIGHT = ["#4477aa", "#ee6677", "#228833", "#998a1f", "#2a9bc2", "#aa3377", "#777777"];
   const DARK = ["#77aadd", "#ee8899", "#44aa66", "#ccbb44", "#66ccee", "#cc77aa", "#bbbbbb"];
@@ -250,10 +250,18 @@ const { plot, plotText, amountIn, describeValue, differingAxes, axisNamed, axisT
   // Shared by the parts: an estimate in words, axes that differ, what is not drawn, and the way to a setting's pictures.
   // A unit of several words stands in the head of its column alone.
   const amountIn = (quantity, value) => (quantity.unit.includes(" ") ? significant(value / quantity.scale) : amount(quantity, value));
+  // An estimate as [value with its unit, interval or null].
+  const valueAndEnds = (quantity, { value, low, high }) => {
+    const scaled = (end) => (end === null ? null : end / quantity.scale);
+    const [text, ends] = estimate({ value: scaled(value), low: scaled(low), high: scaled(high) });
+    if (ends === null) return [amountIn(quantity, value), null];
+    const unit = quantity.unit.includes(" ") ? "" : unitOf(quantity);
+    return [`${quantity.unit === "$" ? "$" : ""}${text}${unit}`, ends];
+  };
   const describeValue = (quantity, value) => {
     if (!value) return "—";
-    const ends = value.low === null || value.high === null ? "" : ` (${amountIn(quantity, value.low)} to ${amountIn(quantity, value.high)})`;
-    return `${amountIn(quantity, value.value)}${ends}`;
+    const [text, ends] = valueAndEnds(quantity, value);
+    return ends === null ? text : `${text} (${ends})`;
   };
   const differingAxes = report.axes.filter((axis) => axis.values.length > 1);
   const axisNamed = (name) => report.axes.find((axis) => axis.name === name);
@@ -282,5 +290,5 @@ const { plot, plotText, amountIn, describeValue, differingAxes, axisNamed, axisT
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     document.getElementById("pictures")?.scrollIntoView({ behavior: calm ? "auto" : "smooth" });
   };
-  return { plot, plotText, amountIn, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting };
+  return { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting };
 })();
