@@ -101,12 +101,23 @@ def index(data: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(data, tmp_path_factory.mktemp("page"))
 
 
+FIRST_POINT = """() => {
+  const box = document.querySelector("#trade-off .plot-box");
+  const trace = box.data.find(({ customdata }) => customdata?.some(Boolean));
+  const frame = box.getBoundingClientRect();
+  const { xaxis, yaxis } = box._fullLayout;
+  return { x: frame.x + xaxis._offset + xaxis.d2p(trace.x[0]), y: frame.y + yaxis._offset + yaxis.d2p(trace.y[0]) };
+}"""
+
+
 class Plots(Watched):
     """A page with all its plots drawn."""
 
     def show(self, section: str) -> Any:
         part = self.page.locator(f"#{section}")
         part.scroll_into_view_if_needed()
+        for plot in part.locator(".plot:not([hidden])").all():
+            plot.scroll_into_view_if_needed()
         self.page.wait_for_function(
             "id => [...document.querySelectorAll(`#${id} .plot:not([hidden])`)].every(plot => plot.querySelector('svg'))",
             arg=section,
@@ -119,9 +130,13 @@ class Plots(Watched):
             self.page.evaluate("([text, name]) => new URLSearchParams(text.slice(2)).get(name)", [fragment, name])
         )
 
+    def first_point(self) -> dict[str, float]:
+        """Where the first point of the scatter is on the screen."""
+        return dict(self.page.evaluate(FIRST_POINT))
+
     def traces(self, section: str) -> list[dict[str, Any]]:
         script = "id => document.querySelector(`#${id} .plot-box`).data.map(({name, x, y, customdata}) => "
-        return list(self.page.evaluate(script + "({name, x, y, customdata}))", section))
+        return list(self.page.evaluate(script + "({name: name ?? '', x, y, customdata}))", section))
 
 
 @pytest.fixture
@@ -134,20 +149,11 @@ def plots(browser: Any, index: Path) -> Iterator[Plots]:
 
 def test_a_click_on_a_point_opens_that_setting(plots: Plots, data: ReportData) -> None:
     plots.show("trade-off")
-    point = plots.page.evaluate(
-        """() => {
-          const box = document.querySelector("#trade-off .plot-box");
-          const trace = box.data.find((one) => one.customdata?.some(Boolean));
-          const frame = box.getBoundingClientRect();
-          const { xaxis, yaxis } = box._fullLayout;
-          return { id: trace.customdata[0], x: frame.x + xaxis._offset + xaxis.d2p(trace.x[0]),
-                   y: frame.y + yaxis._offset + yaxis.d2p(trace.y[0]) };
-        }"""
-    )
+    point = plots.first_point()
     plots.page.mouse.move(point["x"], point["y"])
     plots.page.mouse.click(point["x"], point["y"])
     assert plots.choice("open") in {setting.id for setting in data.settings}
-    plots.page.wait_for_function("document.querySelector('#pictures').getBoundingClientRect().top < innerHeight")
+    plots.page.wait_for_function("() => document.querySelector('#pictures').getBoundingClientRect().top < innerHeight")
 
 
 def test_points_are_walked_and_opened_with_the_keyboard(plots: Plots, data: ReportData) -> None:
@@ -225,7 +231,7 @@ def test_cells_of_the_map_are_the_numbers_of_the_report(plots: Plots, data: Repo
     reference = next(s for s in data.settings if s.reference == s.id)
     fixed = {name: reference.axes[name] for name in ("target", "size")}
     heads = part.locator("thead th").all_inner_texts()
-    plots.page.wait_for_function("document.querySelectorAll('#across tbody tr').length === 3")
+    plots.page.wait_for_function("() => document.querySelectorAll('#across tbody tr').length === 3")
     seen = 0
     for row in part.locator("tbody tr").all():
         steps = int(row.locator("th").inner_text())
@@ -277,7 +283,7 @@ def test_time_shows_stages_steps_and_memory(plots: Plots, data: ReportData) -> N
     assert {"denoise", "queue", "median, whole", "physical floor"} <= names
     for title in ("Each step", "Memory of each stage"):
         part.get_by_role("heading", name=title).scroll_into_view_if_needed()
-    plots.page.wait_for_function("document.querySelectorAll('#time .plot svg.main-svg').length >= 6")
+    plots.page.wait_for_function("() => document.querySelectorAll('#time .plot svg.main-svg').length >= 6")
     part.get_by_label("Order").select_option("fast")
     ordered = sorted(data.settings, key=lambda setting: setting.values["latency_s"].value)
     plots.page.wait_for_function(
@@ -394,13 +400,10 @@ def test_hostile_names_are_text_in_plots(browser: Any, data: ReportData, tmp_pat
 def test_what_is_shown_on_hovering_is_text(browser: Any, data: ReportData, tmp_path: Path) -> None:
     page = Plots(browser, save(_attacked(data), tmp_path / "page"))
     page.show("trade-off")
-    page.page.evaluate(
-        """() => {
-          const box = document.querySelector("#trade-off .plot-box");
-          const curve = box.data.findIndex(({ customdata, name }) => customdata?.some(Boolean) && name.includes("mini_local"));
-          Plotly.Fx.hover(box, [{ curveNumber: curve, pointNumber: 0 }]);
-        }"""
-    )
+    point = page.first_point()
+    page.page.mouse.move(point["x"] - 3, point["y"])
+    page.page.mouse.move(point["x"], point["y"])
+    page.page.locator("#trade-off .hovertext").first.wait_for()
     label = page.page.locator("#trade-off .hoverlayer")
     assert "<b>bold</b>" in label.evaluate("label => label.textContent")
     assert label.locator("a").count() == 0
@@ -414,8 +417,9 @@ def test_paper_has_every_plot_white_and_as_wide_as_the_sheet(browser: Any, index
     drawn = "[...document.querySelectorAll('.plot-box')].map(box => [box._fullLayout?.width, box._fullLayout?.paper_bgcolor])"
     assert page.page.evaluate(drawn) == [[700, "#ffffff"]] * 6
     page.page.emulate_media(media="screen")
+    page.page.wait_for_function("() => document.querySelector('.plot-box')._fullLayout.width > 700")
     (width, ground), *_ = page.page.evaluate(drawn)
-    assert width > 700
+    assert width <= 1280
     assert (ground == "#ffffff") == (scheme == "light")
     assert page.complaints == []
     page.context.close()

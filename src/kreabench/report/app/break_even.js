@@ -231,7 +231,7 @@
       }
       const found = breakEven(state.gpu, state.api, mode);
       answer.textContent = answerOf(state, mode, found);
-      answer.dataset.images = String([found.images, found.low ?? null, found.high ?? null, capacity].join(" "));
+      answer.dataset.images = [found.images, found.low ?? null, found.high ?? null, capacity].map(String).join(" ");
       const layout = {
         xaxis: { title: "Images a day", type: "log", dtick: 1 },
         yaxis: { title: "$ an image<br>↓ better", type: "log", tickprefix: "$", dtick: 1 },
