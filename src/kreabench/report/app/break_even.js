@@ -1,58 +1,59 @@
-// Own GPU or API: dollars an image over images a day. The sums are those of analysis/break_even.py.
+// Own GPU or API: dollars an image over images a day.
 
 {
-  const DAY_S = 86400;
-  const HOUR_S = 3600;
-  const KWH_J = 3.6e6;
-  const POINTS = 60;
   const MODES = [
     ["rented_while_used", "rented while it is used"],
     ["all_day", "paid all day"],
   ];
-
-  const capacityOf = (gpu) => (Math.max(DAY_S - gpu.loads * gpu.loadS, 0) * gpu.use) / gpu.seconds;
-  const fixedOf = (gpu, mode) => (gpu.hour * (mode === "all_day" ? DAY_S : gpu.loads * gpu.loadS)) / HOUR_S;
-  const marginalOf = (gpu, mode) => {
-    const power = (gpu.joule / KWH_J) * gpu.kwh;
-    return mode === "all_day" ? power : power + (gpu.hour * gpu.seconds) / gpu.use / HOUR_S;
-  };
-  const imageUsd = (gpu, mode, images) => fixedOf(gpu, mode) / images + marginalOf(gpu, mode);
-  const crossing = (gpu, api, mode) => {
-    const room = api - marginalOf(gpu, mode);
-    return room > 0 ? fixedOf(gpu, mode) / room : null;
-  };
-  // Images a day from which the own GPU costs less, with the interval of the latency alone; or why never.
-  const breakEven = (gpu, api, mode) => {
-    const images = crossing(gpu, api, mode);
-    const capacity = capacityOf(gpu);
-    if (images === null) return { images, reason: "one more image of its own costs as much as the service's, or more" };
-    if (images > capacity) {
-      return { images: null, reason: `it would take ${fixed(images, 0)} images a day, and one device draws ${fixed(capacity, 0)} at most` };
-    }
-    const ends = gpu.low === null || gpu.high === null ? [] : [gpu.low, gpu.high].map((seconds) => crossing({ ...gpu, seconds }, api, mode));
-    const [low = null, high = null] = ends;
-    return { images, low, high: low !== null && high === null ? Infinity : high, reason: "" };
-  };
-  const dayCounts = (most) => {
-    const least = Math.min(1, most);
-    return Array.from({ length: POINTS }, (_, at) => least * (most / least) ** (at / (POINTS - 1)));
-  };
-
+  const { capacityOf, imageUsd, breakEven, dayCounts } = ownGpu;
   const count = (value) => (value < 10 ? significant(value, 2) : fixed(value, 0));
 
   // What a reader may set: name, label, unit in words, and the slider's ends; a logarithmic slider runs over exponents.
   const inputs = (hasOwn, hasHosted) => [
-    ...(hasOwn ? [] : [{ name: "seconds", label: "Seconds an image", unit: "seconds an image", from: -2, to: 2, log: true, above: 0 }]),
+    ...(hasOwn ? [] : [{
+      name: "seconds",
+      label: "Seconds an image",
+      unit: "seconds an image",
+      from: -2,
+      to: 2,
+      log: true,
+      above: 0,
+    }]),
     { name: "hour", label: "GPU, $ an hour", unit: "dollars an hour", from: 0, to: 12, step: 0.05, above: -1 },
-    { name: "use", label: "Utilisation, %", unit: "percent of the paid time", from: 1, to: 100, step: 1, above: 0, most: 100 },
+    {
+      name: "use",
+      label: "Utilisation, %",
+      unit: "percent of the paid time",
+      from: 1,
+      to: 100,
+      step: 1,
+      above: 0,
+      most: 100,
+    },
     { name: "images", label: "Images a day", unit: "images a day", from: 0, to: 6, log: true, above: 0 },
     ...(hasHosted ? [] : [apiInput]),
   ];
-  const apiInput = { name: "api", label: "API, $ an image", unit: "dollars an image", from: -4, to: 0, log: true, above: -1 };
+  const apiInput = {
+    name: "api",
+    label: "API, $ an image",
+    unit: "dollars an image",
+    from: -4,
+    to: 0,
+    log: true,
+    above: -1,
+  };
   const advancedInputs = (hasOwn, hasHosted) => [
     { name: "loads", label: "Loads of the model a day", unit: "loads a day", from: 0, to: 48, step: 1, above: -1 },
     { name: "load_s", label: "Seconds of one load", unit: "seconds", from: 0, to: 600, step: 5, above: -1 },
-    { name: "kwh", label: "Electricity, $ a kWh", unit: "dollars a kilowatt-hour", from: 0, to: 1, step: 0.01, above: -1 },
+    {
+      name: "kwh",
+      label: "Electricity, $ a kWh",
+      unit: "dollars a kilowatt-hour",
+      from: 0,
+      to: 1,
+      step: 0.01,
+      above: -1,
+    },
     ...(hasHosted ? [apiInput] : []),
   ];
 
@@ -69,7 +70,10 @@
     const { name, label, unit, from, to, step = 0.01, log = false } = input;
     const id = newId("be");
     const box = h("input", { type: "number", id, min: "0", step: "any", inputmode: "decimal" });
-    const slider = h("input", { type: "range", min: String(from), max: String(to), step: String(step), "aria-label": `${label}, slider` });
+    const slider = h(
+      "input",
+      { type: "range", min: String(from), max: String(to), step: String(step), "aria-label": `${label}, slider` },
+    );
     const typed = (value) => {
       moving.set(name, value);
       redraw();
@@ -87,7 +91,7 @@
     const show = (value) => {
       const text = value === null ? "" : String(value);
       if (document.activeElement !== box) box.value = text;
-      if (value !== null) slider.value = String(log ? Math.log10(Math.max(value, 10 ** from)) : value);
+      slider.value = String(value === null ? from : log ? Math.log10(Math.max(value, 10 ** from)) : value);
       slider.setAttribute("aria-valuetext", value === null ? "not said" : `${value.toLocaleString("en-US")} ${unit}`);
     };
     const element = h("div", { class: "be-field" }, h("label", { for: id }, label), box, slider);
@@ -110,7 +114,16 @@
     };
     const api = value("api", hosted?.usd_per_image ?? null);
     const images = value("images", 1000);
-    const shownValues = { hour: gpu.hour, seconds: gpu.seconds, use: gpu.use * 100, images, loads: gpu.loads, load_s: gpu.loadS, kwh: gpu.kwh, api };
+    const shownValues = {
+      hour: gpu.hour,
+      seconds: gpu.seconds,
+      use: gpu.use * 100,
+      images,
+      loads: gpu.loads,
+      load_s: gpu.loadS,
+      kwh: gpu.kwh,
+      api,
+    };
     const missing = [
       gpu.hour === null ? "what an hour of the GPU costs" : null,
       gpu.seconds === null ? "how many seconds it takes for an image" : null,
@@ -128,7 +141,8 @@
     } else {
       const own = imageUsd(gpu, mode, images);
       const cheaper = own < api ? "your own GPU costs less" : own > api ? "the API costs less" : "both cost the same";
-      parts.push(`At ${count(images)} images a day ${cheaper}: ${usd(own)} an image of your own, ${how}, and ${usd(api)} of the API.`);
+      const both = `${usd(own)} an image of your own, ${how}, and ${usd(api)} of the API`;
+      parts.push(`At ${count(images)} images a day ${cheaper}: ${both}.`);
     }
     if (found.images === null) return [...parts, `An own GPU never costs less: ${found.reason}.`].join(" ");
     const high = found.high === Infinity ? "without end" : count(found.high ?? 0);
@@ -143,7 +157,15 @@
     ...place,
     points: dayCounts(capacityOf(gpu)).map((x) => {
       const y = imageUsd(gpu, mode, x);
-      return { x, y, lines: [`own GPU, ${MODES.find(([name]) => name === mode)[1]}`, `${count(x)} images a day`, `${usd(y)} an image`] };
+      return {
+        x,
+        y,
+        lines: [
+          `own GPU, ${MODES.find(([name]) => name === mode)[1]}`,
+          `${count(x)} images a day`,
+          `${usd(y)} an image`,
+        ],
+      };
     }),
   });
   const bandOf = (gpu, mode, series) => {
@@ -153,7 +175,15 @@
       return dayCounts(capacityOf(end)).map((x) => ({ x, y: imageUsd(end, mode, x) }));
     };
     const points = [...side(gpu.low), ...side(gpu.high).reverse()];
-    return [{ name: "95 % interval of its latency", points, mode: "lines", fill: "toself", series, line: { width: 0 }, hoverinfo: "skip" }];
+    return [{
+      name: "95 % interval of its latency",
+      points,
+      mode: "lines",
+      fill: "toself",
+      series,
+      line: { width: 0 },
+      hoverinfo: "skip",
+    }];
   };
   const marker = (name, x, y, symbol, lines) => ({
     name,
@@ -174,21 +204,45 @@
       { ...curve(gpu, other, { series: 2, mark: 1 }), line: { width: 1.2 } },
       curve(gpu, mode, { series: 0, mark: 0 }),
       { name: "API", points: line, mode: "lines", series: 1, mark: 2, line: { width: 2.5 } },
-      ...(found.images > 0 ? [marker("both cost the same", found.images, api, "circle-open", [`both cost the same at ${count(found.images)} images a day`])] : []),
-      ...(images <= capacity ? [marker("images a day chosen", images, now, "diamond", [`${count(images)} images a day`, `${usd(now)} an image of your own`])] : []),
+      ...(found.images > 0 ? [marker(
+        "both cost the same",
+        found.images,
+        api,
+        "circle-open",
+        [`both cost the same at ${count(found.images)} images a day`],
+      )] : []),
+      ...(images <= capacity ? [marker(
+        "images a day chosen",
+        images,
+        now,
+        "diamond",
+        [`${count(images)} images a day`, `${usd(now)} an image of your own`],
+      )] : []),
     ];
   };
   const rowsOf = ({ gpu, api, images }, mode, found) => {
     const capacity = capacityOf(gpu);
     const points = [1, 10, 100, 1e3, 1e4, 1e5, 1e6].filter((x) => x < capacity);
-    const all = [...new Set([...points, images, ...(found.images ? [found.images] : []), capacity])].sort((one, two) => one - two);
+    const all = [...new Set([
+      ...points,
+      images,
+      ...(found.images ? [found.images] : []),
+      capacity,
+    ])].sort((one, two) => one - two);
     const cell = (name, x) => (x > capacity ? "beyond one device" : usd(imageUsd(gpu, name, x)));
     return all.map((x) => [count(x), ...MODES.map(([name]) => cell(name, x)), usd(api)]);
   };
 
   const chooser = (label, choice, list) =>
-    list.length ? select(label, choice, list.map((one) => [one.setting, settings.get(one.setting)?.label ?? one.setting])) : null;
-  const pick = (choice, list) => list.find((one) => one.setting === choices.get(choice, list.map(({ setting }) => setting)));
+    list.length ? select(
+      label,
+      choice,
+      list.map((one) => [one.setting, settings.get(one.setting)?.label ?? one.setting]),
+    ) : null;
+  const pick = (choice, list) => {
+    const chosen = choices.get(choice, list.map(({ setting }) => setting));
+    return list.find(({ setting }) => setting === chosen);
+  };
 
   parts.set("break_even", (element) => {
     const { own, hosted, notes } = report.break_even;
@@ -200,14 +254,28 @@
     const main = inputs(own.length > 0, hosted.length > 0).map((one) => field(one, redraw));
     const advanced = advancedInputs(own.length > 0, hosted.length > 0).map((one) => field(one, redraw));
     const fields = [...main, ...advanced];
-    const known = new Map([...fields.map(({ input }) => [input.name, input]), ["seconds", { name: "seconds", above: 0 }]]);
+    const known = new Map([
+      ...fields.map(({ input }) => [input.name, input]),
+      ["seconds", { name: "seconds", above: 0 }],
+    ]);
     const answer = h("p", { class: "lead be-answer", role: "status" });
     const basis = h("p", { class: "caption" });
     const chart = h("div", { class: "plot" });
     element.append(
-      h("div", { class: "controls" }, chooser("Own GPU draws", "be.own", own), chooser("API draws", "be.hosted", hosted), select("The GPU is", "be.mode", MODES)),
+      h(
+        "div",
+        { class: "controls" },
+        chooser("Own GPU draws", "be.own", own),
+        chooser("API draws", "be.hosted", hosted),
+        select("The GPU is", "be.mode", MODES),
+      ),
       h("div", { class: "be-fields" }, main.map((one) => one.element)),
-      h("details", { class: "be-more" }, h("summary", {}, "More assumptions"), h("div", { class: "be-fields" }, advanced.map((one) => one.element))),
+      h(
+        "details",
+        { class: "be-more" },
+        h("summary", {}, "More assumptions"),
+        h("div", { class: "be-fields" }, advanced.map((one) => one.element)),
+      ),
       answer,
       basis,
       chart,
@@ -224,7 +292,8 @@
       const capacity = state.missing.length ? 0 : capacityOf(state.gpu);
       chart.hidden = !(capacity > 0);
       if (chart.hidden) {
-        answer.textContent = state.missing.length ? `Say ${state.missing.join(", and ")}.` : "Loading takes the whole day: nothing is drawn.";
+        const lacking = `Say ${state.missing.join(", and ")}.`;
+        answer.textContent = state.missing.length ? lacking : "Loading takes the whole day: nothing is drawn.";
         delete answer.dataset.images;
         table("Nothing to draw.", ["Images a day"], []);
         return;
@@ -238,8 +307,17 @@
         height: 440,
         margin: { t: 60 },
       };
-      plot(chart, tracesOf(state, mode, found), layout, { label: "Dollars an image over images a day", describe: answer.textContent });
-      table("Dollars an image.", ["Images a day", ...MODES.map(([, text]) => `Own GPU, ${text}`), "API"], rowsOf(state, mode, found));
+      plot(
+        chart,
+        tracesOf(state, mode, found),
+        layout,
+        { label: "Dollars an image over images a day", describe: answer.textContent },
+      );
+      table(
+        "Dollars an image.",
+        ["Images a day", ...MODES.map(([, text]) => `Own GPU, ${text}`), "API"],
+        rowsOf(state, mode, found),
+      );
     };
     const names = [...known.keys(), "own", "hosted", "mode"].map((name) => `be.${name}`);
     whenNear(element, names, draw);
@@ -247,7 +325,9 @@
 
   const basisOf = (own, hosted, { gpu }) =>
     [
-      own ? `Measured: ${significant(gpu.seconds)} s an image of the device.` : "The report has no local setting with a latency: its seconds are yours to say.",
+      own
+        ? `Measured: ${significant(gpu.seconds)} s an image of the device.`
+        : "The report has no local setting with a latency: its seconds are yours to say.",
       hosted ? `API price: ${hosted.source}.` : "The report has no hosted setting with a price: it is yours to say.",
       own && own.joule_per_image === null && gpu.kwh > 0 ? "No energy was measured, so electricity adds nothing." : "",
     ].join(" ");

@@ -38,7 +38,12 @@
 
   const cellOf = (setting, axes, quantity, shareOf) => {
     const value = setting?.values[quantity.name];
-    if (!value) return h("td", { class: "heat-none" }, h("span", { "aria-hidden": "true" }, "—"), bdi(whyNot(axes, quantity)));
+    if (!value) return h(
+      "td",
+      { class: "heat-none" },
+      h("span", { "aria-hidden": "true" }, "—"),
+      bdi(whyNot(axes, quantity)),
+    );
     const colour = colourAt(shareOf(value.value));
     const isReference = setting.reference === setting.id;
     const [text, ends] = valueAndEnds(quantity, value);
@@ -72,7 +77,10 @@
 
   const headOf = (axis, value) => [bdi(axisText(axis, value)), axis.unit ? h("small", {}, axis.unit) : null];
   const tableOf = (quantity, down, across, fixed, legend) => {
-    const there = new Map(shown().map((one) => [JSON.stringify([...differingAxes.map(({ name }) => one.axes[name])]), one]));
+    const there = new Map(shown().map((one) => [
+      JSON.stringify([...differingAxes.map(({ name }) => one.axes[name])]),
+      one,
+    ]));
     const axesAt = (row, column) => ({ ...fixed, [down.name]: row, [across.name]: column });
     const at = (axes) => there.get(JSON.stringify(differingAxes.map(({ name }) => axes[name])));
     const [rows, columns] = [valuesShown(down), valuesShown(across)];
@@ -81,7 +89,12 @@
     const scale = scaleOf(quantity, values);
     legend.replaceChildren(...(values.length ? legendOf(quantity, scale) : []));
     const body = rows.map((row) => {
-      const cells = columns.map((column) => cellOf(at(axesAt(row, column)), axesAt(row, column), quantity, scale.shareOf));
+      const cells = columns.map((column) => cellOf(
+        at(axesAt(row, column)),
+        axesAt(row, column),
+        quantity,
+        scale.shareOf,
+      ));
       return h("tr", {}, h("th", { scope: "row" }, headOf(down, row)), cells);
     });
     const corner = h("td", { class: "heat-corner" }, `${down.label} ↓, ${across.label} →`);
@@ -135,7 +148,9 @@
       for (const [name, control] of fixers) control.hidden = !held.some((axis) => axis.name === name);
       const fixed = Object.fromEntries(held.map((axis) => [axis.name, fixedOf(axis)]));
       const at = held.map((axis) => `${axis.label.toLowerCase()} ${axisText(axis, fixed[axis.name])}`).join(", ");
-      caption.textContent = `${quantityText(quantity)}${at ? `, at ${at}` : ""}. ${quantity.note ? `${capital(quantity.note)}. ` : ""}Below each value its 95 % interval.`;
+      const where = at ? `, at ${at}` : "";
+      const what = quantity.note ? `${capital(quantity.note)}. ` : "";
+      caption.textContent = `${quantityText(quantity)}${where}. ${what}Below each value its 95 % interval.`;
       box.replaceChildren(tableOf(quantity, axisNamed(down), axisNamed(across), fixed, legend));
     };
     whenNear(element, ["shown", "hq", "hx", "hy", ...differingAxes.map(({ name }) => `hf.${name}`)], draw);

@@ -25,7 +25,11 @@
       yLow: scaled(low),
       yHigh: scaled(high),
       id: setting.id,
-      lines: [nameOf(setting.axes), `${setting.axes.steps} steps`, `${quantity.label}: ${describeValue(quantity, setting.values[quantity.name])}`],
+      lines: [
+        nameOf(setting.axes),
+        `${setting.axes.steps} steps`,
+        `${quantity.label}: ${describeValue(quantity, setting.values[quantity.name])}`,
+      ],
     };
   };
   const tracesOf = (lines, quantity, whiskers) => {
@@ -48,8 +52,25 @@
     const at = [...Map.groupBy(knees, (one) => one.steps)].sort(([one], [two]) => one - two);
     const text = (count) => (count > 1 ? `${count} knees` : "knee");
     return {
-      shapes: at.map(([x]) => ({ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", line: { dash: "dot", width: 1.5, color: "#888888" } })),
-      annotations: at.map(([x, list]) => ({ x, y: 1, yref: "paper", yanchor: "top", xanchor: "left", xshift: 3, showarrow: false, text: text(list.length) })),
+      shapes: at.map(([x]) => ({
+        type: "line",
+        x0: x,
+        x1: x,
+        y0: 0,
+        y1: 1,
+        yref: "paper",
+        line: { dash: "dot", width: 1.5, color: "#888888" },
+      })),
+      annotations: at.map(([x, list]) => ({
+        x,
+        y: 1,
+        yref: "paper",
+        yanchor: "top",
+        xanchor: "left",
+        xshift: 3,
+        showarrow: false,
+        text: text(list.length),
+      })),
       rings: knees.map((one) => settings.get(one.setting)),
     };
   };
@@ -68,11 +89,17 @@
       return;
     }
     const names = measured.map(({ name }) => name);
-    choices.initial("lq", measured.find(({ kind, better }) => kind !== "cost" && better !== "neither")?.name ?? names[0]);
+    choices.initial(
+      "lq",
+      measured.find(({ kind, better }) => kind !== "cost" && better !== "neither")?.name ?? names[0],
+    );
     const reference = report.settings.find((one) => one.reference === one.id) ?? report.settings[0];
     const holders = crowded ? held : [];
     for (const axis of holders) choices.initial(`lf.${axis.name}`, JSON.stringify(reference.axes[axis.name]));
-    const options = (axis) => [["", "all"], ...axis.values.map((value) => [JSON.stringify(value), axisText(axis, value)])];
+    const options = (axis) => [
+      ["", "all"],
+      ...axis.values.map((value) => [JSON.stringify(value), axisText(axis, value)]),
+    ];
     const [whiskers, whiskerLabel] = whiskerBox();
     const controls = h(
       "div",
@@ -115,16 +142,25 @@
       const all = [...tracesOf(drawn, quantity, whiskers.checked), ...(rings.length ? [ring] : [])];
       plot(chart, all, layout, { label, describe: `${drawn.length} lines.`, select: openSetting });
       const more = lines.length > MOST ? ` The first ${MOST} of ${lines.length} lines are drawn.` : "";
-      note.textContent = `${quantity.note ? `${quantity.label}: ${quantity.note}. ` : ""}Whiskers are 95 % intervals; a ring marks the knee, from which more steps buy little.${more}`;
+      const what = quantity.note ? `${quantity.label}: ${quantity.note}. ` : "";
+      const how = "Whiskers are 95 % intervals; a ring marks the knee, from which more steps buy little.";
+      note.textContent = `${what}${how}${more}`;
       list.replaceChildren(...(knees.length ? knees.map((one) => h("li", {}, bdi(kneeText(one)))) : [h("li", {}, noKnee(quantity))]));
-      aside.textContent = setAsideNote("Not drawn", wanted.filter((one) => !there.includes(one)).map((one) => one.absent[quantity.name] ?? "no value"));
+      aside.textContent = setAsideNote(
+        "Not drawn",
+        wanted.filter((one) => !there.includes(one)).map((one) => one.absent[quantity.name] ?? "no value"),
+      );
       const rows = drawn.flat().map((one) => [
         nameOf(one.axes),
         String(one.axes.steps),
         describeValue(quantity, one.values[quantity.name]),
         knees.some(({ setting }) => setting === one.id) ? "knee" : "",
       ]);
-      table(`${quantityText(quantity)} over steps, with 95 % intervals.`, ["Line", "Steps", quantityText(quantity), "Knee"], rows);
+      table(
+        `${quantityText(quantity)} over steps, with 95 % intervals.`,
+        ["Line", "Steps", quantityText(quantity), "Knee"],
+        rows,
+      );
     };
     whenNear(element, ["shown", "lq", "bars", ...holders.map(({ name }) => `lf.${name}`)], draw);
   });

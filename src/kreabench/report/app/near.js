@@ -60,7 +60,11 @@ const { whenNear, twin } = (() => {
         h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, bdi(head))))),
         h("tbody", {}, rows.map((row) => h("tr", {}, cells(row)))),
       );
-      body.replaceChildren(h("div", { class: "scroll tall", role: "region", tabindex: "0", "aria-label": caption }, table));
+      body.replaceChildren(h(
+        "div",
+        { class: "scroll tall", role: "region", tabindex: "0", "aria-label": caption },
+        table,
+      ));
     };
     holder.addEventListener("toggle", () => holder.open && fill());
     waiting.add(fill);

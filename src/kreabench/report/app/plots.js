@@ -1,17 +1,24 @@
 // plotly.js as this page uses it: one look, resized with the page, points reached by keyboard.
 //
-// A trace has `points` in place of plotly's arrays: { x, y, xLow, xHigh, yLow, yHigh, id, lines, chance }; a point that is
-// null breaks the line. `lines` are its texts, `id` is what Enter and a click open. `series` is its place among the
+// A trace has `points` in place of plotly's arrays: { x, y, xLow, xHigh, yLow, yHigh, id, lines, chance }; a point that
+// is null breaks the line. `lines` are its texts, `id` is what Enter and a click open. `series` is its place among the
 // colours, `mark` among the symbols and dashes: nothing is told apart by colour alone.
 
-const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting } = (() => {
-  // Paul Tol's bright scheme, with yellow, cyan and grey set apart from a white ground (3:1), and lighter on a dark one.
+const { plot, plotText } = (() => {
+  // Paul Tol's bright scheme; yellow, cyan and grey are darker on white, all are lighter on a dark ground (3:1).
   const LIGHT = ["#4477aa", "#ee6677", "#228833", "#998a1f", "#2a9bc2", "#aa3377", "#777777"];
   const DARK = ["#77aadd", "#ee8899", "#44aa66", "#ccbb44", "#66ccee", "#cc77aa", "#bbbbbb"];
   const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "cross", "star", "x", "triangle-down"];
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
   const PATTERNS = ["", "/", "x", "\\", "-", "+", ".", "|"];
-  const PAPER = { ground: "#ffffff", ink: "#1c2127", muted: "#535c66", line: "#dde2e7", panel: "#f5f7f9", colours: LIGHT };
+  const PAPER = {
+    ground: "#ffffff",
+    ink: "#1c2127",
+    muted: "#535c66",
+    line: "#dde2e7",
+    panel: "#f5f7f9",
+    colours: LIGHT,
+  };
   const PAPER_WIDTH = 700;
   const NARROW = 560;
 
@@ -32,7 +39,13 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
     if (screen) return screen;
     const style = getComputedStyle(document.documentElement);
     const read = (name) => style.getPropertyValue(`--${name}`).trim();
-    screen = { ground: read("ground"), ink: read("ink"), muted: read("muted"), line: read("line"), panel: read("panel") };
+    screen = {
+      ground: read("ground"),
+      ink: read("ink"),
+      muted: read("muted"),
+      line: read("line"),
+      panel: read("panel"),
+    };
     screen.colours = luminance(screen.ground) > 0.5 ? LIGHT : DARK;
     return screen;
   };
@@ -57,13 +70,26 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
       }
     }
     const line = { color: colourOf(series, theme), width: 1.2, simplify: false };
-    return x.length ? [{ type: "scatter", mode: "lines", x, y, line, opacity: 0.6, hoverinfo: "skip", showlegend: false }] : [];
+    return x.length ? [{
+      type: "scatter",
+      mode: "lines",
+      x,
+      y,
+      line,
+      opacity: 0.6,
+      hoverinfo: "skip",
+      showlegend: false,
+    }] : [];
   };
   const traceOf = ({ points, series = 0, mark = 0, ...rest }, theme) => {
     const colour = colourOf(series, theme);
     const bar = rest.type === "bar";
     const marker = bar
-      ? { color: colour, line: { color: theme.ground, width: 1 }, pattern: { shape: PATTERNS[mark % PATTERNS.length], fillmode: "overlay" } }
+      ? {
+        color: colour,
+        line: { color: theme.ground, width: 1 },
+        pattern: { shape: PATTERNS[mark % PATTERNS.length], fillmode: "overlay" },
+      }
       : { color: colour, size: 10, symbol: SYMBOLS[mark % SYMBOLS.length], line: { color: theme.ink, width: 1 } };
     if (points.some((one) => one?.chance !== undefined)) {
       marker.opacity = points.map((one) => (one ? 0.25 + 0.75 * (one.chance ?? 1) : 1));
@@ -94,7 +120,14 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
   });
   const layoutOf = ({ xaxis, yaxis, annotations = [], ...rest }, theme, width, height) => {
     const narrow = width < NARROW;
-    const legend = { orientation: "h", x: 0, itemclick: false, itemdoubleclick: false, font: { size: 12 }, traceorder: "normal" };
+    const legend = {
+      orientation: "h",
+      x: 0,
+      itemclick: false,
+      itemdoubleclick: false,
+      font: { size: 12 },
+      traceorder: "normal",
+    };
     const { fontFamily: family } = getComputedStyle(document.body);
     return {
       ...rest,
@@ -104,7 +137,12 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
       plot_bgcolor: theme.ground,
       font: { family, size: 12, color: theme.ink },
       margin: { l: 56, r: 16, t: 34, b: 48, ...rest.margin },
-      hoverlabel: { bgcolor: theme.panel, bordercolor: theme.muted, align: "left", font: { family, color: theme.ink, size: 12.5 } },
+      hoverlabel: {
+        bgcolor: theme.panel,
+        bordercolor: theme.muted,
+        align: "left",
+        font: { family, color: theme.ink, size: 12.5 },
+      },
       hovermode: "closest",
       dragmode: "zoom",
       modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.muted, activecolor: theme.ink, orientation: "h" },
@@ -113,7 +151,11 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
         : { ...legend, y: 1.02, yanchor: "bottom" },
       xaxis: axisOf(xaxis, theme, narrow),
       yaxis: axisOf(yaxis, theme, narrow),
-      annotations: annotations.map((one) => ({ font: { color: theme.ink, size: 11.5 }, arrowcolor: theme.muted, ...one })),
+      annotations: annotations.map((one) => ({
+        font: { color: theme.ink, size: 11.5 },
+        arrowcolor: theme.muted,
+        ...one,
+      })),
     };
   };
 
@@ -142,8 +184,8 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
     const theme = onPaper ? PAPER : screenTheme();
     const width = onPaper ? PAPER_WIDTH : Math.max(Math.round(state.element.clientWidth), 240);
     const layout = typeof state.layout === "function" ? state.layout(width) : state.layout;
-    const height = (layout.height ?? 420) + (width < NARROW ? (layout.below ?? 22 * Math.ceil(state.traces.length / 2)) : 0);
-    const { below, ...rest } = layout;
+    const { below = 22 * Math.ceil(state.traces.length / 2), ...rest } = layout;
+    const height = (layout.height ?? 420) + (width < NARROW ? below : 0);
     if (zoomedOut) state.zoom += 1;
     const whole = { uirevision: `${rest.uirevision ?? ""}/${state.zoom}` };
     state.width = width;
@@ -159,7 +201,12 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
     const found = [];
     state.traces.forEach((trace, curve) => {
       if (trace.hoverinfo === "skip") return;
-      trace.points.forEach((point, at) => point?.lines && found.push({ point, curve, at, ...pixel(state, point, trace) }));
+      trace.points.forEach((point, at) => point?.lines && found.push({
+        point,
+        curve,
+        at,
+        ...pixel(state, point, trace),
+      }));
     });
     const inside = found.filter((one) => Number.isFinite(one.left) && Number.isFinite(one.top));
     return inside.sort((one, two) => one.left - two.left || two.top - one.top);
@@ -173,7 +220,10 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
     const order = stops(state);
     if (!order.length) return;
     const from = state.at < 0 ? (move > 0 ? -1 : order.length) : state.at;
-    state.at = Math.min(Math.max(Number.isFinite(move) ? from + move : move < 0 ? 0 : order.length - 1, 0), order.length - 1);
+    state.at = Math.min(
+      Math.max(Number.isFinite(move) ? from + move : move < 0 ? 0 : order.length - 1, 0),
+      order.length - 1,
+    );
     const { point, left, top } = order[state.at];
     state.id = point.id;
     state.ring.hidden = false;
@@ -182,7 +232,16 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
     const opens = state.select && point.id ? " Enter opens its pictures." : "";
     state.live.textContent = `${point.lines.join(", ")}. ${state.at + 1} of ${order.length}.${opens}`;
   };
-  const MOVES = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
+  const MOVES = {
+    ArrowRight: 1,
+    ArrowUp: 1,
+    ArrowLeft: -1,
+    ArrowDown: -1,
+    PageDown: 10,
+    PageUp: -10,
+    Home: -Infinity,
+    End: Infinity,
+  };
   const leave = (state) => {
     state.ring.hidden = true;
     state.live.textContent = "";
@@ -203,7 +262,17 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
     const ring = h("div", { class: "plot-ring", hidden: true });
     const live = h("p", { class: "plot-said", role: "status" });
     const stage = h("div", { class: "plot-stage", tabindex: "0", role: "application" }, box, ring);
-    const state = { element, box, ring, live, stage, at: -1, zoom: 0, traces: [], name: label.toLowerCase().replace(/\W+/g, "-") };
+    const state = {
+      element,
+      box,
+      ring,
+      live,
+      stage,
+      at: -1,
+      zoom: 0,
+      traces: [],
+      name: label.toLowerCase().replace(/\W+/g, "-"),
+    };
     state.config = configOf(state);
     element.classList.add("plot");
     element.append(stage, live);
@@ -226,7 +295,10 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
     render(state);
     if (!state.drawn) {
       state.drawn = true;
-      state.box.on("plotly_click", ({ points }) => points[0]?.customdata && state.select?.(String(points[0].customdata)));
+      state.box.on(
+        "plotly_click",
+        ({ points }) => points[0]?.customdata && state.select?.(String(points[0].customdata)),
+      );
       state.box.on("plotly_relayout", () => leave(state));
     }
   };
@@ -246,49 +318,5 @@ const { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, ax
   addEventListener("beforeprint", () => paper(true));
   addEventListener("afterprint", () => paper(false));
   matchMedia("print").addEventListener("change", ({ matches }) => paper(matches));
-
-  // Shared by the parts: an estimate in words, axes that differ, what is not drawn, and the way to a setting's pictures.
-  // A unit of several words stands in the head of its column alone.
-  const amountIn = (quantity, value) => (quantity.unit.includes(" ") ? significant(value / quantity.scale) : amount(quantity, value));
-  // An estimate as [value with its unit, interval or null].
-  const valueAndEnds = (quantity, { value, low, high }) => {
-    const scaled = (end) => (end === null ? null : end / quantity.scale);
-    const [text, ends] = estimate({ value: scaled(value), low: scaled(low), high: scaled(high) });
-    if (ends === null) return [amountIn(quantity, value), null];
-    const unit = quantity.unit.includes(" ") ? "" : unitOf(quantity);
-    return [`${quantity.unit === "$" ? "$" : ""}${text}${unit}`, ends];
-  };
-  const describeValue = (quantity, value) => {
-    if (!value) return "—";
-    const [text, ends] = valueAndEnds(quantity, value);
-    return ends === null ? text : `${text} (${ends})`;
-  };
-  const differingAxes = report.axes.filter((axis) => axis.values.length > 1);
-  const axisNamed = (name) => report.axes.find((axis) => axis.name === name);
-  const ARROWS = { lower: "↓ better", higher: "↑ better", neither: "neither side is better" };
-  const axisTitle = ({ label, unit, brand, better }) =>
-    `${plotText(unit ? `${label} (${unit})` : label)}<br>${plotText(brand ? `${brand}, ` : "")}${ARROWS[better]}`;
-  // A box for the whiskers of all plots; `marked.checked` says whether they are wanted.
-  const whiskerBox = () => {
-    const marked = h("input", { type: "checkbox", onchange: () => choices.set({ bars: marked.checked ? "" : "no" }) });
-    const follow = () => {
-      marked.checked = choices.get("bars") !== "no";
-    };
-    follow();
-    choices.watch(["bars"], follow);
-    return [marked, h("label", { class: "check" }, marked, "95 % intervals")];
-  };
-  const setAsideNote = (what, reasons) => {
-    if (!reasons.length) return "";
-    const counts = new Map();
-    for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-    const list = [...counts].map(([reason, count]) => `${reason} (${count})`).join("; ");
-    return `${what}: ${reasons.length} of ${shown().length} settings; ${list}.`;
-  };
-  const openSetting = (id) => {
-    choices.set({ open: id });
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    document.getElementById("pictures")?.scrollIntoView({ behavior: calm ? "auto" : "smooth" });
-  };
-  return { plot, plotText, amountIn, valueAndEnds, describeValue, differingAxes, axisNamed, axisTitle, whiskerBox, setAsideNote, openSetting };
+  return { plot, plotText };
 })();

@@ -48,7 +48,10 @@
   // One trace for each acceleration and target; a line joins settings that differ in steps alone.
   const seriesOf = (placed, pointOf) => {
     const colours = axisNamed("acceleration")?.values ?? [];
-    const groups = Map.groupBy(placed, ({ setting: { run, axes } }) => JSON.stringify([axes.acceleration, run, axes.target]));
+    const groups = Map.groupBy(
+      placed,
+      ({ setting: { run, axes } }) => JSON.stringify([axes.acceleration, run, axes.target]),
+    );
     const marks = [...new Set(report.settings.map(({ run, axes }) => JSON.stringify([run, axes.target])))];
     return [...groups].map(([key, members]) => {
       const [acceleration, run, target] = JSON.parse(key);
@@ -58,14 +61,24 @@
         null,
       ]);
       const name = [acceleration, target, ...(report.runs.length > 1 ? [`run ${run.toUpperCase()}`] : [])].join(", ");
-      const place = { series: Math.max(colours.indexOf(acceleration), 0), mark: marks.indexOf(JSON.stringify([run, target])) };
+      const place = {
+        series: Math.max(colours.indexOf(acceleration), 0),
+        mark: marks.indexOf(JSON.stringify([run, target])),
+      };
       return { name, points, mode: "lines+markers", line: { width: 0.8, dash: "solid" }, ...place };
     });
   };
   const stairOf = (front, x) => {
     const points = front.map(({ x: across, y: up }) => ({ x: across, y: up })).sort((one, two) => one.x - two.x || one.y - two.y);
     const shape = x.better === "higher" ? "vh" : "hv";
-    return { name: "front", points, mode: "lines", series: "ink", hoverinfo: "skip", line: { shape, width: 2, dash: "dot" } };
+    return {
+      name: "front",
+      points,
+      mode: "lines",
+      series: "ink",
+      hoverinfo: "skip",
+      line: { shape, width: 2, dash: "dot" },
+    };
   };
   const ringOf = (references) => ({
     name: "reference",
@@ -126,7 +139,12 @@
       const references = placed.filter(({ setting }) => setting.reference === setting.id);
       const traces = [...seriesOf(placed, pointOf), stairOf(front.map(spot), x), ringOf(references.map(spot))];
       const across = { title: axisTitle(x), type: log.checked ? "log" : "linear" };
-      const layout = { xaxis: across, yaxis: { title: axisTitle(y) }, height: 460, uirevision: `${x.name} ${y.name} ${log.checked}` };
+      const layout = {
+        xaxis: across,
+        yaxis: { title: axisTitle(y) },
+        height: 460,
+        uirevision: `${x.name} ${y.name} ${log.checked}`,
+      };
       note.textContent = noteOf({ directed, known, hidden, y });
       const describe = `${placed.length} settings, ${front.length} on the front.`;
       plot(chart, traces, layout, { label: `${x.label} against ${y.label}`, describe, select: openSetting });
@@ -140,16 +158,25 @@
         directed ? (onFront.has(one.setting.id) ? "yes" : "no") : "—",
         chanceOf(one) === undefined ? "—" : percent(chanceOf(one)),
       ]);
-      table(`${quantityText(x)} and ${quantityText(y)} of ${placed.length} settings, with 95 % intervals.`, heads, rows);
+      table(
+        `${quantityText(x)} and ${quantityText(y)} of ${placed.length} settings, with 95 % intervals.`,
+        heads,
+        rows,
+      );
     };
     whenNear(element, ["shown", "x", "y", "xlog", "bars"], draw);
   });
 
   const noteOf = ({ directed, known, hidden, y }) => {
-    const lead = "A point is a setting, with 95 % intervals; a click or Enter opens its pictures. Thin lines join settings that differ in steps alone.";
+    const lead =
+      "A point is a setting, with 95 % intervals; a click or Enter opens its pictures. " +
+      "Thin lines join settings that differ in steps alone.";
     if (!directed) return `${lead} Neither side of ${y.label} is better, so there is no front.`;
-    const front = hidden ? "The dotted line is the front of the settings shown." : "The dotted line is the front: what no setting beats in both.";
+    const front = hidden
+      ? "The dotted line is the front of the settings shown."
+      : "The dotted line is the front: what no setting beats in both.";
     if (!known) return `${lead} ${front} How sure it is, is not known.`;
-    return `${lead} ${front} The fainter a point, the less often it is on the front when prompts are drawn anew${hidden ? "; that chance is among all settings, also those hidden now" : ""}.`;
+    const among = hidden ? "; that chance is among all settings, also those hidden now" : "";
+    return `${lead} ${front} The fainter a point, the less often it is on the front when prompts are drawn anew${among}.`;
   };
 }

@@ -34,7 +34,11 @@
           if (!stage || stage.mean_s === null) return [];
           const end = reach.get(setting.id) + stage.mean_s;
           reach.set(setting.id, end);
-          const lines = [setting.label, `${wordOf(name)}: ${amount(seconds, stage.mean_s)} on average`, shareText(stage.mean_s, setting)];
+          const lines = [
+            setting.label,
+            `${wordOf(name)}: ${amount(seconds, stage.mean_s)} on average`,
+            shareText(stage.mean_s, setting),
+          ];
           return [{ x: stage.mean_s, y: row, endX: end - stage.mean_s / 2, id: setting.id, lines }];
         });
         return { name: wordOf(name), points, type: "bar", orientation: "h", ...styleOf(name, at) };
@@ -55,7 +59,12 @@
       return [{ x: value.value, xLow: value.low, xHigh: value.high, y: row, id: one.id, lines }];
     });
     const floors = list.flatMap((one, row) =>
-      one.floor_s === null ? [] : [{ x: one.floor_s, y: row, id: one.id, lines: [one.label, `physical floor: ${floorText(one)}`] }],
+      one.floor_s === null ? [] : [{
+        x: one.floor_s,
+        y: row,
+        id: one.id,
+        lines: [one.label, `physical floor: ${floorText(one)}`],
+      }],
     );
     const mark = (symbol, size, width) => ({ symbol, size, line: { width } });
     return [
@@ -97,7 +106,12 @@
     const note = h("p", { class: "caption" });
     const chart = h("div", { class: "plot" });
     const aside = h("p", { class: "set-aside" });
-    element.append(h("div", { class: "controls" }, select("Order", "to", [["plan", "of the plan"], ["fast", "fastest first"]])), note, chart, aside);
+    element.append(
+      h("div", { class: "controls" }, select("Order", "to", [["plan", "of the plan"], ["fast", "fastest first"]])),
+      note,
+      chart,
+      aside,
+    );
     const table = twin(element);
     return () => {
       const all = ordered();
@@ -106,12 +120,21 @@
       const floor = list.some((one) => one.floor_s !== null)
         ? " The upright mark is the time that the device cannot beat."
         : " No physical floor: no device of known peak speed drew them.";
-      note.textContent = `Stages are means, as they alone add up; the diamond is the median of the whole request with its 95 % interval.${floor}${cut}`;
+      const how = "Stages are means, as they alone add up; the diamond is the median of the whole with its 95 % interval.";
+      note.textContent = `${how}${floor}${cut}`;
       chart.hidden = !list.length;
       if (list.length) {
-        plot(chart, [...barsOf(list), ...marksOf(list)], barLayout(list), { label: "Stages of each setting", describe: `${list.length} settings.`, select: openSetting });
+        plot(
+          chart,
+          [...barsOf(list), ...marksOf(list)],
+          barLayout(list),
+          { label: "Stages of each setting", describe: `${list.length} settings.`, select: openSetting },
+        );
       }
-      aside.textContent = setAsideNote("Not drawn", shown().filter((one) => !hasTimes(one)).map((one) => one.absent.latency_s ?? "no stage was timed"));
+      aside.textContent = setAsideNote(
+        "Not drawn",
+        shown().filter((one) => !hasTimes(one)).map((one) => one.absent.latency_s ?? "no stage was timed"),
+      );
       const names = stageNames().filter((name) => all.some(({ stages }) => stages.some((one) => one.name === name)));
       const mean = (one, name) => one.stages.find((stage) => stage.name === name)?.mean_s ?? null;
       const cell = (value) => (value === null ? "—" : amount(seconds, value));
@@ -121,7 +144,11 @@
         floorText(one),
         ...names.map((name) => cell(mean(one, name))),
       ]);
-      table("Median seconds of the whole, the physical floor, and mean seconds of each stage.", ["Setting", "Median", "Floor", ...names.map(wordOf)], rows);
+      table(
+        "Median seconds of the whole, the physical floor, and mean seconds of each stage.",
+        ["Setting", "Median", "Floor", ...names.map(wordOf)],
+        rows,
+      );
     };
   };
 
@@ -159,10 +186,23 @@
             lines: [markOf(one), `step ${step + 1}: ${amount(millis, value)}`],
           })),
         }));
-        const layout = { xaxis: { title: "Step", tickformat: "d" }, yaxis: { title: "Milliseconds", rangemode: "tozero" }, height: 380 };
-        plot(chart, traces, layout, { label: "Time of each step", describe: `${list.length} settings.`, select: openSetting });
+        const layout = {
+          xaxis: { title: "Step", tickformat: "d" },
+          yaxis: { title: "Milliseconds", rangemode: "tozero" },
+          height: 380,
+        };
+        plot(
+          chart,
+          traces,
+          layout,
+          { label: "Time of each step", describe: `${list.length} settings.`, select: openSetting },
+        );
       }
-      const rows = all.flatMap((one) => one.steps_s.map((value, step) => [markOf(one), String(step + 1), amount(millis, value)]));
+      const rows = all.flatMap((one) => one.steps_s.map((value, step) => [
+        markOf(one),
+        String(step + 1),
+        amount(millis, value),
+      ]));
       table("Median time of each step.", ["Setting", "Step", "Median"], rows);
     };
   };
@@ -193,14 +233,31 @@
         points: setting.stages.flatMap((one, row) =>
           one[key] === null
             ? []
-            : [{ x: row, y: one[key] / memory.scale, lines: [setting.label, `${wordOf(one.name)}: ${amount(memory, one[key])} ${name}`] }],
+            : [{
+              x: row,
+              y: one[key] / memory.scale,
+              lines: [setting.label, `${wordOf(one.name)}: ${amount(memory, one[key])} ${name}`],
+            }],
         ),
       }));
-      const ticks = { tickvals: setting.stages.map((_, row) => row), ticktext: setting.stages.map(({ name }) => plotText(wordOf(name), 16)) };
-      const layout = { xaxis: { title: "", ...ticks }, yaxis: { title: memory.unit, rangemode: "tozero" }, barmode: "group", height: 360 };
+      const ticks = {
+        tickvals: setting.stages.map((_, row) => row),
+        ticktext: setting.stages.map(({ name }) => plotText(wordOf(name), 16)),
+      };
+      const layout = {
+        xaxis: { title: "", ...ticks },
+        yaxis: { title: memory.unit, rangemode: "tozero" },
+        barmode: "group",
+        height: 360,
+      };
       plot(chart, traces, layout, { label: "Memory of each stage", describe: setting.label });
       const cell = (value) => (value === null ? "—" : amount(memory, value));
-      const rows = shown().filter(weighed).flatMap((one) => one.stages.map((stage) => [markOf(one), wordOf(stage.name), cell(stage.allocated_bytes), cell(stage.reserved_bytes)]));
+      const rows = shown().filter(weighed).flatMap((one) => one.stages.map((stage) => [
+        markOf(one),
+        wordOf(stage.name),
+        cell(stage.allocated_bytes),
+        cell(stage.reserved_bytes),
+      ]));
       table("Peak memory of each stage.", ["Setting", "Stage", "Allocated", "Reserved"], rows);
     };
   };
