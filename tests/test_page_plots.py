@@ -116,12 +116,16 @@ class Plots(Watched):
     def show(self, section: str) -> Any:
         part = self.page.locator(f"#{section}")
         part.scroll_into_view_if_needed()
-        for plot in part.locator(".plot:not([hidden])").all():
-            plot.scroll_into_view_if_needed()
         self.page.wait_for_function(
-            "id => [...document.querySelectorAll(`#${id} .plot:not([hidden])`)].every(plot => plot.querySelector('svg'))",
+            """id => {
+              const plots = [...document.querySelectorAll(`#${id} .plot:not([hidden])`)];
+              const missing = plots.find(plot => !plot.querySelector("svg"));
+              missing?.scrollIntoView();
+              return !missing;
+            }""",
             arg=section,
         )
+        part.scroll_into_view_if_needed()
         return part
 
     def choice(self, name: str) -> str:
@@ -215,6 +219,7 @@ def test_the_numbers_of_a_plot_are_a_table_that_follows_the_filter(plots: Plots,
     part = plots.show("trade-off")
     part.locator("summary").click()
     rows = part.locator("tbody tr")
+    rows.first.wait_for()
     assert rows.count() == len(data.settings)
     assert part.locator("tbody th[scope=row]").first.inner_text().startswith(data.settings[0].label)
     plots.page.evaluate("location.hash = '#/f.target=\"mini_fal\"'")
@@ -287,7 +292,8 @@ def test_time_shows_stages_steps_and_memory(plots: Plots, data: ReportData) -> N
     part.get_by_label("Order").select_option("fast")
     ordered = sorted(data.settings, key=lambda setting: setting.values["latency_s"].value)
     plots.page.wait_for_function(
-        "id => document.querySelector('#time .plot-box').data.find(({name}) => name === 'median, whole').customdata[0] === id",
+        "id => document.querySelector('#time .plot-box').data"
+        ".find(({name}) => name === 'median, whole').customdata[0] === id",
         arg=ordered[0].id,
     )
 
@@ -414,7 +420,8 @@ def test_what_is_shown_on_hovering_is_text(browser: Any, data: ReportData, tmp_p
 def test_paper_has_every_plot_white_and_as_wide_as_the_sheet(browser: Any, index: Path, scheme: str) -> None:
     page = Plots(browser, index, scheme=scheme)
     page.page.emulate_media(media="print")
-    drawn = "[...document.querySelectorAll('.plot-box')].map(box => [box._fullLayout?.width, box._fullLayout?.paper_bgcolor])"
+    boxes = "[...document.querySelectorAll('.plot-box')]"
+    drawn = f"{boxes}.map(box => [box._fullLayout?.width, box._fullLayout?.paper_bgcolor])"
     assert page.page.evaluate(drawn) == [[700, "#ffffff"]] * 6
     page.page.emulate_media(media="screen")
     page.page.wait_for_function("() => document.querySelector('.plot-box')._fullLayout.width > 700")

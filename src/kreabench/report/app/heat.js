@@ -63,7 +63,8 @@
   const scaleOf = (quantity, values) => {
     const [least, most] = [Math.min(...values), Math.max(...values)];
     const darkIsLow = quantity.better === "lower";
-    const shareOf = (value) => (most === least ? 0 : darkIsLow ? (value - least) / (most - least) : (most - value) / (most - least));
+    const span = most - least || 1;
+    const shareOf = (value) => (darkIsLow ? value - least : most - value) / span;
     const [dark, bright] = darkIsLow ? [least, most] : [most, least];
     return { shareOf, dark, bright };
   };

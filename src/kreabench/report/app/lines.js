@@ -145,7 +145,8 @@
       const what = quantity.note ? `${quantity.label}: ${quantity.note}. ` : "";
       const how = "Whiskers are 95 % intervals; a ring marks the knee, from which more steps buy little.";
       note.textContent = `${what}${how}${more}`;
-      list.replaceChildren(...(knees.length ? knees.map((one) => h("li", {}, bdi(kneeText(one)))) : [h("li", {}, noKnee(quantity))]));
+      const words = knees.length ? knees.map(kneeText) : [noKnee(quantity)];
+      list.replaceChildren(...words.map((text) => h("li", {}, bdi(text))));
       aside.textContent = setAsideNote(
         "Not drawn",
         wanted.filter((one) => !there.includes(one)).map((one) => one.absent[quantity.name] ?? "no value"),

@@ -170,7 +170,8 @@
       const list = chosenOf((one) => one.steps_s.length);
       chart.hidden = !list.length;
       note.textContent = list.length
-        ? `Median milliseconds of each denoising step of ${list.length} of ${all.length} settings: the opened one, references, then the plan's order.`
+        ? `Median milliseconds of each denoising step of ${list.length} of ${all.length} settings: ` +
+          "the opened one, references, then the plan's order."
         : "No step was timed on its own: services do not tell, and other runs did not ask.";
       if (list.length) {
         const traces = list.map((one, at) => ({
@@ -223,7 +224,9 @@
     const table = twin(element);
     return () => {
       const setting = settings.get(choices.get("tm", options.map(([id]) => id)));
-      note.textContent = "Highest peak of torch's allocator in each stage. Reserved is what it took of the device, allocated what was in use.";
+      note.textContent =
+        "Highest peak of torch's allocator in each stage. " +
+        "Reserved is what it took of the device, allocated what was in use.";
       const kinds = [["allocated", "allocated_bytes", 0], ["reserved", "reserved_bytes", 1]];
       const traces = kinds.map(([name, key, at]) => ({
         name,
