@@ -10,8 +10,9 @@ from pathlib import Path
 APP = Path(__file__).with_name("app")
 
 FILES = (
-    *("core.js", "dom.js", "format.js", "theme.js", "contents.js", "filters.js", "plots.js", "scatter.js", "heat.js"),
-    *("lines.js", "time.js", "break_even.js", "grid.js", "viewer.js", "worst.js", "votes.js", "tables.js", "start.js"),
+    *("core.js", "dom.js", "format.js", "theme.js", "contents.js", "filters.js", "near.js", "plots.js"),
+    *("plot_words.js", "scatter.js", "heat.js", "lines.js", "time.js", "own_gpu.js", "break_even.js"),
+    *("grid.js", "viewer.js", "worst.js", "votes.js", "tables.js", "start.js"),
 )
 """They share one scope; `start.js` is last."""
 
