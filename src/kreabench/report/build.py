@@ -39,6 +39,7 @@ from kreabench.report.race import race_notices, race_table
 from kreabench.report.sets import set_notices, set_table
 from kreabench.report.settings_table import settings_table
 from kreabench.report.text import message, visible
+from kreabench.report.thumbnails import Thumbnail
 from kreabench.rundir.directory import RunDirectory
 
 
@@ -50,8 +51,8 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     return document_of(gather(run, plan, table))
 
 
-def document_of(evidence: Evidence) -> Document:
-    """What is said of a run, in order."""
+def document_of(evidence: Evidence, thumbnails: Mapping[str, Thumbnail] | None = None) -> Document:
+    """What is said of a run, in order. `thumbnails`: those made already, by the SHA-256 of their picture."""
     one, experiment, journal, info = evidence, evidence.experiment, evidence.journal, evidence.run.info
     directed = one.directed
     figures = build_figures(directed, one.brand)
@@ -66,7 +67,7 @@ def document_of(evidence: Evidence) -> Document:
         skipped=details.skipped_table(one.plan),
         figures=figures,
         figures_note=_figures_note(figures, one.summaries),
-        pictures=build_pictures(one.run.path, experiment, one.plan, one.table, one.brand),
+        pictures=build_pictures(one.run.path, experiment, one.plan, one.table, one.brand, thumbnails),
         failures=details.failures_table(journal.samples.values(), journal.failures, one.whole.settings),
         loads=details.loads_table(journal.loads),
         metrics=details.metrics_table(experiment.metrics),

@@ -57,9 +57,16 @@ def write_report(
 def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Path:
     """As `write_report`, of one run or of several in one report; the first is what the others are compared with."""
     evidences = [gather(told.run, told.plan, told.table) for told in runs]
-    document = document_of(evidences[0]) if len(evidences) == 1 else several_document(evidences)
     sources = sources_of(evidences)
-    chosen = pictured(sources, quantities_of(sources), most=options.max_pictures)
+    chosen = pictured(
+        sources,
+        quantities_of(sources),
+        most=options.max_pictures,
+        images=options.images,
+        known=(lambda name: (out / name).is_file()) if options.images == "link" else None,
+    )
+    single = len(evidences) == 1
+    document = document_of(evidences[0], chosen.thumbnails) if single else several_document(evidences)
     explorer = build_data(sources, document.title, document.notices, chosen)
     linked = chosen.files if options.images == "link" else {}
     held = chosen.files if options.images == "embed" else {}
