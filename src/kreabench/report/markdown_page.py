@@ -47,6 +47,7 @@ def _section(section: Section, first: Table | None) -> Iterator[str]:
     for title, table in section.tables:
         yield from [f"### {escape(title)}"] if title else []
         yield from markdown_table(table, folds=table is not first)
+    yield from markdown_list(section.grid_notes)
     for grid in section.grids:
         yield f"### {escape(grid.title)}"
         if not grid.sheet:

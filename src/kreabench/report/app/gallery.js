@@ -54,7 +54,9 @@ const gallery = (() => {
   const isShown = (picture) => picture?.state === "shown";
   const flag = (picture) => (picture.flag ? h("span", { class: "flag" }, picture.flag) : null);
 
-  const amountOf = (quantity, value) => amount(quantity, value) + (quantity.brand ? "†" : "");
+  // A unit that is a phrase stands in the choosers and heads alone.
+  const bare = (quantity) => (/[ ,]/.test(quantity.unit) ? { ...quantity, unit: "" } : quantity);
+  const amountOf = (quantity, value) => amount(bare(quantity), value) + (quantity.brand ? "†" : "");
   const score = (quantity, picture) => {
     const value = picture.scores[quantity.name];
     return value === undefined ? "no score" : amountOf(quantity, value);
@@ -80,6 +82,6 @@ const gallery = (() => {
   };
   return {
     at, shownPrompts, allSeeds, seeds, bestSeed, metrics, reference, isReference, nameOf, altOf, image, none, noPicture,
-    isShown, flag, amountOf, score, promptText, promptName, shortText, inputOf,
+    isShown, flag, bare, amountOf, score, promptText, promptName, shortText, inputOf,
   };
 })();

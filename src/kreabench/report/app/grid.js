@@ -7,6 +7,8 @@ parts.set("pictures", (element) => {
     element.append(h("p", { class: "empty" }, report.pictures_note || "No sample has run yet: there is no picture."));
     return;
   }
+  const LARGE = 200; // Pixels of a tile; above them it shows the larger file.
+  const tilePx = () => Math.min(320, Math.max(64, Number(choices.get("gz")) || 128));
   choices.initial("gp", gallery.shownPrompts[0]);
   choices.initial("gm", (gallery.metrics.find((one) => one.better !== "neither") ?? gallery.metrics[0])?.name ?? "none");
   choices.initial("go", "plan");
@@ -71,7 +73,7 @@ parts.set("pictures", (element) => {
     const mark = chosen ? h("span", { class: "chosen-mark" }, "chosen") : null;
     const note = cell.elsewhere.length ? h("small", {}, cell.elsewhere.join(", ")) : null;
     if (!gallery.isShown(picture)) return h("div", { class: chosen ? "picture chosen" : "picture" }, gallery.noPicture(picture), mark, note);
-    const large = plan.px > 200 && picture.view ? picture.view : picture.thumbnail;
+    const large = plan.px > LARGE && picture.view ? picture.view : picture.thumbnail;
     const button = h("button", { type: "button", class: "tile" }, gallery.image(large, gallery.altOf(picture), picture, plan.px), gallery.flag(picture));
     plan.tiles.set(button, cell);
     const caption = plan.metric ? h("span", {}, gallery.score(plan.metric, picture)) : null;
@@ -122,7 +124,7 @@ parts.set("pictures", (element) => {
     let y = named(choices.get("gy", names));
     if (x === y) y = named(names.find((name) => name !== x.name) ?? "prompt");
     const metric = quantities.get(choices.get("gm", metricOptions.map(([name]) => name))) ?? null;
-    const px = Math.min(320, Math.max(64, Number(choices.get("gz")) || 128));
+    const px = tilePx();
     const among = shown();
     const plan = { x, y, among, metric, px, prompt: chooser.value(), open: choices.get("open"), found: new Map(), tiles: new Map() };
     size.value = String(px);
@@ -164,7 +166,13 @@ parts.set("pictures", (element) => {
   };
   goTo();
   draw();
-  choices.watch(["shown", "gx", "gy", "gp", "gs", "gm", "go", "gz", ...differing.map((axis) => `g.${axis.name}`)], draw);
+  choices.watch(["shown", "gx", "gy", "gp", "gs", "gm", "go", ...differing.map((axis) => `g.${axis.name}`)], draw);
+  choices.watch(["gz"], () => {
+    const px = tilePx();
+    size.value = String(px);
+    if (px > LARGE !== drawn.px > LARGE) draw();
+    else table.style.setProperty("--tile", `${px}px`);
+  });
   choices.watch(["open"], () => {
     goTo();
     draw();

@@ -13,8 +13,8 @@ function viewerFacts(view, pictures) {
     const text = (value) => (value === undefined ? "—" : gallery.amountOf(quantity, value));
     const both = a !== undefined && b !== undefined;
     const sign = b > a ? "+" : b < a ? "−" : "";
-    const difference = both ? sign + amount(quantity, Math.abs(b - a)) : "—";
-    return h("tr", {}, h("th", { scope: "row" }, quantity.label), cell(text(a)), cell(text(b)), cell(difference), h("td", {}, betterSide(quantity, a, b)));
+    const difference = both ? sign + amount(gallery.bare(quantity), Math.abs(b - a)) : "—";
+    return h("tr", {}, h("th", { scope: "row" }, quantity.label, gallery.bare(quantity) === quantity ? null : h("small", {}, quantity.unit)), cell(text(a)), cell(text(b)), cell(difference), h("td", {}, betterSide(quantity, a, b)));
   };
   const betterSide = (quantity, a, b) => {
     if (a === undefined || b === undefined) return "one side has no score";

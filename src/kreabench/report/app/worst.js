@@ -1,6 +1,7 @@
 // Pairs of pictures in which a setting lost most against its reference.
 
 function worstLosses() {
+  const FEW = 8;
   const title = h("h3", { id: newId("worst") }, "Worst losses first");
   const names = [...new Set(report.worst.map((one) => one.quantity))].filter((name) => quantities.has(name));
   if (!names.length) {
@@ -15,6 +16,7 @@ function worstLosses() {
   choices.initial("wq", names[0]);
   const controls = h("div", { class: "picture-controls" }, select("Score", "wq", names.map((name) => [name, quantityText(quantities.get(name))])));
   const note = h("p", { class: "caption" });
+  const more = h("button", { type: "button", onclick: () => choices.set({ wn: "all" }) });
   const list = h("ol", { class: "worst", "aria-labelledby": title.id });
 
   const lossText = (quantity, loss) => {
@@ -50,7 +52,10 @@ function worstLosses() {
     const around = these
       .filter((one) => gallery.at(one.setting, one.prompt, one.seed))
       .map(({ setting, prompt, seed }) => ({ right: setting, prompt, seed }));
-    list.replaceChildren(...these.map((one) => entry(one, quantity, around)));
+    const first = choices.get("wn") === "all" ? these : these.slice(0, FEW);
+    list.replaceChildren(...first.map((one) => entry(one, quantity, around)));
+    more.textContent = `Show all ${these.length}`;
+    more.hidden = first.length === these.length;
     const worse = quantity.better === "lower" ? "the higher the worse" : "the lower the worse";
     note.textContent = [
       quantity.kind === "fidelity"
@@ -61,6 +66,6 @@ function worstLosses() {
     ].filter(Boolean).join(" ");
   };
   draw();
-  choices.watch(["wq", "shown"], draw);
-  return [title, controls, note, list];
+  choices.watch(["wq", "wn", "shown"], draw);
+  return [title, controls, note, list, h("div", { class: "picture-controls" }, more)];
 }
