@@ -80,10 +80,11 @@ def decoded(content: bytes, longest: int) -> PIL.Image.Image:
         raise ValueError(f"it cannot be decoded ({type(error).__name__})") from error
 
 
-def shrunk(picture: PIL.Image.Image, longest: int, quality: int) -> Thumbnail:
-    """`picture` with no side longer than `longest`, as a JPEG."""
-    small = picture.copy()
-    small.thumbnail((longest, longest), PIL.Image.Resampling.LANCZOS, reducing_gap=3.0)
+def shrunk(picture: PIL.Image.Image, longest: int, quality: int, *, fine: bool = False) -> Thumbnail:
+    """`picture` with no side longer than `longest`, as a JPEG; a `fine` one is as sharp in colour as in light."""
+    if max(picture.size) > longest:
+        picture = picture.copy()
+        picture.thumbnail((longest, longest), PIL.Image.Resampling.LANCZOS, reducing_gap=3.0)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=quality, optimize=True)
-    return Thumbnail(content=buffer.getvalue(), size=small.size)
+    picture.save(buffer, "JPEG", quality=quality, optimize=not fine, subsampling="4:4:4" if fine else "4:2:0")
+    return Thumbnail(content=buffer.getvalue(), size=picture.size)

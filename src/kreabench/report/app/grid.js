@@ -8,11 +8,14 @@ parts.set("pictures", (element) => {
     return;
   }
   const LARGE = 200; // Pixels of a tile; above them it shows the larger file.
-  const tilePx = () => Math.min(320, Math.max(64, Number(choices.get("gz")) || 128));
+  // As chosen; else so large that `columns` fill the page.
+  const tilePx = (columns) => {
+    const fit = Math.min(184, Math.max(96, Math.floor((element.clientWidth - 150) / columns) - 14));
+    return Math.min(320, Math.max(64, Number(choices.get("gz")) || fit));
+  };
   choices.initial("gp", gallery.shownPrompts[0]);
   choices.initial("gm", (gallery.metrics.find((one) => one.better !== "neither") ?? gallery.metrics[0])?.name ?? "none");
   choices.initial("go", "plan");
-  choices.initial("gz", "128");
   const holders = differing.map((axis) => ({
     axis,
     element: select(axis.label, `g.${axis.name}`, axis.values.map((value) => [code(value), named(axis.name).text(value)])),
@@ -27,7 +30,7 @@ parts.set("pictures", (element) => {
 
   const axisOptions = dimensions.filter((one) => one.values.length > 1).map((one) => [one.name, one.label]);
   const size = h("input", {
-    type: "range", min: "64", max: "320", step: "16", id: newId("size"), oninput: () => choices.set({ gz: size.value }),
+    type: "range", min: "64", max: "320", step: "8", id: newId("size"), oninput: () => choices.set({ gz: size.value }),
   });
   const metricOptions = [["none", "none"], ...gallery.metrics.map((one) => [one.name, quantityText(one)])];
   const across = h(
@@ -124,12 +127,12 @@ parts.set("pictures", (element) => {
     let y = named(choices.get("gy", names));
     if (x === y) y = named(names.find((name) => name !== x.name) ?? "prompt");
     const metric = quantities.get(choices.get("gm", metricOptions.map(([name]) => name))) ?? null;
-    const px = tilePx();
     const among = shown();
-    const plan = { x, y, among, metric, px, prompt: chooser.value(), open: choices.get("open"), found: new Map(), tiles: new Map() };
+    const xs = valuesOf(x, among);
+    const px = tilePx(xs.length);
+    const plan = { x, y, xs, among, metric, px, prompt: chooser.value(), open: choices.get("open"), found: new Map(), tiles: new Map() };
     size.value = String(px);
     hold(plan);
-    const xs = valuesOf(x, among);
     const rows = valuesOf(y, among).map((value) => ({ value, cells: xs.map((one) => filled(cellAt(plan, one, value))) }));
     const lines = sorted(rows, plan).map((row) => h("tr", {}, headOf(y, row.value, "row"), row.cells.map((cell) => h("td", {}, tile(cell, plan)))));
     const corner = h("th", { scope: "col" }, `${y.label} ↓ ${x.label} →`);
@@ -168,7 +171,7 @@ parts.set("pictures", (element) => {
   draw();
   choices.watch(["shown", "gx", "gy", "gp", "gs", "gm", "go", ...differing.map((axis) => `g.${axis.name}`)], draw);
   choices.watch(["gz"], () => {
-    const px = tilePx();
+    const px = tilePx(drawn.xs.length);
     size.value = String(px);
     if (px > LARGE !== drawn.px > LARGE) draw();
     else table.style.setProperty("--tile", `${px}px`);

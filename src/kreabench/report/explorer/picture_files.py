@@ -9,8 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import PIL.Image
-
 from kreabench.report.explorer.data import PictureState
 from kreabench.report.thumbnails import (
     THUMBNAIL_PX,
@@ -61,6 +59,8 @@ class Kept:
     """Empty where the thumbnail is all there is."""
     files: dict[str, bytes] = field(default_factory=dict)
     """Of these names, those that were not known."""
+    cut: bool = False
+    """Whether it had a view for which a page has no room."""
     small: Thumbnail | None = None
     """None where nothing had to be decoded."""
 
@@ -92,7 +92,7 @@ def keep(original: Original, view_px: int, known: Callable[[str], bool] | None =
     small = shrunk(picture, THUMBNAIL_PX, THUMBNAIL_QUALITY)
     files = {thumbnail: content if thumbnail == _whole(original) else small.content}
     if view:
-        files[view] = content if view == _whole(original) else _view(picture, view_px)
+        files[view] = content if view == _whole(original) else shrunk(picture, view_px, VIEW_QUALITY, fine=True).content
     return Kept(thumbnail=thumbnail, view=view, files=files, small=small)
 
 
@@ -114,7 +114,3 @@ def _whole(original: Original) -> str:
 
 def _made(original: Original, px: int) -> str:
     return f"{FOLDER}/{original.sha256[:16]}-{px}.jpg"
-
-
-def _view(picture: PIL.Image.Image, view_px: int) -> bytes:
-    return shrunk(picture, view_px, VIEW_QUALITY).content

@@ -48,9 +48,9 @@ def _files(kept: list[Kept], view_px: int) -> Iterator[str]:
             "a run directory without its images folder, or with a part of it."
         )
     reduced = any(one.view.endswith(f"-{view_px}.jpg") for one in kept)
-    small = sum(one.state == "shown" and not one.view and one.thumbnail.endswith("-160.jpg") for one in kept)
+    small = sum(one.cut for one in kept)
     left = sum(one.state == "left_out" for one in kept)
-    if view_px < VIEW_PX and (reduced or small or left):
+    if small or left or (reduced and view_px < VIEW_PX):
         yield (
             f"To stay small this page holds pictures of at most {view_px} pixels a side"
             + (f", {small:,} of them as thumbnails only" if small else "")

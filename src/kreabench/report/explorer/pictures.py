@@ -156,7 +156,7 @@ def _within(kept: Mapping[str, Kept], budget: int) -> dict[str, Kept]:
         size = len(one.files.get(one.view, b""))
         if size > left:
             rest = {name: content for name, content in one.files.items() if name != one.view}
-            found[key] = replace(one, view="", files=rest)
+            found[key] = replace(one, view="", files=rest, cut=True)
             continue
         left -= size
     return found
