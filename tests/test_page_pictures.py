@@ -71,6 +71,15 @@ def heads(page: Any) -> list[str]:
     return found[1:]
 
 
+def until(page: Any, expression: str) -> None:
+    """Waits for `expression` to hold; Playwright's own way is eval, which the page forbids."""
+    for _ in range(100):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(expression)
+
+
 def first_tile(page: Any) -> Any:
     return page.locator(".pictures-grid button.tile").first
 
@@ -82,7 +91,7 @@ def test_the_grid_shows_steps_across_and_acceleration_down_for_one_prompt(watche
     images = page.locator(".pictures-grid img")
     assert images.count() == 4
     assert images.first.get_attribute("alt").endswith("prompt prompt-0, seed 0")
-    page.wait_for_function("[...document.querySelectorAll('.pictures-grid img')].every(one => one.naturalWidth > 0)")
+    until(page, "[...document.querySelectorAll('.pictures-grid img')].every(one => one.naturalWidth > 0)")
     assert all(images.nth(n).get_attribute("loading") == "lazy" for n in range(4))
     assert page.locator(".prompt-card").inner_text() == PROMPTS[0]
     assert page.locator(".pictures-grid tbody th[scope=row]").count() == 2
@@ -93,20 +102,20 @@ def test_the_grid_shows_steps_across_and_acceleration_down_for_one_prompt(watche
 
 def test_any_two_axes_prompt_and_seed_are_chosen_and_kept_in_the_address(watched: Watched) -> None:
     page = watched.page
-    page.get_by_label("Across").select_option("seed")
-    page.get_by_label("Down").select_option("prompt")
+    page.get_by_role("combobox", name="Across", exact=True).select_option("seed")
+    page.get_by_role("combobox", name="Down", exact=True).select_option("prompt")
     assert heads(page) == ["seed 0", "seed 1"]
     assert page.locator(".pictures-grid tbody tr").count() == 8
-    assert page.get_by_label("Steps", exact=True).is_visible()
-    page.get_by_label("Steps", exact=True).select_option(label="2")
+    assert page.get_by_role("combobox", name="Steps", exact=True).is_visible()
+    page.get_by_role("combobox", name="Steps", exact=True).select_option(label="2")
     alt = page.locator(".pictures-grid img").first.get_attribute("alt")
     assert "2 steps" in alt
     page.reload()
     assert heads(page) == ["seed 0", "seed 1"]
     assert page.locator(".pictures-grid img").first.get_attribute("alt") == alt
-    page.get_by_label("Across").select_option("setting")
+    page.get_by_role("combobox", name="Across", exact=True).select_option("setting")
     assert len(heads(page)) == 4
-    assert not page.get_by_label("Steps", exact=True).is_visible()
+    assert not page.get_by_role("combobox", name="Steps", exact=True).is_visible()
 
 
 def test_prompts_follow_each_other_by_button_and_by_key(watched: Watched) -> None:
@@ -130,7 +139,7 @@ def test_failed_and_flagged_ones_are_told_in_words(watched: Watched) -> None:
     assert failed.count() == 4
     assert failed.first.inner_text().startswith("failed")
     assert "<script>" in failed.first.inner_text()
-    assert page.title() != "pwned"
+    assert page.title() == "demo: kreabench report"
     chooser.select_option("prompt-1")
     assert page.locator(".pictures-grid .flag").all_inner_texts() == ["black"]
 
@@ -145,31 +154,31 @@ def test_hostile_prompts_neither_run_nor_break_the_layout(browser: Any, index: P
     box = page.locator("dialog.viewer")
     assert box.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
     assert page.locator(".prompt-card").bounding_box()["height"] < 400
-    assert "pwned" not in (page.title() if prompt != "prompt-4" else "")
+    assert page.title() == "demo: kreabench report"
     assert watched.complaints == []
     watched.context.close()
 
 
 def test_a_setting_chosen_elsewhere_is_shown_and_marked(watched: Watched, data: Any) -> None:
     page = watched.page
-    page.get_by_label("Across").select_option("prompt")
-    page.get_by_label("Down").select_option("seed")
+    page.get_by_role("combobox", name="Across", exact=True).select_option("prompt")
+    page.get_by_role("combobox", name="Down", exact=True).select_option("seed")
     setting = next(
         one for one in data["settings"] if one["axes"]["steps"] == 2 and one["axes"]["acceleration"] == "high"
     )
     page.evaluate("id => { location.hash += `&open=${encodeURIComponent(id)}`; }", setting["id"])
     page.wait_for_selector(".pictures-grid .chosen")
-    assert page.get_by_label("Steps", exact=True).input_value() == "2"
-    assert page.get_by_label("Acceleration", exact=True).input_value() == '"high"'
+    assert page.get_by_role("combobox", name="Steps", exact=True).input_value() == "2"
+    assert page.get_by_role("combobox", name="Acceleration", exact=True).input_value() == '"high"'
     assert page.locator(".pictures-grid .chosen").count() == 16
     assert page.locator(".chosen-mark").first.inner_text() == "chosen"
 
 
 def test_scores_stand_below_and_rows_are_sorted_by_them(watched: Watched, data: Any) -> None:
     page = watched.page
-    page.get_by_label("Down").select_option("prompt")
-    page.locator(".picture-controls").get_by_label("Score").first.select_option("ssim")
-    page.get_by_label("Rows").select_option("worst")
+    page.get_by_role("combobox", name="Down", exact=True).select_option("prompt")
+    page.get_by_role("combobox", name="Score", exact=True).first.select_option("ssim")
+    page.get_by_role("combobox", name="Rows", exact=True).select_option("worst")
     captions = page.locator(".pictures-grid figcaption").all_inner_texts()
     assert any(text.startswith("0.9") for text in captions)
     order = page.locator(".pictures-grid tbody .prompt-id").all_inner_texts()
@@ -197,7 +206,9 @@ def test_the_viewer_opens_by_keyboard_compares_in_each_mode_and_gives_the_focus_
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
     assert dialog.is_visible()
-    assert "reference" in dialog.get_by_label("Left", exact=True).evaluate("list => list.selectedOptions[0].text")
+    assert "reference" in dialog.get_by_role("combobox", name="Left", exact=True).evaluate(
+        "list => list.selectedOptions[0].text"
+    )
     left, right = dialog.locator(".pane.left"), dialog.locator(".pane.right")
     assert left.bounding_box()["x"] + left.bounding_box()["width"] <= right.bounding_box()["x"]
 
@@ -230,8 +241,8 @@ def test_blinking_never_starts_by_itself_and_stops(watched: Watched) -> None:
     page.wait_for_timeout(700)
     assert not page.evaluate(hidden)
     dialog.get_by_role("button", name="Start blinking").click()
-    page.wait_for_function(hidden, timeout=3000)
-    page.wait_for_function(f"!({hidden})", timeout=3000)
+    until(page, hidden)
+    until(page, f"!({hidden})")
     dialog.get_by_role("button", name="Stop blinking").click()
     before = page.evaluate(hidden)
     page.wait_for_timeout(700)
@@ -303,7 +314,7 @@ def test_the_worst_losses_come_first_and_open_with_the_slider(watched: Watched, 
     dialog = page.get_by_role("dialog")
     assert dialog.get_by_role("button", name="Slider").get_attribute("aria-pressed") == "true"
     worst = data["worst"][0]
-    assert dialog.get_by_label("Right", exact=True).input_value() == worst["setting"]
+    assert dialog.get_by_role("combobox", name="Right", exact=True).input_value() == worst["setting"]
     page.keyboard.press("Escape")
     assert entries.first.evaluate("entry => entry === document.activeElement")
 
@@ -320,7 +331,7 @@ def test_a_page_that_holds_its_pictures_asks_for_nothing(browser: Any, tmp_path:
     index = write_report(run, plan, tmp_path / "report")
     watched = Watched(browser, index, 390)
     first_tile(watched.page).click()
-    watched.page.wait_for_function("[...document.querySelectorAll('.pane img')].every(one => one.naturalWidth > 0)")
+    until(watched.page, "[...document.querySelectorAll('.pane img')].every(one => one.naturalWidth > 0)")
     assert [url for url in watched.requests if not url.startswith("data:")] == [index.as_uri()]
     assert watched.complaints == []
     watched.context.close()
@@ -340,10 +351,9 @@ def test_2400_pictures_are_drawn_at_once(browser: Any, index: Path, data: Any, t
     """The page's data is replaced by one of 24 settings and 100 prompts, all in one grid."""
     base, prompt = data["settings"][0], data["prompts"][0]
     picture = next(one for one in data["pictures"] if one["state"] == "shown")
+    axes, cells = base["axes"], [(setting, prompt) for prompt in range(100) for setting in range(24)]
     many = data | {
-        "settings": [
-            base | {"id": f"a/{n}", "short": f"s {n}", "axes": base["axes"] | {"steps": n}} for n in range(24)
-        ],
+        "settings": [base | {"id": f"a/{n}", "short": f"s {n}", "axes": axes | {"steps": n}} for n in range(24)],
         "axes": [axis | ({"values": list(range(24))} if axis["name"] == "steps" else {}) for axis in data["axes"]],
         "prompts": [prompt | {"id": f"p{n}"} for n in range(100)],
         "pictures": [
@@ -363,6 +373,6 @@ def test_2400_pictures_are_drawn_at_once(browser: Any, index: Path, data: Any, t
         return performance.now() - before; }"""
     )
     assert watched.page.locator(".pictures-grid button.tile").count() == 2400
-    assert took < 1000  # a tenth of it on an idle machine
+    assert took < 1000  # a tenth of it on an idle machine; the tests run on busy ones
     print(f"drawn in {took:.0f} ms")
     watched.context.close()

@@ -129,6 +129,7 @@ const openViewer = (() => {
   const asked = () => {
     try {
       const { prompt, seed, left, right, mode } = JSON.parse(choices.get("view") || "null") ?? {};
+      if (typeof prompt !== "string" || !Number.isInteger(seed)) return null;
       const known = [left, right].every((id) => gallery.at(id, prompt, seed)) && MODES.some(([name]) => name === mode);
       return known ? { prompt, seed, left, right, mode } : null;
     } catch {
