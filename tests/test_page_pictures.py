@@ -180,7 +180,7 @@ def test_scores_stand_below_and_rows_are_sorted_by_them(watched: Watched, data: 
     page.get_by_role("combobox", name="Score", exact=True).first.select_option("ssim")
     page.get_by_role("combobox", name="Rows", exact=True).select_option("worst")
     captions = page.locator(".pictures-grid figcaption").all_inner_texts()
-    assert any(text.startswith("0.9") for text in captions)
+    assert all(text.startswith(("0.", "no score")) for text in captions)
     order = page.locator(".pictures-grid tbody .prompt-id").all_inner_texts()
     reference = next(one for one in data["settings"] if one["reference"] == one["id"])
 
@@ -351,7 +351,7 @@ def test_2400_pictures_are_drawn_at_once(browser: Any, index: Path, data: Any, t
     """The page's data is replaced by one of 24 settings and 100 prompts, all in one grid."""
     base, prompt = data["settings"][0], data["prompts"][0]
     picture = next(one for one in data["pictures"] if one["state"] == "shown")
-    axes, cells = base["axes"], [(setting, prompt) for prompt in range(100) for setting in range(24)]
+    axes = base["axes"]
     many = data | {
         "settings": [base | {"id": f"a/{n}", "short": f"s {n}", "axes": axes | {"steps": n}} for n in range(24)],
         "axes": [axis | ({"values": list(range(24))} if axis["name"] == "steps" else {}) for axis in data["axes"]],

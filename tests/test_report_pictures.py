@@ -87,8 +87,9 @@ def test_the_worst_are_those_that_lose_most_against_the_picture_of_the_reference
         worst = [one for one in found.worst if one.quantity == name]
         assert len(worst) <= 20
         assert [one.loss for one in worst] == sorted((one.loss for one in worst), reverse=True)
-    scores = table.set_index(["setting_id", "prompt_id", "seed"])["score_clip"]
-    losses = {key: scores[(reference, *key[1:])] - value for key, value in scores.items() if key[0] != reference}
+    keys = zip(table["setting_id"], table["prompt_id"], table["seed"], strict=True)
+    scores = dict(zip(keys, table["score_clip"], strict=True))
+    losses = {(s, p, n): scores[(reference, p, n)] - value for (s, p, n), value in scores.items() if s != reference}
     first = next(one for one in found.worst if one.quantity == "clip")
     assert first.loss == pytest.approx(max(losses.values()))
     assert losses[(first.setting.removeprefix("a/"), first.prompt, first.seed)] == pytest.approx(first.loss)
