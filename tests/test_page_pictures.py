@@ -373,6 +373,6 @@ def test_2400_pictures_are_drawn_at_once(browser: Any, index: Path, data: Any, t
         return performance.now() - before; }"""
     )
     assert watched.page.locator(".pictures-grid button.tile").count() == 2400
-    assert took < 1000  # a tenth of it on an idle machine; the tests run on busy ones
+    assert took < 3000  # far less on an idle machine; tests run on busy ones
     print(f"drawn in {took:.0f} ms")
     watched.context.close()
