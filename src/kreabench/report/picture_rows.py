@@ -22,11 +22,12 @@ def failure_of(row: Mapping[str, Any], limit: int = 120) -> str:
 
 
 def flags_of(row: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with a delivered picture."""
+    """What is wrong with a delivered picture; its size is judged where the row has it."""
     if is_there(row["degenerate"]):
         yield str(row["degenerate"])
     if is_there(row["nsfw"]) and row["nsfw"]:
         yield "flagged by the safety checker"
-    delivered, asked = (row["image_width"], row["image_height"]), (row["width"], row["height"])
-    if delivered != asked and all(map(is_there, delivered)):
-        yield f"{delivered[0]:.0f} × {delivered[1]:.0f} delivered, {asked[0]:.0f} × {asked[1]:.0f} asked"
+    sizes = [row.get(name) for name in ("image_width", "image_height", "width", "height")]
+    if all(map(is_there, sizes)) and sizes[:2] != sizes[2:]:
+        width, height, asked_width, asked_height = sizes
+        yield f"{width:.0f} × {height:.0f} delivered, {asked_width:.0f} × {asked_height:.0f} asked"
