@@ -12,7 +12,8 @@ APP = Path(__file__).with_name("app")
 FILES = (
     *("core.js", "dom.js", "format.js", "theme.js", "contents.js", "filters.js", "near.js", "plots.js"),
     *("plot_words.js", "scatter.js", "heat.js", "lines.js", "time.js", "own_gpu.js", "break_even.js"),
-    *("grid.js", "viewer.js", "worst.js", "votes.js", "tables.js", "start.js"),
+    *("gallery.js", "grid_axes.js", "grid.js", "viewer.js", "viewer_stage.js", "viewer_facts.js"),
+    *("worst.js", "votes.js", "tables.js", "start.js"),
 )
 """They share one scope; `start.js` is last."""
 

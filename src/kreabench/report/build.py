@@ -35,6 +35,7 @@ from kreabench.report.race import race_table
 from kreabench.report.sets import set_table
 from kreabench.report.settings_table import settings_table
 from kreabench.report.text import message, visible
+from kreabench.report.thumbnails import Thumbnail
 from kreabench.rundir.directory import RunDirectory
 
 
@@ -46,8 +47,16 @@ def build_document(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Docume
     return document_of(gather(run, plan, table))
 
 
-def document_of(evidence: Evidence, today: date | None = None, thumbnails: int = MAX_THUMBNAILS) -> Document:
-    """What is said of a run, in order, with at most about so many `thumbnails`. `today` as in `notices_of`."""
+def document_of(
+    evidence: Evidence,
+    today: date | None = None,
+    thumbnails: Mapping[str, Thumbnail] | None = None,
+    most: int = MAX_THUMBNAILS,
+) -> Document:
+    """What is said of a run, in order, with at most about `most` pictures. `today` as in `notices_of`.
+
+    `thumbnails`: those made already, by the SHA-256 of their picture.
+    """
     one, experiment, journal, info = evidence, evidence.experiment, evidence.journal, evidence.run.info
     directed = one.directed
     figures = build_figures(directed, one.brand)
@@ -63,7 +72,7 @@ def document_of(evidence: Evidence, today: date | None = None, thumbnails: int =
         skipped=details.skipped_table(one.plan),
         figures=figures,
         figures_note=figures_note(figures, one.summaries),
-        pictures=build_pictures(one.run.path, experiment, one.plan, one.table, one.brand, thumbnails),
+        pictures=build_pictures(one.run.path, experiment, one.plan, one.table, one.brand, thumbnails, most),
         failures=details.failures_table(journal.samples.values(), journal.failures, one.whole.settings),
         loads=details.loads_table(journal.loads),
         metrics=details.metrics_table(experiment.metrics),

@@ -61,7 +61,8 @@ def _command(page: Page) -> list[str]:
 
 def _section(section: Section, first: Table | None, *, explored: bool) -> list[str]:
     """Nothing for one that only the page's script fills. Long tables are closed, but not the first of the page."""
-    if explored and section.part and not (section.text or section.sentences or section.figures or section.grids):
+    said = section.text or section.sentences or section.figures or section.grids or section.grid_notes
+    if explored and section.part and not said:
         return []
     folds = explored and not section.part and not section.opens and bool(section.tables)
     body = [*markdown_list(section.sentences), *_figures(section)]
@@ -88,6 +89,7 @@ def _figures(section: Section) -> Iterator[str]:
 
 
 def _grids(section: Section) -> Iterator[str]:
+    yield from markdown_list(section.grid_notes)
     for grid in section.grids:
         yield f"### {escape(grid.title)}"
         if not grid.sheet:

@@ -31,6 +31,8 @@ class Section:
     tables: tuple[tuple[str, Table], ...] = ()
     """Heading, which may be empty, and table."""
     grids: tuple[Grid, ...] = ()
+    grid_notes: tuple[str, ...] = ()
+    """A list before the grids, about what they show."""
     part: str = ""
     """What the page's script draws here out of `Page.explorer`; figures and grids then are for those without it, and
     for Markdown."""

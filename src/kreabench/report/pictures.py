@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from kreabench.metrics.table import has_direction, per_image
 from kreabench.report.format import count, significant
 from kreabench.report.labels import differing_axes
 from kreabench.report.parts import Grid, GridColumn, GridRow, Picture, Pictures
-from kreabench.report.text import message, shorten, visible
-from kreabench.report.thumbnails import thumbnail
+from kreabench.report.picture_rows import failure_of, flags_of, is_there
+from kreabench.report.text import shorten, visible
+from kreabench.report.thumbnails import Thumbnail, thumbnail
 
-MAX_THUMBNAILS = 240
-"""Of one report; at about 8 kB each they stay below 3 MB of HTML."""
+MAX_THUMBNAILS = 96
+"""Of one report: a sheet of 8 prompts and 12 settings. The page to explore has more."""
 
 PROMPT_CHARACTERS = 280
 """Shown of a prompt; the whole text is in samples.csv."""
@@ -40,9 +40,13 @@ def build_pictures(
     plan: Plan,
     table: pd.DataFrame,
     brand: str = "",
+    thumbnails: Mapping[str, Thumbnail] | None = None,
     most: int = MAX_THUMBNAILS,
 ) -> Pictures:
-    """First seed, first repeat, first picture of every prompt and setting, as far as `most` goes."""
+    """First seed, first repeat, first picture of every prompt and setting, as far as `most` goes.
+
+    `thumbnails`: those that were made already, by the SHA-256 of their picture.
+    """
     seed = experiment.seeds[0]
     chosen = table[(table["seed"] == seed) & (table["repeat"] == 0)]
     chosen = chosen[chosen["image_index"].isna() | (chosen["image_index"] == 0)]
@@ -58,7 +62,13 @@ def build_pictures(
         for prompt in prompts:
             cells = tuple(_input(run_path, prompt) for _ in before)
             cells += tuple(
-                picture_of(run_path, rows.get((setting.id, prompt.id)), metrics, f"{_said(column)}, prompt {prompt.id}")
+                picture_of(
+                    run_path,
+                    rows.get((setting.id, prompt.id)),
+                    metrics,
+                    f"{_said(column)}, prompt {prompt.id}",
+                    thumbnails,
+                )
                 for setting, column in zip(members, columns, strict=True)
             )
             text = shorten(visible(prompt.text), PROMPT_CHARACTERS)
@@ -111,24 +121,29 @@ def _said(column: GridColumn) -> str:
     return ", ".join(part for part in (column.title, column.detail) if part)
 
 
-def picture_of(run_path: Path, row: Mapping[str, Any] | None, metrics: Sequence[str], alt: str) -> Picture:
+def picture_of(
+    run_path: Path,
+    row: Mapping[str, Any] | None,
+    metrics: Sequence[str],
+    alt: str,
+    thumbnails: Mapping[str, Thumbnail] | None = None,
+) -> Picture:
     """The picture of a row of the table of samples, with its scores, or why there is none."""
     if row is None:
         return Picture(state="pending", text="not run yet")
     if row["status"] == "failed":
-        return Picture(state="failed", text=f"{row['error_type']}: {message(str(row['error_message']), 120)}")
+        return Picture(state="failed", text=failure_of(row))
     try:
-        small = thumbnail(run_path, str(row["image_path"]))
+        known = (thumbnails or {}).get(str(row["image_sha256"]))
+        small = known or thumbnail(run_path, str(row["image_path"]))
     except FileNotFoundError:
         return Picture(state="missing", text="its file is not beside the run")
     except ValueError as error:
         return Picture(state="unreadable", text=str(error))
-    flags = [str(row["degenerate"])] if _there(row["degenerate"]) else []
-    flags += ["flagged by the safety checker"] if _there(row["nsfw"]) and row["nsfw"] else []
     return Picture(
         state="shown",
         scores=tuple(_scores(row, metrics)),
-        flag=", ".join(flags),
+        flag=", ".join(flags_of(row)),
         alt=alt,
         thumbnail=small.content,
         size=small.size,
@@ -158,7 +173,7 @@ def _input(run_path: Path, prompt: Prompt) -> Picture:
 def _scores(row: Mapping[str, Any], metrics: Sequence[str]) -> Iterable[str]:
     for name in metrics:
         status = row.get(f"score_{name}_status")
-        if status == "ok" and _there(row[f"score_{name}"]):
+        if status == "ok" and is_there(row[f"score_{name}"]):
             yield f"{name} {significant(float(row[f'score_{name}']))}{UNTRAINED_MARK if _untrained(row, name) else ''}"
         elif status == "infinite":
             yield f"{name}: identical"
@@ -166,12 +181,7 @@ def _scores(row: Mapping[str, Any], metrics: Sequence[str]) -> Iterable[str]:
 
 def _untrained(row: Mapping[str, Any], metric: str) -> bool:
     flag = row[f"score_{metric}_untrained"]
-    return _there(flag) and bool(flag)
-
-
-def _there(value: Any) -> bool:
-    """Whether a cell of the table holds something: pandas marks an absent one with None, NaN or NA."""
-    return not (value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)))
+    return is_there(flag) and bool(flag)
 
 
 def _notes(

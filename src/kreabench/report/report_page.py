@@ -77,8 +77,7 @@ def _explored(document: Document) -> Iterator[Section]:
     yield Section(
         id="pictures",
         title="Pictures",
-        text=pictures.caption,
-        sentences=pictures.notes,
+        grid_notes=(pictures.caption, *pictures.notes),
         grids=pictures.grids,
         part="pictures",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -25,15 +25,18 @@ from kreabench.report.several_pictures import beside
 from kreabench.report.several_sections import comparison_section
 from kreabench.report.several_tables import once, runs_table, side_by_side, stacked
 from kreabench.report.several_words import regressions, verdict_sentence
+from kreabench.report.thumbnails import Thumbnail
 
 _TITLED = 3
 """Runs whose names are in the title."""
 
 
-def several_document(evidences: Sequence[Evidence], today: date | None = None) -> Document:
-    """What is said of the runs together, in order. `today` as in `notices_of`."""
+def several_document(
+    evidences: Sequence[Evidence], today: date | None = None, thumbnails: Mapping[str, Thumbnail] | None = None
+) -> Document:
+    """What is said of the runs together, in order. `today` and `thumbnails` as in `document_of`."""
     names = names_of([one.run for one in evidences])
-    documents = [document_of(one, today, MAX_THUMBNAILS // len(evidences)) for one in evidences]
+    documents = [document_of(one, today, thumbnails, MAX_THUMBNAILS // len(evidences)) for one in evidences]
     found = compare_runs(evidences, names)
     brand = " ".join(once([(n, d.brand) for n, d in zip(names, documents, strict=True) if d.brand], len(names)))
     summaries, figures = _figures(evidences, names, brand)

@@ -25,6 +25,7 @@ from kreabench.report.sets import set_scores_csv
 from kreabench.report.several import several_document
 from kreabench.report.several_files import joined
 from kreabench.report.tables import categories_csv, samples_csv, settings_csv, shifts_csv
+from kreabench.report.thumbnails import Thumbnail
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
 
@@ -60,10 +61,15 @@ def write_report(
 def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Path:
     """As `write_report`, of one run or of several in one report; the first is what the others are compared with."""
     evidences = [gather(told.run, told.plan, told.table) for told in runs]
-    many = len(evidences) > 1
-    document = several_document(evidences, options.today) if many else document_of(evidences[0], options.today)
     sources = sources_of(evidences)
-    chosen = pictured(sources, quantities_of(sources), most=options.max_pictures)
+    chosen = pictured(
+        sources,
+        quantities_of(sources),
+        most=options.max_pictures,
+        images=options.images,
+        known=(lambda name: (out / name).is_file()) if options.images == "link" else None,
+    )
+    document = _document(evidences, options, chosen.thumbnails)
     explorer = build_data(sources, document, chosen)
     linked = chosen.files if options.images == "link" else {}
     held = chosen.files if options.images == "embed" else {}
@@ -71,6 +77,12 @@ def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Pa
     metrics = [spec for evidence in evidences for spec in evidence.experiment.metrics]
     dictionary = {DICTIONARY: data_dictionary({**tables, **rendered}, metrics).encode()}
     return write_files(out, {**linked, **tables, **dictionary, **rendered})
+
+
+def _document(evidences: Sequence[Evidence], options: ReportOptions, thumbnails: Mapping[str, Thumbnail]) -> Document:
+    if len(evidences) == 1:
+        return document_of(evidences[0], options.today, thumbnails)
+    return several_document(evidences, options.today, thumbnails)
 
 
 def _samples(evidences: Sequence[Evidence], document: Document) -> dict[str, bytes]:

@@ -1,1 +1,234 @@
-// The X/Y grid of pictures.
+// The X/Y grid of pictures: any two axes, prompt and seed among them; everything else is held by a chooser.
+
+parts.set("pictures", (element) => {
+  const { code, differing, dimensions, named, fixed, settingFor, whyNone } = gridAxes;
+  const intro = h("p", { class: "caption" }, report.pictures_note || null);
+  if (!report.pictures.length) {
+    element.append(h("p", { class: "empty" }, report.pictures_note || "No sample has run yet: there is no picture."));
+    return;
+  }
+  const LARGE = 200; // Pixels of a tile; above them it shows the larger file.
+  // As chosen; else so large that `columns` fill the page.
+  const tilePx = (columns) => {
+    const fit = Math.min(184, Math.max(96, Math.floor((element.clientWidth - 150) / columns) - 14));
+    return Math.min(320, Math.max(64, Number(choices.get("gz")) || fit));
+  };
+  choices.initial("gp", gallery.shownPrompts[0]);
+  choices.initial("gm", (gallery.metrics.find((one) => one.better !== "neither") ?? gallery.metrics[0])?.name ?? "none");
+  choices.initial("go", "plan");
+  const holders = differing.map((axis) => ({
+    axis,
+    element: select(axis.label, `g.${axis.name}`, axis.values.map((value) => [code(value), named(axis.name).text(value)])),
+  }));
+  const chooser = promptChooser();
+  const seedOf = (prompt) => {
+    const seed = Number(choices.get("gs") || NaN);
+    return gallery.seeds.get(prompt)?.has(seed) ? seed : gallery.bestSeed(prompt);
+  };
+  const seedChooser = h("select", { id: newId("seed"), onchange: () => choices.set({ gs: seedChooser.value }) });
+  const seedLabel = h("label", { class: "choice", for: seedChooser.id }, h("span", {}, "Seed"), seedChooser);
+
+  const axisOptions = dimensions.filter((one) => one.values.length > 1).map((one) => [one.name, one.label]);
+  const size = h("input", {
+    type: "range", min: "64", max: "320", step: "8", id: newId("size"), oninput: () => choices.set({ gz: size.value }),
+  });
+  const metricOptions = [["none", "none"], ...gallery.metrics.map((one) => [one.name, quantityText(one)])];
+  const across = h(
+    "div",
+    { class: "picture-controls" },
+    select("Across", "gx", axisOptions),
+    select("Down", "gy", axisOptions),
+    select("Score", "gm", metricOptions),
+    select("Rows", "go", [["plan", "in their order"], ["worst", "worst score first"], ["best", "best score first"]]),
+    h("label", { class: "choice", for: size.id }, h("span", {}, "Size of pictures"), size),
+  );
+  const held = h("div", { class: "picture-controls" }, seedLabel, holders.map((one) => one.element));
+  const status = h("p", { class: "caption", role: "status" });
+  const card = h("div", { class: "prompt-card" });
+  const table = h("table", { class: "grid pictures-grid" });
+  const head = newId("grid");
+  const box = h("div", { class: "scroll pictures-scroll", role: "region", tabindex: "0", "aria-labelledby": head }, table);
+  box.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey || chooser.element.hidden) return;
+    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+    event.preventDefault();
+    chooser.step(event.key === "ArrowRight" ? 1 : -1);
+  });
+  element.append(intro, across, chooser.element, held, card, status, box);
+
+  // Axes, prompt and seed of the cell at x and y.
+  const cellAt = (plan, x, y) => {
+    const said = { [plan.x.name]: x, [plan.y.name]: y };
+    const prompt = said.prompt ?? plan.prompt;
+    const seed = said.seed ?? seedOf(prompt);
+    if (said.setting) return { prompt, seed, setting: settings.get(said.setting), elsewhere: [], wanted: {} };
+    const wanted = Object.fromEntries([plan.x, plan.y].filter((one) => one.kind === "axis").map((one) => [one.name, said[one.name]]));
+    const key = code(wanted);
+    if (!plan.found.has(key)) plan.found.set(key, settingFor(plan.among, wanted));
+    return { prompt, seed, wanted, ...plan.found.get(key) };
+  };
+  const filled = (cell) => (cell.setting ? { ...cell, picture: gallery.at(cell.setting.id, cell.prompt, cell.seed) } : cell);
+
+  const tile = (cell, plan) => {
+    if (!cell.setting) return gallery.none(...whyNone(cell.wanted));
+    const { picture } = cell;
+    const chosen = cell.setting.id === plan.open;
+    const mark = chosen ? h("span", { class: "chosen-mark" }, "chosen") : null;
+    const note = cell.elsewhere.length ? h("small", {}, cell.elsewhere.join(", ")) : null;
+    if (!gallery.isShown(picture)) return h("div", { class: chosen ? "picture chosen" : "picture" }, gallery.noPicture(picture), mark, note);
+    const large = plan.px > LARGE && picture.view ? picture.view : picture.thumbnail;
+    const button = h("button", { type: "button", class: "tile" }, gallery.image(large, gallery.altOf(picture), picture, plan.px), gallery.flag(picture));
+    plan.tiles.set(button, cell);
+    const caption = plan.metric ? h("span", {}, gallery.score(plan.metric, picture)) : null;
+    const reference = gallery.isReference(cell.setting.id) ? h("span", { class: "is-reference" }, "reference") : null;
+    return h("figure", { class: chosen ? "picture chosen" : "picture" }, button, h("figcaption", {}, caption, " ", reference, mark, note));
+  };
+
+  const sorted = (rows, plan) => {
+    const order = choices.get("go", ["plan", "worst", "best"]);
+    if (order === "plan" || !plan.metric) return rows;
+    const mean = (row) => {
+      const values = row.cells.map((cell) => cell.picture?.scores[plan.metric.name]).filter((value) => value !== undefined);
+      return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : NaN;
+    };
+    const sign = (plan.metric.better === "lower" ? -1 : 1) * (order === "worst" ? 1 : -1);
+    const keyed = rows.map((row) => [row, sign * mean(row)]);
+    return keyed.sort((a, b) => (Number.isNaN(a[1]) ? 1 : Number.isNaN(b[1]) ? -1 : a[1] - b[1])).map(([row]) => row);
+  };
+
+  const headOf = (dimension, value, scope) => {
+    if (dimension.kind !== "prompt") return h("th", { scope }, bdi(dimension.text(value)));
+    return h("th", { scope }, bdi(gallery.shortText(value, 60), { class: "prompt-id" }), gallery.promptText(value), gallery.inputOf(value));
+  };
+  const valuesOf = (dimension, among) => {
+    if (dimension.kind === "setting") return among.map((one) => one.id);
+    if (dimension.kind !== "axis") return dimension.values;
+    const there = new Set(among.map((one) => one.axes[dimension.name]));
+    return dimension.values.filter((value) => there.has(value));
+  };
+
+  // Shows what stands still, and hides the choosers of what does not.
+  const hold = (plan) => {
+    const bySetting = plan.x.kind === "setting" || plan.y.kind === "setting";
+    for (const { axis, element: one } of holders) one.hidden = bySetting || [plan.x.name, plan.y.name].includes(axis.name);
+    const free = (name) => plan.x.name !== name && plan.y.name !== name;
+    chooser.element.hidden = !free("prompt");
+    seedLabel.hidden = !free("seed") || gallery.allSeeds.length < 2;
+    const own = free("prompt") ? [...(gallery.seeds.get(plan.prompt)?.keys() ?? [])].sort((a, b) => a - b) : gallery.allSeeds;
+    seedChooser.replaceChildren(...own.map((seed) => h("option", { value: String(seed) }, String(seed))));
+    seedChooser.value = String(free("prompt") ? seedOf(plan.prompt) : choices.get("gs") || own[0]);
+    card.replaceChildren(...(free("prompt") ? [gallery.promptText(plan.prompt), gallery.inputOf(plan.prompt)].filter(Boolean) : []));
+    held.hidden = [...held.children].every((child) => child.hidden);
+  };
+
+  const draw = () => {
+    const names = axisOptions.map(([name]) => name);
+    const x = named(choices.get("gx", names));
+    let y = named(choices.get("gy", names));
+    if (x === y) y = named(names.find((name) => name !== x.name) ?? "prompt");
+    const metric = quantities.get(choices.get("gm", metricOptions.map(([name]) => name))) ?? null;
+    const among = shown();
+    const xs = valuesOf(x, among);
+    const px = tilePx(xs.length);
+    const plan = { x, y, xs, among, metric, px, prompt: chooser.value(), open: choices.get("open"), found: new Map(), tiles: new Map() };
+    size.value = String(px);
+    hold(plan);
+    const rows = valuesOf(y, among).map((value) => ({ value, cells: xs.map((one) => filled(cellAt(plan, one, value))) }));
+    const lines = sorted(rows, plan).map((row) => h("tr", {}, headOf(y, row.value, "row"), row.cells.map((cell) => h("td", {}, tile(cell, plan)))));
+    const corner = h("th", { scope: "col" }, `${y.label} ↓ ${x.label} →`);
+    table.replaceChildren(
+      h("caption", { class: "hidden", id: head }, `Pictures, ${x.label} across and ${y.label} down`),
+      h("thead", {}, h("tr", {}, corner, xs.map((value) => headOf(x, value, "col")))),
+      h("tbody", {}, lines),
+    );
+    table.style.setProperty("--tile", `${px}px`);
+    drawn = plan;
+    const seen = [...plan.tiles.values()].length;
+    const hidden = plan.open && settings.has(plan.open) && !among.some((one) => one.id === plan.open);
+    status.textContent = [
+      `${seen} ${seen === 1 ? "picture" : "pictures"}; a click compares one with its reference.`,
+      metric?.brand ? `† ${metric.name}: ${metric.brand}.` : "",
+      hidden ? `The chosen setting, ${gallery.nameOf(plan.open)}, is hidden by a filter.` : "",
+    ].filter(Boolean).join(" ");
+  };
+  let drawn = null;
+  table.addEventListener("click", (event) => {
+    const button = event.target.closest("button.tile");
+    const cell = button && drawn.tiles.get(button);
+    if (!cell) return;
+    const around = [...drawn.tiles.values()].map((one) => ({ prompt: one.prompt, seed: one.seed, right: one.setting.id }));
+    openViewer({ prompt: cell.prompt, seed: cell.seed, right: cell.setting.id }, around, button);
+  });
+
+  // A setting that was chosen elsewhere: the grid goes to it.
+  const goTo = () => {
+    const setting = settings.get(choices.get("open"));
+    if (!setting) return false;
+    choices.set(Object.fromEntries(differing.map((axis) => [`g.${axis.name}`, code(setting.axes[axis.name])])));
+    return true;
+  };
+  goTo();
+  draw();
+  choices.watch(["shown", "gx", "gy", "gp", "gs", "gm", "go", ...differing.map((axis) => `g.${axis.name}`)], draw);
+  choices.watch(["gz"], () => {
+    const px = tilePx(drawn.xs.length);
+    size.value = String(px);
+    if (px > LARGE !== drawn.px > LARGE) draw();
+    else table.style.setProperty("--tile", `${px}px`);
+  });
+  choices.watch(["open"], () => {
+    goTo();
+    draw();
+    table.querySelector(".chosen")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  });
+  element.append(...worstLosses());
+});
+
+// The prompt that stands still: a list, words to look for in it, the one before and the one after.
+function promptChooser() {
+  const FEW = 8;
+  const all = gallery.shownPrompts;
+  const list = h("select", { id: newId("prompt"), onchange: () => choices.set({ gp: list.value }) });
+  const find = h("input", { type: "search", id: newId("find"), autocomplete: "off", placeholder: "words of the prompt" });
+  const options = new Map(all.map((id) => [id, h("option", { value: id }, gallery.promptName(id))]));
+  const value = () => choices.get("gp", all);
+  let matching = all;
+  const step = (by) => {
+    const at = matching.indexOf(value());
+    choices.set({ gp: matching[(at + by + matching.length) % matching.length] });
+  };
+  const previous = h("button", { type: "button", onclick: () => step(-1) }, "← Previous");
+  const next = h("button", { type: "button", onclick: () => step(1) }, "Next →");
+  const follow = () => {
+    list.value = value();
+    previous.disabled = next.disabled = matching.length < 2 && matching.includes(value());
+  };
+  const search = () => {
+    const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = (id) => {
+      const text = `${id} ${prompts.get(id).text} ${prompts.get(id).category}`.toLowerCase();
+      return words.every((word) => text.includes(word));
+    };
+    const found = all.filter(fits);
+    found.length ? find.removeAttribute("aria-invalid") : find.setAttribute("aria-invalid", "true");
+    matching = found.length ? found : all;
+    list.replaceChildren(...matching.map((id) => options.get(id)));
+    if (!matching.includes(value())) choices.set({ gp: matching[0] });
+    follow();
+  };
+  find.addEventListener("input", search);
+  list.append(...options.values());
+  follow();
+  choices.watch(["gp"], follow);
+  const looked = h("label", { class: "choice", for: find.id }, h("span", {}, "Find a prompt"), find);
+  looked.hidden = all.length <= FEW;
+  const element = h(
+    "div",
+    { class: "picture-controls prompt-chooser", role: "group", "aria-label": "Prompt" },
+    h("label", { class: "choice wide", for: list.id }, h("span", {}, `Prompt, one of ${all.length}`), list),
+    previous,
+    next,
+    looked,
+  );
+  return { element, value, step };
+}

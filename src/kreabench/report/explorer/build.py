@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kreabench import __version__
 from kreabench.report.document import Document
@@ -34,7 +35,7 @@ def build_data(sources: Sequence[Source], document: Document, pictured: Pictured
         skipped=tuple(skipped_of(sources)),
         fronts=fronts_of(sources, quantities),
         knees=knees_of(sources, quantities),
-        prompts=prompts_of(sources),
+        prompts=tuple(replace(one, input=pictured.inputs.get(one.id, "")) for one in prompts_of(sources)),
         pictures=pictured.pictures,
         pictures_note=pictured.note,
         worst=pictured.worst,

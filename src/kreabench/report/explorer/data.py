@@ -206,6 +206,8 @@ class PromptData:
     text: str
     """May be cut; samples.csv has it whole."""
     category: str
+    input: str = ""
+    """Address of the picture that image-to-image or redux started from; empty without one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -241,7 +243,8 @@ class WorstData:
     seed: int
     quantity: str
     loss: float
-    """By how much it is worse than the reference's picture; in the metric's unit, positive is worse."""
+    """By how much it is worse than the reference's picture; in the metric's unit, positive is worse. Of a fidelity
+    metric, which is measured against that picture, the score itself, negated where more is better."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
