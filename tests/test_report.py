@@ -495,13 +495,16 @@ def test_writing_replaces_its_own_files_and_leaves_others_alone(tmp_path: Path) 
     assert (out / "notes.txt").read_text(encoding="utf-8") == "mine"
     assert (out / "figures/mine.png").read_text(encoding="utf-8") == "mine"
     assert sorted(path.name for path in out.iterdir()) == [
+        "data_dictionary.csv",
         "figures",
         "index.html",
         "notes.txt",
         "report.json",
         "report.md",
         "samples.csv",
+        "samples.parquet",
         "settings.csv",
+        "settings.parquet",
     ]
 
 
