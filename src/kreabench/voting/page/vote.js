@@ -138,6 +138,8 @@ const zoom = (on) => {
     if (on) at(side).setAttribute("tabindex", "0");
     else at(side).removeAttribute("tabindex");
   }
+  const frame = at("left");
+  frame.scrollTo((frame.scrollWidth - frame.clientWidth) / 2, (frame.scrollHeight - frame.clientHeight) / 2);
 };
 for (const [side, other] of [["left", "right"], ["right", "left"]]) {
   at(side).addEventListener("scroll", () => at(other).scrollTo(at(side).scrollLeft, at(side).scrollTop));
