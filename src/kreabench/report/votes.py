@@ -1,4 +1,4 @@
-"""Blind votes of people on a run's pictures: what they say of settings, how far to trust them, and what foretells them."""
+"""Blind votes on a run's pictures: what they say of settings, how far to trust them, and what foretells them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from kreabench.core.planned import Setting
 from kreabench.core.specs import MetricSpec
 from kreabench.core.vote_records import VotePicture, VoteRecord
 from kreabench.metrics.table import has_direction, row_of
-from kreabench.report.explorer.quantities import UNTRAINED
 from kreabench.report.format import ABSENT, count, estimate
 from kreabench.report.labels import differing_axes, reference_mark, setting_cell
 from kreabench.report.parts import Cell, Column, Row, Table
+from kreabench.report.settings_table import UNTRAINED
 from kreabench.report.text import visible
 
 _SEED = 0
