@@ -8,6 +8,12 @@ parts.set("votes", (element) => {
     const ends = low === null ? "" : ` (${significant(low)} to ${significant(high)})`;
     return [nameOf(one.setting), `strength ${significant(value)}${ends}`, `${one.wins} won, ${one.losses} lost, ${one.ties} tied`, `${n} votes`];
   };
+  // In two lines where there is little room: target and acceleration, and the rest.
+  const tickText = (id, narrow) => {
+    const name = nameOf(id);
+    const at = narrow ? name.indexOf(", ") : -1;
+    return at < 0 ? plotText(name, 60) : `${plotText(name.slice(0, at), 24)}<br>${plotText(name.slice(at + 2), 24)}`;
+  };
   const draw = (chart, votes) => {
     const there = new Set(shown().map((one) => one.id));
     const drawn = votes.strengths.filter((one) => one.strength && there.has(one.setting)).reverse();
@@ -23,18 +29,25 @@ parts.set("votes", (element) => {
           x: one.strength.value,
           xLow: one.strength.low,
           xHigh: one.strength.high,
-          y: plotText(nameOf(one.setting), 60),
+          y: drawn.indexOf(one),
           id: one.setting,
           lines: linesOf(one),
         })),
     });
     const groups = [...new Set(drawn.map((one) => one.group))].sort((one, two) => one - two);
     const layout = (width) => ({
-      height: 90 + 26 * Math.max(drawn.length, 1),
+      height: 90 + 30 * Math.max(drawn.length, 1),
       showlegend: groups.length > 1,
       margin: { l: 16 },
-      xaxis: { title: "Strength (log odds), → better", zeroline: true },
-      yaxis: { type: "category", categoryorder: "array", categoryarray: drawn.map((one) => plotText(nameOf(one.setting), 60)), nticks: drawn.length, tickfont: { size: width < 560 ? 10 : 12 } },
+      xaxis: { title: "Strength (log odds), → better" },
+      yaxis: {
+        tickmode: "array",
+        tickvals: drawn.map((_, at) => at),
+        ticktext: drawn.map((one) => tickText(one.setting, width < 560)),
+        tickfont: { size: width < 560 ? 10 : 12 },
+        range: [-0.7, Math.max(drawn.length, 1) - 0.3],
+        zeroline: false,
+      },
       uirevision: votes.run,
     });
     plot(chart, groups.map(trace), layout, { label, describe: `${drawn.length} settings, the strongest on top.`, select: openSetting });
