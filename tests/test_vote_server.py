@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import signal
 import socket
@@ -19,18 +18,18 @@ from typing import Any
 import httpx
 import numpy as np
 import PIL.Image
-import PIL.PngImagePlugin
 import pytest
 from starlette.testclient import TestClient
 
+from kreabench.cli.main import main
 from kreabench.core.errors import EnvironmentProblem, StorageError
 from kreabench.core.vote_records import MAX_VOTER
 from kreabench.rundir.pictures import read_picture
-from kreabench.rundir.votes import VOTES_FILE, VoteWriter, read_votes
+from kreabench.rundir.votes import VOTES_FILE, VoteWriter, read_votes, vote_writer
 from kreabench.voting.ballot import MAX_SESSIONS
 from kreabench.voting.guard import make_link
 from kreabench.voting.serve import VoteOptions, serve
-from tests.vote_support import PORT, Voted, made_run, opened
+from tests.vote_support import PORT, Voted, made_run, opened, planned_run
 
 
 @pytest.fixture
@@ -338,18 +337,7 @@ def test_there_is_an_end_to_the_number_of_voters(voted: Voted) -> None:
 
 @pytest.fixture(scope="module")
 def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that the command line can plan anew: the demo is too large, so it is made by the trial's own code."""
-    from kreabench.cli.main import main
-
-    folder = tmp_path_factory.mktemp("vote")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        with pytest.raises(SystemExit):
-            main(["run", "experiment=trial"])
-    finally:
-        os.chdir(before)
-    return folder / "runs" / "trial"
+    return planned_run(tmp_path_factory.mktemp("vote") / "run").path
 
 
 class Process:
@@ -440,26 +428,23 @@ def test_kill_9_loses_no_acknowledged_vote(run_path: Path) -> None:
     assert again.end(signal.SIGINT)[0] == 0
 
 
-def test_a_second_server_and_wrong_words_are_refused_with_code_2(run_path: Path) -> None:
-    vote = Process(str(run_path))
-    try:
-        for arguments, said in (
-            ((str(run_path),), "in use by another kreabench"),
-            ((f"{run_path}:steps=99",), "a selection of its settings"),
-            ((str(run_path), "--voter", " "), "not only spaces"),
-            ((str(run_path / "nowhere"),), "not a run directory"),
-        ):
-            done = subprocess.run(
-                [sys.executable, "-m", "kreabench", "vote", *arguments],
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
-            assert done.returncode == 2
-            assert said in done.stderr
-    finally:
-        vote.end(signal.SIGINT)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("RUN",), "in use by another kreabench"),
+        (("RUN:steps=99",), "a selection of its settings"),
+        (("RUN:steps=4",), "usable pictures of 1 of 1 settings"),
+        (("RUN", "--voter", " "), "not only spaces"),
+        (("RUN/nowhere",), "not a run directory"),
+    ],
+)
+def test_a_second_server_and_wrong_words_are_refused_with_code_2(
+    run_path: Path, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with vote_writer(run_path), pytest.raises(SystemExit) as ended:
+        main(["vote", *(word.replace("RUN", str(run_path)) for word in words)])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "example.com", "127.0.0.1", "203.0.113.9"])

@@ -6,15 +6,18 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from starlette.testclient import TestClient
 
+from kreabench.backends.base import GeneratedImage
 from kreabench.core.vote_records import Choice, VotePicture, VoteRecord
+from kreabench.plan import build_plan
 from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.images import store_image
 from kreabench.rundir.votes import VoteWriter, read_votes, vote_writer
 from kreabench.voting.app import PictureFiles, build_app
 from kreabench.voting.ballot import Ballot
@@ -22,7 +25,8 @@ from kreabench.voting.dealer import Dealer
 from kreabench.voting.guard import Link, make_link
 from kreabench.voting.pool import Pair, Pool, pool_of
 from tests.report_runs import make_run
-from tests.support import make_target
+from tests.support import encode_image, make_experiment, make_sample, make_target, picture
+from tests.support import make_run as make_bare_run
 
 PORT = 4321
 
@@ -85,6 +89,21 @@ def made_run(path: Path, **changes: Any) -> tuple[RunDirectory, Pool]:
     }
     run, plan = make_run(path, **(given | changes))
     return run, pool_of(run, plan, plan.settings, name="run")
+
+
+def planned_run(path: Path) -> RunDirectory:
+    """A run as the command line opens it: two settings, two prompts and eight seeds, with pictures."""
+    experiment = make_experiment(axes=replace(make_experiment().axes, steps=(2, 4)), seeds=tuple(range(8)))
+    plan = build_plan(experiment)
+    run = make_bare_run(path, plan_hash=plan.hash, experiment=experiment)
+    settings = {setting.id: setting for setting in plan.settings}
+    with run.writer() as writer:
+        for request in (one for group in plan.groups for one in group.requests):
+            content = encode_image(picture(seed=int(request.id[:8], 16)))
+            image = GeneratedImage(content=content, seed=request.seed, nsfw=None)
+            stored = store_image(run.path, settings[request.setting_id], request, 0, image)
+            writer.append(make_sample(request, images=(stored,)))
+    return run
 
 
 @dataclass(frozen=True, kw_only=True)

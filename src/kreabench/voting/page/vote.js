@@ -80,7 +80,6 @@ const present = async (said) => {
   const images = [load(pair.left, "Left"), load(pair.right, "Right")];
   at("left").replaceChildren(images[0]);
   at("right").replaceChildren(images[1]);
-  for (const side of ["left", "right"]) at(side).scrollTo(0, 0);
   const wanted = [pair.left, pair.right, next?.left, next?.right];
   for (const id of loaded.keys()) if (!wanted.includes(id)) loaded.delete(id);
   try {
@@ -90,6 +89,7 @@ const present = async (said) => {
     return;
   }
   if (state.pair?.id !== pair.id) return;
+  centre();
   since = performance.now();
   at("status").textContent = `${said} Pair ${state.done + 1} of ${state.of}.`;
   if (next) {
@@ -131,6 +131,11 @@ const undo = () => state?.undo && act("undo", { session: state.session, pair: st
 const skip = () => state?.pair && act("skip", { session: state.session, pair: state.pair.id }, "Skipped.");
 
 const zoomed = () => at("pair").classList.contains("zoomed");
+const centre = () => {
+  for (const frame of [at("left"), at("right")]) {
+    frame.scrollTo((frame.scrollWidth - frame.clientWidth) / 2, (frame.scrollHeight - frame.clientHeight) / 2);
+  }
+};
 const zoom = (on) => {
   at("pair").classList.toggle("zoomed", on);
   at("zoom").setAttribute("aria-pressed", String(on));
@@ -138,11 +143,19 @@ const zoom = (on) => {
     if (on) at(side).setAttribute("tabindex", "0");
     else at(side).removeAttribute("tabindex");
   }
-  const frame = at("left");
-  frame.scrollTo((frame.scrollWidth - frame.clientWidth) / 2, (frame.scrollHeight - frame.clientHeight) / 2);
+  centre();
 };
+// Where each frame was moved to because the other one was: its own scroll event says so later, and moves nothing.
+const followed = { left: null, right: null };
 for (const [side, other] of [["left", "right"], ["right", "left"]]) {
-  at(side).addEventListener("scroll", () => at(other).scrollTo(at(side).scrollLeft, at(side).scrollTop));
+  at(side).addEventListener("scroll", () => {
+    const { scrollLeft, scrollTop } = at(side);
+    const [x, y] = followed[side] ?? [NaN, NaN];
+    if (Math.abs(x - scrollLeft) + Math.abs(y - scrollTop) <= 1) return;
+    followed[side] = null;
+    at(other).scrollTo(scrollLeft, scrollTop);
+    followed[other] = [at(other).scrollLeft, at(other).scrollTop];
+  });
 }
 
 document.addEventListener("keydown", (event) => {
