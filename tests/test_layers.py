@@ -18,7 +18,7 @@ LAYERS = [
     {"plan", "plan_difference", "plan_of_run", "plan_references", "estimate", "pairing", "pairing_floors", "drops"},
     {"decisions"},
     {"config", "execution", "emulator", "scoring", "report"},
-    {"race", "observer"},
+    {"race", "observer", "voting"},
     {"drawing"},
     {"pipeline", "gating"},
     {"cli"},

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("kreabench.cli.history:history", "Metrics over versions, and where they took a step."),
     "report": ("kreabench.cli.report:report", "Write a run's page, tables and figures."),
     "show": ("kreabench.cli.report:show", "Print a run's settings and failures."),
+    "vote": ("kreabench.cli.vote:vote", "Vote blind on pairs of a run's pictures."),
     "baseline": ("kreabench.cli.baseline:baseline", "Keep a run's scores in a small file, for git."),
     "list": ("kreabench.cli.listing:list_", "List targets, accelerations, experiments, metrics."),
     "doctor": ("kreabench.cli.doctor:doctor", "What will work on this machine, and what lacks."),

@@ -36,6 +36,7 @@ from kreabench.report.sets import set_table
 from kreabench.report.settings_table import settings_table
 from kreabench.report.text import message, visible
 from kreabench.report.thumbnails import Thumbnail
+from kreabench.report.votes import votes_tables
 from kreabench.rundir.directory import RunDirectory
 
 
@@ -81,6 +82,7 @@ def document_of(
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
         summaries=one.summaries,
         measurements=(*_measurements(evidence), *_race(one.whole, one.dropped)),
+        votes=votes_tables(one.votes),
         brand=one.brand,
         set_scores=journal.set_scores,
         shifts=one.quality.shifts,

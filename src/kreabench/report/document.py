@@ -44,6 +44,8 @@ class Document:
     """What keeps all numbers from being real, for renderings that are passed on alone; or empty."""
     measurements: tuple[tuple[str, Table], ...] = ()
     """Heading and table of what was measured beside time and dollars; only what is there."""
+    votes: tuple[tuple[str, Table], ...] = ()
+    """Heading and table of what blind votes say; only what is there."""
     set_scores: tuple[SetScoreRecord, ...] = ()
     """The numbers behind the table of sets of pictures, for machine-readable renderers."""
     shifts: tuple[Shift, ...] = ()

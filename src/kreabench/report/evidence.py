@@ -23,8 +23,10 @@ from kreabench.report.journal import Journal, read_journal
 from kreabench.report.quality import Quality, assess
 from kreabench.report.race import in_race
 from kreabench.report.repeats import repeats_of
+from kreabench.report.votes import Votes, votes_on
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.samples import Samples
+from kreabench.rundir.votes import read_votes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -50,6 +52,8 @@ class Evidence:
     hosted: tuple[HostedSummary, ...]
     repeats: tuple[Repeatability, ...]
     drifts: tuple[Drift, ...]
+    votes: Votes | None
+    """None where nobody voted."""
     brand: str
     """What keeps the numbers from being real; or empty."""
 
@@ -74,7 +78,7 @@ class Evidence:
 def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
     """Of `run`, whose plan and table of samples (`rundir.table`) are given.
 
-    Raises RunDirectoryError for a damaged journal.
+    Raises RunDirectoryError for a damaged journal, of votes too.
     """
     experiment = run.info.experiment
     records = tuple(run.records())
@@ -105,6 +109,7 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
         hosted=summarise_hosted(table, [target.name for target in experiment.targets if target.hosted]),
         repeats=tuple(repeats_of(run, table, journal.samples)),
         drifts=tuple(find_drifts(table)),
+        votes=votes_on(read_votes(run.path), shown.settings, table, metrics),
         brand=notice(experiment.targets) or "",
     )
 

@@ -83,6 +83,8 @@ def _explored(document: Document) -> Iterator[Section]:
     )
     yield Section(id="time", title="Where the time goes", figures=() if time is None else (time,), part="time")
     yield Section(id="own-or-api", title="Own GPU or API", part="break_even")
+    if document.votes:
+        yield Section(id="votes", title="Blind votes", tables=document.votes, part="votes")
 
 
 def _details(document: Document) -> Iterator[Section]:

@@ -31,6 +31,10 @@ _TITLED = 3
 """Runs whose names are in the title."""
 
 
+Headed = tuple[tuple[str, Table], ...]
+"""Heading and table."""
+
+
 def several_document(
     evidences: Sequence[Evidence], today: date | None = None, thumbnails: Mapping[str, Thumbnail] | None = None
 ) -> Document:
@@ -78,7 +82,8 @@ def several_document(
         method=tuple(dict.fromkeys((*documents[0].method, *PAIRED_METHOD))),
         environment=side_by_side(names, [one.environment for one in documents]),
         summaries=tuple(summary for one in documents for summary in one.summaries),
-        measurements=_measurements(names, documents),
+        measurements=_headed(names, [one.measurements for one in documents]),
+        votes=_headed(names, [one.votes for one in documents]),
         brand=brand,
         set_scores=tuple(score for one in documents for score in one.set_scores),
         shifts=tuple(shift for one in documents for shift in one.shifts),
@@ -130,9 +135,9 @@ def _facts(found: Sequence[Versus], summaries: Sequence[SettingSummary]) -> tupl
     return tuple(facts)
 
 
-def _measurements(names: Sequence[RunName], documents: Sequence[Document]) -> tuple[tuple[str, Table], ...]:
+def _headed(names: Sequence[RunName], found: Sequence[Headed]) -> Headed:
     """Below each other under each heading, in the order in which runs have these."""
-    tables = [dict(one.measurements) for one in documents]
+    tables = [dict(one) for one in found]
     headings = dict.fromkeys(heading for one in tables for heading in one)
     merged = ((heading, stacked(names, [one.get(heading) for one in tables])) for heading in headings)
     return tuple((heading, table) for heading, table in merged if table is not None)

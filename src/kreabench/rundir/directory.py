@@ -6,6 +6,7 @@ journal.jsonl     one record a line
 scores.jsonl      one score of a picture a line
 set_scores.jsonl  one score of a setting's pictures a line
 floor_scores.jsonl  one score of a reference's picture against another one of it a line
+votes.jsonl       one blind vote a line, see `rundir.votes`
 inputs/           see `rundir.inputs`
 images/           see `rundir.images`
 samples.parquet   see `rundir.table`
@@ -13,6 +14,7 @@ driver.lock       pid of the process that may write the journal
 drawing.lock      pid of the same process, while it draws
 looking.lock      pid of the same process, while it draws nothing and a race decides what goes on
 scores.lock       pid of the process that may write scores
+votes.lock        pid of the process that may write votes
 """
 
 from __future__ import annotations

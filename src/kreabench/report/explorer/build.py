@@ -40,6 +40,6 @@ def build_data(sources: Sequence[Source], document: Document, pictured: Pictured
         pictures_note=pictured.note,
         worst=pictured.worst,
         break_even=break_even_of(sources),
-        votes=votes_of(sources),
+        votes=tuple(votes_of(sources)),
         method=document.method,
     )

@@ -284,8 +284,10 @@ class StrengthData:
     """What the blind votes say of one setting."""
 
     setting: str
-    strength: ValueData
-    """Bradley-Terry, in units of the logarithm of odds; n counts votes."""
+    strength: ValueData | None
+    """Bradley-Terry, in units of the logarithm of odds; n counts votes. None where all found both pictures bad."""
+    group: int
+    """Strengths of two groups have no common scale: nobody compared them."""
     wins: int
     losses: int
     ties: int
@@ -303,13 +305,14 @@ class PredictionData:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VotesData:
-    """Blind votes of people."""
+    """Blind votes of people on one run."""
 
+    run: str
     votes: int
     voters: int
     strengths: tuple[StrengthData, ...]
     agreement: ValueData | None
-    """Krippendorff's alpha between voters; None where no pair was seen by two."""
+    """Krippendorff's alpha between voters; None where it is unknown, for a reason that a note says."""
     predictions: tuple[PredictionData, ...]
     notes: tuple[str, ...]
 
@@ -340,5 +343,6 @@ class ReportData:
     worst: tuple[WorstData, ...]
     """Greatest loss first within each quantity."""
     break_even: BreakEvenData
-    votes: VotesData | None = None
+    votes: tuple[VotesData, ...] = field(default=())
+    """One for each run that was voted on."""
     method: tuple[str, ...] = field(default=())

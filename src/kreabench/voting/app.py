@@ -1,0 +1,147 @@
+"""The HTTP face of a vote: the page, its pictures, and what it says and asks."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from kreabench.core.errors import StorageError
+from kreabench.rundir import codec
+from kreabench.rundir.pictures import read_picture
+from kreabench.voting.ballot import Ballot, Refused, State
+from kreabench.voting.guard import Guard, Link
+from kreabench.voting.pool import Picture
+
+T = TypeVar("T")
+_PAGE = Path(__file__).with_name("page")
+_TYPES = {"vote.js": "text/javascript", "vote.css": "text/css"}
+_MOST_BYTES = 4096
+"""Of what a page sends."""
+_KEPT_PICTURES = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Start:
+    voter: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Session:
+    session: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Pair:
+    session: str
+    pair: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Vote:
+    session: str
+    pair: str
+    choice: str
+    seconds: float
+
+
+class PictureFiles:
+    """Pictures as all look alike: PNG of the pixels alone, whatever the file was and says in its margins."""
+
+    def __init__(self, run_path: Path) -> None:
+        self._run_path = run_path
+        self._encoded = lru_cache(maxsize=_KEPT_PICTURES)(self._encode)
+
+    def png(self, picture: Picture) -> bytes:
+        """Raises RunDirectoryError for a file that is gone, changed or no picture."""
+        return self._encoded(picture)
+
+    def _encode(self, picture: Picture) -> bytes:
+        buffer = io.BytesIO()
+        decoded = read_picture(self._run_path, picture.image)
+        decoded.info.clear()
+        decoded.save(buffer, "PNG", compress_level=1)
+        return buffer.getvalue()
+
+
+def build_app(
+    ballot: Ballot, files: PictureFiles, links: Sequence[Link], *, on_ready: Callable[[], None] = lambda: None
+) -> ASGIApp:
+    """The application; `on_ready` is called once the server is about to answer."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        on_ready()
+        yield
+
+    async def page(_: Request) -> Response:
+        text = (_PAGE / "vote.html").read_text(encoding="utf-8")
+        ask = "yes" if ballot.voter is None else "no"
+        return Response(text.replace('data-ask="yes"', f'data-ask="{ask}"'), media_type="text/html")
+
+    async def part(request: Request) -> Response:
+        name = request.url.path.rpartition("/")[2]
+        return Response((_PAGE / name).read_text(encoding="utf-8"), media_type=_TYPES[name])
+
+    async def picture(request: Request) -> Response:
+        return await _answered(
+            lambda: Response(files.png(ballot.picture(request.path_params["id"])), media_type="image/png")
+        )
+
+    routes = [
+        Route("/", page),
+        *(Route(f"/{name}", part) for name in _TYPES),
+        Route("/picture/{id}", picture),
+        _posted("/start", _Start, lambda said: ballot.start(said.voter)),
+        _posted("/state", _Session, lambda said: ballot.state(said.session)),
+        _posted("/vote", _Vote, lambda said: ballot.vote(said.session, said.pair, said.choice, said.seconds)),
+        _posted("/skip", _Pair, lambda said: ballot.skip(said.session, said.pair)),
+        _posted("/undo", _Pair, lambda said: ballot.undo(said.session, said.pair)),
+    ]
+    return Guard(Starlette(routes=routes, lifespan=lifespan), links)
+
+
+def _posted(path: str, type_: type[T], act: Callable[[T], State]) -> Route:
+    async def handle(request: Request) -> Response:
+        body = await _body(request)
+        if body is None:
+            return PlainTextResponse(f"Expected at most {_MOST_BYTES} bytes.", 413)
+        try:
+            said = codec.decode(body, type_)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return PlainTextResponse(f"Not understood: {error}", 400)
+        return await _answered(lambda: Response(codec.encode(act(said)), media_type="application/json"))
+
+    return Route(path, handle, methods=["POST"])
+
+
+async def _body(request: Request) -> bytes | None:
+    """None where it is too long."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            return None
+    return body
+
+
+async def _answered(act: Callable[[], Response]) -> Response:
+    """What `act` answers, in a thread: it reads pictures and waits for the disk."""
+    try:
+        return await run_in_threadpool(act)
+    except Refused as error:
+        return PlainTextResponse(str(error), error.status)
+    except StorageError as error:
+        return PlainTextResponse(f"The vote was not saved: {error}", 507)
