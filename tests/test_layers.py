@@ -15,13 +15,22 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "kreabench"
 LAYERS = [
     {"core"},
     {"limits", "pricing", "rundir", "backends", "metrics", "analysis"},
-    {"plan", "plan_difference", "plan_of_run", "plan_references", "estimate", "pairing", "pairing_floors", "drops"},
+    {
+        "plan_build",
+        "plan_difference",
+        "plan_of_run",
+        "plan_references",
+        "estimate",
+        "pairing",
+        "pairing_floors",
+        "drops",
+    },
     {"decisions"},
     {"config", "execution", "emulator", "scoring", "report"},
     {"race", "observer"},
     {"drawing"},
-    {"pipeline", "gating"},
-    {"cli"},
+    {"pipeline", "gating", "planning", "recommending"},
+    {"cli", "library"},
     {"__main__", "pytest_plugin"},
 ]
 """From the bottom up. A module imports from its own part and from lower layers."""

@@ -28,7 +28,27 @@ def render_html(page: Page, drawn: Mapping[str, Drawn] | None = None) -> str:
     `drawn`: the figures by name, where they were drawn already.
     """
     drawn = draw_figures(page) if drawn is None else drawn
-    environment = Environment(
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    style += "" if page.explorer is None else app_style()
+    scripts = () if page.explorer is None else (plotly_script(), app_script())
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            page=page,
+            images={name: _images(one) for name, one in drawn.items()},
+            style=Markup(style),  # noqa: S704 - our own file, no value is interpolated
+            scripts=tuple(map(Markup, scripts)),
+            style_ids=style_ids() if scripts else (),
+            data=() if page.explorer is None else _data(page.explorer, page.held),
+            policy=_content_policy(style, scripts),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Of our templates: every value is escaped, and one that is missing is an error."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -36,19 +56,8 @@ def render_html(page: Page, drawn: Mapping[str, Drawn] | None = None) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["jpeg_uri"] = lambda content: data_uri(content, "image/jpeg")
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    style += "" if page.explorer is None else app_style()
-    scripts = () if page.explorer is None else (plotly_script(), app_script())
-    return environment.get_template("page.html.j2").render(
-        page=page,
-        images={name: _images(one) for name, one in drawn.items()},
-        style=Markup(style),  # noqa: S704 - our own file, no value is interpolated
-        scripts=tuple(map(Markup, scripts)),
-        style_ids=style_ids() if scripts else (),
-        data=() if page.explorer is None else _data(page.explorer, page.held),
-        policy=_content_policy(style, scripts),
-    )
+    made.filters["jpeg_uri"] = lambda content: data_uri(content, "image/jpeg")
+    return made
 
 
 def draw_figures(page: Page) -> dict[str, Drawn]:

@@ -39,6 +39,11 @@ def settings_csv(summaries: Sequence[SettingSummary], brand: str = "") -> str:
     return csv_text(map(_settings_row, summaries), ("setting_id",), brand)
 
 
+def settings_frame(summaries: Sequence[SettingSummary]) -> pd.DataFrame:
+    """The rows of settings.csv as they are: nothing is guarded against spreadsheets."""
+    return pd.DataFrame([_settings_row(summary) for summary in summaries])
+
+
 def shifts_csv(shifts: Sequence[Shift], brand: str = "") -> str:
     """One row a setting and metric. `brand` as in `samples_csv`."""
     return csv_text(
