@@ -40,13 +40,14 @@ class PlannedRun(Shown):
         """One row a setting."""
         import pandas as pd
 
+        from kreabench.library.frames import typed
         from kreabench.report.tables import axes_of
 
         rows = [
             {"setting_id": setting.id, **axes_of(setting), "reference_id": setting.reference_id}
             for setting in self.plan.settings
         ]
-        return pd.DataFrame(rows)
+        return typed(pd.DataFrame(rows), "settings")
 
     def page(self) -> Page:
         from kreabench.report.plan_page import plan_page

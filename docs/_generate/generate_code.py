@@ -1,0 +1,89 @@
+"""Dataclasses with the words below their fields, the method, and the columns of tables, as Markdown."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+
+from kreabench.core import errors as errors_module
+from kreabench.report.method import METHOD
+
+
+def method() -> str:
+    """The sentences of the report's own method section."""
+    return "\n".join(f"- {sentence}" for sentence in METHOD)
+
+
+def errors() -> str:
+    """The tree of errors."""
+    return f"```text\n{inspect.getdoc(errors_module)}\n```"
+
+
+def records() -> str:
+    """What journals and scores hold."""
+    return _classes("kreabench.core.records", "kreabench.core.score_records")
+
+
+def specs() -> str:
+    """What is asked, as run.json holds it."""
+    return _classes("kreabench.core.specs")
+
+
+def report_json() -> str:
+    """Every part of report.json."""
+    return _classes("kreabench.report.explorer.data")
+
+
+def columns() -> str:
+    """Every column of the tables, with type, unit and meaning."""
+    from kreabench.library.columns import COLUMNS
+
+    heads = "| column | type | unit | meaning |\n| :--- | :--- | :--- | :--- |"
+    parts = []
+    for table in dict.fromkeys(column.table for column in COLUMNS):
+        rows = "\n".join(
+            f"| `{column.name}` | {column.dtype} | {column.unit} | {column.text} |"
+            for column in COLUMNS
+            if column.table == table
+        )
+        parts.append(f"## {table}\n\n{heads}\n{rows}")
+    return "\n\n".join(parts)
+
+
+def _classes(*modules: str) -> str:
+    return "\n\n".join(section for module in modules for section in _sections(module))
+
+
+def _sections(module_name: str) -> Iterator[str]:
+    module = importlib.import_module(module_name)
+    for node in ast.parse(inspect.getsource(module)).body:
+        found = getattr(module, node.name) if isinstance(node, ast.ClassDef) else None
+        if isinstance(node, ast.ClassDef) and dataclasses.is_dataclass(found) and not node.name.startswith("_"):
+            doc = ast.get_docstring(node) or ""
+            yield f"## {node.name}\n\n{_words(doc)}\n\n{_fields(node)}"
+
+
+def _fields(node: ast.ClassDef) -> str:
+    rows = [
+        f"| `{name}` | `{kind}` | {_words(text)} |".replace("` | `", "` | `")
+        for name, kind, text in _documented(node.body)
+    ]
+    return "\n".join(["| field | type | |", "| :--- | :--- | :--- |", *rows])
+
+
+def _documented(body: list[ast.stmt]) -> Iterator[tuple[str, str, str]]:
+    for statement, following in zip(body, [*body[1:], None], strict=True):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            value = following.value if isinstance(following, ast.Expr) else None
+            text = value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+            yield statement.target.id, ast.unparse(statement.annotation).replace("|", "\\|"), text
+
+
+def _words(text: str) -> str:
+    """One paragraph a paragraph, fit for Markdown and a table's cell."""
+    paragraphs: Iterable[str] = re.split(r"\n\s*\n", text.strip())
+    return " <br>".join(" ".join(part.split()) for part in paragraphs).replace("[", "\\[")
