@@ -15,22 +15,15 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "kreabench"
 LAYERS = [
     {"core"},
     {"limits", "pricing", "rundir", "backends", "metrics", "analysis"},
-    {
-        "plan_build",
-        "plan_difference",
-        "plan_of_run",
-        "plan_references",
-        "estimate",
-        "pairing",
-        "pairing_floors",
-        "drops",
-    },
+    {"plan_build", "plan_difference", "plan_of_run", "plan_references", "estimate"}
+    | {"pairing", "pairing_floors", "drops"},
     {"decisions"},
     {"config", "execution", "emulator", "scoring", "report"},
     {"race", "observer"},
     {"drawing"},
     {"pipeline", "gating", "planning", "recommending"},
-    {"cli", "library"},
+    {"library"},
+    {"cli"},
     {"__main__", "pytest_plugin"},
 ]
 """From the bottom up. A module imports from its own part and from lower layers."""

@@ -70,7 +70,9 @@ def metrics() -> str:
 
 def _metric(row: MetricRow) -> str:
     better = "neither; a shift is a change of look" if row.better == "reference" else row.better
-    needs = [word for word, needed in (("the prompt", row.needs_prompt), ("a reference", row.needs_reference)) if needed]
+    needs = [
+        word for word, needed in (("the prompt", row.needs_prompt), ("a reference", row.needs_reference)) if needed
+    ]
     facts = {
         "measures": row.summary,
         "scores": "a set of pictures" if row.per == "set" else "each picture",

@@ -13,6 +13,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import generate_code
 import generate_commands
 import generate_configuration
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[2]
+PICTURES = {"pictures/latency.png": ROOT / "reports" / "demo" / "figures" / "latency.png"}
+"""Address in the site → file of the repository outside docs/."""
 
 MARK = re.compile(r"^<!-- generate: ([\w-]+) -->$", re.MULTILINE)
 
@@ -40,3 +46,10 @@ GENERATORS: dict[str, Callable[[], str]] = {
 def on_page_markdown(markdown: str, **more: Any) -> str:
     """mkdocs calls this with each page's text."""
     return MARK.sub(lambda match: GENERATORS[match[1]](), markdown)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """mkdocs calls this with what lies in docs/."""
+    for address, path in PICTURES.items():
+        files.append(File.generated(config, address, abs_src_path=str(path)))
+    return files

@@ -201,7 +201,10 @@ COLUMNS: tuple[ColumnInfo, ...] = (
 
 
 def describe(frame: DataFrame) -> DataFrame:
-    """A row a column of `samples`, `scores` or `settings`: its type, unit and meaning; empty for columns of your own."""
+    """A row a column of a run's `samples`, `scores` or `settings`: its type, unit and meaning.
+
+    Columns of your own have neither unit nor meaning.
+    """
     import pandas as pd
 
     names = list(map(str, frame.columns))
