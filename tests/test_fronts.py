@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kreabench.analysis.fronts import find_front
+from kreabench.analysis.fronts import find_front, front_shares
 from kreabench.analysis.resampling import prompt_weights, resampled_means, resampled_medians
 
 
@@ -66,3 +66,17 @@ def test_a_resample_without_any_value_has_no_number() -> None:
     assert np.isnan(resampled_medians(np.array([3.0]), np.array([0]), weights)).tolist() == [False, True]
     assert np.isnan(resampled_means(np.array([3.0]), np.array([0]), weights)).tolist() == [False, True]
     assert np.isnan(resampled_medians(np.empty(0), np.empty(0, dtype=np.int64), weights)).all()
+
+
+def test_shares_of_many_draws_at_once_are_those_of_moocore() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.integers(0, 6, size=(200, 12)).astype(float)  # coarse, so that there are ties of every kind
+    y = rng.integers(0, 6, size=(200, 12)).astype(float)
+    x[rng.random(x.shape) < 0.05] = np.nan
+    y[rng.random(y.shape) < 0.05] = np.nan
+    expected = find_front(np.zeros((12, 2)), np.stack([x, y], axis=2), [False, False]).probability
+    assert front_shares(x, y) == pytest.approx(expected)
+
+
+def test_one_point_alone_is_on_the_front() -> None:
+    assert front_shares(np.array([[3.0]]), np.array([[4.0]])).tolist() == [1.0]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from kreabench.core.planned import Plan
 from kreabench.core.policies import COSTS
-from kreabench.core.records import DropRecord, LookRecord, SampleRecord
+from kreabench.core.records import DropRecord, LookRecord, Record, SampleRecord
 from kreabench.core.specs import RaceSpec
 from kreabench.rundir.directory import RunDirectory
 
 
 def drops_of(run: RunDirectory) -> dict[str, DropRecord]:
     """Setting id → why it was dropped, in order; empty without a race."""
-    return {record.setting_id: record for record in run.records() if isinstance(record, DropRecord)}
+    return drops_in(run.records())
+
+
+def drops_in(records: Iterable[Record]) -> dict[str, DropRecord]:
+    """As `drops_of`, of a journal that was read already."""
+    return {record.setting_id: record for record in records if isinstance(record, DropRecord)}
 
 
 def by_scores(drop: DropRecord, race: RaceSpec | None) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,8 +52,9 @@ def median(values: ArrayLike) -> Estimate | None:
         return None
     low = high = None
     if x.size >= MIN_MEDIAN_TIMINGS:
-        ends = stats.quantile_test(x, p=0.5).confidence_interval(CONFIDENCE)
-        low, high = float(ends.low), float(ends.high)
+        ordered = np.sort(x)
+        lowest, highest = _ranks(x.size, 0.5, "two-sided", CONFIDENCE)
+        low, high = float(ordered[lowest]), float(ordered[highest])
     return Estimate(value=float(np.median(x)), low=low, high=high, n=int(x.size))
 
 
@@ -76,9 +79,21 @@ def latency_quantile(values: ArrayLike, p: float) -> Estimate | None:
         return None
     # A billionth of slack, lest rounding asks for more than the largest value.
     above = max((1 - CONFIDENCE) / 2, p**x.size * (1 + 1e-9))
-    low = stats.quantile_test(x, p=p, alternative="greater").confidence_interval(CONFIDENCE + above).low
-    high = stats.quantile_test(x, p=p, alternative="less").confidence_interval(1 - above).high
+    ordered = np.sort(x)
+    low = ordered[_ranks(x.size, p, "greater", CONFIDENCE + above)[0]]
+    high = ordered[_ranks(x.size, p, "less", 1 - above)[1]]
     return Estimate(value=float(np.quantile(x, p)), low=float(low), high=float(high), n=int(x.size))
+
+
+@cache
+def _ranks(n: int, p: float, alternative: Literal["two-sided", "greater", "less"], level: float) -> tuple[int, int]:
+    """Which of `n` ordered values are the ends of an interval for percentile `p`; -1 or 0 for an open end.
+
+    They depend on nothing else, and scipy takes a millisecond: asked of 0, 1, 2 … it answers with ranks.
+    """
+    ends = stats.quantile_test(np.arange(n), p=p, alternative=alternative).confidence_interval(level)
+    low, high = float(ends.low), float(ends.high)
+    return (int(low) if math.isfinite(low) else 0), (int(high) if math.isfinite(high) else -1)
 
 
 def prompt_mean(values: ArrayLike, prompts: Sequence[str], *, bounds: Bounds = UNBOUNDED) -> Estimate | None:

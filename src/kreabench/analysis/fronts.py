@@ -63,3 +63,25 @@ def _dominator(costs: Floats, drawn: Floats, index: int) -> Dominator:
     shares = ((others <= one).all(axis=2) & (others < one).any(axis=2)).mean(axis=0)
     best = int(np.argmax(shares))
     return Dominator(index=int(better[best]), probability=float(shares[best]))
+
+
+def front_shares(x: Floats, y: Floats) -> Floats:
+    """(points,) share of the draws in which nothing dominates a point; `x` and `y` are (draws, points), less is better.
+
+    As `FrontResult.probability` of two axes, for many draws at once: sorted by x and then y, a point is dominated where
+    one with a smaller x has no greater y, or one with its x a smaller y. A point with a NaN is dominated in that draw.
+    """
+    lost: NDArray[np.bool_] = np.isnan(x) | np.isnan(y)
+    x, y = np.where(lost, np.inf, x), np.where(lost, np.inf, y)
+    order = np.lexsort((y, x), axis=-1)
+    xs, ys = np.take_along_axis(x, order, axis=1), np.take_along_axis(y, order, axis=1)
+    first = np.ones(xs.shape, dtype=bool)
+    first[:, 1:] = xs[:, 1:] != xs[:, :-1]
+    group = np.maximum.accumulate(np.where(first, np.arange(xs.shape[1]), 0), axis=1)
+    least_before = np.full(ys.shape, np.inf)
+    np.minimum.accumulate(ys[:, :-1], axis=1, out=least_before[:, 1:])
+    beaten = np.take_along_axis(least_before, group, axis=1) <= ys
+    beaten |= np.take_along_axis(ys, group, axis=1) < ys
+    on = np.empty_like(beaten)
+    np.put_along_axis(on, order, ~beaten, axis=1)
+    return np.asarray((on & ~lost).mean(axis=0), dtype=float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -140,11 +140,14 @@ def summarise(
     `table` is the table of samples (`rundir.table`), one row a picture; `requested` maps setting ids to the number
     of planned requests, `bounds` names of metrics to the range of their values.
     """
-    parts = {str(key): part for key, part in table.groupby("setting_id", sort=False)}
-    empty = table.iloc[:0]
+    table = _with_plain_texts(table)
+    scores = [column for column in map(str, table.columns) if column.startswith("score_")]
+    requests = _by_setting(table.drop(columns=scores).drop_duplicates("request_id"))
+    images = _by_setting(table.loc[(table["status"] == "ok") & table["image_index"].notna(), [*_OF_IMAGES, *scores]])
     return tuple(
         _summarise_one(
-            parts.get(setting.id, empty),
+            requests(setting.id),
+            images(setting.id),
             setting,
             metrics,
             requested=requested.get(setting.id) if requested else None,
@@ -154,22 +157,41 @@ def summarise(
     )
 
 
+_OF_IMAGES = ["request_id", "setting_id", "prompt_id", "degenerate"]
+"""What is asked of a picture beside its scores."""
+_NOT_SUMMARISED = {"prompt", "image_path", "image_sha256", "error_message"}
+"""The longest texts."""
+
+
+def _with_plain_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """Without what no summary needs, and with texts as Python has them: arrow's are slow to take apart."""
+    kept = table.drop(columns=[column for column in table.columns if column in _NOT_SUMMARISED])
+    texts = {column: object for column in kept.columns if isinstance(kept[column].dtype, pd.StringDtype)}
+    return kept.astype(texts)
+
+
+def _by_setting(rows: pd.DataFrame) -> Callable[[str], pd.DataFrame]:
+    """The rows of a setting; none where it has none."""
+    parts = {str(key): part for key, part in rows.groupby("setting_id", sort=False)}
+    empty = rows.iloc[:0]
+    return lambda setting_id: parts.get(setting_id, empty)
+
+
 def requested_by_setting(plan: Plan) -> dict[str, int]:
     """Setting id → number of planned requests."""
     return dict(Counter(request.setting_id for group in plan.groups for request in group.requests))
 
 
 def _summarise_one(
-    rows: pd.DataFrame,
+    samples: pd.DataFrame,
+    images: pd.DataFrame,
     setting: Setting,
     metrics: Sequence[MetricSpec],
     *,
     requested: int | None,
     bounds: Mapping[str, Bounds],
 ) -> SettingSummary:
-    samples = rows.drop_duplicates("request_id")
     delivered = samples[samples["status"] == "ok"]
-    images = rows[(rows["status"] == "ok") & rows["image_index"].notna()]
     timed = delivered[delivered["timing_valid"].isin([True])]
     seconds = _numbers(timed, "end_to_end_s")
     quantiles = {p: latency_quantile(seconds, p) for p in PERCENTILES}

@@ -131,9 +131,12 @@ def _size(verdict: Verdict) -> tuple[int, int]:
 
 
 def _seconds(own: Verdict) -> Estimate | None:
-    latency, images = own.entrant.costs["latency"].median, own.entrant.setting.num_images
-    if latency is None:
-        return None
+    latency = own.entrant.costs["latency"].median
+    return None if latency is None else seconds_per_image(latency, own.entrant.setting.num_images)
+
+
+def seconds_per_image(latency: Estimate, images: int) -> Estimate:
+    """Of a device that draws one request after the other, each of so many `images`."""
     low, high = latency.interval or (None, None)
     return Estimate(
         value=latency.value / images,
@@ -194,12 +197,16 @@ def _load(own: Verdict, loads: Sequence[LoadRecord], options: HostingOptions) ->
     name = "loading the model once"
     if options.load_s is not None:
         return Assumption(name=name, value=options.load_s, unit="s", source="--load-s")
-    key = own.entrant.setting.load_key
-    found = [load.load_s for load in loads if load.group_id == key or load.group_id.startswith(f"{key}-")]
+    found = load_seconds(loads, own.entrant.setting.load_key)
     if not found:
         return Assumption(name=name, value=0.0, unit="s", source="not measured")
     source = f"measured: median of {len(found)} load{'s' if len(found) > 1 else ''}, without compiling"
     return Assumption(name=name, value=float(np.median(found)), unit="s", source=source)
+
+
+def load_seconds(loads: Sequence[LoadRecord], load_key: str) -> list[float]:
+    """Of every loading of a setting's model, in all passes."""
+    return [load.load_s for load in loads if load.group_id == load_key or load.group_id.startswith(f"{load_key}-")]
 
 
 def _loads_per_day(options: HostingOptions) -> Assumption:

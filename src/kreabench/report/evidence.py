@@ -15,15 +15,16 @@ from kreabench.analysis.settings import SettingSummary, requested_by_setting, su
 from kreabench.core.planned import Plan
 from kreabench.core.records import DropRecord
 from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
-from kreabench.decisions.sides import Side
-from kreabench.drops import drops_of, without
+from kreabench.decisions.sides import Side, side_of
+from kreabench.drops import drops_in, without
 from kreabench.metrics.table import has_direction, per_image, row_of
-from kreabench.report.floors import FidelityReport, fidelity_report, side_from
+from kreabench.report.floors import FidelityReport, fidelity_report
 from kreabench.report.journal import Journal, read_journal
 from kreabench.report.quality import Quality, assess
 from kreabench.report.race import in_race
 from kreabench.report.repeats import repeats_of
 from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.samples import Samples
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -76,9 +77,11 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
     Raises RunDirectoryError for a damaged journal.
     """
     experiment = run.info.experiment
-    dropped = drops_of(run)
+    records = tuple(run.records())
+    dropped = drops_in(records)
     shown = without(plan, dropped)
-    side = side_from(run, shown, table)
+    journal = read_journal(run, records, plan, shown)
+    side = side_of(run, shown, _samples(run, table, journal, dropped), experiment.name)
     table = in_race(table, dropped)
     metrics = per_image(experiment.metrics)
     return Evidence(
@@ -87,7 +90,7 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
         plan=shown,
         table=table,
         dropped=dropped,
-        journal=read_journal(run, plan, shown),
+        journal=journal,
         side=side,
         metrics=metrics,
         summaries=summarise(
@@ -100,7 +103,18 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
         quality=assess(table, shown.settings, metrics),
         fidelity=fidelity_report(side, experiment),
         hosted=summarise_hosted(table, [target.name for target in experiment.targets if target.hosted]),
-        repeats=tuple(repeats_of(run, table)),
+        repeats=tuple(repeats_of(run, table, journal.samples)),
         drifts=tuple(find_drifts(table)),
         brand=notice(experiment.targets) or "",
+    )
+
+
+def _samples(run: RunDirectory, table: pd.DataFrame, journal: Journal, dropped: Mapping[str, DropRecord]) -> Samples:
+    """As `rundir.samples.samples_of`, of journals that were read already."""
+    return Samples(
+        frame=table,
+        identities=journal.identities,
+        loads=journal.loads,
+        drops=tuple(dropped.values()),
+        floor_scores=tuple(run.floor_scores()),
     )

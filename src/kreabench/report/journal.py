@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kreabench.analysis.money import MoneySummary, summarise_money, with_scores
 from kreabench.core.planned import Plan
-from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord, WarmupRecord
-from kreabench.core.score_records import SetScoreRecord
+from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord, WarmupRecord
+from kreabench.core.score_records import ScoreRecord, SetScoreRecord
 from kreabench.pricing import list_prices
 from kreabench.report.sets import set_scores_of
 from kreabench.rundir.directory import RunDirectory
@@ -25,11 +26,15 @@ class Journal:
     warmups: tuple[WarmupRecord, ...]
     money: MoneySummary
     set_scores: tuple[SetScoreRecord, ...]
+    identities: Mapping[str, str]
+    """Metric → identity of its last score."""
 
 
-def read_journal(run: RunDirectory, plan: Plan, shown: Plan) -> Journal:
-    """`plan` is the whole one, as what was dropped was paid for too; `shown` is what results are about."""
-    records = list(run.records())
+def read_journal(run: RunDirectory, records: Sequence[Record], plan: Plan, shown: Plan) -> Journal:
+    """`records` are all those of the run, whose scores are read here.
+
+    `plan` is the whole one, as what was dropped was paid for too; `shown` is what results are about.
+    """
     samples: dict[str, SampleRecord] = {}
     replaced: list[SampleRecord] = []
     failures: list[FailureRecord] = []
@@ -46,6 +51,8 @@ def read_journal(run: RunDirectory, plan: Plan, shown: Plan) -> Journal:
             loads.append(record)
         elif isinstance(record, WarmupRecord):
             warmups.append(record)
+    identities: dict[str, str] = {}
+    money = with_scores(summarise_money(records, list_prices(plan)), _noting(run.score_lines(), identities))
     return Journal(
         samples=samples,
         replaced=tuple(replaced),
@@ -53,5 +60,13 @@ def read_journal(run: RunDirectory, plan: Plan, shown: Plan) -> Journal:
         loads=tuple(loads),
         warmups=tuple(warmups),
         set_scores=set_scores_of(run, shown),
-        money=with_scores(summarise_money(records, list_prices(plan)), run.score_lines()),
+        money=money,
+        identities=identities,
     )
+
+
+def _noting(scores: Iterable[ScoreRecord], identities: dict[str, str]) -> Iterator[ScoreRecord]:
+    """`scores` as they come, with their identities kept: there may be too many to hold, or to read twice."""
+    for score in scores:
+        identities[score.metric] = score.identity
+        yield score

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kreabench.analysis.categories import CategorySummary
@@ -21,22 +24,46 @@ def samples_csv(table: pd.DataFrame, brand: str = "") -> str:
 
     A `brand` is repeated in every row: rows are copied out of a file without their report.
     """
-    shown = table.assign(notice=brand) if brand else table.copy()
-    for column in shown.columns:
-        if pd.api.types.is_string_dtype(shown[column]) or shown[column].dtype == object:
-            outside = column == "error_message" or str(column).endswith("_reason")
-            shown[column] = shown[column].map(
-                lambda value, outside=outside: (
-                    guard(redact(value) if outside else value) if isinstance(value, str) else value
-                )
-            )
-    text: str = shown.to_csv(index=False, lineterminator="\n")
-    return text
+    names = [*map(str, table.columns), *(["notice"] if brand else [])]
+    columns = [_cells(table[column]) for column in table.columns]
+    columns += [[guard(brand)] * len(table)] if brand else []
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(zip(*columns, strict=True))
+    return buffer.getvalue()
+
+
+def _cells(column: pd.Series) -> list[Any]:
+    """One cell a row, None for what is absent. Equal texts, of which there are many, are looked at once."""
+    if pd.api.types.is_float_dtype(column):
+        return [None if value != value else value for value in column.to_numpy(dtype=float, na_value=np.nan).tolist()]
+    codes, values = pd.factorize(column)
+    outside = is_from_outside(str(column.name))
+    shown = [_shown(value, outside=outside) for value in values.tolist()]
+    shown.append(None)  # where the code is -1
+    return [shown[code] for code in codes.tolist()]
+
+
+def is_from_outside(column: str) -> bool:
+    """Whether a column of samples holds messages, which may name paths or hold keys."""
+    return column == "error_message" or column.endswith("_reason")
+
+
+def _shown(value: Any, *, outside: bool) -> Any:
+    if not isinstance(value, str):
+        return value
+    return guard(redact(value) if outside else value)
 
 
 def settings_csv(summaries: Sequence[SettingSummary], brand: str = "") -> str:
     """One row a setting; absent values are empty. `brand` as in `samples_csv`."""
-    return csv_text(map(_settings_row, summaries), ("setting_id",), brand)
+    return csv_text(settings_rows(summaries), ("setting_id",), brand)
+
+
+def settings_rows(summaries: Sequence[SettingSummary]) -> list[dict[str, Any]]:
+    """Column → value, of each setting; one that has nothing to say in a column lacks it."""
+    return [_settings_row(summary) for summary in summaries]
 
 
 def settings_frame(summaries: Sequence[SettingSummary]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kreabench.core.planned import Plan
 from kreabench.report.build import document_of
+from kreabench.report.dictionary import DICTIONARY, data_dictionary
 from kreabench.report.document import Document
 from kreabench.report.evidence import Evidence, gather
 from kreabench.report.explorer.build import build_data
@@ -18,6 +19,7 @@ from kreabench.report.explorer.quantities import quantities_of
 from kreabench.report.explorer.sources import sources_of
 from kreabench.report.files import page_files, write_files
 from kreabench.report.options import ReportOptions
+from kreabench.report.parquet import samples_parquet, settings_parquet
 from kreabench.report.report_page import report_page
 from kreabench.report.sets import set_scores_csv
 from kreabench.report.several import several_document
@@ -63,11 +65,18 @@ def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Pa
     explorer = build_data(sources, document.title, document.notices, chosen)
     linked = chosen.files if options.images == "link" else {}
     held = chosen.files if options.images == "embed" else {}
-    return write_files(out, {**linked, **_samples(evidences, document), **dict(render(document, explorer, held))})
+    tables, rendered = _samples(evidences, document), dict(render(document, explorer, held))
+    metrics = [spec for evidence in evidences for spec in evidence.experiment.metrics]
+    dictionary = {DICTIONARY: data_dictionary({**tables, **rendered}, metrics).encode()}
+    return write_files(out, {**linked, **tables, **dictionary, **rendered})
 
 
 def _samples(evidences: Sequence[Evidence], document: Document) -> dict[str, bytes]:
-    return {"samples.csv": samples_csv(evidences[0].table, document.brand).encode()}
+    table = evidences[0].table
+    return {
+        "samples.csv": samples_csv(table, document.brand).encode(),
+        "samples.parquet": samples_parquet(table, document.brand),
+    }
 
 
 def render(
@@ -75,6 +84,7 @@ def render(
 ) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file that follows from the document alone, index.html last."""
     yield "settings.csv", settings_csv(document.summaries, document.brand).encode()
+    yield "settings.parquet", settings_parquet(document.summaries, document.brand)
     if document.set_scores:
         labels = {summary.setting.id: summary.setting.label for summary in document.summaries}
         yield "set_scores.csv", set_scores_csv(document.set_scores, labels, document.brand).encode()

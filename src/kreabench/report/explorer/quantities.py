@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from kreabench.analysis.estimates import Estimate
@@ -11,6 +12,7 @@ from kreabench.metrics.table import row_of
 from kreabench.report.explorer.data import Better, QuantityData, QuantityKind, ValueData
 from kreabench.report.explorer.sources import Source
 from kreabench.report.format import memory_unit, shown_unit
+from kreabench.report.text import message
 
 UNTRAINED = "untrained weights"
 _BETTER: dict[str, Better] = {"higher": "higher", "lower": "lower", "reference": "neither"}
@@ -86,7 +88,7 @@ def costs_of(summary: SettingSummary) -> dict[str, ValueData]:
 def values_of(summary: SettingSummary) -> dict[str, ValueData]:
     """Costs and metrics of a setting that have a value."""
     scored = {m.name: value_of(m.mean, _remark(m)) for m in summary.metrics if m.mean is not None}
-    return costs_of(summary) | scored
+    return {name: value for name, value in (costs_of(summary) | scored).items() if math.isfinite(value.value)}
 
 
 def absent_of(summary: SettingSummary, names: Iterable[str]) -> dict[str, str]:
@@ -103,12 +105,15 @@ def _why(summary: SettingSummary, metric: MetricSummary | None) -> str:
         return "not measured"
     if metric.infinite:
         return "identical to the reference"
-    return metric.reasons[0] if metric.reasons else "not scored"
+    if metric.mean is not None:
+        return "not a finite number"
+    return message(metric.reasons[0], 200) if metric.reasons else "not scored"
 
 
 def value_of(estimate: Estimate, remark: str = "") -> ValueData:
-    """An estimate as data."""
-    return ValueData(value=estimate.value, low=estimate.low, high=estimate.high, n=estimate.n, remark=remark)
+    """An estimate as data; an end of its interval that is no finite number is absent."""
+    low, high = (end if end is not None and math.isfinite(end) else None for end in (estimate.low, estimate.high))
+    return ValueData(value=estimate.value, low=low, high=high, n=estimate.n, remark=remark)
 
 
 def _remark(metric: MetricSummary) -> str:

@@ -66,11 +66,11 @@ def axes_of_setting(source: Source, setting: Setting) -> dict[str, AxisValue]:
     """Name of the axis → value; None where the endpoint has no such axis."""
     return {
         "run": source.id,
-        "target": setting.target,
-        "acceleration": setting.acceleration,
+        "target": visible(setting.target),
+        "acceleration": visible(setting.acceleration),
         "steps": setting.steps,
         "guidance": setting.guidance,
-        "size": f"{setting.width}×{setting.height}",
+        "size": size_of(setting.width, setting.height),
         "strength": setting.strength,
         "num_images": setting.num_images,
         "output_format": setting.output_format,
@@ -78,13 +78,22 @@ def axes_of_setting(source: Source, setting: Setting) -> dict[str, AxisValue]:
     }
 
 
+def size_of(width: int, height: int) -> str:
+    """A value of the axis `size`."""
+    return f"{width}×{height}"
+
+
 def axes_of(sources: Sequence[Source]) -> tuple[AxisData, ...]:
-    """All axes, also those along which nothing differs; `run` only where there are several."""
+    """All axes, also those along which nothing differs; `run` only where there are several. Sizes go by pixels."""
     found: dict[str, dict[AxisValue, None]] = {}
+    sizes: dict[AxisValue, tuple[int, int]] = {}
     for source in sources:
         for setting in source.evidence.plan.settings:
+            sizes[size_of(setting.width, setting.height)] = (setting.width * setting.height, setting.width)
             for name, value in axes_of_setting(source, setting).items():
                 found.setdefault(name, {})[value] = None
+    if "size" in found:
+        found["size"] = dict.fromkeys(sorted(found["size"], key=sizes.__getitem__))
     return tuple(
         AxisData(name=name, label=_LABELS[name], unit=_UNITS.get(name, ""), values=_ordered(tuple(values)))
         for name, values in found.items()

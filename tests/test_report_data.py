@@ -1,0 +1,427 @@
+"""report.json and the tables beside it: what a reader of their numbers relies on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from kreabench.config.resolve import load
+from kreabench.core.planned import Plan, Setting, SkippedSetting
+from kreabench.core.records import DropRecord
+from kreabench.core.specs import MetricSpec
+from kreabench.plan import build_plan
+from kreabench.report.dictionary import data_dictionary, described, head_of
+from kreabench.report.evidence import Evidence, gather
+from kreabench.report.explorer import encode
+from kreabench.report.explorer.build import build_data
+from kreabench.report.explorer.command import Commands
+from kreabench.report.explorer.data import ReportData
+from kreabench.report.explorer.pictures import Pictured
+from kreabench.report.explorer.sources import sources_of
+from kreabench.report.write import write_report
+from kreabench.rundir.columns import schema_of
+from kreabench.rundir.directory import RunDirectory, RunInfo
+from kreabench.rundir.table import read_table
+from tests.report_runs import HOSTILE, KEY, TWO_TARGETS, make_run
+from tests.support import UTC
+
+
+def evidence_of(path: Path, **options: Any) -> Evidence:
+    run, plan = make_run(path, pictures=False, **options)
+    return gather(run, plan, read_table(run))
+
+
+def data_of(*evidences: Evidence) -> ReportData:
+    return build_data(sources_of(evidences), "title", (), Pictured())
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """Two targets, three accelerations, four step counts."""
+    return evidence_of(tmp_path_factory.mktemp("data") / "run", steps=(2, 4, 8, 16), sizes=((128, 128),))
+
+
+@pytest.fixture(scope="module")
+def data(evidence: Evidence) -> ReportData:
+    return data_of(evidence)
+
+
+EXPERIMENTS = (
+    ("experiment=demo",),
+    ("experiment=demo_images",),
+    ("experiment=pick_acceleration", "reference.steps=max"),
+    ("experiment=image_to_image",),
+    ("experiment=local_or_hosted",),
+    ("experiment=compare_endpoints",),
+    ("experiment=gpu_random_weights",),
+    ("experiment=demo", "target.mini_local.options.dtype=bfloat16", "run.concurrency=[1,2]", "run.seeds=[3,5]"),
+    ("experiment=demo", "acceleration.high.features.first_block_cache.threshold=0.3", "axes.guidance=[1.5,default]"),
+    ("experiment=demo", "prompts=krea", "prompts.per_category=1", "prompts.categories=[hands,food]", "run.repeats=2"),
+    ("experiment=demo", "reference.acceleration=regular", "axes.output_format=[jpeg]", "axes.num_images=[1,2]"),
+    ("experiment=demo", "prompts=shapes", "prompts.limit=2", "metrics=[look,clip_score]", "budget.usd=2.5"),
+)
+
+
+@pytest.mark.parametrize("overrides", EXPERIMENTS, ids=" ".join)
+def test_a_settings_command_draws_it_and_its_reference_again(overrides: Sequence[str], tmp_path: Path) -> None:
+    composed = load(overrides)
+    plan = build_plan(composed.experiment)
+    run = stored(tmp_path, composed.experiment, plan, composed.config_yaml)
+    commands = Commands(run)
+    known = {setting.id: setting for setting in plan.settings}
+    for setting in spread(plan.settings):
+        reference = known.get(setting.reference_id or "")
+        words = shlex.split(commands.of(setting, reference))
+        assert words[:2] == ["kreabench", "run"], words
+        again = load(words[2:]).experiment
+        assert again.name not in {composed.experiment.name, "krea"}
+        assert again.metrics == composed.experiment.metrics
+        assert again.budget_usd == composed.experiment.budget_usd
+        found = build_plan(again)
+        wanted = {one.id: one.reference_id for one in (setting, reference) if one is not None}
+        assert {one.id: one.reference_id for one in found.settings} == wanted
+        assert requests(found, wanted) == requests(plan, wanted)
+
+
+def spread(settings: Sequence[Setting]) -> list[Setting]:
+    """At most six, from the first to the last: composing takes time."""
+    return [settings[index] for index in sorted({round(part) for part in np.linspace(0, len(settings) - 1, 6)})]
+
+
+def requests(plan: Plan, ids: Any) -> set[str]:
+    return {request.id for group in plan.groups for request in group.requests if request.setting_id in ids}
+
+
+def stored(path: Path, experiment: Any, plan: Plan, config: str) -> RunDirectory:
+    """A run that has not begun."""
+    info = RunInfo(
+        schema_version=4,
+        plan_hash=plan.hash,
+        created_utc="2026-10-02T00:00:00Z",
+        experiment=experiment,
+        versions={},
+        environment={},
+        git_revision=None,
+    )
+    path.mkdir(exist_ok=True)
+    (path / "config.yaml").write_text(config, encoding="utf-8")
+    return RunDirectory(path, info)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("file: short.jsonl", "file: /home/somebody/mine.jsonl", "its prompts come from a file of its own"),
+        ("  mini_local:", "  my_local:", "does not hold what it was asked"),
+        ("      vae_channels_last: {}\n", "", "which the shipped configuration has"),
+        ("kind: psnr", "kind: '/opt/secret/metric'", "a path or a key"),
+        ("dtype: float32", f"dtype: '{KEY}'", "a path or a key"),
+    ],
+)
+def test_what_no_command_can_say_is_said(old: str, new: str, why: str, tmp_path: Path) -> None:
+    composed = load(["experiment=demo"])
+    plan = build_plan(composed.experiment)
+    assert old in composed.config_yaml
+    run = stored(tmp_path, composed.experiment, plan, composed.config_yaml.replace(old, new))
+    setting = next(one for one in plan.settings if one.acceleration == "high" and one.target == "mini_local")
+    line = Commands(run).of(setting, None)
+    assert line.startswith("# No command")
+    assert why in line
+    assert "somebody" not in line
+    assert KEY not in line
+    assert shlex.split(line, comments=True) == []
+
+
+def test_a_damaged_configuration_gives_no_command(data: ReportData) -> None:
+    assert all(setting.command.startswith("# No command") for setting in data.settings)
+
+
+def test_short_names_tell_settings_apart_by_what_differs(data: ReportData, evidence: Evidence) -> None:
+    names = [setting.short for setting in data.settings]
+    assert len(set(names)) == len(names)
+    assert "mini_local none 2 steps" in names
+    assert not any("128" in name or "png" in name for name in names)
+    both = data_of(evidence, evidence)
+    assert {setting.short for setting in both.settings} == {f"{run} {name}" for run in "ab" for name in names}
+
+
+def test_one_setting_alone_still_has_a_name(tmp_path: Path) -> None:
+    found = data_of(
+        evidence_of(tmp_path / "run", targets=TWO_TARGETS[:1], accelerations=["none"], steps=[2], sizes=[(64, 64)])
+    )
+    assert [setting.short for setting in found.settings] == ["mini_local none"]
+
+
+def test_flags_and_memory_by_stage_are_counted(evidence: Evidence) -> None:
+    first = evidence.summaries[0].setting.id
+    here = evidence.table["setting_id"] == first
+    table = evidence.table.assign(
+        nsfw=pd.array(here.to_numpy(), dtype="boolean"),
+        stage_denoise_allocated_bytes=pd.array(np.where(here, np.arange(len(here)) + 7, 0), dtype="Int64"),
+        stage_unload_reserved_bytes=pd.array(np.where(here, 3, 0), dtype="Int64"),
+    )
+    found = data_of(replace(evidence, table=table)).settings
+    assert [one.flagged for one in found if one.flagged] == [int(here.sum())]
+    stages = {stage.name: stage for stage in found[0].stages}
+    assert stages["denoise"].allocated_bytes == int(np.flatnonzero(here).max()) + 7
+    assert stages["denoise"].reserved_bytes is None
+    assert stages["denoise"].mean_s is not None
+    assert (stages["unload"].mean_s, stages["unload"].reserved_bytes) == (None, 3)
+    assert stages["encode"].allocated_bytes is None
+
+
+def test_steps_are_medians_of_samples_with_the_usual_number_of_steps(evidence: Evidence) -> None:
+    first = evidence.summaries[0].setting.id
+    samples = [sample for sample in evidence.journal.samples.values() if sample.setting_id == first]
+    timed = [(0.1, 0.2), (0.3, 0.4), (0.2, 0.9), (5.0, 5.0, 5.0), (0.0, 0.0)]
+    changed = {
+        sample.request_id: replace(
+            sample, timings=replace(sample.timings, steps_s=steps), timing_valid=steps != (0.0, 0.0)
+        )
+        for sample, steps in zip(samples, timed, strict=False)
+        if sample.timings is not None
+    }
+    journal = replace(evidence.journal, samples={**evidence.journal.samples, **changed})
+    found = data_of(replace(evidence, journal=journal)).settings
+    assert found[0].steps_s == pytest.approx((0.2, 0.4))
+    assert found[1].steps_s == ()
+
+
+def test_fronts_hold_what_none_beats_and_chances_are_shares(data: ReportData) -> None:
+    assert {(front.x, front.y) for front in data.fronts} == {
+        (x, y) for x in ("latency_s", "usd_per_image", "peak_memory_bytes") for y in ("clip_score", "psnr", "ssim")
+    }
+    values = {setting.id: setting.values for setting in data.settings}
+    for front in data.fronts:
+        points = {
+            id_: (v[front.x].value, -v[front.y].value) for id_, v in values.items() if {front.x, front.y} <= v.keys()
+        }
+        beaten = {
+            one
+            for one, (x, y) in points.items()
+            if any(a <= x and b <= y and (a, b) != (x, y) for a, b in points.values())
+        }
+        assert set(front.on) == points.keys() - beaten
+        assert front.chance.keys() == points.keys()
+        assert all(0 <= share <= 1 for share in front.chance.values())
+        assert any(share > 0.5 for share in front.chance.values())
+
+
+def test_references_have_no_fidelity_and_are_on_no_front_of_it(data: ReportData) -> None:
+    references = {setting.id for setting in data.settings if setting.reference == setting.id}
+    assert references
+    for front in data.fronts:
+        if front.y in {"psnr", "ssim"}:
+            assert not references & front.chance.keys()
+
+
+def test_one_prompt_gives_a_front_without_chances(tmp_path: Path) -> None:
+    found = data_of(evidence_of(tmp_path / "run", prompts=["one"]))
+    assert found.fronts
+    assert all(front.on and not front.chance for front in found.fronts)
+    assert found.knees == ()
+
+
+def test_a_knee_names_its_line_and_how_sure_it_is(data: ReportData) -> None:
+    for knee in data.knees:
+        setting = next(one for one in data.settings if one.id == knee.setting)
+        assert "steps" not in knee.axes
+        assert setting.axes == {**knee.axes, "steps": knee.steps}
+        assert "resamples of 4 prompts" in knee.note
+    assert data.knees
+
+
+def test_sums_start_from_seconds_an_image_and_dollars_with_their_source(data: ReportData, evidence: Evidence) -> None:
+    local = {setting.id for setting in data.settings if setting.axes["target"] == "mini_local"}
+    assert {one.setting for one in data.break_even.own} == local
+    assert {one.setting for one in data.break_even.hosted} == {setting.id for setting in data.settings} - local
+    own = data.break_even.own[0]
+    latency = next(setting.values["latency_s"] for setting in data.settings if setting.id == own.setting)
+    assert own.seconds_per_image == latency.value
+    assert (own.load_s, own.usd_per_hour, own.joule_per_image) == (0.84, 2.5, None)
+    hosted = data.break_even.hosted[0]
+    assert hosted.usd_per_image == pytest.approx(0.025)
+    assert hosted.source.startswith("billed by the service; list read 2026-10-02 from https://fal.ai/")
+    assert any("emulated" in note for note in data.break_even.notes)
+    assert any("electricity is not priced" in note for note in data.break_even.notes)
+
+
+def test_seconds_are_of_one_image_where_a_request_has_several(evidence: Evidence) -> None:
+    first = evidence.summaries[0]
+    double = replace(first, setting=replace(first.setting, num_images=2))
+    found = data_of(replace(evidence, summaries=(double, *evidence.summaries[1:])))
+    assert first.latency is not None
+    assert found.break_even.own[0].seconds_per_image == first.latency.value / 2
+
+
+def test_what_cannot_be_done_and_what_a_race_dropped_is_listed(evidence: Evidence) -> None:
+    skipped = SkippedSetting(
+        target="mini_fal",
+        acceleration="fp8",
+        steps=8,
+        guidance=None,
+        size="landscape_4_3",
+        num_images=1,
+        output_format="png",
+        reason=f"no such level {KEY}",
+    )
+    gone = evidence.plan.settings[1]
+    drop = DropRecord(
+        setting_id=gone.id,
+        constraint="dominated",
+        look=1,
+        looks=5,
+        prompts=8,
+        level=0.01,
+        reason="too slow",
+        at_utc=UTC,
+    )
+    plan = replace(evidence.plan, skipped=(skipped,))
+    found = data_of(replace(evidence, plan=plan, dropped={gone.id: drop})).skipped
+    assert [(one.kind, one.axes["size"]) for one in found] == [("skipped", "1024×768"), ("dropped", "128×128")]
+    assert KEY not in found[0].reason
+    assert (found[1].label, found[1].reason) == (gone.label, "too slow")
+    assert found[1].axes.keys() == found[0].axes.keys() == data_of(evidence).settings[0].axes.keys()
+
+
+def test_sizes_are_ordered_by_pixels(tmp_path: Path) -> None:
+    found = data_of(evidence_of(tmp_path / "run", steps=[2], sizes=[(256, 256), (64, 512), (128, 128), (512, 64)]))
+    values = next(axis.values for axis in found.axes if axis.name == "size")
+    assert values == ("128×128", "64×512", "512×64", "256×256")
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "hostile": {"prompts": HOSTILE, "failing": ["prompt-1"]},
+    "all failed": {"failing": [f"prompt-{n}" for n in range(4)]},
+    "not begun": {"done": 0.0},
+    "half": {"done": 0.4},
+    "no scores": {"scores": False},
+    "one prompt": {"prompts": ["one"], "seeds": [0]},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_report_follows_the_schema(name: str, tmp_path: Path) -> None:
+    found = evidence_of(tmp_path / "run", sizes=((128, 128),), steps=(2, 4), **VARIANTS[name])
+    validate(data_of(found))
+    validate(data_of(found, found))
+
+
+def validate(data: ReportData) -> None:
+    content = encode.encode(data)
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} in report.json")
+
+    jsonschema.Draft202012Validator(encode.json_schema()).validate(json.loads(content, parse_constant=refuse))
+    assert msgspec.json.decode(content, type=ReportData) == data
+
+
+def test_scores_that_are_no_numbers_are_absent_with_a_reason(evidence: Evidence) -> None:
+    table = evidence.table.assign(score_psnr=math.nan, score_ssim=math.inf)
+    changed = gather(evidence.run, evidence.plan, table)
+    found = data_of(changed)
+    validate(found)
+    assert all("psnr" in setting.absent and "ssim" in setting.absent for setting in found.settings)
+    infinite = changed.summaries[0].latency
+    assert infinite is not None
+    endless = replace(changed.summaries[0], latency=replace(infinite, value=math.inf, high=math.inf))
+    found = data_of(replace(changed, summaries=(endless, *changed.summaries[1:])))
+    validate(found)
+    assert "latency_s" in found.settings[0].absent
+
+
+def test_the_kept_schema_is_current() -> None:
+    kept = Path(encode.__file__).with_name(encode.SCHEMA_FILE)
+    assert kept.read_bytes() == encode.encode_schema(), "write `encode_schema()` into it anew"
+    jsonschema.Draft202012Validator.check_schema(json.loads(kept.read_bytes()))
+
+
+def test_the_schema_refuses_what_it_should(data: ReportData) -> None:
+    plain = json.loads(encode.encode(data))
+    plain["settings"][0]["values"]["latency_s"]["value"] = None
+    validator = jsonschema.Draft202012Validator(encode.json_schema())
+    assert not validator.is_valid(plain)
+    assert not validator.is_valid({**json.loads(encode.encode(data)), "schema": "kreabench.report/2"})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of a run whose texts attack."""
+    path = tmp_path_factory.mktemp("tables")
+    run, plan = make_run(
+        path / "run",
+        prompts=HOSTILE,
+        failing=["prompt-1"],
+        accelerations=("none", "high"),
+        steps=(2, 4),
+        sizes=((64, 64),),
+    )
+    return write_report(run, plan, path / "report").parent
+
+
+def test_every_column_of_every_table_is_in_the_dictionary(folder: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO((folder / "data_dictionary.csv").read_text(encoding="utf-8"))))
+    told = {(row["file"], row["column"]): row for row in rows}
+    files = sorted(path for path in folder.glob("*.csv") if path.name != "data_dictionary.csv")
+    assert {"samples.csv", "settings.csv", "shifts.csv"} <= {path.name for path in files}
+    columns = {(path.name, column) for path in files for column in head_of(path.read_bytes())}
+    assert told.keys() == columns
+    for key, row in told.items():
+        assert row["meaning"], key
+        assert row["type"] in {"text", "integer", "number", "boolean"}, key
+
+
+def test_every_column_that_a_run_can_have_is_described() -> None:
+    schema = schema_of(["encode", "denoise"], ["denoise"], ["psnr", "my_metric"])
+    kinds = {"string": "text", "int64": "integer", "uint64": "integer", "double": "number", "bool": "boolean"}
+    found = {
+        one.column: one
+        for one in described("samples.csv", schema.names, [MetricSpec(name="psnr", kind="psnr", options={})])
+    }
+    for field in schema:
+        assert found[field.name].meaning, field.name
+        assert found[field.name].type == kinds[str(field.type)], field.name
+    assert found["score_psnr"].unit == "dB"
+    assert found["stage_denoise_allocated_bytes"].unit == "bytes"
+    sets = ["setting_id", "value", "standard_error", "prompts", "notice"]
+    assert all(one.meaning for one in described("set_scores.csv", sets, ()))
+
+
+def test_parquet_holds_the_columns_and_numbers_of_csv(folder: Path) -> None:
+    for name in ("samples", "settings"):
+        plain, typed = pd.read_csv(folder / f"{name}.csv"), pd.read_parquet(folder / f"{name}.parquet")
+        assert list(plain.columns) == list(typed.columns)
+        assert len(plain) == len(typed) > 0
+        for column in typed.columns:
+            if pd.api.types.is_float_dtype(typed[column]):
+                np.testing.assert_array_equal(typed[column].astype(float), plain[column].astype(float))
+
+
+def test_parquet_names_no_folder_and_no_key(folder: Path) -> None:
+    for name in ("samples", "settings"):
+        table = pd.read_parquet(folder / f"{name}.parquet")
+        text = table.to_json()
+        assert "somebody" not in text
+        assert KEY not in text
+        assert "notice" in table.columns
+    failed = pd.read_parquet(folder / "samples.parquet")["error_message"].dropna()
+    assert len(failed) > 0
+
+
+def test_a_dictionary_of_no_tables_has_its_head() -> None:
+    assert data_dictionary({}, ()) == "file,column,type,unit,meaning\n"
