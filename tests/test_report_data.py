@@ -22,7 +22,7 @@ from kreabench.config.resolve import load
 from kreabench.core.planned import Plan, Setting, SkippedSetting
 from kreabench.core.records import DropRecord
 from kreabench.core.specs import MetricSpec
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.report.dictionary import data_dictionary, described, head_of
 from kreabench.report.evidence import Evidence, gather
 from kreabench.report.explorer import encode

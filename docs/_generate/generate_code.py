@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from kreabench.core import errors as errors_module
+from kreabench.library.frames import SCORE_KEYS, SCORE_PARTS
+from kreabench.report.dictionary import described
+from kreabench.report.dictionary_rows import COMMON, OF_FILE, Meaning
 from kreabench.report.method import METHOD
 
 
@@ -40,18 +43,25 @@ def report_json() -> str:
 
 def columns() -> str:
     """Every column of the tables, with type, unit and meaning."""
-    from kreabench.library.columns import COLUMNS
+    names = (*SCORE_KEYS, "metric", *SCORE_PARTS)
+    scores = [Meaning(one.column, one.type, one.unit, one.meaning) for one in described("scores", names, ())]
+    own = {name: rows[len(COMMON) :] if rows[: len(COMMON)] == COMMON else rows for name, rows in OF_FILE.items()}
+    parts = [f"## {name}\n\n{_columns(scores if name == 'scores' else rows)}" for name, rows in own.items()]
+    return "\n\n".join([*parts, f"## In several of them\n\n{_columns(COMMON)}"])
 
+
+def _columns(rows: Iterable[Meaning]) -> str:
     heads = "| column | type | unit | meaning |\n| :--- | :--- | :--- | :--- |"
-    parts = []
-    for table in dict.fromkeys(column.table for column in COLUMNS):
-        rows = "\n".join(
-            f"| `{column.name}` | {column.dtype} | {column.unit} | {column.text} |"
-            for column in COLUMNS
-            if column.table == table
-        )
-        parts.append(f"## {table}\n\n{heads}\n{rows}")
-    return "\n\n".join(parts)
+    lines = [
+        f"| `{_readable(row.column)}` | {row.type} | {row.unit.format(metric='of the metric')} | {row.meaning} |"
+        for row in rows
+    ]
+    return "\n".join([heads, *lines])
+
+
+def _readable(pattern: str) -> str:
+    """A pattern of the data dictionary as a name with `{name}` in it; an estimate has three more columns."""
+    return re.sub(r"\(\?P<name>[^)]*\)", "{name}", pattern.replace("(?P<part>_low|_high|_n)?", ""))
 
 
 def _classes(*modules: str) -> str:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from kreabench.core.errors import RunDirectoryError as RunDirectoryError
     from kreabench.core.errors import StorageError as StorageError
     from kreabench.decisions.comparability import NotComparable as NotComparable
-    from kreabench.library.columns import ColumnInfo as ColumnInfo
     from kreabench.library.columns import describe as describe
     from kreabench.library.deciding import compare as compare
     from kreabench.library.deciding import gate as gate
@@ -36,7 +35,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BudgetReached",
-    "ColumnInfo",
     "Comparison",
     "ConfigError",
     "EnvironmentProblem",
@@ -70,7 +68,7 @@ _MODULES = {
         "StorageError",
     ),
     "kreabench.decisions.comparability": ("NotComparable",),
-    "kreabench.library.columns": ("ColumnInfo", "describe"),
+    "kreabench.library.columns": ("describe",),
     "kreabench.library.deciding": ("compare", "gate", "recommend"),
     "kreabench.library.drawing": ("FinishedRun", "PlannedRun", "plan", "run"),
     "kreabench.library.results": ("Comparison", "GateResult", "Recommendation"),

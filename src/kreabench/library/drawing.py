@@ -40,7 +40,7 @@ class PlannedRun(Shown):
         """One row a setting."""
         import pandas as pd
 
-        from kreabench.library.frames import typed
+        from kreabench.library.columns import typed
         from kreabench.report.tables import axes_of
 
         rows = [

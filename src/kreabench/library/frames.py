@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from kreabench.library.columns import Frame, column_of
-
 SCORE_KEYS = ("request_id", "image_index", "setting_id", "prompt_id", "category", "seed", "repeat")
 SCORE_PARTS = ("value", "status", "reason", "truncated", "untrained", "notes", "usd")
 UNSCORED = "unscored"
@@ -34,13 +32,3 @@ def scores_of(samples: pd.DataFrame) -> pd.DataFrame:
         parts.append(part)
     columns = [*SCORE_KEYS, "metric", *SCORE_PARTS]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def typed(frame: pd.DataFrame, table: Frame) -> pd.DataFrame:
-    """`frame` with the types that are documented: a column that is empty in this run has the type it has in others."""
-    types = {}
-    for name in frame.columns:
-        info = column_of(table, str(name))
-        if info is not None:
-            types[name] = "string" if info.dtype == "text" else info.dtype
-    return frame.astype(types)

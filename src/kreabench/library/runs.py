@@ -71,10 +71,12 @@ class Run(Shown):
     @property
     def settings(self) -> DataFrame:
         """One row a setting: counts, medians with 95 % intervals, memory, dollars, mean scores; as in settings.csv."""
-        from kreabench.library.frames import typed
-        from kreabench.report.tables import settings_frame
+        import pandas as pd
 
-        return typed(settings_frame(self._evidence.summaries), "settings")
+        from kreabench.library.columns import typed
+        from kreabench.report.tables import settings_rows
+
+        return typed(pd.DataFrame(settings_rows(self._evidence.summaries)), "settings")
 
     def setting(self, setting_id: str) -> Setting:
         """The setting of this id, or of the only one that begins so. Raises KeyError."""

@@ -66,11 +66,6 @@ def settings_rows(summaries: Sequence[SettingSummary]) -> list[dict[str, Any]]:
     return [_settings_row(summary) for summary in summaries]
 
 
-def settings_frame(summaries: Sequence[SettingSummary]) -> pd.DataFrame:
-    """The rows of settings.csv as they are: nothing is guarded against spreadsheets."""
-    return pd.DataFrame([_settings_row(summary) for summary in summaries])
-
-
 def shifts_csv(shifts: Sequence[Shift], brand: str = "") -> str:
     """One row a setting and metric. `brand` as in `samples_csv`."""
     return csv_text(

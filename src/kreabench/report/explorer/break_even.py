@@ -10,7 +10,7 @@ from kreabench.analysis.settings import SettingSummary
 from kreabench.core.specs import TargetSpec
 from kreabench.decisions.recommend_hosting import load_seconds, seconds_per_image
 from kreabench.report.explorer.data import BreakEvenData, HostedData, OwnData
-from kreabench.report.explorer.quantities import costs_of, value_of
+from kreabench.report.explorer.quantities import costs_of, value_of, values_of
 from kreabench.report.explorer.sources import Source
 from kreabench.report.text import message, visible
 
@@ -34,7 +34,7 @@ def _members(source: Source, *, hosted: bool) -> Iterator[tuple[SettingSummary, 
 
 def _own(source: Source) -> Iterator[OwnData]:
     for summary, target in _members(source, hosted=False):
-        if summary.latency is None:
+        if "latency_s" not in values_of(summary) or summary.latency is None:
             continue
         setting = summary.setting
         seconds = value_of(seconds_per_image(summary.latency, setting.num_images))
@@ -72,7 +72,7 @@ def _notes(sources: Sequence[Source], own: Sequence[OwnData], hosted: Sequence[H
     for source in sources:
         for target in source.evidence.experiment.targets:
             if target.emulated:
-                yield f"{visible(target.name)} is emulated: its dollars are those of the price list, nothing was billed."
+                yield f"{visible(target.name)} is emulated: its dollars are by the price list, nothing was billed."
             if target.untrained and not target.hosted:
                 yield f"{visible(target.name)} has untrained weights: its times are no real model's."
     if own and any(one.usd_per_hour is None for one in own):
