@@ -78,10 +78,7 @@ def _sections(module_name: str) -> Iterator[str]:
 
 
 def _fields(node: ast.ClassDef) -> str:
-    rows = [
-        f"| `{name}` | `{kind}` | {_words(text)} |".replace("` | `", "` | `")
-        for name, kind, text in _documented(node.body)
-    ]
+    rows = [f"| `{name}` | `{kind}` | {_words(text)} |" for name, kind, text in _documented(node.body)]
     return "\n".join(["| field | type | |", "| :--- | :--- | :--- |", *rows])
 
 
@@ -90,7 +87,7 @@ def _documented(body: list[ast.stmt]) -> Iterator[tuple[str, str, str]]:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             value = following.value if isinstance(following, ast.Expr) else None
             text = value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
-            yield statement.target.id, ast.unparse(statement.annotation).replace("|", "\\|"), text
+            yield statement.target.id, ast.unparse(statement.annotation), text
 
 
 def _words(text: str) -> str:
