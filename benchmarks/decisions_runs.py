@@ -15,7 +15,7 @@ from kreabench.core.planned import Plan, Request, Setting
 from kreabench.core.records import Cost, DeviceState, Failure, LoadRecord, SampleRecord
 from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import AccelerationSpec, ExperimentSpec, MetricSpec, Prompt
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.rundir.directory import JOURNAL_FILE, SCORES_FILE, RunDirectory
 from kreabench.rundir.provenance import collect
 from kreabench.rundir.table import rebuild_table

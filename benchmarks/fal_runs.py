@@ -20,7 +20,7 @@ from kreabench.execution.budget import Budget
 from kreabench.execution.local import LocalEngine
 from kreabench.execution.pending import pending_work
 from kreabench.pipeline import start
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 
 SAMPLE_CPU_EVERY_S = 0.25
 

@@ -79,7 +79,7 @@ def harness_block(arguments: argparse.Namespace, folder: Path) -> list[float]:
     from kreabench.execution.local import LocalEngine
     from kreabench.execution.pending import pending_work
     from kreabench.pipeline import start
-    from kreabench.plan import build_plan
+    from kreabench.plan_build import build_plan
 
     experiment = load([*overrides(arguments, "overhead", arguments.block), "acceleration=[none]"]).experiment
     plan = build_plan(experiment)

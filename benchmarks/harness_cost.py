@@ -32,7 +32,7 @@ from kreabench.execution.budget import Budget
 from kreabench.execution.local import LocalEngine
 from kreabench.execution.pending import pending_work
 from kreabench.pipeline import start
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.writers import RunWriter
 

@@ -34,7 +34,7 @@ from kreabench.core.planned import Plan
 from kreabench.core.records import Cost, SampleRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.pipeline import rescore, start
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.rundir import codec
 from kreabench.rundir.directory import JOURNAL_FILE, RunDirectory
 from kreabench.rundir.images import store_image

@@ -14,7 +14,7 @@ from kreabench.core.planned import Plan, Request, Setting
 from kreabench.core.records import SCHEMA_VERSION, Cost, DropRecord, LoadRecord, Memory, SampleRecord
 from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import MetricSpec
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.rundir.directory import RunDirectory, RunInfo
 from kreabench.rundir.table import rebuild_table
 from tests.report_runs import hash_of

@@ -16,7 +16,7 @@ from kreabench.core.policies import CheckSpec, MarginKind, MarginSpec, PolicySpe
 from kreabench.core.records import SCHEMA_VERSION, LoadRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.decisions.gate import GateResult
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.rundir.directory import RunDirectory, RunInfo
 from tests.compare_support import Scores
 from tests.support import (

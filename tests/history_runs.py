@@ -10,7 +10,7 @@ from typing import Any
 from kreabench.core.planned import Plan, Request
 from kreabench.core.records import LoadRecord
 from kreabench.core.specs import MetricSpec
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from tests.support import (
     UTC,
     make_experiment,

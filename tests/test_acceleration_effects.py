@@ -22,7 +22,7 @@ from kreabench.backends.local_diffusers import DiffusersBackend
 from kreabench.config.compose import group_options
 from kreabench.config.resolve import load
 from kreabench.core.errors import GenerationError
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from tests.support import make_acceleration, make_request, make_setting
 
 CACHES: dict[str, dict[str, Any]] = {

@@ -27,7 +27,7 @@ from kreabench.core.specs import (
     MachineSpec,
     TargetSpec,
 )
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from tests.support import make_acceleration, make_experiment, make_target
 
 H200 = Gpu(name="NVIDIA H200", capability=(9, 0), memory_bytes=150_000_000_000)

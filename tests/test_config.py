@@ -11,7 +11,7 @@ from kreabench.config.compose import conf_dir, group_options
 from kreabench.config.resolve import load, load_metrics
 from kreabench.config.targets import Collector
 from kreabench.core.errors import ConfigError
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 
 
 def problems(*overrides: str) -> dict[str, str]:

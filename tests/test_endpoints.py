@@ -10,7 +10,7 @@ from kreabench.config.resolve import load
 from kreabench.core.endpoint_inputs import reject_value
 from kreabench.core.errors import ConfigError
 from kreabench.core.specs import InputField, TargetSpec
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 
 PRESETS = ("square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9")
 LEVELS = ("none", "regular", "high")

@@ -17,7 +17,7 @@ from kreabench.core.specs import AxesSpec, Defaults, ExperimentSpec
 from kreabench.metrics.table import METRICS
 from kreabench.observer import Observer
 from kreabench.pairing import Picture
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.plan_difference import describe_difference
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.inputs import INPUTS_FOLDER

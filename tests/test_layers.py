@@ -15,12 +15,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "kreabench"
 LAYERS = [
     {"core"},
     {"limits", "pricing", "rundir", "backends", "metrics", "analysis"},
-    {"plan", "plan_difference", "plan_of_run", "plan_references", "estimate", "pairing", "pairing_floors", "drops"},
+    {"plan_build", "plan_difference", "plan_of_run", "plan_references", "estimate"}
+    | {"pairing", "pairing_floors", "drops"},
     {"decisions"},
     {"config", "execution", "emulator", "scoring", "report"},
     {"race", "observer", "voting"},
     {"drawing"},
-    {"pipeline", "gating"},
+    {"pipeline", "gating", "planning", "recommending"},
+    {"library"},
     {"cli"},
     {"__main__", "pytest_plugin"},
 ]

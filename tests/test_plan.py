@@ -23,7 +23,7 @@ from kreabench.core.specs import (
     ServiceSpec,
     TargetSpec,
 )
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.plan_difference import describe_difference
 from tests.support import make_acceleration, make_experiment, make_target
 

@@ -19,7 +19,7 @@ from kreabench.core.planned import Request
 from kreabench.core.specs import ExpectedTime
 from kreabench.decisions.power_noise import Noise, said_noise
 from kreabench.decisions.power_plan import Goal, make_goals, plan_power
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from tests.history_runs import history_run
 from tests.support import make_experiment, make_target
 

@@ -13,7 +13,7 @@ from kreabench.core.records import Cost, FailureRecord
 from kreabench.core.specs import ExpectedTime, PriceSpec, TargetSpec
 from kreabench.estimate import estimate_plan, requests_within
 from kreabench.execution.budget import Budget
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.pricing import billed_megapixels, price_key, request_price_usd, sample_cost
 from tests.support import (
     UTC,

@@ -17,7 +17,7 @@ from kreabench.config.prompts import load_prompt_set
 from kreabench.config.resolve import load
 from kreabench.core.errors import ConfigError
 from kreabench.core.specs import Prompt
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 
 FOLDER = conf_dir() / "prompts"
 CATEGORIES = [

@@ -30,7 +30,7 @@ from kreabench.execution.pending import pending_work
 from kreabench.metrics.table import METRICS
 from kreabench.observer import Observer
 from kreabench.pipeline import Outcome
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.plan_of_run import plan_of
 from kreabench.race import seen
 from kreabench.race.rounds import race_problems, rounds_of

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from kreabench.cli.main import cli
-from kreabench.cli.recommend_override import reproduce
 from kreabench.config.resolve import load
 from kreabench.core.errors import ConfigError, RunDirectoryError
 from kreabench.decisions.recommend_run import run_facts
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
+from kreabench.recommending import reproduce
 from tests.report_runs import make_run
 
 Call = Callable[..., tuple[int, str]]

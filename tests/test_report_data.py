@@ -22,7 +22,8 @@ from kreabench.config.resolve import load
 from kreabench.core.planned import Plan, Setting, SkippedSetting
 from kreabench.core.records import DropRecord
 from kreabench.core.specs import MetricSpec
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
+from kreabench.report.build import document_of
 from kreabench.report.dictionary import data_dictionary, described, head_of
 from kreabench.report.evidence import Evidence, gather
 from kreabench.report.explorer import encode
@@ -31,6 +32,7 @@ from kreabench.report.explorer.command import Commands
 from kreabench.report.explorer.data import ReportData
 from kreabench.report.explorer.pictures import Pictured
 from kreabench.report.explorer.sources import sources_of
+from kreabench.report.several import several_document
 from kreabench.report.write import write_report
 from kreabench.rundir.columns import schema_of
 from kreabench.rundir.directory import RunDirectory, RunInfo
@@ -45,7 +47,8 @@ def evidence_of(path: Path, **options: Any) -> Evidence:
 
 
 def data_of(*evidences: Evidence) -> ReportData:
-    return build_data(sources_of(evidences), "title", (), Pictured())
+    document = document_of(evidences[0]) if len(evidences) == 1 else several_document(evidences)
+    return build_data(sources_of(evidences), document, Pictured())
 
 
 @pytest.fixture(scope="module")

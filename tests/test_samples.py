@@ -15,7 +15,7 @@ import pytest
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.planned import Plan
 from kreabench.core.records import DropRecord, LoadRecord
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.rundir import table as table_module
 from kreabench.rundir.directory import JOURNAL_FILE, SCORES_FILE, TABLE_FILE, RunDirectory
 from kreabench.rundir.join import Joined, join

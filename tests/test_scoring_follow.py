@@ -28,7 +28,7 @@ from kreabench.core.specs import MetricSpec, ScoringSpec, ServiceSpec, TargetSpe
 from kreabench.metrics.base import Member, Score, ScoreItem
 from kreabench.metrics.shared import Shared
 from kreabench.metrics.table import METRICS
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.rundir.directory import RunDirectory
 from kreabench.scoring.background import LOG_FILE, scoring_beside
 from kreabench.scoring.beside import score_rest

@@ -13,7 +13,7 @@ from kreabench import pipeline
 from kreabench.core.planned import Plan
 from kreabench.core.records import SCHEMA_VERSION
 from kreabench.core.specs import MetricSpec
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.rundir.directory import RunDirectory
 from tests.scoring_support import counts, deliver, group_of, new_run, requests_of, score_with, scores
 from tests.support import make_experiment, make_plan, make_request, make_setting, picture

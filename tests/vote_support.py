@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from kreabench.backends.base import GeneratedImage
 from kreabench.core.vote_records import Choice, VotePicture, VoteRecord
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.images import store_image
 from kreabench.rundir.votes import VoteWriter, read_votes, vote_writer

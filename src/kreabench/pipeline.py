@@ -19,7 +19,7 @@ from kreabench.execution.engine import Engine
 from kreabench.execution.local import LocalEngine
 from kreabench.execution.pending import journal_skips, nothing_to_draw, pending_work
 from kreabench.observer import Observer
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.plan_difference import describe_difference
 from kreabench.plan_of_run import plan_of
 from kreabench.pricing import budget_problems

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kreabench.core.specs import ExperimentSpec, Prompt
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 
 
 def describe_difference(old: ExperimentSpec, new: ExperimentSpec) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.planned import Plan
-from kreabench.plan import build_plan
+from kreabench.plan_build import build_plan
 from kreabench.rundir.directory import RunDirectory
 
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from kreabench.cli.metric_needs import names_in
-
-if TYPE_CHECKING:
-    from kreabench.decisions.comparison import Comparison
 
 
 @click.command()
@@ -55,10 +51,11 @@ def compare(
     """
     from kreabench.cli.comparison_table import print_comparison
     from kreabench.cli.terminal import console
+    from kreabench.decisions.compare_runs import compare_runs
     from kreabench.report.comparison_json import comparison_json
     from kreabench.report.files import write_one
 
-    comparison = _compare(base, candidate, names_in(names), force)
+    comparison = compare_runs(base, candidate, metrics=names_in(names), force=force)
     if json_file == "-":
         click.echo(comparison_json(comparison, worst=worst), nl=False)
     else:
@@ -73,16 +70,3 @@ def compare(
     for path in written:
         click.echo(f"comparison: {path}", err=json_file == "-")
     return 0
-
-
-def _compare(base: str, candidate: str | None, names: tuple[str, ...] | None, force: bool) -> Comparison:
-    from kreabench.decisions.compare import compare_sides, compare_with_reference, with_metrics
-    from kreabench.decisions.opening import open_two, open_with_references
-
-    if candidate is None:
-        side, settings = open_with_references(base)
-        return compare_with_reference(side if names is None else with_metrics(side, names), settings)
-    here, there = open_two(base, candidate)
-    if names is not None:
-        here, there = with_metrics(here, names), with_metrics(there, names)
-    return compare_sides(here, there, force=force)

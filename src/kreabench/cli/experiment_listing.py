@@ -38,7 +38,7 @@ def print_experiments(config_dir: Path | None, described: Callable[[Path], str])
 def _facts(name: str, config_dir: Path | None) -> Iterator[tuple[str, str]]:
     from kreabench.config.resolve import load
     from kreabench.estimate import estimate_plan
-    from kreabench.plan import build_plan
+    from kreabench.plan_build import build_plan
 
     try:
         experiment = load((f"experiment={name}",), config_dir).experiment

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kreabench.core.errors import ConfigError, ExitCode, Problem
-from kreabench.core.policies import COSTS, MarginKind, MarginSpec
-from kreabench.core.questions import Objective, QualityLoss
+from kreabench.core.errors import ExitCode
+from kreabench.core.policies import COSTS
+from kreabench.core.questions import Objective, QualityLoss, read_loss
 
 if TYPE_CHECKING:
     from kreabench.decisions.recommend import Recommendation
+    from kreabench.recommending import Wishes
 
 OBJECTIVES: tuple[Objective, ...] = (*COSTS, "quality")
-_LOSS = re.compile(r"([^=]+)=(\d+(?:\.\d*)?|\.\d+)(|unit|%|noise)")
-_KINDS: dict[str, MarginKind] = {"": "absolute", "unit": "absolute", "%": "relative", "noise": "noise_floor"}
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -40,18 +38,14 @@ def _number(name: str, help_: str, type_: click.FloatRange = POSITIVE, **more: A
 
 
 def _losses(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> tuple[QualityLoss, ...]:
-    losses = []
-    for word in words:
-        match = _LOSS.fullmatch(word)
-        if match is None:
-            raise click.BadParameter(f"found {word!r}; expected METRIC=NUMBER, METRIC=NUMBER% or METRIC=NUMBERnoise")
-        kind = _KINDS[match[3]]
-        value = float(match[2]) / (100 if kind == "relative" else 1)
-        losses.append(QualityLoss(metric=match[1], margin=MarginSpec(kind=kind, value=value)))
+    try:
+        losses = tuple(map(read_loss, words))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
     names = [loss.metric for loss in losses]
     if len(names) != len(set(names)):
         raise click.BadParameter("a metric is named twice")
-    return tuple(losses)
+    return losses
 
 
 def _front(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[Objective, ...] | None:
@@ -126,9 +120,10 @@ def recommend(run: str, config_dir: Path | None, out: Path | None, json_file: Pa
     """
     from kreabench.cli.recommend_print import print_recommendation
     from kreabench.cli.terminal import console, say
+    from kreabench.recommending import run_recommendation
     from kreabench.report.recommend_files import write_json, write_page
 
-    report = _report(run, config_dir, asked)
+    report = run_recommendation(run, _wishes(asked), config_dir=config_dir)
     terminal = console()
     print_recommendation(terminal, report)
     if out is not None:
@@ -146,25 +141,16 @@ def exit_code(recommendation: Recommendation) -> ExitCode:
     return ExitCode.INCONCLUSIVE if undecided else ExitCode.REGRESSION
 
 
-def _report(run: str, config_dir: Path | None, asked: dict[str, Any]) -> Any:
-    from kreabench.cli.recommend_override import reproduce
-    from kreabench.decisions.opening import open_with_references
-    from kreabench.decisions.recommend import recommend as decide
-    from kreabench.decisions.recommend_evidence import contest_of
-    from kreabench.decisions.recommend_front import front_of
-    from kreabench.decisions.recommend_hosting import HostingOptions, compare_hosting
-    from kreabench.decisions.recommend_question import Limits, ask, same_question
-    from kreabench.decisions.recommend_run import run_facts
-    from kreabench.report.recommend_content import RecommendReport
+def _wishes(asked: dict[str, Any]) -> Wishes:
+    """Of the options' values by name."""
+    from kreabench.decisions.recommend_hosting import HostingOptions
+    from kreabench.decisions.recommend_question import Limits
+    from kreabench.recommending import Wishes
 
-    facts = run_facts(run)
-    side, chosen = open_with_references(run)
-    contest = contest_of(side, chosen, {name: target.hosted for name, target in facts.targets.items()})
     gib = asked["max_vram_gib"]
-    question = ask(
-        contest,
+    return Wishes(
         objective=asked["objective"],
-        metric=asked["quality"],
+        quality=asked["quality"],
         losses=asked["losses"],
         limits=Limits(
             max_latency_s=asked["max_latency"],
@@ -174,45 +160,14 @@ def _report(run: str, config_dir: Path | None, asked: dict[str, Any]) -> Any:
             min_images_per_day=asked["min_images_per_day"],
         ),
         level=asked["level"],
-    )
-    metric = question.question.quality_metric
-    axes = _axes(asked["axes"], metric)
-    recommendation = decide(contest, question.question)
-    answer = recommendation.answer
-    return RecommendReport(
-        name=side.run_name,
-        created_utc=side.created_utc,
-        notice=side.notice,
-        unfinished=side.unfinished,
-        dropped=side.dropped,
-        other_question=facts.race is not None and not same_question(facts.race, question.question),
-        contest=contest,
-        asked=question,
-        recommendation=recommendation,
-        front=front_of(contest, axes, metric),
-        hosting=compare_hosting(
-            recommendation,
-            facts.targets,
-            facts.loads,
-            HostingOptions(
-                usd_per_hour=asked["usd_per_hour"],
-                utilisation=asked["utilisation"],
-                usd_per_kwh=asked["usd_per_kwh"],
-                watts=asked["watts"],
-                loads_per_day=asked["loads_per_day"],
-                load_s=asked["load_s"],
-                api_usd_per_image=asked["api_usd_per_image"],
-            ),
+        axes=asked["axes"],
+        hosting=HostingOptions(
+            usd_per_hour=asked["usd_per_hour"],
+            utilisation=asked["utilisation"],
+            usd_per_kwh=asked["usd_per_kwh"],
+            watts=asked["watts"],
+            loads_per_day=asked["loads_per_day"],
+            load_s=asked["load_s"],
+            api_usd_per_image=asked["api_usd_per_image"],
         ),
-        override=None if answer is None else reproduce(answer.entrant.setting, facts.targets, config_dir),
     )
-
-
-def _axes(axes: tuple[Objective, ...] | None, metric: str | None) -> tuple[Objective, ...]:
-    if axes is None:
-        return ("latency", "quality") if metric is not None else ("latency", "usd_per_image")
-    if "quality" in axes and metric is None:
-        raise ConfigError(
-            [Problem(key="--front", found="quality", expected="costs alone: no metric of the run can judge quality")]
-        )
-    return axes

@@ -101,14 +101,9 @@ def plan(
         raise click.UsageError("--loss, --noise, --sd, --margin, --level and --json go with --power")
     from kreabench.cli.plan_table import print_plan
     from kreabench.cli.terminal import console
-    from kreabench.config.resolve import load
-    from kreabench.plan import build_plan
-    from kreabench.race.rounds import race_problems
+    from kreabench.planning import compose_plan
 
-    composed = load(overrides, config_dir)
-    planned = build_plan(composed.experiment)
-    if problems := race_problems(composed.experiment, planned):
-        raise ConfigError(problems)
+    composed, planned = compose_plan(overrides, config_dir)
     if power is None:
         print_plan(console(), composed.experiment, planned, composed.run_path, show_all=show_all)
         return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
-from kreabench.core.policies import Cost, MarginSpec
+from kreabench.core.policies import Cost, MarginKind, MarginSpec
 
 Objective = Cost | Literal["quality"]
 """A cost to be least, or the metric of `quality_metric` to be best."""
@@ -18,6 +19,20 @@ class QualityLoss:
     metric: str
     """As configured; a metric that has a better side and needs no reference."""
     margin: MarginSpec
+
+
+_LOSS = re.compile(r"([^=]+)=(\d+(?:\.\d*)?|\.\d+)(|unit|%|noise)")
+_KINDS: dict[str, MarginKind] = {"": "absolute", "unit": "absolute", "%": "relative", "noise": "noise_floor"}
+
+
+def read_loss(word: str) -> QualityLoss:
+    """`METRIC=NUMBER`, in the metric's unit, or with `%` or `noise` behind it. Raises ValueError saying so."""
+    match = _LOSS.fullmatch(word)
+    if match is None:
+        raise ValueError(f"found {word!r}; expected METRIC=NUMBER, METRIC=NUMBER% or METRIC=NUMBERnoise")
+    kind = _KINDS[match[3]]
+    value = float(match[2]) / (100 if kind == "relative" else 1)
+    return QualityLoss(metric=match[1], margin=MarginSpec(kind=kind, value=value))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -144,6 +144,15 @@ _SAMPLES = (
     _number(_METRIC, "{metric}", "Score of the picture by {name}"),
 )
 
+_SCORES = (
+    _number("value", "of the metric", "Score of the picture; empty wherever the status is not ok"),
+    _text("status", "ok, infinite, not_applicable or failed; unscored where the metric has not looked at it yet"),
+    _text("reason", "Why there is no value"),
+    _flag("truncated", "Whether the prompt was cut to fit the text encoder"),
+    _text("notes", "What a reader of the value must know"),
+    _number("usd", "USD", "What the score cost"),
+)
+
 _SETTINGS = (
     _flag("is_reference", "Whether fidelity is measured against it"),
     _count("requested", "Requests planned"),
@@ -213,9 +222,10 @@ _SETS = (
 
 OF_FILE: dict[str, tuple[Meaning, ...]] = {
     "samples": _SAMPLES,
+    "scores": (*_SCORES, *_SAMPLES),
     "settings": _SETTINGS,
     "shifts": _SHIFTS,
     "categories": _CATEGORIES,
     "set_scores": (*COMMON, *_SETS),
 }
-"""Name of a file → its own columns, looked up before COMMON."""
+"""Name of a file → its own columns, looked up before COMMON; `scores` is a frame of the library."""

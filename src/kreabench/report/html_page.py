@@ -28,19 +28,11 @@ def render_html(page: Page, drawn: Mapping[str, Drawn] | None = None) -> str:
     `drawn`: the figures by name, where they were drawn already.
     """
     drawn = draw_figures(page) if drawn is None else drawn
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["jpeg_uri"] = lambda content: data_uri(content, "image/jpeg")
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     style += "" if page.explorer is None else app_style()
     early, scripts = ((), ()) if page.explorer is None else ((early_script(),), (plotly_script(), app_script()))
-    return environment.get_template("page.html.j2").render(
+    template = environment().get_template("page.html.j2")
+    return template.render(
         page=page,
         images={name: _images(one) for name, one in drawn.items()},
         style=Markup(style),  # noqa: S704 - our own file, no value is interpolated
@@ -50,6 +42,20 @@ def render_html(page: Page, drawn: Mapping[str, Drawn] | None = None) -> str:
         data=() if page.explorer is None else _data(page.explorer, page.held),
         policy=_content_policy(style, (*early, *scripts)),
     )
+
+
+def environment() -> Environment:
+    """Of our templates: every value is escaped, and one that is missing is an error."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters["jpeg_uri"] = lambda content: data_uri(content, "image/jpeg")
+    return made
 
 
 def draw_figures(page: Page) -> dict[str, Drawn]:
