@@ -13,10 +13,10 @@ from kreabench.decisions.recommend_evidence import contest_of
 from kreabench.decisions.recommend_front import front_of
 from kreabench.decisions.recommend_question import Limits, ask
 from kreabench.decisions.sides import Side, side_of
-from kreabench.report.comparison_write import write_comparison
-from kreabench.report.history_files import write_history
-from kreabench.report.recommend_content import Override, RecommendReport
-from kreabench.report.recommend_files import write_page
+from kreabench.report.comparison.write import write_comparison
+from kreabench.report.history.files import write_history
+from kreabench.report.recommend.content import Override, RecommendReport
+from kreabench.report.recommend.files import write_page
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.samples import samples_of
 from kreabench.rundir.table import read_table

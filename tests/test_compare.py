@@ -16,7 +16,7 @@ from kreabench.core.policies import Cost
 from kreabench.decisions.compare import compare_sides, compare_with_reference, with_metrics
 from kreabench.decisions.comparison import CostComparison, MetricComparison, SettingComparison
 from kreabench.decisions.worst import worst_prompts
-from kreabench.report.comparison_words import finding
+from kreabench.report.comparison.words import finding
 from tests.compare_support import CLIP, COLOUR, LPIPS, Scores, make_side
 from tests.support import make_setting
 

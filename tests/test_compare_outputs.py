@@ -23,9 +23,9 @@ from kreabench.core.planned import Plan
 from kreabench.decisions.compare import compare_sides, compare_with_reference
 from kreabench.decisions.comparison import Comparison, Fidelity, FidelityComparison
 from kreabench.decisions.opening import open_two, open_with_references
-from kreabench.report.comparison import build_comparison
-from kreabench.report.comparison_csv import comparison_csv, prompts_csv
-from kreabench.report.comparison_json import comparison_json
+from kreabench.report.comparison.csv_files import comparison_csv, prompts_csv
+from kreabench.report.comparison.json_file import comparison_json
+from kreabench.report.comparison.page import build_comparison
 from kreabench.report.files import write_one
 from kreabench.report.html_page import render_html
 from kreabench.report.markdown_page import render_markdown

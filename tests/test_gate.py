@@ -20,7 +20,7 @@ from kreabench.decisions.comparability import NotComparable
 from kreabench.decisions.compare import compare_sides
 from kreabench.decisions.gate import GateResult, judge
 from kreabench.decisions.sides import Side
-from kreabench.report.gate_rows import margin_text, verdict
+from kreabench.report.gate.rows import margin_text, verdict
 from tests.compare_support import CLIP, COLOUR, LPIPS, make_side
 from tests.gate_support import make_check, make_policy, noisy, outcomes, reasons
 from tests.support import make_setting

@@ -19,9 +19,9 @@ from kreabench.cli.main import main
 from kreabench.core.errors import ExitCode
 from kreabench.decisions.compare import compare_sides
 from kreabench.decisions.gate import GateResult, judge
-from kreabench.report.gate_json import render_json
-from kreabench.report.gate_junit import render_junit
-from kreabench.report.gate_markdown import render_markdown
+from kreabench.report.gate.json_file import render_json
+from kreabench.report.gate.junit import render_junit
+from kreabench.report.gate.markdown import render_markdown
 from kreabench.rundir.directory import RunDirectory
 from tests.compare_support import make_side
 from tests.gate_support import make_check, make_policy, noisy, write_run

@@ -18,9 +18,9 @@ from kreabench.core.errors import ConfigError
 from kreabench.decisions.history import make_history
 from kreabench.decisions.sides import Side
 from kreabench.report.figure_data import Lines
-from kreabench.report.history import history_page
-from kreabench.report.history_files import history_csv, history_json, write_history
-from kreabench.report.history_words import sentences, sparkline
+from kreabench.report.history.files import history_csv, history_json, write_history
+from kreabench.report.history.page import history_page
+from kreabench.report.history.words import sentences, sparkline
 from kreabench.report.markdown_page import render_markdown
 from tests.compare_support import LPIPS, Scores, make_side
 from tests.support import make_setting

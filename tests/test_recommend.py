@@ -18,8 +18,8 @@ from kreabench.decisions.recommend import Recommendation, recommend
 from kreabench.decisions.recommend_evidence import Contest, _unfair
 from kreabench.decisions.recommend_front import front_of
 from kreabench.decisions.recommend_question import Limits, ask, same_question
-from kreabench.report.recommend_remarks import remarks
-from kreabench.report.recommend_words import answer_sentence, state_lines
+from kreabench.report.recommend.remarks import remarks
+from kreabench.report.recommend.words import answer_sentence, state_lines
 from tests.recommend_support import NOISE, QUESTION, make_contest
 
 LOSSES = {4: 2.0, 8: 0.05, 16: 0.0, 28: 0.0}

@@ -32,7 +32,7 @@ from kreabench.report.explorer.command import Commands
 from kreabench.report.explorer.data import ReportData
 from kreabench.report.explorer.pictures import Pictured
 from kreabench.report.explorer.sources import sources_of
-from kreabench.report.several import several_document
+from kreabench.report.several.document import several_document
 from kreabench.report.write import write_report
 from kreabench.rundir.columns import schema_of
 from kreabench.rundir.directory import RunDirectory, RunInfo

@@ -24,10 +24,10 @@ from kreabench.report.markdown_page import render_markdown
 from kreabench.report.options import ReportOptions
 from kreabench.report.parts import Table
 from kreabench.report.report_page import report_page
-from kreabench.report.several import several_document
-from kreabench.report.several_comparison import compare_runs
-from kreabench.report.several_names import check_runs, folder_name, names_of
-from kreabench.report.several_tables import stacked
+from kreabench.report.several.comparison import compare_runs
+from kreabench.report.several.document import several_document
+from kreabench.report.several.names import check_runs, folder_name, names_of
+from kreabench.report.several.tables import stacked
 from kreabench.report.write import Told, write_reports
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table

@@ -278,7 +278,7 @@ def rereport(runs: Sequence[RunDirectory], out: Path, options: ReportOptions) ->
 
     Raises ConfigError for too many runs, and for one that is named twice.
     """
-    from kreabench.report.several_names import check_runs
+    from kreabench.report.several.names import check_runs
     from kreabench.report.write import Told, write_reports
 
     check_runs([run.path for run in runs])

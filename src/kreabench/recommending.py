@@ -21,7 +21,7 @@ from kreabench.decisions.recommend_override import changed_options, override_wor
 from kreabench.decisions.recommend_question import Limits, ask, same_question
 from kreabench.decisions.recommend_run import run_facts
 from kreabench.plan_build import build_plan
-from kreabench.report.recommend_content import Override, RecommendReport
+from kreabench.report.recommend.content import Override, RecommendReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -52,7 +52,7 @@ def compare(
     from kreabench.cli.comparison_table import print_comparison
     from kreabench.cli.terminal import console
     from kreabench.decisions.compare_runs import compare_runs
-    from kreabench.report.comparison_json import comparison_json
+    from kreabench.report.comparison.json_file import comparison_json
     from kreabench.report.files import write_one
 
     comparison = compare_runs(base, candidate, metrics=names_in(names), force=force)
@@ -64,7 +64,7 @@ def compare(
     if json_file not in (None, "-"):
         written.append(write_one(Path(json_file or ""), comparison_json(comparison, worst=worst)))
     if out is not None:
-        from kreabench.report.comparison_write import write_comparison
+        from kreabench.report.comparison.write import write_comparison
 
         written.append(write_comparison(comparison, out, worst=worst))
     for path in written:

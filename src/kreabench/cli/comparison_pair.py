@@ -11,7 +11,7 @@ from kreabench.cli.fitting import FitColumn, fitted
 from kreabench.cli.terminal import say
 from kreabench.decisions.comparison import Fidelity, MetricComparison, SettingComparison
 from kreabench.decisions.worst import worst_prompts
-from kreabench.report.comparison_words import (
+from kreabench.report.comparison.words import (
     COST_NAMES,
     RATE_NAMES,
     SIGNS,

@@ -11,8 +11,8 @@ from kreabench.cli.comparison_pair import print_pair
 from kreabench.cli.fitting import FitColumn, tables
 from kreabench.cli.terminal import say
 from kreabench.decisions.comparison import Comparison, MetricComparison, SettingComparison
-from kreabench.report.comparison_answer import counts_sentence
-from kreabench.report.comparison_words import (
+from kreabench.report.comparison.answer import counts_sentence
+from kreabench.report.comparison.words import (
     COST_NAMES,
     SIGNS,
     alone_lines,

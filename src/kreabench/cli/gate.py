@@ -58,7 +58,7 @@ def gate(
     result = run_gate(base, candidate, policy=policy, config_dir=config_dir, force=force)
     written = _write(result, None if json_file in (None, "-") else Path(json_file), junit, markdown)
     if json_file == "-":
-        from kreabench.report.gate_json import render_json
+        from kreabench.report.gate.json_file import render_json
 
         click.echo(render_json(result), nl=False)
     else:
@@ -81,19 +81,19 @@ def _write(result: GateResult, json_file: Path | None, junit: Path | None, markd
 
 
 def _json(result: GateResult) -> bytes:
-    from kreabench.report.gate_json import render_json
+    from kreabench.report.gate.json_file import render_json
 
     return render_json(result).encode()
 
 
 def _junit(result: GateResult) -> bytes:
-    from kreabench.report.gate_junit import render_junit
+    from kreabench.report.gate.junit import render_junit
 
     return render_junit(result)
 
 
 def _markdown(result: GateResult) -> bytes:
-    from kreabench.report.gate_markdown import render_markdown
+    from kreabench.report.gate.markdown import render_markdown
 
     return render_markdown(result).encode()
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, say
 from kreabench.decisions.gate import GateResult
-from kreabench.report.gate_rows import (
+from kreabench.report.gate.rows import (
     COLUMNS,
     GateRow,
     heading,

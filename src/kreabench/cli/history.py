@@ -58,7 +58,7 @@ def history(
     from kreabench.decisions.history import make_history
     from kreabench.decisions.history_runs import open_runs
     from kreabench.report.files import write_one
-    from kreabench.report.history_files import history_json, write_history
+    from kreabench.report.history.files import history_json, write_history
 
     sides = open_runs(runs, setting=setting, by=by)
     found = make_history(sides, metrics=None if names is None else names_in(names))
@@ -72,7 +72,7 @@ def history(
 def print_history(out: Console, history: History) -> None:
     """Notices, a line a run and a quantity, and what was found in sentences."""
     from kreabench.cli.terminal import say
-    from kreabench.report.history_words import sentences
+    from kreabench.report.history.words import sentences
 
     if history.brand:
         say(out, f"! {history.brand}", "bold yellow")
@@ -89,7 +89,7 @@ def print_history(out: Console, history: History) -> None:
 def _print_runs(out: Console, history: History) -> None:
     """Those that are not like the one before, where there are many."""
     from kreabench.cli.terminal import make_table, say
-    from kreabench.report.history_words import change_in_words, run_name
+    from kreabench.report.history.words import change_in_words, run_name
 
     table = make_table(("run", "l"), ("made (UTC)", "l"), ("changed against the run before", "l"))
     table.columns[0].no_wrap = table.columns[2].no_wrap = False
@@ -109,7 +109,7 @@ def _print_runs(out: Console, history: History) -> None:
 def _print_quantities(out: Console, history: History) -> None:
     from kreabench.cli.terminal import make_table, say
     from kreabench.report.format import significant
-    from kreabench.report.history_words import sparkline
+    from kreabench.report.history.words import sparkline
 
     room = max(out.width - _BESIDE_COURSE, _LEAST_COURSE)
     cut = len(history.runs) > room

@@ -121,7 +121,7 @@ def recommend(run: str, config_dir: Path | None, out: Path | None, json_file: Pa
     from kreabench.cli.recommend_print import print_recommendation
     from kreabench.cli.terminal import console, say
     from kreabench.recommending import run_recommendation
-    from kreabench.report.recommend_files import write_json, write_page
+    from kreabench.report.recommend.files import write_json, write_page
 
     report = run_recommendation(run, _wishes(asked), config_dir=config_dir)
     terminal = console()

@@ -11,7 +11,7 @@ from kreabench.core.questions import Objective
 from kreabench.decisions.recommend import Verdict
 from kreabench.report.format import ABSENT, difference, scaled, significant
 from kreabench.report.labels import differing_axes, setting_cell
-from kreabench.report.recommend_content import (
+from kreabench.report.recommend.content import (
     RecommendReport,
     axis_title,
     axis_value,
@@ -22,8 +22,8 @@ from kreabench.report.recommend_content import (
     shown_costs,
     standing_words,
 )
-from kreabench.report.recommend_remarks import remarks
-from kreabench.report.recommend_words import (
+from kreabench.report.recommend.remarks import remarks
+from kreabench.report.recommend.words import (
     answer_sentence,
     limits_words,
     oriented,

@@ -34,7 +34,7 @@ def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed
     alone.
     """
     from kreabench import pipeline
-    from kreabench.report.several_names import folder_name
+    from kreabench.report.several.names import folder_name
     from kreabench.rundir.directory import RunDirectory
 
     runs = [RunDirectory.open(path) for path in run_paths]

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from kreabench.core.planned import Setting
 from kreabench.decisions import comparison, gate
-from kreabench.report import recommend_content
 from kreabench.report.page import Page
+from kreabench.report.recommend import content as recommend_content
 
 ResultT = TypeVar("ResultT")
 
@@ -39,7 +39,7 @@ class Comparison(Shown, comparison.Comparison):
     __slots__ = ()
 
     def page(self) -> Page:
-        from kreabench.report.comparison import build_comparison
+        from kreabench.report.comparison.page import build_comparison
 
         return build_comparison(self, worst=0)
 
@@ -50,7 +50,7 @@ class GateResult(Shown, gate.GateResult):
     __slots__ = ()
 
     def page(self) -> Page:
-        from kreabench.report.gate_page import gate_page
+        from kreabench.report.gate.page import gate_page
 
         return gate_page(self)
 
@@ -72,7 +72,7 @@ class Recommendation(Shown, recommend_content.RecommendReport):
         return () if self.override is None else self.override.words
 
     def page(self) -> Page:
-        from kreabench.report.recommend_page import recommend_page
+        from kreabench.report.recommend.page import recommend_page
 
         return recommend_page(self)
 

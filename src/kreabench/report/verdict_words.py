@@ -12,8 +12,8 @@ from kreabench.decisions.recommend import Recommendation, Verdict, against_refer
 from kreabench.decisions.recommend_evidence import Contest, Entrant
 from kreabench.decisions.regressions import Regression, Regressions
 from kreabench.report.format import count, difference, shown_unit, significant
-from kreabench.report.recommend_remarks import doubts
-from kreabench.report.recommend_words import (
+from kreabench.report.recommend.remarks import doubts
+from kreabench.report.recommend.words import (
     NEARLY,
     amount,
     change_words,

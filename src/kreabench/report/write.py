@@ -22,8 +22,8 @@ from kreabench.report.options import ReportOptions
 from kreabench.report.parquet import samples_parquet, settings_parquet
 from kreabench.report.report_page import report_page
 from kreabench.report.sets import set_scores_csv
-from kreabench.report.several import several_document
-from kreabench.report.several_files import joined
+from kreabench.report.several.document import several_document
+from kreabench.report.several.files import joined
 from kreabench.report.tables import categories_csv, samples_csv, settings_csv, shifts_csv
 from kreabench.report.thumbnails import Thumbnail
 from kreabench.rundir.directory import RunDirectory

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kreabench.core.planned import Setting
 from kreabench.report.evidence import Evidence
 from kreabench.report.explorer.data import AxisData, AxisValue, RunData
-from kreabench.report.several_names import RunName, names_of
+from kreabench.report.several.names import RunName, names_of
 from kreabench.report.text import message, visible
 
 _UNITS = {"steps": "", "guidance": "", "size": "px", "strength": "", "num_images": "", "concurrency": ""}

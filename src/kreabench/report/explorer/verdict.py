@@ -17,8 +17,8 @@ from kreabench.report.evidence import Evidence
 from kreabench.report.explorer.data import RegressionData, VerdictData
 from kreabench.report.explorer.regressions import regressions_of
 from kreabench.report.explorer.sources import Source
-from kreabench.report.recommend_remarks import scope
-from kreabench.report.recommend_words import amount, state_lines
+from kreabench.report.recommend.remarks import scope
+from kreabench.report.recommend.words import amount, state_lines
 from kreabench.report.text import visible
 from kreabench.report.verdict_words import sureness, verdict_sentence
 

@@ -18,7 +18,7 @@ from kreabench.decisions.recommend_question import Asked
 from kreabench.report.format import ABSENT, GIB, difference, estimate, scaled, significant
 from kreabench.report.labels import differing_axes, reference_mark, setting_cell
 from kreabench.report.parts import Cell, Column, Row, Table
-from kreabench.report.recommend_words import axis_words, oriented, reason_of, share
+from kreabench.report.recommend.words import axis_words, oriented, reason_of, share
 from kreabench.report.text import message, visible
 
 OWNERSHIP = {"rented_while_used": "rented by the hour, only while used", "all_day": "rented or owned all day"}

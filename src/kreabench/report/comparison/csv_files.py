@@ -8,7 +8,7 @@ from typing import Any
 from kreabench.analysis.estimates import Estimate
 from kreabench.core.redaction import redact
 from kreabench.decisions.comparison import Comparison, SettingComparison
-from kreabench.report.comparison_words import finding
+from kreabench.report.comparison.words import finding
 from kreabench.report.csv_text import csv_text
 
 HEADS = (

@@ -10,7 +10,7 @@ from kreabench.core.planned import Setting
 from kreabench.decisions.comparison import CostComparison, MetricComparison, SettingComparison
 from kreabench.decisions.gate import GateCheck, GateResult
 from kreabench.decisions.sides import Side
-from kreabench.report.gate_rows import value_pair, verdict
+from kreabench.report.gate.rows import value_pair, verdict
 from kreabench.report.json_text import finite, json_text
 from kreabench.report.text import message
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kreabench.decisions.gate import GateCheck, GateResult
-from kreabench.report.gate_rows import COLUMNS, heading, notes, pairs_text, rests_on, row_of_check, title, verdict
-from kreabench.report.gate_rows import warnings as warnings_of
+from kreabench.report.gate.rows import COLUMNS, heading, notes, pairs_text, rests_on, row_of_check, title, verdict
+from kreabench.report.gate.rows import warnings as warnings_of
 from kreabench.report.page import Page, Section
 from kreabench.report.parts import Cell, Column, Notice, Row, Table
 from kreabench.report.text import visible

@@ -11,7 +11,7 @@ from kreabench.decisions.recommend_front import FrontPoint
 from kreabench.decisions.recommend_hosting import Hosting
 from kreabench.report.figure_data import Curve, Curves, Figure, FrontPanel, FrontPlot, Point
 from kreabench.report.format import count, general
-from kreabench.report.recommend_content import OWNERSHIP, RecommendReport, axis_title, axis_value
+from kreabench.report.recommend.content import OWNERSHIP, RecommendReport, axis_title, axis_value
 
 
 def front_figure(report: RecommendReport) -> Figure | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kreabench.report.format import ABSENT
 from kreabench.report.parts import Cell, Column, Fact, Row, Table
-from kreabench.report.several_names import RunName
+from kreabench.report.several.names import RunName
 
 RUN = Column(title="Run")
 

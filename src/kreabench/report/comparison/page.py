@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kreabench.decisions.comparison import Comparison, SettingComparison
-from kreabench.report.comparison_answer import answer_lines
-from kreabench.report.comparison_listings import prompts_table, unpaired_table, versions_table
-from kreabench.report.comparison_pictures import MAX_THUMBNAILS, worst_grids
-from kreabench.report.comparison_tables import (
+from kreabench.report.comparison.answer import answer_lines
+from kreabench.report.comparison.listings import prompts_table, unpaired_table, versions_table
+from kreabench.report.comparison.pictures import MAX_THUMBNAILS, worst_grids
+from kreabench.report.comparison.tables import (
     costs_table,
     fidelity_table,
     metrics_table,
     rates_table,
     summary_table,
 )
-from kreabench.report.comparison_words import alone_lines, differing, forced_lines, pair_title, short_label, side_name
+from kreabench.report.comparison.words import alone_lines, differing, forced_lines, pair_title, short_label, side_name
 from kreabench.report.format import count
 from kreabench.report.page import Page, Section
 from kreabench.report.parts import Fact, Notice

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kreabench.decisions.comparison import Comparison, MetricComparison, RateComparison, SettingComparison
-from kreabench.report.comparison_words import (
+from kreabench.report.comparison.words import (
     RATE_NAMES,
     Finding,
     count_text,
@@ -17,7 +17,7 @@ from kreabench.report.comparison_words import (
 )
 from kreabench.report.explorer.data import RegressionData
 from kreabench.report.format import count
-from kreabench.report.several_comparison import Versus
+from kreabench.report.several.comparison import Versus
 from kreabench.report.text import visible
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from kreabench.decisions.comparison import Comparison
-from kreabench.report.comparison import build_comparison
-from kreabench.report.comparison_csv import comparison_csv, prompts_csv
+from kreabench.report.comparison.csv_files import comparison_csv, prompts_csv
+from kreabench.report.comparison.page import build_comparison
 from kreabench.report.files import page_files, write_files
 
 

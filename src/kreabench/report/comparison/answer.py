@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from kreabench.decisions.comparison import Comparison, CostComparison, SettingComparison, Verdict
-from kreabench.report.comparison_words import (
+from kreabench.report.comparison.words import (
     COST_NAMES,
     SIGNS,
     Finding,

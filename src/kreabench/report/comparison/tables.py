@@ -14,7 +14,7 @@ from kreabench.decisions.comparison import (
     RateComparison,
     SettingComparison,
 )
-from kreabench.report.comparison_words import (
+from kreabench.report.comparison.words import (
     COST_NAMES,
     RATE_NAMES,
     SIGNS,

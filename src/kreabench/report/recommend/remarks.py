@@ -5,7 +5,7 @@ from __future__ import annotations
 from kreabench.decisions.recommend import FEW_PROMPTS, Recommendation, Verdict
 from kreabench.decisions.recommend_evidence import Contest
 from kreabench.report.format import count
-from kreabench.report.recommend_words import decided_by, share, stopped_by
+from kreabench.report.recommend.words import decided_by, share, stopped_by
 from kreabench.report.text import visible
 
 

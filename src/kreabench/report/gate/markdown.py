@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kreabench.decisions.gate import GateCheck, GateResult
-from kreabench.report.gate_rows import (
+from kreabench.report.gate.rows import (
     COLUMNS,
     heading,
     notes,

@@ -14,7 +14,7 @@ from kreabench.decisions.comparison import Comparison
 from kreabench.decisions.sides import Side
 from kreabench.metrics.table import row_of
 from kreabench.report.evidence import Evidence
-from kreabench.report.several_names import RunName
+from kreabench.report.several.names import RunName
 from kreabench.report.text import message, visible
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kreabench.decisions.comparison import Comparison
-from kreabench.report.comparison_answer import answer_lines
-from kreabench.report.comparison_listings import versions_table
-from kreabench.report.comparison_tables import costs_table, metrics_table, rates_table, summary_table
-from kreabench.report.comparison_words import alone_lines
+from kreabench.report.comparison.answer import answer_lines
+from kreabench.report.comparison.listings import versions_table
+from kreabench.report.comparison.tables import costs_table, metrics_table, rates_table, summary_table
+from kreabench.report.comparison.words import alone_lines
 from kreabench.report.page import Section
 from kreabench.report.parts import Table
-from kreabench.report.several_comparison import Versus, commands
+from kreabench.report.several.comparison import Versus, commands
 from kreabench.report.text import message
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from kreabench.report.figure_data import Figure
 from kreabench.report.page import Page, Section
 from kreabench.report.parts import Notice
-from kreabench.report.recommend_content import (
+from kreabench.report.recommend.content import (
     RecommendReport,
     front_table,
     hosting_sentences,
     hosting_table,
     settings_table,
 )
-from kreabench.report.recommend_figures import front_figure, hosting_figure
-from kreabench.report.recommend_remarks import remarks
-from kreabench.report.recommend_words import answer_sentence, limits_words, state_lines
+from kreabench.report.recommend.figures import front_figure, hosting_figure
+from kreabench.report.recommend.remarks import remarks
+from kreabench.report.recommend.words import answer_sentence, limits_words, state_lines
 from kreabench.report.text import message, visible
 
 METHOD = (

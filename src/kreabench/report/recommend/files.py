@@ -16,11 +16,11 @@ from kreabench.decisions.recommend_checks import Check
 from kreabench.report.csv_text import csv_text, estimate_cells
 from kreabench.report.files import page_files, write_files, write_one
 from kreabench.report.json_text import estimate_json, finite, json_text
-from kreabench.report.recommend_content import RecommendReport, ordered
-from kreabench.report.recommend_figures import curve_points
-from kreabench.report.recommend_page import recommend_page
-from kreabench.report.recommend_remarks import remarks
-from kreabench.report.recommend_words import answer_sentence, reason_of
+from kreabench.report.recommend.content import RecommendReport, ordered
+from kreabench.report.recommend.figures import curve_points
+from kreabench.report.recommend.page import recommend_page
+from kreabench.report.recommend.remarks import remarks
+from kreabench.report.recommend.words import answer_sentence, reason_of
 from kreabench.report.text import visible
 
 SCHEMA = 1

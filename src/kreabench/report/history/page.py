@@ -10,7 +10,7 @@ from kreabench.analysis.history import MIN_RUNS, MIN_SIDE
 from kreabench.decisions.history import LEVEL, History, HistoryRun, Series
 from kreabench.report.figure_data import Figure, Line, Lines
 from kreabench.report.format import ABSENT, count, estimate, shown_unit
-from kreabench.report.history_words import change_in_words, sentences, sparkline, when
+from kreabench.report.history.words import change_in_words, sentences, sparkline, when
 from kreabench.report.page import Page, Section
 from kreabench.report.parts import Cell, Column, Notice, Row, Table
 from kreabench.report.text import message, visible

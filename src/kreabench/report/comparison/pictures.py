@@ -16,7 +16,7 @@ from kreabench.decisions.comparison import Comparison, MetricComparison, Setting
 from kreabench.decisions.qualities import SIGNS
 from kreabench.decisions.sides import Side
 from kreabench.decisions.worst import WorstPrompt, worst_prompts
-from kreabench.report.comparison_words import difference_texts, number_text, side_name
+from kreabench.report.comparison.words import difference_texts, number_text, side_name
 from kreabench.report.format import count
 from kreabench.report.parts import Grid, GridColumn, GridRow, Picture
 from kreabench.report.pictures import PROMPT_CHARACTERS, picture_of

@@ -10,7 +10,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from kreabench.decisions.comparison import SettingComparison
 from kreabench.decisions.gate import GateCheck, GateResult
-from kreabench.report.gate_rows import heading, notes, pairs_text, rests_on, row_of_check, title, warnings
+from kreabench.report.gate.rows import heading, notes, pairs_text, rests_on, row_of_check, title, warnings
 from kreabench.report.text import visible
 
 

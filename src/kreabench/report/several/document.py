@@ -9,7 +9,7 @@ from datetime import date
 from kreabench.analysis.settings import SettingSummary
 from kreabench.report.build import document_of, figures_note
 from kreabench.report.charts import build_figures
-from kreabench.report.comparison import PAIRED_METHOD
+from kreabench.report.comparison.page import PAIRED_METHOD
 from kreabench.report.document import Document
 from kreabench.report.evidence import Evidence
 from kreabench.report.explorer.sources import sources_of
@@ -19,12 +19,12 @@ from kreabench.report.format import count
 from kreabench.report.page import Section
 from kreabench.report.parts import Fact, Notice, Table
 from kreabench.report.pictures import MAX_THUMBNAILS
-from kreabench.report.several_comparison import Versus, compare_runs
-from kreabench.report.several_names import RunName, names_of
-from kreabench.report.several_pictures import beside
-from kreabench.report.several_sections import comparison_section
-from kreabench.report.several_tables import once, runs_table, side_by_side, stacked
-from kreabench.report.several_words import regressions, verdict_sentence
+from kreabench.report.several.comparison import Versus, compare_runs
+from kreabench.report.several.names import RunName, names_of
+from kreabench.report.several.pictures import beside
+from kreabench.report.several.sections import comparison_section
+from kreabench.report.several.tables import once, runs_table, side_by_side, stacked
+from kreabench.report.several.words import regressions, verdict_sentence
 from kreabench.report.thumbnails import Thumbnail
 
 _TITLED = 3

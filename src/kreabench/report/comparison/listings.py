@@ -6,8 +6,8 @@ import numpy as np
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.decisions.comparison import Comparison, SettingComparison
-from kreabench.report.comparison_tables import metric_column, plain_columns
-from kreabench.report.comparison_words import difference_texts
+from kreabench.report.comparison.tables import metric_column, plain_columns
+from kreabench.report.comparison.words import difference_texts
 from kreabench.report.format import ABSENT, count
 from kreabench.report.parts import Cell, Column, Row, Table
 from kreabench.report.text import message

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from kreabench.report.parts import Grid, GridColumn, GridRow, Picture, Pictures
 from kreabench.report.pictures import INPUT
-from kreabench.report.several_names import RunName
-from kreabench.report.several_tables import once
+from kreabench.report.several.names import RunName
+from kreabench.report.several.tables import once
 
 
 def beside(names: Sequence[RunName], pictures: Sequence[Pictures], brand: str) -> Pictures:

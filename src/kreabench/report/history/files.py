@@ -9,7 +9,7 @@ from typing import Any
 from kreabench.decisions.history import History
 from kreabench.report.csv_text import csv_text, estimate_cells
 from kreabench.report.files import page_files, write_files
-from kreabench.report.history import history_page
+from kreabench.report.history.page import history_page
 from kreabench.report.json_text import json_text
 
 

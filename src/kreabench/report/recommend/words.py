@@ -11,7 +11,7 @@ from kreabench.core.questions import Objective, QualityLoss, QuestionSpec
 from kreabench.decisions.recommend import Recommendation, Verdict, against_reference
 from kreabench.decisions.recommend_checks import Check
 from kreabench.decisions.recommend_evidence import Contest
-from kreabench.report.comparison_words import COST_NAMES
+from kreabench.report.comparison.words import COST_NAMES
 from kreabench.report.format import GIB, count, difference, significant, usd
 from kreabench.report.text import message, visible
 

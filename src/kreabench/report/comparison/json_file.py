@@ -20,7 +20,7 @@ from kreabench.decisions.comparison import (
 )
 from kreabench.decisions.sides import Side
 from kreabench.decisions.worst import worst_prompts
-from kreabench.report.comparison_words import LEVEL, finding
+from kreabench.report.comparison.words import LEVEL, finding
 from kreabench.report.json_text import estimate_json, finite
 from kreabench.report.tables import axes_of
 

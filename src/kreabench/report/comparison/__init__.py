@@ -1,0 +1,1 @@
+"""What `compare` says: page, tables and files."""

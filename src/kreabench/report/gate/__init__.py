@@ -1,0 +1,1 @@
+"""What `gate` says, for people and for machines."""

@@ -1,0 +1,1 @@
+"""What `recommend` says: page, figures and files."""
