@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint types format docs bench bench-metrics bench-hosted bench-decisions gpu clean
+.PHONY: help demo test lint types format docs picture bench bench-metrics bench-hosted bench-decisions gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ format: $(INSTALLED_DEV)  ## put the code into its format
 
 docs: $(INSTALLED_DEV)  ## the documentation, into site/; a broken link or reference is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+picture: $(INSTALLED_DEV)  ## the picture that README opens with, out of reports/demo; needs Chromium
+	$(BIN)/python docs/_generate/picture.py
 
 bench: $(INSTALLED_DEV)  ## speed of the tool itself, as ratios within one run
 	$(BIN)/python benchmarks/startup.py

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import kreabench
-from kreabench.cli.listing import KINDS, METRICS
+from kreabench.cli.listing import EXPERIMENTS, KINDS, METRICS
 from kreabench.cli.main import COMMANDS, cli
 from kreabench.config.resolve import load_metrics
 
@@ -101,7 +101,7 @@ def test_every_command_line_is_understood(
         if not flags:
             kreabench.plan(*given["overrides"])
     elif name == "list":
-        assert given["what"] in {*KINDS, METRICS}
+        assert given["what"] in {*KINDS, EXPERIMENTS, METRICS}
     elif name == "score" and given["names"]:
         assert load_metrics(given["names"].split(","))
 

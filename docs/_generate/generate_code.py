@@ -14,11 +14,17 @@ from kreabench.library.frames import SCORE_KEYS, SCORE_PARTS
 from kreabench.report.dictionary import described
 from kreabench.report.dictionary_rows import COMMON, OF_FILE, Meaning
 from kreabench.report.method import METHOD
+from kreabench.report.votes import METHOD as VOTES_METHOD
 
 
 def method() -> str:
     """The sentences of the report's own method section."""
     return "\n".join(f"- {sentence}" for sentence in METHOD)
+
+
+def votes_method() -> str:
+    """The sentences of the report on votes."""
+    return "\n".join(f"- {sentence}" for sentence in VOTES_METHOD)
 
 
 def errors() -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+from click.testing import CliRunner
+
 from kreabench.backends.accelerations.features import FEATURES
-from kreabench.cli.listing import KINDS
+from kreabench.cli.listing import KINDS, list_
 from kreabench.config.compose import conf_dir, group_options
 from kreabench.metrics.table import METRICS, MetricRow, range_in_words
 
@@ -54,10 +58,11 @@ def features() -> str:
 
 
 def experiments() -> str:
-    """Every experiment: its words, and the file itself, whose comments say what it is for and needs."""
-    words = dict(KINDS["experiments"](None))
+    """Every experiment: what `kreabench list experiments` says of it, and the file itself."""
+    listing = CliRunner().invoke(list_, ["experiments"], catch_exceptions=False).output
+    told = dict(re.findall(r"^(\w+)\n((?: .*\n)+)", listing, re.M))
     parts = [
-        f"## `experiment={name}`\n\n{_text(words[name]).capitalize()}.\n\n{_file(path)}"
+        f"## `experiment={name}`\n\n```text\n{textwrap.dedent(told[name]).rstrip()}\n```\n\n{_file(path)}"
         for name, path in group_options("experiment").items()
     ]
     return "\n\n".join(parts)

@@ -17,7 +17,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
-PICTURES = {"pictures/latency.png": ROOT / "reports" / "demo" / "figures" / "latency.png"}
+PICTURES = {"pictures/report.png": ROOT / "reports" / "demo" / "page.png"}
 """Address in the site → file of the repository outside docs/."""
 
 MARK = re.compile(r"^<!-- generate: ([\w-]+) -->$", re.MULTILINE)
@@ -35,6 +35,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "prompts": generate_configuration.prompts,
     "pricing": generate_configuration.pricing,
     "method": generate_code.method,
+    "votes-method": generate_code.votes_method,
     "records": generate_code.records,
     "specs": generate_code.specs,
     "report-json": generate_code.report_json,

@@ -39,9 +39,9 @@ def compare(
     every setting of the run, or of the selection, against its reference.
 
     \b
-    kreabench compare runs/before runs/after
-    kreabench compare runs/trial:acceleration=none runs/trial:acceleration=high
-    kreabench compare runs/trial --out comparison
+      kreabench compare runs/before runs/after
+      kreabench compare runs/trial:steps=4 runs/trial:steps=2
+      kreabench compare runs/trial --out comparison
 
     What is not comparable (device, reference, words of a prompt, weights of a metric) is refused unless --force.
     --out writes index.html with the worst pictures, comparison.md, comparison.csv and prompts.csv. A difference that

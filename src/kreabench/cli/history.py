@@ -52,7 +52,7 @@ def history(
 
     \b
       kreabench history runs/nightly-*
-      kreabench history baselines/*.jsonl runs/today --setting reference --metrics clip_score,latency
+      kreabench history baselines/*.jsonl runs/today --metrics clip_score,latency
     """
     from kreabench.cli.terminal import console
     from kreabench.decisions.history import make_history

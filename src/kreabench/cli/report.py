@@ -21,17 +21,29 @@ RUN = click.argument("run_path", metavar="RUN", type=click.Path(path_type=Path))
     type=click.Choice(["embed", "link"]),
     default="embed",
     show_default=True,
-    help="Whether index.html holds its pictures, or they lie beside it.",
+    help="Whether index.html holds its pictures, or they lie in pictures/ beside it.",
 )
 @click.option(
-    "--max-pictures", type=click.IntRange(min=0), default=MAX_PICTURES, show_default=True, help="Pictures to show."
+    "--max-pictures", type=click.IntRange(min=0), default=MAX_PICTURES, show_default=True, help="Most pictures to show."
 )
 def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed", "link"], max_pictures: int) -> None:
     """Write the report of a run, in whatever state it is, or of several in one.
 
-    RUN is a run directory such as runs/demo; of several the first is what the others are compared with. Writes
-    index.html, report.md, report.json, samples.csv, settings.csv and figures/; other files in the folder are left
-    alone.
+    RUN is a run directory such as runs/demo; of several the first is what the others are compared with. Files of an
+    earlier report are replaced, others in the folder are left alone.
+
+    \b
+      index.html           the page; it loads nothing from elsewhere
+      report.md            the same for a pull request
+      report.json          everything the page shows, with a schema
+      samples, settings    tables, as .csv and .parquet
+      shifts.csv, categories.csv, set_scores.csv    where there is such
+      data_dictionary.csv  what every column of the tables means
+      figures/             .png and .svg
+
+    \b
+      kreabench report runs/demo
+      kreabench report runs/before runs/after --out reports/versions
     """
     from kreabench import pipeline
     from kreabench.report.several.names import folder_name
@@ -47,7 +59,10 @@ def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed
 @click.command()
 @RUN
 def show(run_path: Path) -> None:
-    """Print a run's verdict, its settings, what got worse, what failed and what is left."""
+    """Print a run's verdict, its settings, what got worse, what failed and what is left.
+
+    RUN is a run directory such as runs/demo. Only reads, also while the run goes on.
+    """
     from kreabench.cli.run_show import print_run
     from kreabench.cli.terminal import console
     from kreabench.plan_of_run import plan_of

@@ -91,7 +91,7 @@ def plan(
 
     \b
       kreabench plan target=[krea_local] axes.steps=[8,28]
-      kreabench plan target=[krea_local] --power --loss clip_score=0.3 --noise runs/last
+      kreabench plan --power --loss clip_score=0.3 --noise runs/last
     """
     power, overrides = split_power(power, overrides)
     flags = [word for word in overrides if word.startswith("-")]
