@@ -17,9 +17,13 @@ import pytest
 import yaml
 
 import kreabench
+from kreabench.analysis import knees
 from kreabench.cli.listing import EXPERIMENTS, KINDS, METRICS
 from kreabench.cli.main import COMMANDS, cli
 from kreabench.config.resolve import load_metrics
+from kreabench.report.explorer import fronts
+from kreabench.report.explorer import knees as knees_of_report
+from kreabench.report.method import METHOD
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -144,6 +148,21 @@ def test_every_command_and_every_public_name_is_told() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [name for name in COMMANDS if f"kreabench {name}" not in text] == []
     assert [name for name in kreabench.__all__ if not re.search(rf"\b{re.escape(name)}\b", text)] == []
+
+
+def test_the_method_tells_the_numbers_of_the_code() -> None:
+    method = "\n".join(METHOD)
+    assert f"the share of {fronts.DRAWS} resamples" in method
+    assert f"half of {knees_of_report.DRAWS} resamples" in method
+    assert (knees.MIN_POINTS, knees.MIN_SHARE, knees.MIN_SURE) == (4, 0.5, 0.975), "say so in the method"
+
+
+def test_files_that_the_readme_and_contributing_name_are_there() -> None:
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for path in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text):
+            # Owed to the commands beside it, as that report is written anew by them.
+            assert (ROOT / path).exists() or path.startswith("reports/versions/"), f"{name}: {path}"
 
 
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

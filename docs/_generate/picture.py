@@ -22,7 +22,7 @@ GAP = 24
 
 
 def take(report: Path) -> Image.Image:
-    """Down to the first warning, which brands the numbers, and the scatter plot below it; nothing is left out inside."""
+    """Down to the first warning, which brands the numbers, and the scatter plot below it."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         sys.exit("no Chromium on PATH: install Debian's chromium")
@@ -54,4 +54,4 @@ def _cut(page: Page, first: str, last: str) -> Image.Image:
 if __name__ == "__main__":
     folder = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else REPORT
     take(folder).save(folder / "page.png", optimize=True)
-    print(folder / "page.png")
+    sys.stdout.write(f"{folder / 'page.png'}\n")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kreabench.core.errors import RunDirectoryError as RunDirectoryError
     from kreabench.core.errors import StorageError as StorageError
     from kreabench.decisions.comparability import NotComparable as NotComparable
+    from kreabench.decisions.recommend_hosting import HostingOptions as HostingOptions
+    from kreabench.decisions.recommend_question import Limits as Limits
     from kreabench.library.columns import describe as describe
     from kreabench.library.deciding import compare as compare
     from kreabench.library.deciding import gate as gate
@@ -40,7 +42,9 @@ __all__ = [
     "EnvironmentProblem",
     "FinishedRun",
     "GateResult",
+    "HostingOptions",
     "KreabenchError",
+    "Limits",
     "NotComparable",
     "Observer",
     "PlannedRun",
@@ -68,6 +72,8 @@ _MODULES = {
         "StorageError",
     ),
     "kreabench.decisions.comparability": ("NotComparable",),
+    "kreabench.decisions.recommend_hosting": ("HostingOptions",),
+    "kreabench.decisions.recommend_question": ("Limits",),
     "kreabench.library.columns": ("describe",),
     "kreabench.library.deciding": ("compare", "gate", "recommend"),
     "kreabench.library.drawing": ("FinishedRun", "PlannedRun", "plan", "run"),

@@ -25,7 +25,9 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 @click.command()
 @click.argument("run_name", metavar="RUN[:SELECTION]")
 @click.option("--voter", metavar="NAME", callback=_name, help="Who votes [default: asked on the page].")
-@click.option("--pairs", type=click.IntRange(min=1), default=50, show_default=True, help="Most pairs that each voter is shown.")
+@click.option(
+    "--pairs", type=click.IntRange(min=1), default=50, show_default=True, help="Most pairs that each voter is shown."
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0: one that is free.")
 @click.option("--open", "opened", is_flag=True, help="Open the page in this machine's browser, too.")
 @click.option(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 from kreabench.core.errors import ConfigError, Problem
+from kreabench.core.policies import Cost
 from kreabench.core.questions import Objective, QualityLoss, read_loss
 from kreabench.decisions.compare_runs import compare_runs
 from kreabench.decisions.recommend_hosting import HostingOptions
@@ -21,15 +23,17 @@ RunLike = Run | str | os.PathLike[str]
 
 
 def compare(
-    base: RunLike, candidate: RunLike | None = None, *, metrics: Sequence[str] | None = None, force: bool = False
+    base: RunLike, candidate: RunLike | None = None, *, metrics: Sequence[str] | str | None = None, force: bool = False
 ) -> Comparison:
     """Two runs, or settings of one, in pairs of pictures, as `kreabench compare`.
 
-    `base` alone: every setting against its reference. `metrics` None: all that both have. Raises NotComparable unless
-    `force`, RunDirectoryError, ConfigError.
+    `base` alone: every setting against its reference. `metrics`: names, or one; None: all that both have.
+
+    Raises NotComparable unless `force`, RunDirectoryError, ConfigError.
     """
     other = None if candidate is None else _name(candidate)
-    return shown_as(Comparison, compare_runs(_name(base), other, metrics=metrics, force=force))
+    names = [metrics] if isinstance(metrics, str) else metrics
+    return shown_as(Comparison, compare_runs(_name(base), other, metrics=names, force=force))
 
 
 def gate(
@@ -65,11 +69,15 @@ def recommend(
     """Which setting to use, as `kreabench recommend`: the best one that is shown to lose no more than is allowed.
 
     `objective` is latency, usd_per_image, peak_memory, energy or quality. `max_quality_loss` holds metric → number in
-    its unit, or a text such as `"0.5noise"` or `"2%"`. `limits` and `hosting` take the same values as the options of
-    the command. `config_dir` is the folder of your own groups that the run used.
+    its unit, or a text such as `"0.5noise"` or `"2%"`. `limits` and `hosting` take the values of the command's options,
+    such as `kreabench.Limits(max_latency_s=4)`. `level`, above 0 and below 0.5, is the error rate over all settings
+    together; `front` has two or three objectives. `config_dir` is the folder of your own groups that the run used.
 
-    Raises ConfigError for what the run cannot answer, RunDirectoryError.
+    Raises ConfigError for what cannot be asked or the run cannot answer, RunDirectoryError.
     """
+    problems = [*_wrong_level(level), *_wrong_front(front)]
+    if problems:
+        raise ConfigError(problems)
     wishes = Wishes(
         objective=objective,
         quality=quality,
@@ -81,6 +89,19 @@ def recommend(
     )
     folder = None if config_dir is None else Path(config_dir)
     return shown_as(Recommendation, run_recommendation(_name(run), wishes, config_dir=folder))
+
+
+def _wrong_level(level: float) -> Iterator[Problem]:
+    if not 0 < level < 0.5:
+        yield Problem(key="level", found=repr(level), expected="a number above 0 and below 0.5")
+
+
+def _wrong_front(front: Sequence[Objective] | None) -> Iterator[Problem]:
+    known = [*get_args(Cost), "quality"]
+    if front is not None and (
+        len(set(front)) not in (2, 3) or len(set(front)) < len(front) or not set(front) <= {*known}
+    ):
+        yield Problem(key="front", found=repr(front), expected=f"two or three of {', '.join(known)}")
 
 
 def _loss(metric: str, value: str | float) -> QualityLoss:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.planned import Plan, Setting
 from kreabench.library.results import Shown
 from kreabench.plan_of_run import plan_of
@@ -95,10 +96,17 @@ class Run(Shown):
     ) -> Path:
         """Write the report, as `kreabench report`, and return the path of its index.html.
 
-        `out` None: reports/<name>. Raises StorageError.
+        `out` None: reports/<name>. Raises ConfigError for another `images` or a negative `max_pictures`, StorageError.
         """
         from kreabench.pipeline import rereport
 
+        problems = []
+        if images not in ("embed", "link"):
+            problems.append(Problem(key="images", found=repr(images), expected="embed or link"))
+        if max_pictures < 0:
+            problems.append(Problem(key="max_pictures", found=repr(max_pictures), expected="0 or more"))
+        if problems:
+            raise ConfigError(problems)
         folder = Path("reports") / self.info.experiment.name if out is None else Path(out)
         return rereport(
             [self._directory],

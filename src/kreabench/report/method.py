@@ -22,10 +22,10 @@ METHOD = (
     FLOOR_METHOD,
     "Fidelity compares with the reference setting's picture of the same prompt and seed. A low value can mean another, "
     "equally good picture.",
-    "The chance to be on a front is the share of 500 resamples of the prompts, the same for all settings, in which nothing "
-    "is at least as good in both respects and better in one; peak memory does not vary. A knee is Kneedle's (Satopää "
-    "2011), told from four step counts up, and only where at least half of 200 resamples agree on it, 97.5 % of them show "
-    "that the curve rises, and as many that it bends.",
+    "The chance to be on a front is the share of 500 resamples of the prompts, the same for all settings, in which "
+    "nothing is at least as good in both respects and better in one; peak memory does not vary. A knee is Kneedle's "
+    "(Satopää 2011), told from four step counts up, and only where at least half of 200 resamples agree on it, 97.5 % "
+    "of them show that the curve rises, and as many that it bends.",
     "Dollars are those of delivered samples over their pictures: as billed by the service, from the price list over "
     "delivered pixels, or the device's price an hour over the seconds of the requests fit for timing (of all, where "
     "none is). Idle time is not in them.",
