@@ -1,4 +1,4 @@
-"""No command in the documentation is wrong: those that need no GPU and no key are run, all others are understood."""
+"""No command in the documentation is wrong: those that are marked are run, all others are understood."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ def errors() -> str:
 
 
 def records() -> str:
-    """What journals and scores hold."""
-    return _classes("kreabench.core.records", "kreabench.core.score_records")
+    """What journals, scores and votes hold."""
+    return _classes("kreabench.core.records", "kreabench.core.score_records", "kreabench.core.vote_records")
 
 
 def specs() -> str:

@@ -8,7 +8,7 @@ import click
 
 from kreabench.cli.main import cli
 
-WIDTH = 100
+WIDTH = 80
 """Columns of a help text."""
 
 
@@ -18,11 +18,12 @@ def commands() -> str:
 
 
 def _sections(command: click.Command, path: str, parent: click.Context | None) -> Iterator[str]:
-    context = click.Context(command, info_name=path if parent is None else path.split()[-1], parent=parent)
+    name = path if parent is None else path.split()[-1]
+    context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
     context.terminal_width = context.max_content_width = WIDTH
     yield f"## `{path}`\n\n```text\n{command.get_help(context)}\n```"
     if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            found = command.get_command(context, name)
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
             if found is not None and not found.hidden:
-                yield from _sections(found, f"{path} {name}", context)
+                yield from _sections(found, f"{path} {child}", context)
