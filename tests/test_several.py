@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from kreabench.__main__ import main
 from kreabench.core.errors import ConfigError
@@ -103,6 +104,34 @@ def test_a_loss_is_said_first_and_told_as_data(tmp_path: Path) -> None:
     assert text.index("worse in clip") < text.index("## Runs") < text.index("## B (after) against A (before)")
 
 
+def test_more_mishaps_than_the_first_run_are_told_as_data_with_a_test(tmp_path: Path) -> None:
+    def failing(table: pd.DataFrame) -> pd.DataFrame:
+        lost = (table["acceleration"] == "high") & (table["prompt_id"] < "prompt-4")
+        return table.assign(status=table["status"].where(~lost, "failed"))
+
+    before, after = told(tmp_path / "before"), told(tmp_path / "after", change=failing)
+    forth, back = (several_document(evidence_of(*runs)).verdict for runs in ((before, after), (after, before)))
+    (high,) = [one.id for one in after.plan.settings if one.acceleration == "high"]
+    (loss,) = [one for one in forth.regressions if one.quantity == "failure_rate"]
+    assert (loss.setting, loss.against) == (f"b/{high}", f"a/{high}")
+    p = (
+        stats.fisher_exact([[8, 8], [0, 16]], alternative="greater").pvalue * 4
+    )  # Holm: 2 settings, 2 kinds; nothing was looked at for flags
+    assert loss.sentence.endswith(f"has more failed requests than A: 8 of 16 against 0 of 16 (p = {p:.2g} after Holm).")
+    assert "more failed requests (8 of 16 against 0 of 16 at high)" in forth.sentence
+    assert forth.state == "none"
+    assert (back.state, back.regressions) == ("undecided", ()), "the base failed, not the candidate"
+    assert "more failed" not in back.sentence
+
+
+def test_memory_of_all_runs_has_one_unit(tmp_path: Path) -> None:
+    big = told(tmp_path / "big", change=lambda table: table.assign(peak_rss_bytes=3 * 2**30))
+    document = several_document(evidence_of(told(tmp_path / "small"), big))
+    (head,) = [one for one in document.settings.columns if one.title == "Peak memory"]
+    assert head.unit.startswith("GiB")
+    assert column(document.settings, "Peak memory") == ["0.629", "0.629", "3.00", "3.00"]
+
+
 def test_two_equal_runs_are_not_told_apart_by_chance(tmp_path: Path) -> None:
     document = several_document(evidence_of(told(tmp_path / "one"), told(tmp_path / "two")))
     assert document.verdict.regressions == ()
@@ -126,6 +155,8 @@ def test_tables_say_whose_row_it_is(tmp_path: Path) -> None:
     document = several_document(evidence_of(before, after))
     assert column(document.settings, "Run") == ["A", "A", "B", "B"]
     assert [row.mark for row in document.settings.rows] == ["reference", "", "reference", ""]
+    ids = [f"{run}/{setting.id}" for run, one in (("a", before), ("b", after)) for setting in one.plan.settings]
+    assert [row.setting for row in document.settings.rows] == ids, "by which the page's filters hide them"
     assert document.failures is not None
     assert column(document.failures, "Run") == ["A"]
     assert [row.cells[0].text for row in document.environment.rows if row.mark == "differs"] == ["torch"]
