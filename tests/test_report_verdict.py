@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from kreabench.core.planned import Plan
+from kreabench.core.records import DropRecord
 from kreabench.decisions.recommend import recommend
 from kreabench.report.build import document_of
 from kreabench.report.evidence import Evidence, gather
@@ -24,7 +25,7 @@ from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
 from tests.recommend_support import QUESTION, make_contest
 from tests.report_runs import PROMPTS, TWO_TARGETS, make_run
-from tests.support import make_setting
+from tests.support import UTC, make_setting
 
 LOCAL = replace(TWO_TARGETS[0], untrained=False)
 TEXTS = tuple(f"{text}, number {number}" for number in range(3) for text in PROMPTS)
@@ -74,7 +75,7 @@ def test_a_setting_that_loses_next_to_nothing_is_recommended_with_what_it_saves(
     assert said.sentence.startswith("Use mini_local high: ")
     assert "s a request instead of" in said.sentence
     assert "% less)" in said.sentence
-    assert "in clip from" in said.sentence
+    assert "Quality: no change of clip from 25.3 is shown, where a loss of" in said.sentence
     assert said.sentence.endswith("is allowed.")
     assert first_words(said) <= 40
     assert "95 % interval" in said.sureness
@@ -127,8 +128,8 @@ def test_a_setting_that_got_worse_by_another_metric_is_not_recommended(
     table, experiment = as_good(table, "high"), run.info.experiment
     (clip,) = [spec for spec in experiment.metrics if spec.name == "clip"]
     both = replace(experiment, metrics=(*experiment.metrics, replace(clip, name="other")))
-    copied = {name.replace("clip", "other"): table[name] for name in table if name.startswith("score_clip")}
-    table = table.assign(**copied)
+    names = [str(name) for name in table if str(name).startswith("score_clip")]
+    table = table.assign(**{name.replace("clip", "other"): table[name] for name in names})
     table.loc[table["acceleration"] == "high", "score_other"] -= 5
 
     said = verdict(gather(RunDirectory(run.path, replace(run.info, experiment=both)), plan, table))
@@ -151,14 +152,14 @@ def test_untrained_weights_are_said_beside_the_quality() -> None:
     contest = make_contest({4: 0.0, 8: 0.0}, {4: 0.5, 8: 1.0}, loss_sd=0.05)
     untrained = replace(contest, metrics={"clip": replace(contest.metrics["clip"], untrained=True)})
     for one, said in ((contest, False), (untrained, True)):
-        assert ("in clip (untrained weights) from" in verdict_sentence(one, recommend(one, QUESTION), NAMES)) == said
+        assert ("of clip (untrained weights) from" in verdict_sentence(one, recommend(one, QUESTION), NAMES)) == said
 
 
 def test_a_loss_of_a_metric_of_which_less_is_better_is_told_as_a_loss() -> None:
-    contest = make_contest({4: 0.15, 8: 0.0}, {4: 0.5, 8: 1.0}, loss_sd=0.05, higher=False)
+    contest = make_contest({4: 0.35, 8: 0.0}, {4: 0.5, 8: 1.0}, loss_sd=0.05, higher=False)
     sentence = verdict_sentence(contest, recommend(contest, QUESTION), NAMES)
     assert sentence.startswith("Use 4 steps: 0.5")
-    assert "Quality: a loss of 0.07" in sentence
+    assert "Quality: a loss of 0.2" in sentence
 
 
 def test_what_has_no_timing_is_not_called_slower() -> None:
@@ -206,6 +207,31 @@ def test_where_nothing_can_be_recommended_the_verdict_says_why(
 
     assert (said.state, said.setting) == ("unknown", None)
     assert why in said.sentence
+
+
+def test_where_the_reference_failed_nothing_is_recommended(family: tuple[RunDirectory, Plan, pd.DataFrame]) -> None:
+    run, plan, table = family
+    table = table.copy()
+    table.loc[table["acceleration"] == "none", ["status", "timing_valid"]] = "failed", False
+    said = verdict(gather(run, plan, table))
+    assert (said.state, said.setting) == ("unknown", None)
+    assert "no reference delivered a picture" in said.sentence
+
+
+def test_what_a_race_left_alone_is_no_run_of_one_setting(tmp_path: Path) -> None:
+    run, plan = make_run(tmp_path / "run", pictures=False, **ONE_FAMILY)
+    drop = DropRecord(
+        setting_id="", constraint="dominated", look=1, looks=5, prompts=8, level=0.01, reason="slow", at_utc=UTC
+    )
+    others = [setting.id for setting in plan.settings if setting.acceleration != "none"]
+    with run.writer() as writer:
+        for id_ in others:
+            writer.append(replace(drop, setting_id=id_))
+    said = verdict(gather(RunDirectory.open(run.path), plan, read_table(run)))
+    assert (said.state, said.sentence) == (
+        "unknown",
+        "There is nothing to choose among: a race dropped 2 settings, and left one.",
+    )
 
 
 def test_without_a_timing_nothing_is_recommended(family: tuple[RunDirectory, Plan, pd.DataFrame]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +123,21 @@ def test_more_mishaps_than_the_first_run_are_told_as_data_with_a_test(tmp_path: 
     assert forth.state == "none"
     assert (back.state, back.regressions) == ("undecided", ()), "the base failed, not the candidate"
     assert "more failed" not in back.sentence
+
+
+def test_the_verdict_says_what_all_pairs_differ_in_and_how_fast_they_are(tmp_path: Path) -> None:
+    fewer = told(tmp_path / "fewer", steps=(2,), targets=(replace(TWO_TARGETS[0], name="next_local"),))
+    times = np.random.default_rng(1).normal(2, 0.02, 32)
+    twice = told(tmp_path / "twice", change=lambda table: table.assign(end_to_end_s=times * table["end_to_end_s"]))
+    base = told(tmp_path / "base")
+    changed, same = (several_document(evidence_of(base, one)).verdict.sentence for one in (fewer, twice))
+    who = "B (fewer) against A (base), next_local instead of mini_local, 2 steps instead of 4 steps: "
+    assert changed.startswith(who)
+    assert same.startswith("B (twice) against A (base): ")
+    assert re.search(r"; latency ×(1\.9\d|2\.0\d) to ×2\.\d\d of A's\.$", same), same
+    alone = [told(tmp_path / name, accelerations=("none",)) for name in ("c", "d")]
+    said = several_document(evidence_of(*alone)).verdict.sentence
+    assert said.endswith("; latency ×1.00 [1.00 – 1.00] of A's.")
 
 
 def test_memory_of_all_runs_has_one_unit(tmp_path: Path) -> None:

@@ -164,6 +164,21 @@ def test_agreement_is_krippendorffs_alpha_of_the_preferred_picture() -> None:
     assert found.alpha.interval[0] < found.alpha.value < found.alpha.interval[1]
 
 
+def test_agreement_by_hand() -> None:
+    """Four pairs, two voters, one disagreement: of 8 answers 5 are one and 3 the other, 1 − (2/8) / (2·5·3 / (8·7))."""
+    answers: list[tuple[Choice, Choice]] = [
+        ("tie", "tie"), ("tie", "tie"), ("both_bad", "both_bad"), ("tie", "both_bad"),
+    ]  # fmt: skip
+    votes = [
+        made_vote("a", "b", choice, prompt=f"p{number}", voter=voter)
+        for number, pair in enumerate(answers)
+        for voter, choice in zip(("Ada", "Ben"), pair, strict=True)
+    ]
+    found = agreement(votes, rng())
+    assert found.alpha is not None
+    assert found.alpha.value == pytest.approx(1 - 0.25 / (30 / 56))
+
+
 def test_agreement_that_cannot_be_known_says_so() -> None:
     assert agreement([made_vote("a", "b", "left")], rng()).pairs == 0
     same = [made_vote("a", "b", "tie", prompt=f"p{n}", voter=voter) for n in range(3) for voter in ("Ada", "Ben")]

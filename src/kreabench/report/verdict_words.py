@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kreabench.analysis.estimates import p_in_words
+from kreabench.analysis.estimates import Estimate, p_in_words
 from kreabench.core.policies import Cost, Rate
 from kreabench.decisions.comparison import MetricComparison, RateComparison
 from kreabench.decisions.fidelity import LEVEL
@@ -117,13 +117,19 @@ def _changes(contest: Contest, answer: Verdict, recommendation: Recommendation) 
     for loss in recommendation.question.max_quality_loss:
         check = next((check for check in answer.checks if check.name == loss.metric), None)
         if check is not None and check.value is not None:
+            brand = " (untrained weights)" if contest.metrics[loss.metric].untrained else ""
             base = "" if reference is None else _base(reference, loss.metric)
-            name, change = visible(loss.metric), check.value.value
-            name += " (untrained weights)" if contest.metrics[loss.metric].untrained else ""
-            what = f"a {'loss' if change < 0 else 'gain'} of {significant(abs(change), 2)} in {name}{base}"
-            what = what if change else f"no change of {name}{base}"
+            what = _change(check.value, f"{visible(loss.metric)}{brand}{base}")
             said.append(f"Quality: {what}, where a loss of {margin_words(loss, check.limit)} is allowed.")
     return said or ["Nothing is known of its quality."]
+
+
+def _change(gain: Estimate, what: str) -> str:
+    """As a loss or a gain where its interval says that it is one."""
+    low, high = gain.interval or (gain.value, gain.value)
+    if low <= 0 <= high:
+        return f"no change of {what}{' is shown' if low < high else ''}"
+    return f"a {'loss' if gain.value < 0 else 'gain'} of {significant(abs(gain.value), 2)} in {what}"
 
 
 def _base(reference: Entrant, metric: str) -> str:

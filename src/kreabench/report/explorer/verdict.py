@@ -104,6 +104,8 @@ def _nothing_to_choose(one: Evidence) -> str:
         return f"There is nothing to choose among: a race dropped {count(len(one.dropped), 'setting')}, and left one."
     if len(one.side.settings) < 2:
         return "There is nothing to choose among: the run has one setting."
+    if not any(summary.ok for summary in one.summaries if summary.is_reference):
+        return "Nothing can be recommended: no reference delivered a picture that others could be compared with."
     if not one.fidelity.settings:
         return (
             "Nothing is recommended: each setting is the reference of its own target, size and guidance, so none is "

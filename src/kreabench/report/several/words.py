@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kreabench.analysis.estimates import p_in_words
 from kreabench.core.planned import Setting
 from kreabench.decisions.comparison import Comparison, MetricComparison, RateComparison, SettingComparison
+from kreabench.decisions.matching import AXES
 from kreabench.decisions.regressions import Regression, more_mishaps
 from kreabench.report.comparison.words import (
     RATE_NAMES,
@@ -16,6 +17,7 @@ from kreabench.report.comparison.words import (
     difference_texts,
     differing,
     finding,
+    ratio_texts,
     short_label,
 )
 from kreabench.report.explorer.data import RegressionData
@@ -56,7 +58,30 @@ def verdict_sentence(versus: Versus) -> str:
         _listed("nothing was tested in ", [name for name in names if _untested(found, name)]),
     ]
     told = "; ".join(filter(None, parts)) or "no metric is of both runs"
-    return f"{who}: {told}."
+    return f"{who}{_instead(versus.comparison)}: {'; '.join(filter(None, (told, _latency(versus))))}."
+
+
+def _instead(comparison: Comparison) -> str:
+    """In what all pairs of settings differ alike, which tells no two of them apart: `, 4 steps instead of 8 steps`."""
+    said: dict[str, None] = {}
+    for axis in AXES:
+        pairs = {(short_label(two.candidate, (axis,)), short_label(two.base, (axis,))) for two in comparison.settings}
+        for candidate, base in pairs if len(pairs) == 1 else ():
+            if candidate != base:
+                said[f", {candidate or 'none'} instead of {base or 'none'}"] = None
+    return "".join(said)
+
+
+def _latency(versus: Versus) -> str:
+    """`latency ×0.53 [0.50 – 0.56] of A's`; of several settings the least and the greatest ratio."""
+    settings = () if versus.comparison is None else versus.comparison.settings
+    costs = [cost for two in settings for cost in two.costs if cost.quantity == "latency"]
+    ratios = sorted((cost.ratio for cost in costs if cost.ratio is not None), key=lambda ratio: ratio.value)
+    if not ratios:
+        return ""
+    (least, interval), (most, _) = ratio_texts(ratios[0]), ratio_texts(ratios[-1])
+    alone = f"{least} [{interval}]" if interval else least
+    return f"latency {alone if len(ratios) == 1 else f'{least} to {most}'} of {versus.base.letter}'s"
 
 
 def regressions(versus: Versus) -> Iterator[RegressionData]:
