@@ -162,7 +162,7 @@ def test_short_names_tell_settings_apart_by_what_differs(data: ReportData, evide
     assert "mini_local none 2 steps" in names
     assert not any("128" in name or "png" in name for name in names)
     both = data_of(evidence, evidence)
-    assert {setting.short for setting in both.settings} == {f"{run} {name}" for run in "ab" for name in names}
+    assert {setting.short for setting in both.settings} == {f"{run} {name}" for run in "AB" for name in names}
 
 
 def test_one_setting_alone_still_has_a_name(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def awkward(table: pd.DataFrame) -> pd.DataFrame:
         status=table["status"].where(~failed, "failed"),
         nsfw=pd.array(random.random(size) < 0.1, dtype="boolean"),
     )
-    table.loc[failed, [name for name in table if name.startswith(("image_", "score_", "peak_"))]] = None
+    table.loc[failed, [name for name in map(str, table) if name.startswith(("image_", "score_", "peak_"))]] = None
     table.loc[failed & table["service_request_id"].notna(), "usd"] = 0.025
     lost = random.random(size) < 0.1
     table.loc[lost, ["score_clip", "score_clip_status"]] = None, "failed"
@@ -125,7 +125,7 @@ def check_stages(requests: pd.DataFrame, rows: pd.DataFrame, setting: Mapping[st
     told = {name: one["mean_s"] for name, one in stages.items() if one["mean_s"] is not None}
     columns = {
         name.removeprefix("stage_").removesuffix("_s"): name
-        for name in rows
+        for name in map(str, rows)
         if name.startswith("stage_") and name.endswith("_s")
     } | {"unexplained": "residual_s"}
     expected = {
