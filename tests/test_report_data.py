@@ -22,6 +22,10 @@ from kreabench.config.resolve import load
 from kreabench.core.planned import Plan, Setting, SkippedSetting
 from kreabench.core.records import DropRecord
 from kreabench.core.specs import MetricSpec
+from kreabench.decisions.recommend import recommend
+from kreabench.decisions.recommend_evidence import contest_of
+from kreabench.decisions.recommend_hosting import Hosting, HostingOptions, compare_hosting
+from kreabench.decisions.recommend_question import Limits, ask
 from kreabench.plan_build import build_plan
 from kreabench.report.build import document_of
 from kreabench.report.dictionary import data_dictionary, described, head_of
@@ -158,7 +162,7 @@ def test_short_names_tell_settings_apart_by_what_differs(data: ReportData, evide
     assert "mini_local none 2 steps" in names
     assert not any("128" in name or "png" in name for name in names)
     both = data_of(evidence, evidence)
-    assert {setting.short for setting in both.settings} == {f"{run} {name}" for run in "ab" for name in names}
+    assert {setting.short for setting in both.settings} == {f"{run} {name}" for run in "AB" for name in names}
 
 
 def test_one_setting_alone_still_has_a_name(tmp_path: Path) -> None:
@@ -261,6 +265,42 @@ def test_sums_start_from_seconds_an_image_and_dollars_with_their_source(data: Re
     assert hosted.source.startswith("billed by the service; list read 2026-10-02 from https://fal.ai/")
     assert any("emulated" in note for note in data.break_even.notes)
     assert any("electricity is not priced" in note for note in data.break_even.notes)
+
+
+def test_a_missing_price_of_the_hour_is_asked_for_and_none_is_assumed(tmp_path: Path) -> None:
+    free = evidence_of(tmp_path / "run", targets=[replace(TWO_TARGETS[0], usd_per_hour=None)], steps=[2])
+    found = data_of(free).break_even
+    assert all(one.usd_per_hour is None for one in found.own)
+    (note,) = [note for note in found.notes if "device_usd_per_hour" in note]
+    assert note.endswith("without a price there is no sum.")
+
+
+def test_sums_are_those_that_recommend_makes(data: ReportData, evidence: Evidence) -> None:
+    """Of the setting that it takes, fed with what the page starts from."""
+    one = evidence
+    hosted = {name: target.hosted for name, target in one.targets.items()}
+    contest = contest_of(one.side, one.side.settings, hosted, one.fidelity.settings)
+    question = ask(contest, objective=None, metric=None, losses=(), limits=Limits(), level=0.05).question
+    made = compare_hosting(recommend(contest, question, draws=0), one.targets, one.journal.loads, HostingOptions())
+    assert not isinstance(made, str)
+    assert made.api is not None
+    (own,) = [each for each in data.break_even.own if each.setting == f"a/{made.own.setting.id}"]
+    (api,) = [each for each in data.break_even.hosted if each.setting == f"a/{made.api.setting.id}"]
+    assert (own.seconds_per_image, own.load_s, own.usd_per_hour) == (
+        made.gpu.seconds_per_image,
+        made.gpu.load_s,
+        made.gpu.usd_per_hour,
+    )
+    assert (own.seconds_low, own.seconds_high) == contest_interval(made)
+    assert api.usd_per_image == pytest.approx(made.api_usd_per_image)
+
+
+def contest_interval(made: Hosting) -> tuple[float, float]:
+    """Of the seconds an image; the run's requests have one picture."""
+    latency = made.own.costs["latency"].median
+    assert latency is not None
+    assert latency.interval is not None
+    return latency.interval
 
 
 def test_seconds_are_of_one_image_where_a_request_has_several(evidence: Evidence) -> None:

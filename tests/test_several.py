@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from kreabench.__main__ import main
 from kreabench.core.errors import ConfigError
@@ -103,6 +105,49 @@ def test_a_loss_is_said_first_and_told_as_data(tmp_path: Path) -> None:
     assert text.index("worse in clip") < text.index("## Runs") < text.index("## B (after) against A (before)")
 
 
+def test_more_mishaps_than_the_first_run_are_told_as_data_with_a_test(tmp_path: Path) -> None:
+    def failing(table: pd.DataFrame) -> pd.DataFrame:
+        lost = (table["acceleration"] == "high") & (table["prompt_id"] < "prompt-4")
+        return table.assign(status=table["status"].where(~lost, "failed"))
+
+    before, after = told(tmp_path / "before"), told(tmp_path / "after", change=failing)
+    forth, back = (several_document(evidence_of(*runs)).verdict for runs in ((before, after), (after, before)))
+    (high,) = [one.id for one in after.plan.settings if one.acceleration == "high"]
+    (loss,) = [one for one in forth.regressions if one.quantity == "failure_rate"]
+    assert (loss.setting, loss.against) == (f"b/{high}", f"a/{high}")
+    p = (
+        stats.fisher_exact([[8, 8], [0, 16]], alternative="greater").pvalue * 4
+    )  # Holm: 2 settings, 2 kinds; nothing was looked at for flags
+    assert loss.sentence.endswith(f"has more failed requests than A: 8 of 16 against 0 of 16 (p = {p:.2g} after Holm).")
+    assert "more failed requests (8 of 16 against 0 of 16 at high)" in forth.sentence
+    assert forth.state == "none"
+    assert (back.state, back.regressions) == ("undecided", ()), "the base failed, not the candidate"
+    assert "more failed" not in back.sentence
+
+
+def test_the_verdict_says_what_all_pairs_differ_in_and_how_fast_they_are(tmp_path: Path) -> None:
+    fewer = told(tmp_path / "fewer", steps=(2,), targets=(replace(TWO_TARGETS[0], name="next_local"),))
+    times = np.random.default_rng(1).normal(2, 0.02, 32)
+    twice = told(tmp_path / "twice", change=lambda table: table.assign(end_to_end_s=times * table["end_to_end_s"]))
+    base = told(tmp_path / "base")
+    changed, same = (several_document(evidence_of(base, one)).verdict.sentence for one in (fewer, twice))
+    who = "B (fewer) against A (base), next_local instead of mini_local, 2 steps instead of 4 steps: "
+    assert changed.startswith(who)
+    assert same.startswith("B (twice) against A (base): ")
+    assert re.search(r"; latency ×(1\.9\d|2\.0\d) to ×2\.\d\d of A's\.$", same), same
+    alone = [told(tmp_path / name, accelerations=("none",)) for name in ("c", "d")]
+    said = several_document(evidence_of(*alone)).verdict.sentence
+    assert said.endswith("; latency ×1.00 [1.00 – 1.00] of A's.")
+
+
+def test_memory_of_all_runs_has_one_unit(tmp_path: Path) -> None:
+    big = told(tmp_path / "big", change=lambda table: table.assign(peak_rss_bytes=3 * 2**30))
+    document = several_document(evidence_of(told(tmp_path / "small"), big))
+    (head,) = [one for one in document.settings.columns if one.title == "Peak memory"]
+    assert head.unit.startswith("GiB")
+    assert column(document.settings, "Peak memory") == ["0.629", "0.629", "3.00", "3.00"]
+
+
 def test_two_equal_runs_are_not_told_apart_by_chance(tmp_path: Path) -> None:
     document = several_document(evidence_of(told(tmp_path / "one"), told(tmp_path / "two")))
     assert document.verdict.regressions == ()
@@ -126,6 +171,8 @@ def test_tables_say_whose_row_it_is(tmp_path: Path) -> None:
     document = several_document(evidence_of(before, after))
     assert column(document.settings, "Run") == ["A", "A", "B", "B"]
     assert [row.mark for row in document.settings.rows] == ["reference", "", "reference", ""]
+    ids = [f"{run}/{setting.id}" for run, one in (("a", before), ("b", after)) for setting in one.plan.settings]
+    assert [row.setting for row in document.settings.rows] == ids, "by which the page's filters hide them"
     assert document.failures is not None
     assert column(document.failures, "Run") == ["A"]
     assert [row.cells[0].text for row in document.environment.rows if row.mark == "differs"] == ["torch"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 from collections import Counter
 from dataclasses import replace
@@ -18,9 +21,13 @@ from scipy import stats
 from kreabench.analysis.bradley_terry import PRIOR_SD, covariance, strengths, win_chances
 from kreabench.analysis.vote_checks import agreement, clustered_share, prediction
 from kreabench.analysis.votes import left_share, strengths_of, tally
+from kreabench.cli.run_show import print_run
+from kreabench.cli.terminal import console
 from kreabench.core.errors import ConfigError, RunDirectoryError
 from kreabench.core.vote_records import Choice, UndoRecord, VoteRecord
-from kreabench.report.write import write_report
+from kreabench.report.options import ReportOptions
+from kreabench.report.votes import votes_line, votes_on
+from kreabench.report.write import Told, write_report, write_reports
 from kreabench.rundir.table import read_table
 from kreabench.rundir.votes import VOTES_FILE, read_votes, vote_writer
 from kreabench.voting.dealer import Dealer
@@ -155,6 +162,21 @@ def test_agreement_is_krippendorffs_alpha_of_the_preferred_picture() -> None:
     assert found.alpha.interval is not None
     assert found.alpha.value == pytest.approx(expected)
     assert found.alpha.interval[0] < found.alpha.value < found.alpha.interval[1]
+
+
+def test_agreement_by_hand() -> None:
+    """Four pairs, two voters, one disagreement: of 8 answers 5 are one and 3 the other, 1 − (2/8) / (2·5·3 / (8·7))."""
+    answers: list[tuple[Choice, Choice]] = [
+        ("tie", "tie"), ("tie", "tie"), ("both_bad", "both_bad"), ("tie", "both_bad"),
+    ]  # fmt: skip
+    votes = [
+        made_vote("a", "b", choice, prompt=f"p{number}", voter=voter)
+        for number, pair in enumerate(answers)
+        for voter, choice in zip(("Ada", "Ben"), pair, strict=True)
+    ]
+    found = agreement(votes, rng())
+    assert found.alpha is not None
+    assert found.alpha.value == pytest.approx(1 - 0.25 / (30 / 56))
 
 
 def test_agreement_that_cannot_be_known_says_so() -> None:
@@ -396,6 +418,52 @@ def test_the_report_tells_what_votes_say(tmp_path: Path) -> None:
     assert next(one for one in data["settings"] if one["id"] == best["setting"])["axes"]["steps"] == 8
     assert {one["quantity"] for one in votes["predictions"]} <= {one["name"] for one in data["quantities"]}
     assert votes["predictions"]
+
+
+def test_every_vote_is_a_row_that_a_spreadsheet_cannot_run(tmp_path: Path) -> None:
+    run, plan = voted_run(tmp_path / "run", ("Ada", "=1+2", "/home/somebody/x"))
+    write_report(run, plan, tmp_path / "report")
+    text = (tmp_path / "report" / "votes.csv").read_text()
+    rows, votes = list(csv.DictReader(io.StringIO(text))), read_votes(run.path)
+    told = [(vote.id, vote.choice, vote.prompt_id, vote.left.setting_id, vote.right.image_sha256) for vote in votes]
+    keys = ("vote_id", "choice", "prompt_id", "left_setting_id", "right_image_sha256")
+    assert [tuple(row[key] for key in keys) for row in rows] == told
+    assert {row["voter"] for row in rows} == {"Ada", "'=1+2", "…/x"}
+    assert "somebody" not in text
+    meanings = (tmp_path / "report" / "data_dictionary.csv").read_text()
+    own = [row for row in csv.DictReader(io.StringIO(meanings)) if row["file"] == "votes.csv"]
+    assert [row["column"] for row in own] == list(rows[0])
+    assert all(row["meaning"] for row in own)
+
+
+def test_the_votes_of_several_runs_say_whose_they_are(tmp_path: Path) -> None:
+    runs = [
+        Told(run=run, plan=plan, table=read_table(run))
+        for run, plan in map(voted_run, (tmp_path / "1", tmp_path / "2"))
+    ]
+    write_reports(runs, tmp_path / "report", ReportOptions())
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "report" / "votes.csv").read_text())))
+    assert Counter(row["run"] for row in rows) == {"a": len(rows) // 2, "b": len(rows) // 2}
+    data = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [(one["run"], {each["setting"][0] for each in one["strengths"]}) for one in data["votes"]] == [
+        ("a", {"a"}),
+        ("b", {"b"}),
+    ]
+
+
+def test_show_tells_the_votes_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, plan = voted_run(tmp_path / "run")
+    print_run(console(piped_width=80), run, plan)
+    assert "blind votes of 2 people, in 2 groups of settings" in " ".join(capsys.readouterr().out.split())
+    found = votes_on(read_votes(run.path), plan.settings, read_table(run), ())
+    assert found is not None
+    (best, *_) = found.strengths
+    one_group = replace(found, strengths=tuple(one for one in found.strengths if one.group == best.group))
+    label = found.settings[best.setting_id].label
+    assert f"people: {label} is the strongest of {len(one_group.strengths)} (" in votes_line(one_group)
+    bad = votes_on([replace(vote, choice="both_bad") for vote in found.votes], plan.settings, read_table(run), ())
+    assert bad is not None
+    assert votes_line(bad).endswith("people: no setting was preferred to another.")
 
 
 def test_a_run_without_votes_has_no_such_section(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 Bradley & Terry, Biometrika 39 (1952). Strengths have a normal prior, which keeps them finite where a setting lost
 nothing: the estimate is the mode of the posterior, and its curvature there is how much is known (Laplace). The same
-model, without weights and without the curvature, is `choix.opt_pairwise` with alpha = 1 / (2 · PRIOR_SD²).
+model is `choix.opt_pairwise` with alpha = 1 / (2 · PRIOR_SD²), which a test holds it against. It is not used, as it
+takes whole games one by one, so no half wins, and gives no covariance; and 300 votes on 8 settings take it 19 ms
+(`choix.ep_pairwise`, with a covariance, 136 ms), where all 1,000 resamples of them take 9 ms here.
 """
 
 from __future__ import annotations

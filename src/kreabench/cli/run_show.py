@@ -18,6 +18,7 @@ from kreabench.report.floors import floors_words
 from kreabench.report.format import count
 from kreabench.report.hosted import money_lines
 from kreabench.report.notices import notices_of
+from kreabench.report.votes import votes_line
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 
@@ -35,6 +36,8 @@ def print_run(out: Console, run: RunDirectory, plan: Plan, today: date | None = 
     scored = evidence.side.floor_scores
     if scored and (floors := floors_words(evidence.fidelity.floors)):
         say(out, floors, "bold", wrap=True)
+    if evidence.votes is not None:
+        say(out, votes_line(evidence.votes), wrap=True)
     print_left_out(out, plan, evidence.dropped)
     for found in notices_of(evidence, today):
         if found.text != evidence.brand:

@@ -54,19 +54,16 @@ def find_regressions(compared: Sequence[SettingComparison]) -> Regressions:
     """
     tested = [(name, said) for setting in compared for name, said in setting.quality if said.p_loss is not None]
     by_setting: list[list[Regression]] = [list(_losses(setting)) for setting in compared]
-    rates = [(number, rate) for number, setting in enumerate(compared) for rate in _watched(setting)]
-    corrected = holm([_p_more(rate) for _, rate in rates])
-    for (number, rate), p in zip(rates, corrected, strict=True):
-        if p is not None and p <= LEVEL:
-            setting = compared[number]
-            by_setting[number].append(Regression(base=setting.base, candidate=setting.candidate, what=rate, p_value=p))
+    mishaps, rate_tests = more_mishaps(compared)
+    for number, regression in mishaps:
+        by_setting[number].append(regression)
     untrained = (m.spec.name for setting in compared for m in setting.metrics if m.untrained and _sees_alone(m))
     return Regressions(
         found=tuple(one for found in by_setting for one in found),
         compared=len(compared),
         metrics=tuple(dict.fromkeys(name for name, _ in tested)),
         score_tests=len(tested),
-        rate_tests=sum(p is not None for p in corrected),
+        rate_tests=rate_tests,
         untrained=tuple(dict.fromkeys(untrained)),
     )
 
@@ -78,13 +75,26 @@ def _losses(setting: SettingComparison) -> Iterator[Regression]:
             yield Regression(base=setting.base, candidate=setting.candidate, what=metrics[name], p_value=said.p_loss)
 
 
-def _watched(setting: SettingComparison) -> list[RateComparison]:
-    return [rate for rate in setting.rates if rate.quantity in WATCHED]
+def more_mishaps(
+    compared: Sequence[SettingComparison], watched: Sequence[Rate] = WATCHED
+) -> tuple[list[tuple[int, Regression]], int]:
+    """Mishaps that are established to be more, each with the place of its setting in `compared`; and how many tests.
+
+    Fisher's exact test, after Holm over all settings and mishaps.
+    """
+    rates = [(number, rate) for number, one in enumerate(compared) for rate in one.rates if rate.quantity in watched]
+    corrected = holm([_p_more(rate) for _, rate in rates])
+    found = [
+        (number, Regression(base=compared[number].base, candidate=compared[number].candidate, what=rate, p_value=p))
+        for (number, rate), p in zip(rates, corrected, strict=True)
+        if p is not None and p <= LEVEL
+    ]
+    return found, sum(p is not None for p in corrected)
 
 
 def _p_more(rate: RateComparison) -> float | None:
-    """None where a side has nothing to count in."""
-    if not rate.base_n or not rate.candidate_n:
+    """None where a side has nothing to count in, or one prompt alone: what befalls it says nothing of others."""
+    if not rate.base_n or not rate.candidate_n or rate.prompts < 2:
         return None
     if not rate.candidate_count:
         return 1.0

@@ -53,10 +53,11 @@ def document_of(
     today: date | None = None,
     thumbnails: Mapping[str, Thumbnail] | None = None,
     most: int = MAX_THUMBNAILS,
+    beside: Sequence[SettingSummary] = (),
 ) -> Document:
     """What is said of a run, in order, with at most about `most` pictures. `today` as in `notices_of`.
 
-    `thumbnails`: those made already, by the SHA-256 of their picture.
+    `thumbnails`: those made already, by the SHA-256 of their picture. `beside` as in `settings_table`.
     """
     one, experiment, journal, info = evidence, evidence.experiment, evidence.journal, evidence.run.info
     directed = one.directed
@@ -69,7 +70,7 @@ def document_of(
         notices=notices_of(evidence, today),
         facts=headline_facts(journal, experiment, one.plan, one.summaries, len(one.dropped)),
         targets=details.targets_table(experiment.targets),
-        settings=settings_table(directed, one.targets),
+        settings=settings_table(directed, one.targets, beside),
         skipped=details.skipped_table(one.plan),
         figures=figures,
         figures_note=figures_note(figures, one.summaries),

@@ -220,6 +220,22 @@ _SETS = (
     _number("(?P<name>[a-z][a-z0-9_]*)", "", "Detail of the metric that made the value: {name}"),
 )
 
+_VOTES = (
+    _text("vote_id", "Id of the pair as it was handed out"),
+    _text("at_utc", "When the vote was given, ISO 8601"),
+    _text("voter", "Who voted, as given; people who share a name count as one"),
+    _text("choice", "left, right, tie or both_bad, which is no preference"),
+    _text("prompt_id", "Id of the prompt of both pictures"),
+    _text("prompt", "The prompt, without paths and keys"),
+    _count("seed", "Seed of both requests"),
+    _text("(?P<name>left|right)_setting_id", "Id of the setting of the {name} picture"),
+    _text("(?P<name>left|right)_setting", "What people call the setting of the {name} picture; voters did not see it"),
+    _text("(?P<name>left|right)_request_id", "Request of the {name} picture"),
+    _count("(?P<name>left|right)_image_index", "Which picture of its request the {name} one is, from 0"),
+    _text("(?P<name>left|right)_image_sha256", "SHA-256 of the file of the {name} picture"),
+    _number("seconds", "s", "From both pictures being in sight to the vote, by the voter's browser"),
+)
+
 OF_FILE: dict[str, tuple[Meaning, ...]] = {
     "samples": _SAMPLES,
     "scores": (*_SCORES, *_SAMPLES),
@@ -227,5 +243,6 @@ OF_FILE: dict[str, tuple[Meaning, ...]] = {
     "shifts": _SHIFTS,
     "categories": _CATEGORIES,
     "set_scores": (*COMMON, *_SETS),
+    "votes": _VOTES,
 }
 """Name of a file → its own columns, looked up before COMMON; `scores` is a frame of the library."""

@@ -61,7 +61,7 @@ def _command(page: Page) -> list[str]:
 
 def _section(section: Section, first: Table | None, *, explored: bool) -> list[str]:
     """Nothing for one that only the page's script fills. Long tables are closed, but not the first of the page."""
-    said = section.text or section.sentences or section.figures or section.grids or section.grid_notes
+    said = section.text or section.sentences or section.tables or section.figures or section.grids or section.grid_notes
     if explored and section.part and not said:
         return []
     folds = explored and not section.part and not section.opens and bool(section.tables)

@@ -22,9 +22,11 @@ DIRECTIONS = {"higher": "↑\u00a0better", "lower": "↓\u00a0better", "referenc
 """Signs for the better side of a metric, in heads of columns."""
 
 
-def settings_table(summaries: Sequence[SettingSummary], targets: Mapping[str, TargetSpec]) -> Table:
-    """One row a setting, in the order of the plan."""
-    unit, unit_bytes = memory_unit(s.memory.max_bytes for s in summaries if s.memory)
+def settings_table(
+    summaries: Sequence[SettingSummary], targets: Mapping[str, TargetSpec], beside: Sequence[SettingSummary] = ()
+) -> Table:
+    """One row a setting, in the order of the plan. `beside`: those of other runs, whose rows share its units."""
+    unit, unit_bytes = memory_unit(s.memory.max_bytes for s in (*summaries, *beside) if s.memory)
     kinds: set[str] = {s.memory.kind for s in summaries if s.memory}
     extras = [
         name

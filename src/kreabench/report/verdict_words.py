@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from kreabench.analysis.estimates import p_in_words
+from kreabench.analysis.estimates import Estimate, p_in_words
 from kreabench.core.policies import Cost, Rate
 from kreabench.decisions.comparison import MetricComparison, RateComparison
 from kreabench.decisions.fidelity import LEVEL
@@ -26,6 +28,8 @@ from kreabench.report.recommend.words import (
 )
 from kreabench.report.text import message, visible
 
+Names = Mapping[str, str]
+"""Id of a setting → what it is called in a sentence, ready to be shown."""
 TOLD: tuple[Cost, ...] = ("latency", "usd_per_image", "peak_memory")
 """Costs of the sentence, in its order."""
 RATE_WORDS: dict[Rate, tuple[str, str]] = {
@@ -36,59 +40,69 @@ RATE_WORDS: dict[Rate, tuple[str, str]] = {
 NONE_FOUND = "No setting is established to be worse than its reference; that does not show that all are as good."
 
 
-def verdict_sentence(contest: Contest, recommendation: Recommendation) -> str:
+def verdict_sentence(contest: Contest, recommendation: Recommendation, names: Names) -> str:
     """The setting to use, what it saves and costs against its reference, and what quality it loses."""
     answer = recommendation.answer
     if answer is None:
         return message(no_answer(recommendation), 1000)
-    name = visible(answer.entrant.setting.label)
+    name = names[answer.entrant.setting.id]
     if not answer.entrant.is_reference:
-        said = [cost_words(contest, answer.entrant), *_changes(contest, answer, recommendation)]
-        return f"Use {name}: {'; '.join(filter(None, said))}."
-    better = recommendation.undecided_but_better
+        costs = cost_words(contest, answer.entrant)
+        return " ".join([f"Use {name}{f': {costs}' if costs else ''}.", *_changes(contest, answer, recommendation)])
+    kept, better = f"{name}, {_reference_words(recommendation, answer)}", recommendation.undecided_but_better
     if better:
-        return f"Keep {name}, a reference{_latency(answer.entrant)}, for now. {_open(contest, better)}"
-    others = [verdict for verdict in recommendation.verdicts if not verdict.entrant.is_reference]
+        return f"For now keep {kept}: {_open(contest, better, names)}"
     index = recommendation.ranked.index(answer)
     faster = [verdict for verdict in recommendation.ranked[:index] if not verdict.entrant.is_reference]
-    if not others or not faster:
-        return f"Keep {name}, a reference{_latency(answer.entrant)}: nothing is faster."
-    which = "the one setting that is faster" if len(faster) == 1 else f"each of {len(faster)} faster settings"
-    return f"Keep {name}, a reference{_latency(answer.entrant)}: {which} is shown to lose more than is allowed."
+    if not faster:
+        untimed = any(verdict.objective is None for verdict in recommendation.verdicts)
+        return f"Keep {kept}: no other setting {'that was timed ' if untimed else ''}is faster."
+    which = "the one setting that is faster" if len(faster) == 1 else f"each of {len(faster):,} faster settings"
+    return f"Keep {kept}: {which} is shown to lose more than is allowed."
 
 
-def _latency(entrant: Entrant) -> str:
-    latency = entrant.costs["latency"].median
-    return "" if latency is None else f" ({amount('latency', latency.value)} a request)"
+def _reference_words(recommendation: Recommendation, answer: Verdict) -> str:
+    """`the fastest of 6 references (1.04 s a request)`."""
+    latency = answer.entrant.costs["latency"].median
+    timed = "" if latency is None else f" ({amount('latency', latency.value)} a request)"
+    known = [one for one in recommendation.verdicts if one.entrant.is_reference and one.objective is not None]
+    return f"{'the reference' if len(known) < 2 else f'the fastest of {len(known):,} references'}{timed}"
 
 
-def _open(contest: Contest, better: tuple[Verdict, ...]) -> str:
+def _open(contest: Contest, better: tuple[Verdict, ...], names: Names) -> str:
     """What might be better than a reference, and what would tell."""
-    best = better[0]
-    name, costs = visible(best.entrant.setting.label), cost_words(contest, best.entrant)
-    number = f"One faster setting, {name}, is" if len(better) == 1 else f"{len(better):,} faster settings are"
-    lead = "it takes" if len(better) == 1 else f"the fastest of them, {name}, takes"
-    said = [f"{number} shown neither to lose less than is allowed nor to lose more"]
-    said += [f"{lead} {costs}"] if costs else []
-    return f"{'; '.join([*said, *filter(None, [decided_by(best)])])}."
+    best = better[0].entrant
+    name, latency = names[best.setting.id], best.costs["latency"].median
+    costs = cost_words(contest, best, ("latency",))
+    if not costs and latency is not None:
+        costs = f"{amount('latency', latency.value)} a request"
+    one = len(better) == 1
+    lead = "It" if one else f"The fastest, {name},"
+    said = [f"{lead} takes {costs}", decided_by(better[0])] if costs else []
+    tail = f" {'; '.join(filter(None, said))}." if said else ""
+    which = f"{name}, which is faster, loses" if one else f"{len(better):,} faster settings lose"
+    return f"whether {which} too much is not decided.{tail}"
 
 
-def cost_words(contest: Contest, entrant: Entrant) -> str:
-    """`0.52 s a request instead of 1.04 s (50 % less), …` against its reference; empty where nothing compares."""
+def cost_words(contest: Contest, entrant: Entrant, costs: tuple[Cost, ...] = TOLD) -> str:
+    """`0.52 s a request instead of 1.04 s (50 % less), …` against its reference; empty where nothing compares.
+
+    Of what is as before only the latency is told.
+    """
     reference = contest.of(entrant.setting.reference_id)
     ratios = against_reference(contest, entrant)
     parts = []
-    for cost in TOLD:
+    for cost in costs:
         base = reference.costs[cost].median if reference else None
         own = entrant.costs[cost].median
         if cost in ratios and base is not None and own is not None:
             parts.append(_against(cost, base.value, own.value, ratios[cost].value))
-    return ", ".join(parts)
+    return ", ".join(filter(None, parts))
 
 
 def _against(cost: Cost, base: float, own: float, ratio: float) -> str:
     if abs(1 - ratio) < NEARLY:
-        return f"{amount(cost, own)} {of_cost(cost)}, as before"
+        return f"{amount(cost, own)} {of_cost(cost)}, as before" if cost == "latency" else ""
     percent = f"{abs(1 - ratio):.0%}".replace("%", " %")
     return (
         f"{amount(cost, own)} {of_cost(cost)} instead of {amount(cost, base)} "
@@ -97,18 +111,25 @@ def _against(cost: Cost, base: float, own: float, ratio: float) -> str:
 
 
 def _changes(contest: Contest, answer: Verdict, recommendation: Recommendation) -> list[str]:
-    """One clause a metric that was asked about."""
+    """A sentence a metric that was asked about."""
     reference = contest.of(answer.entrant.setting.reference_id)
     said = []
     for loss in recommendation.question.max_quality_loss:
         check = next((check for check in answer.checks if check.name == loss.metric), None)
         if check is not None and check.value is not None:
+            brand = " (untrained weights)" if contest.metrics[loss.metric].untrained else ""
             base = "" if reference is None else _base(reference, loss.metric)
-            name, change = visible(loss.metric), check.value.value
-            what = f"a {'loss' if change < 0 else 'gain'} of {significant(abs(change), 2)} in {name}{base}"
-            what = what if change else f"no change of {name}{base}"
-            said.append(f"{what}, where a loss of {margin_words(loss, check.limit)} is allowed")
-    return said or ["nothing is known of its quality"]
+            what = _change(check.value, f"{visible(loss.metric)}{brand}{base}")
+            said.append(f"Quality: {what}, where a loss of {margin_words(loss, check.limit)} is allowed.")
+    return said or ["Nothing is known of its quality."]
+
+
+def _change(gain: Estimate, what: str) -> str:
+    """As a loss or a gain where its interval says that it is one."""
+    low, high = gain.interval or (gain.value, gain.value)
+    if low <= 0 <= high:
+        return f"no change of {what}{' is shown' if low < high else ''}"
+    return f"a {'loss' if gain.value < 0 else 'gain'} of {significant(abs(gain.value), 2)} in {what}"
 
 
 def _base(reference: Entrant, metric: str) -> str:
@@ -118,7 +139,13 @@ def _base(reference: Entrant, metric: str) -> str:
     return f" from {significant(float(known.mean()))}" if known.size else ""
 
 
-def sureness(contest: Contest, recommendation: Recommendation) -> str:
+def spoiled(name: str, losses: Sequence[str]) -> str:
+    """The sentence of a setting that would be recommended, were it not established to be worse in something else."""
+    more = f" It is worse in {len(losses) - 1:,} more." if len(losses) > 1 else ""
+    return f"Nothing is recommended yet: {name} would be, but it got worse. {losses[0]}{more}"
+
+
+def sureness(contest: Contest, recommendation: Recommendation, names: Names) -> str:
     """How sure the answer is, and what takes from it."""
     answer, better, said = recommendation.answer, recommendation.undecided_but_better, []
     if answer is not None and not answer.entrant.is_reference:
@@ -132,16 +159,16 @@ def sureness(contest: Contest, recommendation: Recommendation) -> str:
             f"{count(recommendation.prompts, 'prompt')}."
         )
     if answer is not None and better:
-        name = visible(better[0].entrant.setting.label)
+        name = names[better[0].entrant.setting.id]
         open_ = f": {stopped_by(better[0].open_checks[0])}" if better[0].open_checks else ""
         said.append(f"{name} would be better if it qualified, and is not decided{message(open_, 600)}.")
     return " ".join([*said, *map(visible, doubts(contest, recommendation))])
 
 
-def regression_sentence(regression: Regression) -> str:
+def regression_sentence(regression: Regression, names: Names) -> str:
     """What is worse, by how much, and how sure that is."""
     sure = f"{p_in_words(regression.p_value)} after Holm"
-    name, reference = visible(regression.candidate.label), visible(regression.base.label)
+    name, reference = names[regression.candidate.id], names[regression.base.id]
     if isinstance(regression.what, RateComparison):
         rate = regression.what
         verb, noun = RATE_WORDS[rate.quantity]

@@ -16,6 +16,7 @@ from kreabench.core.planned import Setting
 from kreabench.core.specs import MetricSpec
 from kreabench.core.vote_records import VotePicture, VoteRecord
 from kreabench.metrics.table import has_direction, row_of
+from kreabench.report.csv_text import csv_text
 from kreabench.report.format import ABSENT, count, estimate
 from kreabench.report.labels import differing_axes, reference_mark, setting_cell
 from kreabench.report.parts import Cell, Column, Row, Table
@@ -130,6 +131,7 @@ def _strengths_table(votes: Votes) -> Table:
                     *(Cell(text=f"{n:,}") for n in (one.wins, one.losses, one.ties, one.both_bad, one.prompts)),
                 ),
                 mark=reference_mark(votes.settings[one.setting_id]),
+                setting=one.setting_id,
             )
             for one in votes.strengths
         ),
@@ -137,6 +139,52 @@ def _strengths_table(votes: Votes) -> Table:
         f"{count(len(votes.strengths), 'setting')}, strongest first.",
         notes=(*METHOD, *notes_of(votes)),
     )
+
+
+def votes_line(votes: Votes) -> str:
+    """What the votes say in one sentence, for a terminal."""
+    said = f"{count(len(votes.votes), 'blind vote')} of {count(votes.voters, 'person', 'people')}"
+    groups = len({one.group for one in votes.strengths})
+    strongest = votes.strengths[0]
+    if strongest.strength is None:
+        return f"{said}: no setting was preferred to another."
+    if groups > 1:
+        return (
+            f"{said}, in {groups} groups of settings that were never compared with each other; strengths in the report."
+        )
+    value, interval = estimate(strongest.strength)
+    name = visible(votes.settings[strongest.setting_id].label)
+    return f"{said}: {name} is the strongest of {len(votes.strengths)} ({value}{f'; {interval}' if interval else ''})."
+
+
+def votes_csv(votes: Votes, brand: str = "") -> str:
+    """One row a vote, in the order they were given; the names of voters as they gave them. `brand`: see `csv_text`."""
+    rows = [
+        {
+            "vote_id": vote.id,
+            "at_utc": vote.at_utc,
+            "voter": vote.voter,
+            "choice": vote.choice,
+            "prompt_id": vote.prompt_id,
+            "prompt": vote.prompt,
+            "seed": vote.seed,
+            **_side("left", vote.left, votes.settings),
+            **_side("right", vote.right, votes.settings),
+            "seconds": vote.seconds,
+        }
+        for vote in votes.votes
+    ]
+    return csv_text(rows, ("vote_id",), brand)
+
+
+def _side(side: str, picture: VotePicture, settings: Mapping[str, Setting]) -> dict[str, str | int]:
+    return {
+        f"{side}_setting_id": picture.setting_id,
+        f"{side}_setting": settings[picture.setting_id].label,
+        f"{side}_request_id": picture.request_id,
+        f"{side}_image_index": picture.image_index,
+        f"{side}_image_sha256": picture.image_sha256,
+    }
 
 
 def notes_of(votes: Votes) -> Iterator[str]:

@@ -26,6 +26,7 @@ from kreabench.report.several.document import several_document
 from kreabench.report.several.files import joined
 from kreabench.report.tables import categories_csv, samples_csv, settings_csv, shifts_csv
 from kreabench.report.thumbnails import Thumbnail
+from kreabench.report.votes import votes_csv
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
 
@@ -95,6 +96,8 @@ def _samples(evidences: Sequence[Evidence], document: Document) -> dict[str, byt
 def _samples_of(evidence: Evidence, brand: str) -> Iterator[tuple[str, bytes]]:
     yield "samples.csv", samples_csv(evidence.table, brand).encode()
     yield "samples.parquet", samples_parquet(evidence.table, brand)
+    if evidence.votes is not None:
+        yield "votes.csv", votes_csv(evidence.votes, brand).encode()
 
 
 def render(

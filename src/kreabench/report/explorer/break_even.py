@@ -76,7 +76,11 @@ def _notes(sources: Sequence[Source], own: Sequence[OwnData], hosted: Sequence[H
             if target.untrained and not target.hosted:
                 yield f"{visible(target.name)} has untrained weights: its times are no real model's."
     if own and any(one.usd_per_hour is None for one in own):
-        yield "Nobody said what an hour of the own GPU costs (pricing.device_usd_per_hour): the price shown is assumed."
+        some = "" if all(one.usd_per_hour is None for one in own) else " of every run"
+        yield (
+            f"Nobody said what an hour of the own GPU{some} costs (pricing.device_usd_per_hour): without a price "
+            "there is no sum."
+        )
     if any(not one.load_s for one in own):
         yield "Where no loading was measured, it counts as 0 s."
     if own and all(one.joule_per_image is None for one in own):

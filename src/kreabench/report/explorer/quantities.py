@@ -24,7 +24,13 @@ def quantities_of(sources: Sequence[Source]) -> tuple[QuantityData, ...]:
     unit, scale = memory_unit(s.memory.max_bytes for s in summaries if s.memory)
     costs = (
         _cost("latency_s", "Latency", "s", 1.0, "median seconds of a request, end to end"),
-        _cost("usd_per_image", "Dollars an image", "$", 1.0, "mean over delivered pictures"),
+        _cost(
+            "usd_per_image",
+            "Dollars an image",
+            "$",
+            1.0,
+            "mean over delivered pictures; what failed requests cost is not in it",
+        ),
         _cost("peak_memory_bytes", "Peak memory", unit, scale, "highest of all delivered requests"),
         _cost("energy_per_image_j", "Energy an image", "J", 1.0, "median joules a picture, of the whole device"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,43 +14,17 @@ from kreabench.core.sizes import parse_size
 from kreabench.report.explorer.command import Commands
 from kreabench.report.explorer.data import AxisValue, QuantityData, SettingData, SkippedData, StageData
 from kreabench.report.explorer.quantities import absent_of, value_of, values_of
+from kreabench.report.explorer.short_names import differing_axes, short_name
 from kreabench.report.explorer.sources import Source, axes_of_setting, size_of
 from kreabench.report.text import message, visible
 from kreabench.rundir.columns import KINDS
-
-_SAID = {
-    "run": "{:.1}",
-    "steps": "{} steps",
-    "guidance": "g{:g}",
-    "strength": "strength {:g}",
-    "num_images": "×{}",
-    "concurrency": "{} in flight",
-}
-"""How an axis is told in few letters, where its value alone would be a riddle."""
 
 
 def settings_of(sources: Sequence[Source], quantities: Sequence[QuantityData]) -> tuple[SettingData, ...]:
     """All settings of all runs, in the order of their plans."""
     names = [quantity.name for quantity in quantities]
-    differing = _differing(sources)
+    differing = differing_axes(sources)
     return tuple(one for source in sources for one in _Settings(source, names, differing).all())
-
-
-def _differing(sources: Sequence[Source]) -> tuple[str, ...]:
-    """Axes along which the settings of the report differ; target and acceleration where none does."""
-    axes = [axes_of_setting(source, setting) for source in sources for setting in source.evidence.plan.settings]
-    names = list(axes[0]) if axes else []
-    return tuple(name for name in names if len({one[name] for one in axes}) > 1) or ("target", "acceleration")
-
-
-def short_name(axes: Mapping[str, AxisValue], differing: Sequence[str]) -> str:
-    """What tells a setting from the others, in few words."""
-    said = ((name, axes[name]) for name in differing)
-    return " ".join(_said(name, value) for name, value in said if value is not None)
-
-
-def _said(name: str, value: AxisValue) -> str:
-    return "1 step" if (name, value) == ("steps", 1) else _SAID.get(name, "{}").format(value)
 
 
 @dataclass(frozen=True, slots=True)

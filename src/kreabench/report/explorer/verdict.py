@@ -16,11 +16,13 @@ from kreabench.decisions.recommend_question import Asked, Limits, ask, same_ques
 from kreabench.report.evidence import Evidence
 from kreabench.report.explorer.data import RegressionData, VerdictData
 from kreabench.report.explorer.regressions import regressions_of
+from kreabench.report.explorer.short_names import spoken_names
 from kreabench.report.explorer.sources import Source
+from kreabench.report.format import count
 from kreabench.report.recommend.remarks import scope
 from kreabench.report.recommend.words import amount, state_lines
 from kreabench.report.text import visible
-from kreabench.report.verdict_words import sureness, verdict_sentence
+from kreabench.report.verdict_words import spoiled, sureness, verdict_sentence
 
 State = Literal["recommended", "undecided", "none", "unknown"]
 LEVEL = 0.05
@@ -52,6 +54,9 @@ def verdict_of(
     source = sources[0]
     regressions, note = regressions_of(source)
     state, setting, sentence, sure, assumed = _recommended(source)
+    if spoils := [one.sentence for one in regressions if state == "recommended" and one.setting == setting]:
+        name = spoken_names(source)[str(setting).removeprefix(f"{source.id}/")]
+        state, setting, sentence = "undecided", None, spoiled(name, spoils)
     return VerdictData(
         state=state,
         setting=setting,
@@ -80,11 +85,12 @@ def _recommended(source: Source) -> _Told:
     except ConfigError:  # nothing has a latency
         return "unknown", None, "Nothing can be recommended: no sample is fit for timing.", "", ()
     if asked.question.quality_metric is None:
-        return "unknown", None, _without_quality(contest), "", ()
+        return "unknown", None, _without_quality(source, contest), "", ()
     found = recommend(contest, asked.question, draws=_draws(contest))
     setting = None if found.answer is None else source.setting_id(found.answer.entrant.setting.id)
-    sentence = verdict_sentence(contest, found)
-    return _state(found), setting, sentence, sureness(contest, found), _assumed(one, asked, found)
+    names = spoken_names(source)
+    sentence, sure = verdict_sentence(contest, found, names), sureness(contest, found, names)
+    return _state(found), setting, sentence, sure, _assumed(one, asked, found)
 
 
 def _nothing_to_choose(one: Evidence) -> str:
@@ -94,8 +100,12 @@ def _nothing_to_choose(one: Evidence) -> str:
         failed = sum(summary.failed for summary in one.summaries)
         what = "every sample that ran has failed" if failed else "nothing was drawn yet"
         return f"Nothing can be recommended: {what}."
+    if len(one.side.settings) < 2 and one.dropped:
+        return f"There is nothing to choose among: a race dropped {count(len(one.dropped), 'setting')}, and left one."
     if len(one.side.settings) < 2:
         return "There is nothing to choose among: the run has one setting."
+    if not any(summary.ok for summary in one.summaries if summary.is_reference):
+        return "Nothing can be recommended: no reference delivered a picture that others could be compared with."
     if not one.fidelity.settings:
         return (
             "Nothing is recommended: each setting is the reference of its own target, size and guidance, so none is "
@@ -104,7 +114,7 @@ def _nothing_to_choose(one: Evidence) -> str:
     return ""
 
 
-def _without_quality(contest: Contest) -> str:
+def _without_quality(source: Source, contest: Contest) -> str:
     """No recommendation by costs alone: the fastest setting is often the one that draws the worst."""
     why = "no metric of this run has scores that tell the quality of a picture by itself"
     timed = [
@@ -113,7 +123,7 @@ def _without_quality(contest: Contest) -> str:
         if (latency := entrant.costs["latency"].median) is not None
     ]
     value, fastest = min(timed, key=lambda pair: pair[0])
-    name = visible(fastest.setting.label)
+    name = spoken_names(source)[fastest.setting.id]
     return f"Nothing is recommended, as {why}. The fastest is {name}: {amount('latency', value)} a request."
 
 

@@ -40,7 +40,8 @@ def several_document(
 ) -> Document:
     """What is said of the runs together, in order. `today` and `thumbnails` as in `document_of`."""
     names = names_of([one.run for one in evidences])
-    documents = [document_of(one, today, thumbnails, MAX_THUMBNAILS // len(evidences)) for one in evidences]
+    everything = [summary for one in evidences for summary in one.summaries]
+    documents = [document_of(one, today, thumbnails, MAX_THUMBNAILS // len(evidences), everything) for one in evidences]
     found = compare_runs(evidences, names)
     brand = " ".join(once([(n, d.brand) for n, d in zip(names, documents, strict=True) if d.brand], len(names)))
     summaries, figures = _figures(evidences, names, brand)

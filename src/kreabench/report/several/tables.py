@@ -43,7 +43,11 @@ def _key(column: Column) -> _Key:
 def _row(name: RunName, table: Table, row: Row, order: Sequence[_Key]) -> Row:
     cells = dict(zip(map(_key, table.columns), row.cells, strict=True))
     absent = Cell(text=ABSENT, detail="not in this run", absent=True)
-    return Row(cells=(run_cell(name), *(cells.get(key, absent) for key in order)), mark=row.mark)
+    return Row(
+        cells=(run_cell(name), *(cells.get(key, absent) for key in order)),
+        mark=row.mark,
+        setting=f"{name.letter.lower()}/{row.setting}" if row.setting else "",
+    )
 
 
 def run_cell(name: RunName) -> Cell:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kreabench.analysis.estimates import p_in_words
+from kreabench.core.planned import Setting
 from kreabench.decisions.comparison import Comparison, MetricComparison, RateComparison, SettingComparison
+from kreabench.decisions.matching import AXES
+from kreabench.decisions.regressions import Regression, more_mishaps
 from kreabench.report.comparison.words import (
     RATE_NAMES,
     Finding,
@@ -13,6 +17,7 @@ from kreabench.report.comparison.words import (
     difference_texts,
     differing,
     finding,
+    ratio_texts,
     short_label,
 )
 from kreabench.report.explorer.data import RegressionData
@@ -53,25 +58,56 @@ def verdict_sentence(versus: Versus) -> str:
         _listed("nothing was tested in ", [name for name in names if _untested(found, name)]),
     ]
     told = "; ".join(filter(None, parts)) or "no metric is of both runs"
-    return f"{who}: {told}."
+    return f"{who}{_instead(versus.comparison)}: {'; '.join(filter(None, (told, _latency(versus))))}."
+
+
+def _instead(comparison: Comparison) -> str:
+    """In what all pairs of settings differ alike, which tells no two of them apart: `, 4 steps instead of 8 steps`."""
+    said: dict[str, None] = {}
+    for axis in AXES:
+        pairs = {(short_label(two.candidate, (axis,)), short_label(two.base, (axis,))) for two in comparison.settings}
+        for candidate, base in pairs if len(pairs) == 1 else ():
+            if candidate != base:
+                said[f", {candidate or 'none'} instead of {base or 'none'}"] = None
+    return "".join(said)
+
+
+def _latency(versus: Versus) -> str:
+    """`latency ×0.53 [0.50 – 0.56] of A's`; of several settings the least and the greatest ratio."""
+    settings = () if versus.comparison is None else versus.comparison.settings
+    costs = [cost for two in settings for cost in two.costs if cost.quantity == "latency"]
+    ratios = sorted((cost.ratio for cost in costs if cost.ratio is not None), key=lambda ratio: ratio.value)
+    if not ratios:
+        return ""
+    (least, interval), (most, _) = ratio_texts(ratios[0]), ratio_texts(ratios[-1])
+    alone = f"{least} [{interval}]" if interval else least
+    return f"latency {alone if len(ratios) == 1 else f'{least} to {most}'} of {versus.base.letter}'s"
 
 
 def regressions(versus: Versus) -> Iterator[RegressionData]:
-    """Losses that are established, of settings as they are called in report.json."""
+    """Losses and mishaps that are established, of settings as they are called in report.json."""
     if versus.comparison is None:
         return
-    here, there = versus.base.letter.lower(), versus.candidate.letter.lower()
     for one in _findings(versus.comparison):
         if one.what == "worse":
-            label, (text, interval) = visible(one.two.candidate.label), difference_texts(one.metric.difference)
+            name, (text, interval) = one.metric.spec.name, difference_texts(one.metric.difference)
             brand = ", untrained weights" if one.metric.untrained else ""
-            yield RegressionData(
-                setting=f"{there}/{one.two.candidate.id}",
-                against=f"{here}/{one.two.base.id}",
-                quantity=one.metric.spec.name,
-                sentence=f"{versus.candidate.letter}: {label} is worse than {versus.base.letter} in "
-                f"{visible(one.metric.spec.name)}: {text} [{interval}]{brand}.",
-            )
+            said = f"is worse than {versus.base.letter} in {visible(name)}: {text} [{interval}]{brand}"
+            yield _data(versus, one.two.base, one.two.candidate, name, said)
+    for more, rate in _more_mishaps(versus.comparison):
+        said = f"has more {RATE_NAMES[rate.quantity]} than {versus.base.letter}: {_counts(rate)}"
+        said += f" ({p_in_words(more.p_value)} after Holm)"
+        yield _data(versus, more.base, more.candidate, rate.quantity, said)
+
+
+def _data(versus: Versus, base: Setting, candidate: Setting, quantity: str, said: str) -> RegressionData:
+    letter = versus.candidate.letter
+    return RegressionData(
+        setting=f"{letter.lower()}/{candidate.id}",
+        against=f"{versus.base.letter.lower()}/{base.id}",
+        quantity=quantity,
+        sentence=f"{letter}: {visible(candidate.label)} {said}.",
+    )
 
 
 def _findings(comparison: Comparison) -> Iterator[_Found]:
@@ -101,23 +137,30 @@ def _equal(comparison: Comparison) -> str:
     return f"all {count(pairs, 'pair')} of pictures are equal files" if equal else ""
 
 
+def _more_mishaps(comparison: Comparison) -> Iterator[tuple[Regression, RateComparison]]:
+    for _, one in more_mishaps(comparison.settings, tuple(RATE_NAMES))[0]:
+        if isinstance(one.what, RateComparison):
+            yield one, one.what
+
+
 def _failing(comparison: Comparison) -> str:
-    """Mishaps that the interval of their difference shows to be more."""
+    """Mishaps that are established to be more, each where it is the most."""
     axes = differing(comparison.settings)
+    found = list(_more_mishaps(comparison))
     said = []
-    for number in range(len(comparison.settings[0].rates)):
-        those = [(two, two.rates[number]) for two in comparison.settings if _is_more(two.rates[number])]
+    for quantity, name in RATE_NAMES.items():
+        those = [(one, rate) for one, rate in found if rate.quantity == quantity]
         if those:
-            two, rate = max(those, key=lambda one: one[1].difference.value if one[1].difference else 0.0)
-            counts = f"{count_text(rate.candidate_count, rate.candidate_n)} against "
-            counts += count_text(rate.base_count, rate.base_n)
-            where = short_label(two.candidate, axes)
-            said.append(f"more {RATE_NAMES[rate.quantity]} ({counts}{f' at {where}' if where else ''})")
+            one, rate = max(those, key=lambda pair: pair[1].difference.value if pair[1].difference else 0.0)
+            where = short_label(one.candidate, axes)
+            said.append(f"more {name} ({_counts(rate)}{f' at {where}' if where else ''})")
     return ", ".join(said)
 
 
-def _is_more(rate: RateComparison) -> bool:
-    return rate.difference is not None and rate.difference.low is not None and rate.difference.low > 0
+def _counts(rate: RateComparison) -> str:
+    """`12 of 24 against 0 of 24`."""
+    sides = ((rate.candidate_count, rate.candidate_n), (rate.base_count, rate.base_n))
+    return " against ".join(count_text(*side) for side in sides)
 
 
 def _shifted(found: Sequence[_Found], name: str) -> bool:
