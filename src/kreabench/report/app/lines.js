@@ -94,7 +94,7 @@
       ...rules(knees),
       uirevision: `${quantity.name} ${choices.get("bars")}`,
     };
-    const traces = [...tracesOf(state), ...(rings.length ? [ringAround("knee", rings)] : [])];
+    const traces = [...tracesOf(state).map((one) => ({ ...one, faint: up !== null })), ...(rings.length ? [ringAround("knee", rings)] : [])];
     const said = { label: `${quantity.label} over steps`, describe: `${lines.length} lines.`, select: openSetting };
     plot(chart, traces, layout, said);
     return up !== null;

@@ -2,7 +2,7 @@
 //
 // A trace has `points` in place of plotly's arrays: { x, y, xLow, xHigh, yLow, yHigh, id, lines, chance }; a point that
 // is null breaks the line. `lines` are its texts, `id` is what Enter and a click open. `series` is its place among the
-// colours, `mark` among the symbols and dashes: nothing is told apart by colour alone.
+// colours, `mark` among the symbols and dashes: nothing is told apart by colour alone. `faint` is of its whiskers.
 
 const { NARROW, PAPER, plotText, screenTheme, forgetTheme, tracesFor, layoutOf } = (() => {
   // Paul Tol's bright scheme; yellow, cyan and grey are darker on white, all are lighter on a dark ground (3:1).
@@ -55,7 +55,7 @@ const { NARROW, PAPER, plotText, screenTheme, forgetTheme, tracesFor, layoutOf }
   const colourOf = (series, theme) =>
     series === "ink" ? theme.ink : series === "muted" ? theme.muted : theme.colours[series % LIGHT.length];
   // All whiskers of a trace as one line with gaps: plotly's own error bars are an element each, and slow to draw anew.
-  const whiskersOf = ({ points, series = 0 }, theme) => {
+  const whiskersOf = ({ points, series = 0, faint = false }, theme) => {
     const x = [];
     const y = [];
     const known = (end) => end !== null && end !== undefined;
@@ -76,12 +76,12 @@ const { NARROW, PAPER, plotText, screenTheme, forgetTheme, tracesFor, layoutOf }
       x,
       y,
       line,
-      opacity: 0.6,
+      opacity: faint ? 0.2 : 0.6,
       hoverinfo: "skip",
       showlegend: false,
     }] : [];
   };
-  const traceOf = ({ points, series = 0, mark = 0, ...rest }, theme) => {
+  const traceOf = ({ points, series = 0, mark = 0, faint: _, ...rest }, theme) => {
     const colour = colourOf(series, theme);
     const bar = rest.type === "bar";
     const marker = bar

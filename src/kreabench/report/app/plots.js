@@ -36,7 +36,8 @@ const plot = (() => {
     const whole = { uirevision: `${rest.uirevision ?? ""}/${state.zoom}` };
     state.width = width;
     state.box.style.minHeight = `${height}px`;
-    Plotly.react(state.box, tracesFor(state.traces, theme), { ...layoutOf(rest, theme, width, height), ...whole }, state.config);
+    const drawn = { ...layoutOf(rest, theme, width, height), ...whole };
+    Plotly.react(state.box, tracesFor(state.traces, theme), drawn, state.config);
     state.ring.hidden = true;
     state.at = -1;
   };

@@ -105,12 +105,12 @@
     };
     const spots = placed.map(spot);
     const references = placed.filter(({ setting }) => setting.reference === setting.id);
+    const [across, up] = [pointRange(spots, "x", logarithmic), pointRange(spots, "y")];
     const traces = [
-      ...seriesOf(placed, pointOf),
+      ...seriesOf(placed, pointOf).map((one) => ({ ...one, faint: Boolean(across || up) })),
       stairOf(front.map(spot), x),
       ringAround("reference", references.map(spot)),
     ];
-    const [across, up] = [pointRange(spots, "x", logarithmic), pointRange(spots, "y")];
     const layout = {
       xaxis: { title: axisTitle(x), type: logarithmic ? "log" : "linear", ...(across ? { range: across } : {}) },
       yaxis: { title: axisTitle(y), ...(up ? { range: up } : {}) },
