@@ -28,6 +28,7 @@ const followContents = (list) => {
   list.addEventListener("scroll", cut, { passive: true });
   new ResizeObserver(cut).observe(list);
   return (link) => {
+    if (!link) return;
     const [from, to] = [link.offsetLeft - list.offsetLeft, link.offsetLeft - list.offsetLeft + link.offsetWidth];
     const [least, most] = [to + 28 - list.clientWidth, from - 28];
     list.scrollLeft = Math.max(Math.min(list.scrollLeft, most), least);
@@ -42,7 +43,7 @@ const markPlace = () => {
     (entries) => {
       for (const { target, isIntersecting } of entries) seen[isIntersecting ? "add" : "delete"](target.id);
       const first = [...links.keys()].find((id) => seen.has(id));
-      if (first) reach(links.get(first));
+      reach(links.get(first) ?? links.values().next().value);
       for (const [id, link] of links) {
         if (id === first) link.setAttribute("aria-current", "true");
         else link.removeAttribute("aria-current");

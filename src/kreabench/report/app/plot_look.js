@@ -101,6 +101,7 @@ const { NARROW, PAPER, plotText, screenTheme, forgetTheme, tracesFor, layoutOf }
       customdata: points.map((one) => one?.id ?? ""),
       hovertext: points.map((one) => one?.lines?.map((line) => plotText(line, 90)).join("<br>") ?? ""),
       hoverinfo: points.some((one) => one?.lines) ? "text" : "skip",
+      ...(bar ? { textposition: "none" } : {}),
       ...rest,
       ...(rest.fill && rest.fill !== "none" ? { fillcolor: `${colour}33` } : {}),
       name: plotText(rest.name ?? "", 48),
