@@ -85,7 +85,8 @@ PALE = """() => [...document.querySelectorAll(".heat-cell")].map((cell) => {
 })"""
 INK = """() => {
   const box = document.querySelector("#trade-off .plot-box");
-  return getComputedStyle(box.querySelector(".xtick text")).fill !== getComputedStyle(box.querySelector(".main-svg")).backgroundColor;
+  const { fill } = getComputedStyle(box.querySelector(".xtick text"));
+  return fill !== getComputedStyle(box.querySelector(".main-svg")).backgroundColor;
 }"""
 
 
