@@ -65,7 +65,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Any, pag
     assert watched.page.evaluate(WALK)[0] == "skip"
     keys.press("Enter")
     assert watched.page.evaluate(WALK)[1] == "main"
-    walked = []
+    walked: list[list[Any]] = []
     while not walked or walked[-1][0] != "sort":
         keys.press("Tab")
         walked.append(watched.page.evaluate(WALK))
