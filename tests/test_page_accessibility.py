@@ -51,6 +51,64 @@ def test_the_report_has_no_violation(browser: Any, pages: Path, width: int, sche
     watched.context.close()
 
 
+WALK = """() => {
+  const { activeElement: at } = document;
+  const { outlineStyle, outlineWidth } = getComputedStyle(at);
+  return [at.className, at.id, at.tagName, outlineStyle !== "none" && parseFloat(outlineWidth) > 0];
+}"""
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Any, pages: Path) -> None:
+    watched = Watched(browser, pages / "report" / "index.html")
+    keys = watched.page.keyboard
+    keys.press("Tab")
+    assert watched.page.evaluate(WALK)[0] == "skip"
+    keys.press("Enter")
+    assert watched.page.evaluate(WALK)[1] == "main"
+    walked: list[list[Any]] = []
+    while not walked or walked[-1][0] != "sort":
+        keys.press("Tab")
+        walked.append(watched.page.evaluate(WALK))
+        assert len(walked) < 150, "the tables are not reached"
+    assert [one for one in walked if not one[3]] == [], "focus is seen"
+    assert "plot-stage" in {one[0] for one in walked}
+    keys.press("Enter")
+    sorted_heads = watched.page.evaluate("document.activeElement.closest('th').getAttribute('aria-sort')")
+    assert sorted_heads in {"ascending", "descending"}
+    watched.context.close()
+    assert watched.complaints == []
+
+
+PALE = """() => [...document.querySelectorAll(".heat-cell")].map((cell) => {
+  const { color, backgroundColor } = getComputedStyle(cell);
+  return color !== backgroundColor && backgroundColor === cell.style.backgroundColor;
+})"""
+INK = """() => {
+  const box = document.querySelector("#trade-off .plot-box");
+  const { fill } = getComputedStyle(box.querySelector(".xtick text"));
+  return fill !== getComputedStyle(box.querySelector(".main-svg")).backgroundColor;
+}"""
+
+
+def test_forced_colours_and_less_motion_leave_the_page_whole(browser: Any, pages: Path) -> None:
+    watched = Watched(browser, pages / "report" / "index.html")
+    watched.page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    for section, drawn in (("trade-off", ".plot-box .xtick text"), ("across", ".heat-cell")):
+        watched.page.locator(f"#{section}").scroll_into_view_if_needed()
+        watched.page.locator(f"#{section} {drawn}").first.wait_for()
+    assert set(watched.page.evaluate(PALE)) == {True}, "colours of the map are its numbers"
+    assert watched.page.evaluate(INK)
+    watched.context.close()
+    assert watched.complaints == []
+
+
+def test_a_page_at_twice_its_size_scrolls_in_one_direction(browser: Any, pages: Path) -> None:
+    """WCAG 1.4.10: at 200 % a window of 1280 pixels has 640."""
+    watched = Watched(browser, pages / "report" / "index.html", width=640)
+    assert watched.page.evaluate("document.documentElement.scrollWidth") <= 640
+    watched.context.close()
+
+
 @pytest.mark.parametrize("name", ["comparison", "recommend", "history"])
 def test_other_pages_have_no_violation(browser: Any, pages: Path, name: str) -> None:
     for width, scheme in (VIEWS[0], VIEWS[3]):

@@ -96,6 +96,31 @@ def test_a_filter_is_counted_kept_in_the_address_and_reset(opened: Any) -> None:
     assert page.evaluate("location.hash") == ""
 
 
+def test_the_list_of_contents_fits_and_follows_where_it_does_not(opened: Any) -> None:
+    page = opened()
+    names = page.locator(".contents a").all_inner_texts()
+    assert len(names) >= 10
+    fits = "() => { const list = document.querySelector('.contents'); return list.scrollWidth <= list.clientWidth; }"
+    assert page.evaluate(fits)
+    assert page.locator(".contents.cut").count() == 0
+    narrow = opened(width=390)
+    assert not narrow.evaluate(fits)
+    narrow.locator(".contents.cut").wait_for()
+    narrow.locator("#environment").scroll_into_view_if_needed()
+    narrow.wait_for_function("() => document.querySelector('.contents').scrollLeft > 100")
+
+
+def test_how_sure_the_answer_is_stands_beside_it_and_what_it_rests_on_is_closed(opened: Any) -> None:
+    page = opened()
+    card = page.locator(".verdict")
+    assert card.locator(".answer").count() == 1
+    assert len(card.locator(".sureness").inner_text()) > 40
+    assumed = card.locator("li").first
+    assert not assumed.is_visible()
+    card.get_by_text("What this rests on").click()
+    assert assumed.inner_text().startswith("Objective: ")
+
+
 def test_words_filter_by_the_labels_of_settings(opened: Any) -> None:
     page = opened()
     page.locator("summary", has_text="Filter").click()

@@ -290,9 +290,10 @@ def test_the_verdict_is_first_in_the_report(family: tuple[RunDirectory, Plan, pd
     document = document_of(gather(run, plan, table))
     page = report_page(document)
 
-    assert page.answer == (document.verdict.sentence,)
-    assert [section.id for section in page.sections][:2] == ["sureness", "regressions"]
-    assert set(page.sections[1].sentences) == {one.sentence for one in document.verdict.regressions}
+    assert page.answer == (document.verdict.sentence, document.verdict.sureness)
+    assert page.answer_rests_on == document.verdict.assumed != ()
+    assert page.sections[0].id == "regressions"
+    assert set(page.sections[0].sentences) == {one.sentence for one in document.verdict.regressions}
     text = render_markdown(page)
     assert text.index("**Keep mini") < text.index("> [!WARNING]")
 

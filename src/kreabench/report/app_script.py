@@ -10,8 +10,10 @@ from pathlib import Path
 APP = Path(__file__).with_name("app")
 
 FILES = (
-    *("core.js", "dom.js", "format.js", "theme.js", "contents.js", "filters.js", "near.js", "plots.js"),
-    *("plot_words.js", "scatter.js", "heat.js", "lines.js", "time.js", "own_gpu.js", "break_even.js"),
+    *("core.js", "dom.js", "format.js", "theme.js", "contents.js", "filters.js", "near.js"),
+    *("plot_look.js", "plot_keys.js", "plots.js", "plot_words.js", "plot_ranges.js", "holding.js"),
+    *("scatter.js", "heat.js", "lines.js", "time_bars.js", "time.js"),
+    *("own_gpu.js", "break_even_inputs.js", "break_even_drawn.js", "break_even.js"),
     *("gallery.js", "grid_axes.js", "grid.js", "viewer.js", "viewer_stage.js", "viewer_facts.js"),
     *("worst.js", "votes.js", "tables.js", "start.js"),
 )

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from kreabench.report.app_script import app_script, app_style, early_script, plotly_script, style_ids
+from kreabench.report.code_text import code_parts
 from kreabench.report.drawing.figures import Drawn, draw_all
 from kreabench.report.drawing.style import dark
 from kreabench.report.explorer.data import ReportData
@@ -54,6 +55,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    made.filters["code_parts"] = code_parts
     made.filters["jpeg_uri"] = lambda content: data_uri(content, "image/jpeg")
     return made
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from kreabench.report.best_table import best_table
+from kreabench.report.code_text import code_parts
 from kreabench.report.page import Page, Section
 from kreabench.report.parts import Cell, Column, Grid, Notice, Table
 
@@ -26,6 +27,8 @@ def render_markdown(page: Page) -> str:
     parts += [escape(page.description)] if page.description else []
     parts += [escape(page.subtitle)]
     parts += [f"**{escape(text)}**" if not number else escape(text) for number, text in enumerate(page.answer)]
+    if page.answer_rests_on:
+        parts += _closed("What this rests on", markdown_list(page.answer_rests_on))
     parts += _command(page)
     parts += [_alert(notice) for notice in page.notices[:MAX_ALERTS]]
     rest = page.notices[MAX_ALERTS:]
@@ -44,7 +47,17 @@ def render_markdown(page: Page) -> str:
 
 
 def _alert(notice: Notice) -> str:
-    return f"> [!{'WARNING' if notice.level == 'warning' else 'NOTE'}]\n> {escape(notice.text)}"
+    return f"> [!{'WARNING' if notice.level == 'warning' else 'NOTE'}]\n> {_sentence(notice.text)}"
+
+
+def _sentence(text: str) -> str:
+    """`text` escaped, its commands as code."""
+    return "".join(f"`{part}`" if is_code else _inner(part) for is_code, part in code_parts(text)).strip()
+
+
+def _inner(part: str) -> str:
+    """`part` escaped, with a space where it begins or ends with one."""
+    return f"{' ' * part[:1].isspace()}{escape(part)}{' ' * part[-1:].isspace()}"
 
 
 def _closed(summary: str, parts: Iterable[str]) -> list[str]:
@@ -119,7 +132,7 @@ def _grid_alt(grid: Grid) -> str:
 
 def markdown_list(items: Iterable[str]) -> list[str]:
     """One line an item; nothing where there is none."""
-    lines = "\n".join(f"- {escape(item)}" for item in items)
+    lines = "\n".join(f"- {_sentence(item)}" for item in items)
     return [lines] if lines else []
 
 

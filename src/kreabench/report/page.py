@@ -21,7 +21,7 @@ class Section:
     """Unique on the page; an address inside it."""
     title: str
     name: str = ""
-    """In the list of contents; empty: the title."""
+    """In the list of contents, where there is little room; empty: the title."""
     opens: bool = False
     """Whether Markdown leaves it open, where it closes what few read."""
     text: str = ""
@@ -54,7 +54,9 @@ class Page:
     description: str = ""
     """In the words of whoever made the run."""
     answer: tuple[str, ...] = ()
-    """What a reader came for, before everything else."""
+    """What a reader came for, before everything else; how sure it is, if need be, after the first."""
+    answer_rests_on: tuple[str, ...] = ()
+    """What the answer takes for granted; a list that is closed until it is opened."""
     command: str = ""
     """To be typed into a shell; one line."""
     command_note: str = ""

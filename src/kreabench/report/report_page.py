@@ -28,11 +28,12 @@ def report_page(
         description=document.description,
         subtitle=document.subtitle,
         notices=document.notices,
-        answer=(document.verdict.sentence,) if document.verdict.sentence else (),
+        answer=tuple(filter(None, (document.verdict.sentence, document.verdict.sureness))),
+        answer_rests_on=document.verdict.assumed,
         command=document.verdict.command,
         command_note=_command_note(document),
         facts=document.facts,
-        sections=(*_verdict(document.verdict), *document.comparisons, *_explored(document), *_details(document)),
+        sections=(*_regressions(document.verdict), *document.comparisons, *_explored(document), *_details(document)),
         files=("samples.csv", *(name for name, rows in files if rows), "settings.csv"),
         explorer=explorer,
         held=dict(held or {}),
@@ -45,10 +46,8 @@ def _command_note(document: Document) -> str:
     return "Shows every test in full." if document.runs else "Asks again, with your own limits and margins."
 
 
-def _verdict(verdict: VerdictData) -> Iterator[Section]:
-    """How sure the answer is, and what got worse."""
-    if verdict.sureness or verdict.assumed:
-        yield Section(id="sureness", title="How sure", text=verdict.sureness, sentences=verdict.assumed)
+def _regressions(verdict: VerdictData) -> Iterator[Section]:
+    """What got worse."""
     if verdict.regressions or verdict.regressions_note:
         listed = tuple(one.sentence for one in verdict.regressions[:SHOWN_REGRESSIONS])
         more = len(verdict.regressions) - len(listed)
@@ -67,12 +66,13 @@ def _explored(document: Document) -> Iterator[Section]:
     yield Section(
         id="trade-off",
         title="Cost against quality",
+        name="Trade-off",
         text=document.figures_note,
         figures=tuple(figures.values()),
         part="scatter",
     )
-    yield Section(id="across", title="Across settings", part="heat")
-    yield Section(id="steps", title="Over steps", part="lines")
+    yield Section(id="across", title="Across settings", name="Heat maps", part="heat")
+    yield Section(id="steps", title="Over steps", name="Steps", part="lines")
     pictures = document.pictures
     yield Section(
         id="pictures",
@@ -81,10 +81,12 @@ def _explored(document: Document) -> Iterator[Section]:
         grids=pictures.grids,
         part="pictures",
     )
-    yield Section(id="time", title="Where the time goes", figures=() if time is None else (time,), part="time")
-    yield Section(id="own-or-api", title="Own GPU or API", part="break_even")
+    yield Section(
+        id="time", title="Where the time goes", name="Time", figures=() if time is None else (time,), part="time"
+    )
+    yield Section(id="own-or-api", title="Own GPU or API", name="GPU or API", part="break_even")
     if document.votes:
-        yield Section(id="votes", title="Blind votes", tables=document.votes, part="votes")
+        yield Section(id="votes", title="Blind votes", name="Votes", tables=document.votes, part="votes")
 
 
 def _details(document: Document) -> Iterator[Section]:

@@ -22,13 +22,28 @@ const followPlaces = () => {
   goTo(choices.get("at"));
 };
 
+// The list of contents is faded where it goes on, and is scrolled to where the reader is.
+const followContents = (list) => {
+  const cut = () => list.classList.toggle("cut", list.scrollLeft + list.clientWidth < list.scrollWidth - 1);
+  list.addEventListener("scroll", cut, { passive: true });
+  new ResizeObserver(cut).observe(list);
+  return (link) => {
+    if (!link) return;
+    const [from, to] = [link.offsetLeft - list.offsetLeft, link.offsetLeft - list.offsetLeft + link.offsetWidth];
+    const [least, most] = [to + 28 - list.clientWidth, from - 28];
+    list.scrollLeft = Math.max(Math.min(list.scrollLeft, most), least);
+  };
+};
+
 const markPlace = () => {
+  const reach = followContents(document.querySelector(".contents"));
   const links = new Map([...document.querySelectorAll(".contents a")].map((a) => [a.getAttribute("href").slice(1), a]));
   const seen = new Set();
   const observer = new IntersectionObserver(
     (entries) => {
       for (const { target, isIntersecting } of entries) seen[isIntersecting ? "add" : "delete"](target.id);
       const first = [...links.keys()].find((id) => seen.has(id));
+      reach(links.get(first) ?? links.values().next().value);
       for (const [id, link] of links) {
         if (id === first) link.setAttribute("aria-current", "true");
         else link.removeAttribute("aria-current");

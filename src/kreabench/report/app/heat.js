@@ -23,12 +23,6 @@
     return kept?.size ? axis.values.filter((value) => kept.has(value)) : axis.values;
   };
   const mostValues = () => [...differingAxes].sort((one, two) => two.values.length - one.values.length);
-  const reference = () => report.settings.find((one) => one.reference === one.id) ?? report.settings[0];
-  const fixedOf = (axis) => {
-    const texts = axis.values.map((value) => JSON.stringify(value));
-    return JSON.parse(choices.get(`hf.${axis.name}`, texts));
-  };
-
   const whyNot = (axes, quantity) => {
     const same = (one) => Object.entries(axes).every(([name, value]) => !(name in one.axes) || one.axes[name] === value);
     const setting = report.settings.find(same);
@@ -103,37 +97,39 @@
     return h("table", { class: "heat" }, h("thead", {}, h("tr", {}, corner, heads)), h("tbody", {}, body));
   };
 
+  const names = mostValues().map(({ name }) => name);
+  const measured = report.quantities.filter(({ name }) => report.settings.some(({ values }) => name in values));
+  const quantityNames = measured.map(({ name }) => name);
+  const whyNone = () => {
+    if (!measured.length) return "Nothing was measured yet.";
+    const along = differingAxes.length ? `differ in ${differingAxes[0].label.toLowerCase()} alone` : "do not differ";
+    return differingAxes.length < 2 ? `Settings ${along}: a map takes two axes.` : "";
+  };
+  // The two axes that are spread out; one that is asked for twice gives way.
+  const spread = () => {
+    const across = choices.get("hx", names);
+    const asked = choices.get("hy", names);
+    return [across, asked === across ? names.find((name) => name !== across) : asked];
+  };
+  const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
   parts.set("heat", (element) => {
-    if (differingAxes.length < 2) {
-      const along = differingAxes.length ? `differ in ${differingAxes[0].label.toLowerCase()} alone` : "do not differ";
-      element.append(h("p", { class: "empty" }, `Settings ${along}: a map takes two axes.`));
+    if (whyNone()) {
+      element.append(h("p", { class: "empty" }, whyNone()));
       return;
     }
-    const names = mostValues().map(({ name }) => name);
-    const measured = report.quantities.filter(({ name }) => report.settings.some(({ values }) => name in values));
-    if (!measured.length) {
-      element.append(h("p", { class: "empty" }, "Nothing was measured yet."));
-      return;
-    }
-    const quantityNames = measured.map(({ name }) => name);
     choices.initial("hq", quantityNames[0]);
     choices.initial("hx", names[0]);
     choices.initial("hy", names[1]);
-    for (const axis of differingAxes) choices.initial(`hf.${axis.name}`, JSON.stringify(reference().axes[axis.name]));
     const axisOptions = names.map((name) => [name, axisNamed(name).label]);
-    const fixers = new Map(
-      differingAxes.map((axis) => {
-        const options = axis.values.map((value) => [JSON.stringify(value), axisText(axis, value)]);
-        return [axis.name, select(`${axis.label}, held at`, `hf.${axis.name}`, options)];
-      }),
-    );
+    const holds = holding("hf", differingAxes);
     const controls = h(
       "div",
       { class: "controls" },
       select("Quantity", "hq", measured.map((one) => [one.name, quantityText(one)])),
       select("Columns", "hx", axisOptions),
       select("Rows", "hy", axisOptions),
-      [...fixers.values()],
+      holds.controls,
     );
     const caption = h("p", { class: "caption", id: newId("heat") });
     const legend = h("p", { class: "heat-legend" });
@@ -142,19 +138,13 @@
 
     const draw = () => {
       const quantity = quantities.get(choices.get("hq", quantityNames));
-      const across = choices.get("hx", names);
-      const asked = choices.get("hy", names);
-      const down = asked === across ? names.find((name) => name !== across) : asked;
-      const held = differingAxes.filter(({ name }) => name !== across && name !== down);
-      for (const [name, control] of fixers) control.hidden = !held.some((axis) => axis.name === name);
-      const fixed = Object.fromEntries(held.map((axis) => [axis.name, fixedOf(axis)]));
-      const at = held.map((axis) => `${axis.label.toLowerCase()} ${axisText(axis, fixed[axis.name])}`).join(", ");
-      const where = at ? `, at ${at}` : "";
+      const [across, down] = spread();
+      const held = holds.values(shown(), differingAxes.filter(({ name }) => name !== across && name !== down));
+      const where = Object.keys(held).length ? `, at ${heldWords(held)}` : "";
       const what = quantity.note ? `${capital(quantity.note)}. ` : "";
       caption.textContent = `${quantityText(quantity)}${where}. ${what}Below each value its 95 % interval.`;
-      box.replaceChildren(tableOf(quantity, axisNamed(down), axisNamed(across), fixed, legend));
+      box.replaceChildren(tableOf(quantity, axisNamed(down), axisNamed(across), held, legend));
     };
-    whenNear(element, ["shown", "hq", "hx", "hy", ...differingAxes.map(({ name }) => `hf.${name}`)], draw);
+    whenNear(element, ["shown", "hq", "hx", "hy", ...holds.names], draw);
   });
-  const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 }

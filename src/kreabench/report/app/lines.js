@@ -2,47 +2,42 @@
 
 {
   const MOST = 12;
+  // With more lines than these only one axis stays side by side; the others are held at one value each.
+  const CROWDED = 6;
   const steps = axisNamed("steps");
   const others = differingAxes.filter(({ name }) => name !== "steps");
-  const keyOf = (axes) => JSON.stringify(others.map(({ name }) => axes[name]));
-  // With many lines only the accelerations stay side by side; the other axes are held at one value each.
-  const held = others.filter(({ name }) => name !== "acceleration");
-  const crowded = new Set(report.settings.map(({ axes }) => keyOf(axes))).size > MOST;
-  const passesHeld = ({ axes }) =>
-    !crowded ||
-    held.every((axis) => {
-      const kept = choices.get(`lf.${axis.name}`, ["", ...axis.values.map((value) => JSON.stringify(value))]);
-      return kept === "" || kept === JSON.stringify(axes[axis.name]);
-    });
+  const beside = others.find(({ name }) => name === "acceleration") ?? others[0];
+  const rest = others.filter((axis) => axis !== beside);
+  const keyOf = (axes, list = others) => JSON.stringify(list.map(({ name }) => axes[name]));
+  const crowded = new Set(report.settings.map(({ axes }) => keyOf(axes))).size > CROWDED;
 
-  const nameOf = (axes) => others.map((axis) => axisText(axis, axes[axis.name])).join(", ") || "all settings";
-  const pointOf = (setting, quantity) => {
-    const { value, low, high } = setting.values[quantity.name];
-    const scaled = (end) => (end === null ? null : end / quantity.scale);
-    return {
-      x: setting.axes.steps,
-      y: scaled(value),
-      yLow: scaled(low),
-      yHigh: scaled(high),
-      id: setting.id,
-      lines: [
-        nameOf(setting.axes),
-        `${setting.axes.steps} steps`,
-        `${quantity.label}: ${describeValue(quantity, setting.values[quantity.name])}`,
-      ],
-    };
+  const counts = steps?.values.filter((value) => value !== null) ?? [];
+  const measured = report.quantities.filter(({ name }) => report.settings.some(({ values }) => name in values));
+  const names = measured.map(({ name }) => name);
+  const whyNone = () => {
+    const said = counts.length ? `All settings take ${counts[0]} steps` : "No setting says how many steps it takes";
+    if (counts.length < 2) return `${said}: there is no line over steps to draw.`;
+    return measured.length ? "" : "Nothing was measured yet.";
   };
-  const tracesOf = (lines, quantity, whiskers) => {
-    const colours = axisNamed("acceleration")?.values ?? [];
-    const rest = (axes) => JSON.stringify(held.map(({ name }) => axes[name]));
-    const marks = [...new Set(report.settings.map(({ axes }) => rest(axes)))];
-    const point = (one) => ({ ...pointOf(one, quantity), ...(whiskers ? {} : { yLow: null }) });
-    return lines.map((line) => {
+
+  // Of a line: the axes that are not held at one value.
+  const nameOf = (axes, held) =>
+    others.filter(({ name }) => !(name in held)).map((axis) => axisText(axis, axes[axis.name])).join(", ") || "all settings";
+  const pointOf = (setting, quantity, held) => {
+    const value = setting.values[quantity.name];
+    const [y, yLow, yHigh] = scaledEstimate(quantity, value);
+    const said = [`${setting.axes.steps} steps`, `${quantity.label}: ${describeValue(quantity, value)}`];
+    return { x: setting.axes.steps, y, yLow, yHigh, id: setting.id, lines: [nameOf(setting.axes, held), ...said] };
+  };
+  const marks = [...new Set(report.settings.map(({ axes }) => keyOf(axes, rest)))];
+  const tracesOf = ({ lines, quantity, held }) =>
+    lines.map((line) => {
       const { axes } = line[0];
-      const place = { series: Math.max(colours.indexOf(axes.acceleration), 0), mark: marks.indexOf(rest(axes)) };
-      return { name: nameOf(axes), points: line.map(point), mode: "lines+markers", line: { width: 2 }, ...place };
+      const series = beside ? Math.max(beside.values.indexOf(axes[beside.name]), 0) : 0;
+      const points = line.map((one) => withWhiskers(pointOf(one, quantity, held)));
+      const place = { series, mark: marks.indexOf(keyOf(axes, rest)) };
+      return { name: nameOf(axes, held), points, mode: "lines+markers", line: { width: 2 }, ...place };
     });
-  };
   const kneesOf = (lines, quantity) => {
     const drawn = new Map(lines.flat().map((one) => [one.id, one]));
     return report.knees.filter((one) => one.quantity === quantity.name && drawn.has(one.setting));
@@ -71,42 +66,71 @@
         showarrow: false,
         text: text(list.length),
       })),
-      rings: knees.map((one) => settings.get(one.setting)),
     };
   };
-  const kneeText = (knee) => `${nameOf(knee.axes)}: knee at ${knee.steps} steps${knee.note ? `, ${knee.note}` : ""}`;
+  const kneeText = (knee, held) => `${nameOf(knee.axes, held)}: knee at ${knee.steps} steps${knee.note ? `, ${knee.note}` : ""}`;
+
+  const noKnee = (quantity) => `No knee is marked for ${quantity.label} on these lines.`;
+
+  const stateNow = (holds) => {
+    const quantity = quantities.get(choices.get("lq", names));
+    const able = shown().filter(({ axes }) => axes.steps !== null);
+    const held = holds ? holds.values(able) : {};
+    const wanted = able.filter(({ axes }) => Object.entries(held).every(([name, value]) => axes[name] === value));
+    const there = wanted.filter(({ values }) => quantity.name in values);
+    const all = [...Map.groupBy(there, ({ axes }) => keyOf(axes)).values()];
+    const lines = all.slice(0, MOST).map((line) => line.sort((one, two) => one.axes.steps - two.axes.steps));
+    const lacking = wanted.filter(({ values }) => !(quantity.name in values));
+    return { quantity, held, lines, cut: all.length, knees: kneesOf(lines, quantity), lacking };
+  };
+  // Draws; returns whether intervals reach beyond the plot.
+  const drawChart = (chart, state) => {
+    const { quantity, lines, knees, held } = state;
+    const up = pointRange(lines.flat().map((one) => pointOf(one, quantity, held)), "y");
+    const rings = knees.map((one) => pointOf(settings.get(one.setting), quantity, held));
+    const layout = {
+      xaxis: { title: "Steps", tickvals: counts },
+      yaxis: { title: axisTitle(quantity), ...(up ? { range: up } : {}) },
+      ...rules(knees),
+      uirevision: `${quantity.name} ${choices.get("bars")}`,
+    };
+    const traces = [...tracesOf(state).map((one) => ({ ...one, faint: up !== null })), ...(rings.length ? [ringAround("knee", rings)] : [])];
+    const said = { label: `${quantity.label} over steps`, describe: `${lines.length} lines.`, select: openSetting };
+    plot(chart, traces, layout, said);
+    return up !== null;
+  };
+  const noteOf = ({ quantity, held, lines, cut }) => {
+    const at = Object.keys(held).length ? `At ${heldWords(held)}. ` : "";
+    const what = quantity.note ? `${quantity.label}: ${quantity.note}. ` : "";
+    const how = "Whiskers are 95 % intervals; a ring marks the knee, from which more steps buy little.";
+    const more = cut > lines.length ? ` The first ${lines.length} of ${cut} lines are drawn.` : "";
+    return lines.length ? `${at}${what}${how}${more}` : `${at}No setting shown has ${quantity.label}.`;
+  };
+  const fillTable = (table, { quantity, held, lines, knees }) => {
+    const rows = lines.flat().map((one) => [
+      nameOf(one.axes, held),
+      String(one.axes.steps),
+      describeValue(quantity, one.values[quantity.name]),
+      knees.some(({ setting }) => setting === one.id) ? "knee" : "",
+    ]);
+    const heads = ["Line", "Steps", quantityText(quantity), "Knee"];
+    table(`${quantityText(quantity)} over steps, with 95 % intervals.`, heads, rows);
+  };
 
   parts.set("lines", (element) => {
-    const counts = steps?.values.filter((value) => value !== null) ?? [];
-    if (counts.length < 2) {
-      const said = counts.length ? `All settings take ${counts[0]} steps` : "No setting says how many steps it takes";
-      element.append(h("p", { class: "empty" }, `${said}: there is no line over steps to draw.`));
+    if (whyNone()) {
+      element.append(h("p", { class: "empty" }, whyNone()));
       return;
     }
-    const measured = report.quantities.filter(({ name }) => report.settings.some(({ values }) => name in values));
-    if (!measured.length) {
-      element.append(h("p", { class: "empty" }, "Nothing was measured yet."));
-      return;
-    }
-    const names = measured.map(({ name }) => name);
-    choices.initial(
-      "lq",
-      measured.find(({ kind, better }) => kind !== "cost" && better !== "neither")?.name ?? names[0],
-    );
-    const reference = report.settings.find((one) => one.reference === one.id) ?? report.settings[0];
-    const holders = crowded ? held : [];
-    for (const axis of holders) choices.initial(`lf.${axis.name}`, JSON.stringify(reference.axes[axis.name]));
-    const options = (axis) => [
-      ["", "all"],
-      ...axis.values.map((value) => [JSON.stringify(value), axisText(axis, value)]),
-    ];
-    const [whiskers, whiskerLabel] = whiskerBox();
+    const told = measured.find(({ kind, better }) => kind !== "cost" && better !== "neither");
+    choices.initial("lq", told?.name ?? names[0]);
+    const holds = crowded ? holding("lf", rest, { all: true }) : null;
     const controls = h(
       "div",
       { class: "controls" },
       select("Quantity", "lq", measured.map((one) => [one.name, quantityText(one)])),
-      whiskerLabel,
-      holders.map((axis) => select(axis.label, `lf.${axis.name}`, options(axis))),
+      whiskerChoice(),
+      holds?.controls ?? [],
     );
     const note = h("p", { class: "caption" });
     const chart = h("div", { class: "plot" });
@@ -116,54 +140,16 @@
     const table = twin(element);
 
     const draw = () => {
-      const quantity = quantities.get(choices.get("lq", names));
-      const wanted = shown().filter((one) => passesHeld(one) && one.axes.steps !== null);
-      const there = wanted.filter(({ values }) => quantity.name in values);
-      const lines = [...Map.groupBy(there, ({ axes }) => keyOf(axes)).values()];
-      const drawn = lines.slice(0, MOST).map((line) => line.sort((one, two) => one.axes.steps - two.axes.steps));
-      const knees = kneesOf(drawn, quantity);
-      const { shapes, annotations, rings } = rules(knees);
-      const ring = {
-        name: "knee",
-        points: rings.map((one) => pointOf(one, quantity)).map(({ x, y }) => ({ x, y })),
-        mode: "markers",
-        series: "ink",
-        hoverinfo: "skip",
-        marker: { symbol: "circle-open", size: 19, line: { width: 2 } },
-      };
-      const layout = {
-        xaxis: { title: "Steps", tickvals: counts },
-        yaxis: { title: axisTitle(quantity) },
-        shapes,
-        annotations,
-        uirevision: quantity.name,
-      };
-      const label = `${quantity.label} over steps`;
-      const all = [...tracesOf(drawn, quantity, whiskers.checked), ...(rings.length ? [ring] : [])];
-      plot(chart, all, layout, { label, describe: `${drawn.length} lines.`, select: openSetting });
-      const more = lines.length > MOST ? ` The first ${MOST} of ${lines.length} lines are drawn.` : "";
-      const what = quantity.note ? `${quantity.label}: ${quantity.note}. ` : "";
-      const how = "Whiskers are 95 % intervals; a ring marks the knee, from which more steps buy little.";
-      note.textContent = `${what}${how}${more}`;
-      const words = knees.length ? knees.map(kneeText) : [noKnee(quantity)];
+      const state = stateNow(holds);
+      const { quantity, knees, held, lines, lacking } = state;
+      chart.hidden = !lines.length;
+      const beyond = lines.length > 0 && drawChart(chart, state);
+      note.textContent = noteOf(state) + (beyond ? BEYOND : "");
+      const words = knees.length ? knees.map((knee) => kneeText(knee, held)) : lines.length ? [noKnee(quantity)] : [];
       list.replaceChildren(...words.map((text) => h("li", {}, bdi(text))));
-      aside.textContent = setAsideNote(
-        "Not drawn",
-        wanted.filter((one) => !there.includes(one)).map((one) => one.absent[quantity.name] ?? "no value"),
-      );
-      const rows = drawn.flat().map((one) => [
-        nameOf(one.axes),
-        String(one.axes.steps),
-        describeValue(quantity, one.values[quantity.name]),
-        knees.some(({ setting }) => setting === one.id) ? "knee" : "",
-      ]);
-      table(
-        `${quantityText(quantity)} over steps, with 95 % intervals.`,
-        ["Line", "Steps", quantityText(quantity), "Knee"],
-        rows,
-      );
+      aside.textContent = setAsideNote("Not drawn", lacking.map((one) => one.absent[quantity.name] ?? "no value"));
+      fillTable(table, state);
     };
-    whenNear(element, ["shown", "lq", "bars", ...holders.map(({ name }) => `lf.${name}`)], draw);
+    whenNear(element, ["shown", "lq", "bars", ...(holds?.names ?? [])], draw);
   });
-  const noKnee = (quantity) => `No knee is marked for ${quantity.label} on these lines.`;
 }

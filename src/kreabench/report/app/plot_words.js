@@ -7,8 +7,10 @@ const {
   differingAxes,
   axisNamed,
   axisTitle,
-  whiskerBox,
   setAsideNote,
+  nameAndReference,
+  scaledEstimate,
+  ringAround,
   openSetting,
 } = (() => {
   // A unit of several words stands in the head of its column alone.
@@ -32,16 +34,6 @@ const {
   const ARROWS = { lower: "↓ better", higher: "↑ better", neither: "neither side is better" };
   const axisTitle = ({ label, unit, brand, better }) =>
     `${plotText(unit ? `${label} (${unit})` : label)}<br>${plotText(brand ? `${brand}, ` : "")}${ARROWS[better]}`;
-  // A box for the whiskers of all plots; `marked.checked` says whether they are wanted.
-  const whiskerBox = () => {
-    const marked = h("input", { type: "checkbox", onchange: () => choices.set({ bars: marked.checked ? "" : "no" }) });
-    const follow = () => {
-      marked.checked = choices.get("bars") !== "no";
-    };
-    follow();
-    choices.watch(["bars"], follow);
-    return [marked, h("label", { class: "check" }, marked, "95 % intervals")];
-  };
   const setAsideNote = (what, reasons) => {
     if (!reasons.length) return "";
     const counts = new Map();
@@ -49,6 +41,17 @@ const {
     const list = [...counts].map(([reason, count]) => `${reason} (${count})`).join("; ");
     return `${what}: ${reasons.length} of ${shown().length} settings; ${list}.`;
   };
+  const nameAndReference = (setting) => setting.label + (setting.reference === setting.id ? " (reference)" : "");
+  const scaledEstimate = (quantity, { value, low, high }) =>
+    [value, low, high].map((end) => (end === null ? null : end / quantity.scale));
+  const ringAround = (name, points) => ({
+    name,
+    points: points.map(({ x, y }) => ({ x, y })),
+    mode: "markers",
+    series: "ink",
+    hoverinfo: "skip",
+    marker: { symbol: "circle-open", size: 19, line: { width: 2 } },
+  });
   const openSetting = (id) => {
     choices.set({ open: id });
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -61,8 +64,10 @@ const {
     differingAxes,
     axisNamed,
     axisTitle,
-    whiskerBox,
-    setAsideNote,
+      setAsideNote,
+    nameAndReference,
+    scaledEstimate,
+    ringAround,
     openSetting,
   };
 })();

@@ -28,17 +28,13 @@
     return { placed, reasons };
   };
 
-  const spotOf = ({ x: across, y: up }, x, y) => ({
-    x: across.value / x.scale,
-    xLow: across.low === null ? null : across.low / x.scale,
-    xHigh: across.high === null ? null : across.high / x.scale,
-    y: up.value / y.scale,
-    yLow: up.low === null ? null : up.low / y.scale,
-    yHigh: up.high === null ? null : up.high / y.scale,
-  });
+  const spotOf = ({ x: across, y: up }, x, y) => {
+    const [[x0, xLow, xHigh], [y0, yLow, yHigh]] = [scaledEstimate(x, across), scaledEstimate(y, up)];
+    return { x: x0, xLow, xHigh, y: y0, yLow, yHigh };
+  };
 
   const linesOf = ({ setting, x, y }, quantitiesOf, chance) => [
-    setting.label + (setting.reference === setting.id ? " (reference)" : ""),
+    nameAndReference(setting),
     `${quantitiesOf[0].label}: ${describeValue(quantitiesOf[0], x)}`,
     `${quantitiesOf[1].label}: ${describeValue(quantitiesOf[1], y)}`,
     ...(chance === undefined ? [] : [`on the front in ${percent(chance)} of resamples`]),
@@ -61,10 +57,8 @@
         null,
       ]);
       const name = [acceleration, target, ...(report.runs.length > 1 ? [`run ${run.toUpperCase()}`] : [])].join(", ");
-      const place = {
-        series: Math.max(colours.indexOf(acceleration), 0),
-        mark: marks.indexOf(JSON.stringify([run, target])),
-      };
+      const mark = marks.indexOf(JSON.stringify([run, target]));
+      const place = { series: colours.length > 1 ? Math.max(colours.indexOf(acceleration), 0) : mark, mark };
       return { name, points, mode: "lines+markers", line: { width: 0.8, dash: "solid" }, ...place };
     });
   };
@@ -80,37 +74,83 @@
       line: { shape, width: 2, dash: "dot" },
     };
   };
-  const ringOf = (references) => ({
-    name: "reference",
-    points: references.map(({ x, y }) => ({ x, y })),
-    mode: "markers",
-    series: "ink",
-    hoverinfo: "skip",
-    marker: { symbol: "circle-open", size: 19, line: { width: 2 } },
-  });
+
+  const costs = report.quantities.filter(({ kind }) => kind === "cost");
+  const metrics = report.quantities.filter(({ kind }) => kind !== "cost");
+  const names = { x: costs.map(({ name }) => name), y: metrics.map(({ name }) => name) };
+  const initially = () => {
+    const priced = (name) => report.settings.filter(({ values }) => name in values).length;
+    choices.initial("x", costs.find(({ name }) => priced(name))?.name ?? names.x[0]);
+    choices.initial("y", metrics.find(({ name, better }) => better !== "neither" && priced(name))?.name ?? names.y[0]);
+  };
+  // What is chosen, which settings have both, and which of them are on the front.
+  const stateNow = () => {
+    const [x, y] = ["x", "y"].map((axis) => quantities.get(choices.get(axis, names[axis])));
+    const logarithmic = choices.get("xlog") === "yes";
+    const { placed, reasons } = placeAll(x, y, logarithmic);
+    const known = report.fronts.find((one) => one.x === x.name && one.y === y.name);
+    const directed = x.better !== "neither" && y.better !== "neither";
+    const hidden = shown().length < report.settings.length;
+    const whole = known && !hidden ? new Set(known.on) : null;
+    const front = !directed ? [] : whole ? placed.filter(({ setting }) => whole.has(setting.id)) : frontOf(placed, x, y);
+    const chanceOf = ({ setting }) => known?.chance[setting.id];
+    return { x, y, logarithmic, placed, reasons, known, directed, hidden, front, chanceOf };
+  };
+  // Draws; returns whether intervals reach beyond the plot.
+  const drawChart = (chart, { x, y, logarithmic, placed, front, chanceOf }) => {
+    const spot = (one) => spotOf(one, x, y);
+    const pointOf = (one) => {
+      const chance = chanceOf(one);
+      return withWhiskers({ ...spot(one), id: one.setting.id, lines: linesOf(one, [x, y], chance), chance });
+    };
+    const spots = placed.map(spot);
+    const references = placed.filter(({ setting }) => setting.reference === setting.id);
+    const [across, up] = [pointRange(spots, "x", logarithmic), pointRange(spots, "y")];
+    const traces = [
+      ...seriesOf(placed, pointOf).map((one) => ({ ...one, faint: Boolean(across || up) })),
+      stairOf(front.map(spot), x),
+      ringAround("reference", references.map(spot)),
+    ];
+    const layout = {
+      xaxis: { title: axisTitle(x), type: logarithmic ? "log" : "linear", ...(across ? { range: across } : {}) },
+      yaxis: { title: axisTitle(y), ...(up ? { range: up } : {}) },
+      height: 460,
+      uirevision: [x.name, y.name, logarithmic, choices.get("bars")].join(" "),
+    };
+    const describe = `${placed.length} settings, ${front.length} on the front.`;
+    plot(chart, traces, layout, { label: `${x.label} against ${y.label}`, describe, select: openSetting });
+    return Boolean(across || up);
+  };
+  const fillTable = (table, { x, y, placed, directed, front, chanceOf }) => {
+    const onFront = new Set(front.map(({ setting }) => setting.id));
+    const heads = ["Setting", quantityText(x), quantityText(y), "On the front", "Chance of being on it"];
+    const rows = placed.map((one) => [
+      nameAndReference(one.setting),
+      describeValue(x, one.x),
+      describeValue(y, one.y),
+      directed ? (onFront.has(one.setting.id) ? "yes" : "no") : "—",
+      chanceOf(one) === undefined ? "—" : percent(chanceOf(one)),
+    ]);
+    const what = `${quantityText(x)} and ${quantityText(y)} of ${placed.length} settings, with 95 % intervals.`;
+    table(what, heads, rows);
+  };
 
   parts.set("scatter", (element) => {
-    const costs = report.quantities.filter(({ kind }) => kind === "cost");
-    const metrics = report.quantities.filter(({ kind }) => kind !== "cost");
     if (!costs.length || !metrics.length) {
       const what = costs.length ? "No metric was computed" : "No cost was measured";
       element.append(h("p", { class: "empty" }, `${what}, so there is nothing to hold against each other.`));
       return;
     }
-    const names = { x: costs.map(({ name }) => name), y: metrics.map(({ name }) => name) };
-    const priced = (name) => report.settings.filter(({ values }) => name in values).length;
-    choices.initial("x", costs.find(({ name }) => priced(name))?.name ?? names.x[0]);
-    choices.initial("y", metrics.find(({ name, better }) => better !== "neither" && priced(name))?.name ?? names.y[0]);
+    initially();
     const options = (list) => list.map((one) => [one.name, quantityText(one)]);
     const log = h("input", { type: "checkbox", onchange: () => choices.set({ xlog: log.checked ? "yes" : "" }) });
-    const [whiskers, whiskerLabel] = whiskerBox();
     const controls = h(
       "div",
       { class: "controls" },
       select("Cost, across", "x", options(costs)),
       select("Metric, upward", "y", options(metrics)),
+      whiskerChoice(),
       h("label", { class: "check" }, log, "Logarithmic cost"),
-      whiskerLabel,
     );
     const note = h("p", { class: "caption" });
     const chart = h("div", { class: "plot" });
@@ -119,50 +159,13 @@
     const table = twin(element);
 
     const draw = () => {
-      const [x, y] = ["x", "y"].map((axis) => quantities.get(choices.get(axis, names[axis])));
-      log.checked = choices.get("xlog") === "yes";
-      const { placed, reasons } = placeAll(x, y, log.checked);
-      const known = report.fronts.find((one) => one.x === x.name && one.y === y.name);
-      const directed = x.better !== "neither" && y.better !== "neither";
-      const hidden = shown().length < report.settings.length;
-      const whole = known && !hidden ? new Set(known.on) : null;
-      const front = !directed ? [] : whole ? placed.filter(({ setting }) => whole.has(setting.id)) : frontOf(placed, x, y);
-      const chanceOf = ({ setting }) => known?.chance[setting.id];
-      const spot = (one) => spotOf(one, x, y);
-      const pointOf = (one) => ({
-        ...spot(one),
-        ...(whiskers.checked ? {} : { xLow: null, yLow: null }),
-        id: one.setting.id,
-        lines: linesOf(one, [x, y], chanceOf(one)),
-        chance: chanceOf(one),
-      });
-      const references = placed.filter(({ setting }) => setting.reference === setting.id);
-      const traces = [...seriesOf(placed, pointOf), stairOf(front.map(spot), x), ringOf(references.map(spot))];
-      const across = { title: axisTitle(x), type: log.checked ? "log" : "linear" };
-      const layout = {
-        xaxis: across,
-        yaxis: { title: axisTitle(y) },
-        height: 460,
-        uirevision: `${x.name} ${y.name} ${log.checked}`,
-      };
-      note.textContent = noteOf({ directed, known, hidden, y });
-      const describe = `${placed.length} settings, ${front.length} on the front.`;
-      plot(chart, traces, layout, { label: `${x.label} against ${y.label}`, describe, select: openSetting });
-      aside.textContent = setAsideNote("Not drawn", reasons);
-      const onFront = new Set(front.map(({ setting }) => setting.id));
-      const heads = ["Setting", quantityText(x), quantityText(y), "On the front", "Chance of being on it"];
-      const rows = placed.map((one) => [
-        one.setting.label + (one.setting.reference === one.setting.id ? " (reference)" : ""),
-        describeValue(x, one.x),
-        describeValue(y, one.y),
-        directed ? (onFront.has(one.setting.id) ? "yes" : "no") : "—",
-        chanceOf(one) === undefined ? "—" : percent(chanceOf(one)),
-      ]);
-      table(
-        `${quantityText(x)} and ${quantityText(y)} of ${placed.length} settings, with 95 % intervals.`,
-        heads,
-        rows,
-      );
+      const state = stateNow();
+      log.checked = state.logarithmic;
+      chart.hidden = !state.placed.length;
+      const beyond = state.placed.length > 0 && drawChart(chart, state);
+      note.textContent = state.placed.length ? noteOf(state) + (beyond ? BEYOND : "") : "No setting shown has both.";
+      aside.textContent = setAsideNote("Not drawn", state.reasons);
+      fillTable(table, state);
     };
     whenNear(element, ["shown", "x", "y", "xlog", "bars"], draw);
   });
