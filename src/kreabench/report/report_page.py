@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from kreabench.report.commands_table import commands_table
 from kreabench.report.document import Document
 from kreabench.report.explorer.data import ReportData, VerdictData
 from kreabench.report.page import Page, Section
@@ -33,7 +34,12 @@ def report_page(
         command=document.verdict.command,
         command_note=_command_note(document),
         facts=document.facts,
-        sections=(*_regressions(document.verdict), *document.comparisons, *_explored(document), *_details(document)),
+        sections=(
+            *_regressions(document.verdict),
+            *document.comparisons,
+            *_explored(document),
+            *_details(document, explorer),
+        ),
         files=("samples.csv", *(name for name, rows in files if rows), "settings.csv"),
         explorer=explorer,
         held=dict(held or {}),
@@ -89,9 +95,12 @@ def _explored(document: Document) -> Iterator[Section]:
         yield Section(id="votes", title="Blind votes", name="Votes", tables=document.votes, part="votes")
 
 
-def _details(document: Document) -> Iterator[Section]:
+def _details(document: Document, explorer: ReportData | None) -> Iterator[Section]:
+    commands = None if explorer is None else commands_table(explorer)
     yield Section(
-        id="settings", title="Settings", tables=_there(("", document.settings), ("Skipped", document.skipped))
+        id="settings",
+        title="Settings",
+        tables=_there(("", document.settings), ("Skipped", document.skipped), ("To draw one again", commands)),
     )
     if document.measurements:
         yield Section(id="measurements", title="Measurements", tables=document.measurements)
