@@ -91,6 +91,7 @@ def test_the_grid_shows_steps_across_and_acceleration_down_for_one_prompt(watche
     images = page.locator(".pictures-grid img")
     assert images.count() == 4
     assert images.first.get_attribute("alt").endswith("prompt prompt-0, seed 0")
+    page.locator(".pictures-grid").scroll_into_view_if_needed()
     until(page, "[...document.querySelectorAll('.pictures-grid img')].every(one => one.naturalWidth > 0)")
     assert all(images.nth(n).get_attribute("loading") == "lazy" for n in range(4))
     assert page.locator(".prompt-card").inner_text() == PROMPTS[0]

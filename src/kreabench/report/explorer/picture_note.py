@@ -47,13 +47,11 @@ def _files(kept: list[Kept], view_px: int) -> Iterator[str]:
             f"{count(missing, 'picture')} {'is' if missing == 1 else 'are'} not on this disk: the report was made from "
             "a run directory without its images folder, or with a part of it."
         )
-    reduced = any(one.view.endswith(f"-{view_px}.jpg") for one in kept)
-    small = sum(one.cut for one in kept)
+    reduced = any((one.view or one.thumbnail).endswith(f"-{view_px}.jpg") for one in kept)
     left = sum(one.state == "left_out" for one in kept)
-    if small or left or (reduced and view_px < VIEW_PX):
+    if left or (reduced and view_px < VIEW_PX):
         yield (
             f"To stay small this page holds pictures of at most {view_px} pixels a side"
-            + (f", {small:,} of them as thumbnails only" if small else "")
             + (f", and {left:,} not at all" if left else "")
             + f"; --images link keeps them beside it, up to {VIEW_PX:,} pixels a side."
         )
