@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import json
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -26,8 +29,9 @@ from kreabench.core.errors import EnvironmentProblem, StorageError
 from kreabench.core.vote_records import MAX_VOTER
 from kreabench.rundir.pictures import read_picture
 from kreabench.rundir.votes import VOTES_FILE, VoteWriter, read_votes, vote_writer
+from kreabench.voting import connection
 from kreabench.voting.ballot import MAX_SESSIONS
-from kreabench.voting.guard import make_link
+from kreabench.voting.guard import Link, make_link
 from kreabench.voting.serve import VoteOptions, serve
 from tests.vote_support import PORT, Voted, made_run, opened, planned_run
 
@@ -212,16 +216,30 @@ def test_a_picture_that_is_gone_or_changed_is_never_shown(tmp_path: Path) -> Non
 
 def test_a_vote_that_the_disk_refuses_is_not_acknowledged(voted: Voted, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: VoteWriter, record: object) -> None:
-        raise StorageError("cannot write votes.jsonl: No space left on device", remedy="Free space.")
+        cause = OSError(errno.ENOSPC, "No space left on device")
+        raise StorageError("cannot write /home/somebody/votes.jsonl", remedy="Free space.") from cause
 
     state = start(voted)
     monkeypatch.setattr(VoteWriter, "append", refuse)
     answer = voted.post("vote", session=state["session"], pair=state["pair"]["id"], choice="left", seconds=1.0)
     assert (answer.status_code, voted.votes()) == (507, [])
     assert "No space left" in answer.text
+    assert "somebody" not in answer.text
     monkeypatch.undo()
     give(voted, state)
     assert len(voted.votes()) == 1
+
+
+def test_a_picture_that_goes_while_it_is_held_is_told_and_can_be_skipped(tmp_path: Path) -> None:
+    with opened(*made_run(tmp_path / "run")) as voted:
+        state = start(voted)
+        for path in (voted.run.path / "images").rglob("*.png"):
+            path.unlink()
+        answer = voted.client.get(f"/{voted.link.token}/picture/{state['pair']['left']}")
+        assert answer.status_code == 410
+        assert str(tmp_path) not in answer.text
+        after = voted.post("skip", session=state["session"], pair=state["pair"]["id"])
+        assert after.status_code == 200
 
 
 # Who may ask
@@ -386,6 +404,49 @@ def test_ctrl_c_ends_a_vote_with_a_summary_and_exit_code_0(run_path: Path) -> No
     assert "Traceback" not in err
 
 
+def test_a_full_disk_is_told_to_voter_and_terminal_and_the_server_stays(run_path: Path) -> None:
+    (run_path / VOTES_FILE).write_text("")
+    vote = Process(str(run_path))
+    state = vote.post("start", voter="Ada")
+    resource.prlimit(vote.process.pid, resource.RLIMIT_FSIZE, (100, 100))
+    body = {"session": state["session"], "pair": state["pair"]["id"], "choice": "left", "seconds": 1.0}
+    for reason in ("File too large", "a write failed before"):
+        answer = httpx.post(vote.url + "vote", json=body, timeout=30)
+        assert answer.status_code == 507
+        assert reason in answer.text
+        assert str(run_path) not in answer.text
+    assert httpx.get(vote.url).status_code == 200
+    code, out, err = vote.end(signal.SIGINT)
+    assert code == 0
+    assert "0 votes by 0 voters" in out
+    assert f"a vote was not saved: cannot write {run_path / VOTES_FILE}" in err
+    assert read_votes(run_path) == []
+
+
+def test_connections_that_dawdle_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "PATIENCE_S", 0.2)
+    run, pool = made_run(tmp_path / "run")
+    head = "POST /{}/start HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{{"
+    ended: list[bytes] = []
+
+    def visit(link: Link, _: Link | None) -> None:
+        def dawdle() -> None:
+            host = link.url.split("/")[2]
+            for sent in (b"", b"GET / HTTP/1.1\r\nHost:", head.format(link.token, host).encode()):
+                with socket.create_connection(("127.0.0.1", int(host.split(":")[1])), timeout=20) as client:
+                    client.sendall(sent)
+                    with contextlib.suppress(ConnectionResetError):
+                        ended.append(client.recv(100))
+                        continue
+                    ended.append(b"")
+            signal.raise_signal(signal.SIGINT)
+
+        threading.Thread(target=dawdle).start()
+
+    serve(run, pool, VoteOptions(), ready=visit, unsaved=print)
+    assert ended == [b"", b"", b""]
+
+
 def test_without_share_only_the_loopback_listens(run_path: Path) -> None:
     vote = Process(str(run_path))
     port = int(vote.url.split(":")[2].split("/")[0])
@@ -451,7 +512,7 @@ def test_a_second_server_and_wrong_words_are_refused_with_code_2(
 def test_only_an_address_of_this_machine_can_be_shared(tmp_path: Path, address: str) -> None:
     run, pool = made_run(tmp_path / "run")
     with pytest.raises(EnvironmentProblem, match="--share"):
-        serve(run, pool, VoteOptions(share=address), ready=lambda link, shared: None)
+        serve(run, pool, VoteOptions(share=address), ready=lambda link, shared: None, unsaved=print)
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
@@ -459,4 +520,4 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(EnvironmentProblem, match=f"--port.*{port}"):
-            serve(run, pool, VoteOptions(port=port), ready=lambda link, shared: None)
+            serve(run, pool, VoteOptions(port=port), ready=lambda link, shared: None, unsaved=print)
