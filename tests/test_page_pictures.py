@@ -149,7 +149,7 @@ def test_failed_and_flagged_ones_are_told_in_words(watched: Watched) -> None:
     assert "<script>" in failed.first.inner_text()
     assert page.title() == "demo: kreabench report"
     chooser.select_option("prompt-1")
-    assert page.locator(".pictures-grid .flag").all_inner_texts() == ["black"]
+    assert page.locator(".pictures-grid .flag").all_text_contents() == ["black"]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -179,7 +179,7 @@ def test_a_setting_chosen_elsewhere_is_shown_and_marked(watched: Watched, data: 
     assert page.get_by_role("combobox", name="Steps", exact=True).input_value() == "2"
     assert page.get_by_role("combobox", name="Acceleration", exact=True).input_value() == '"high"'
     assert page.locator(".pictures-grid .chosen").count() == 16
-    assert page.locator(".chosen-mark").first.inner_text() == "chosen"
+    assert page.locator(".chosen-mark").first.text_content() == "chosen"
 
 
 def test_scores_stand_below_and_rows_are_sorted_by_them(watched: Watched, data: Any) -> None:
@@ -187,7 +187,7 @@ def test_scores_stand_below_and_rows_are_sorted_by_them(watched: Watched, data: 
     page.get_by_role("combobox", name="Down", exact=True).select_option("prompt")
     page.get_by_role("combobox", name="Score", exact=True).first.select_option("ssim")
     page.locator("#pictures").get_by_role("combobox", name="Rows", exact=True).select_option("worst")
-    captions = page.locator(".pictures-grid figcaption").all_inner_texts()
+    captions = page.locator(".pictures-grid figcaption").all_text_contents()
     assert all(text.startswith(("0.", "no score")) for text in captions)
     order = page.locator(".pictures-grid tbody .prompt-id").all_inner_texts()
     reference = next(one for one in data["settings"] if one["reference"] == one["id"])

@@ -253,6 +253,34 @@ def test_without_the_token_there_is_nothing(voted: Voted, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "vote.js/", 404),
+        ("GET", "vote.html", 404),
+        ("GET", "picture/..%2F..%2Frun.json", 404),
+        ("GET", "..%2Frun.json", 404),
+        ("HEAD", "vote", 405),
+        ("OPTIONS", "vote", 415),
+        ("PUT", "vote", 415),
+    ],
+)
+def test_with_the_token_there_is_nothing_else(voted: Voted, method: str, path: str, status: int) -> None:
+    answer = voted.client.request(method, f"/{voted.link.token}/{path}", follow_redirects=False)
+    assert answer.status_code == status
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_nobody_votes_on_another_voters_pair(voted: Voted) -> None:
+    mine, theirs = start(voted, "Ada"), start(voted, "Ben")
+    body = {"session": theirs["session"], "pair": mine["pair"]["id"]}
+    assert voted.post("vote", **body, choice="left", seconds=1.0).status_code == 409
+    assert voted.post("skip", **body).status_code == 409
+    give(voted, mine)
+    assert voted.post("undo", **body).status_code == 409
+    assert [vote.voter for vote in voted.votes()] == ["Ada"]
+
+
+@pytest.mark.parametrize(
     "host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1", "127.0.0.1:1", f"192.168.7.7:{PORT}"]
 )
 def test_another_host_is_refused_also_with_the_token(voted: Voted, host: str) -> None:

@@ -118,7 +118,9 @@ def build_app(
         posted("/skip", _Pair, lambda said: ballot.skip(said.session, said.pair)),
         posted("/undo", _Pair, lambda said: ballot.undo(said.session, said.pair)),
     ]
-    return Guard(Starlette(routes=routes, lifespan=lifespan), links)
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.router.redirect_slashes = False  # to an address without the token
+    return Guard(app, links)
 
 
 def _posted(path: str, type_: type[T], act: Callable[[T], State], unsaved: Callable[[StorageError], None]) -> Route:

@@ -101,7 +101,7 @@ const openViewer = (() => {
     const side = place ? "right" : "left";
     const label = h("span", { class: "pane-label" }, place ? "Right" : "Left", bdi(`: ${gallery.nameOf(view[side])}`, { class: "more" }));
     if (!gallery.isShown(picture)) return [gallery.noPicture(picture), label];
-    const image = h("img", { alt: gallery.altOf(picture), draggable: false, src: address(picture.view || picture.thumbnail) });
+    const image = h("img", { alt: gallery.altOf(picture), draggable: "false", src: address(picture.view || picture.thumbnail) });
     return [image, label, gallery.flag(picture)].filter(Boolean);
   };
 
