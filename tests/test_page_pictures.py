@@ -280,9 +280,8 @@ def test_both_pictures_are_zoomed_and_moved_alike(watched: Watched) -> None:
     assert stage.get_attribute("data-zoom") == "1.00"
 
 
-def touch(page: Any, kind: str, *points: tuple[float, float]) -> None:
+def touch(session: Any, kind: str, *points: tuple[float, float]) -> None:
     """Fingers on the screen, as the browser is told of them."""
-    session = page.context.new_cdp_session(page)
     where = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
     session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
 
@@ -302,9 +301,10 @@ def test_the_slider_is_pulled_on_the_pictures_and_two_fingers_zoom(watched: Watc
     assert dialog.locator(".pane.right").evaluate("pane => pane.style.clipPath").startswith("inset(0px 0px 0px 25")
     page.mouse.move(x, y)
     assert dialog.get_by_label("Where the right picture begins").input_value() == "25"
-    touch(page, "touchStart", (x - 30, y), (x + 30, y))
-    touch(page, "touchMove", (x - 60, y), (x + 60, y))
-    touch(page, "touchEnd")
+    session = page.context.new_cdp_session(page)
+    touch(session, "touchStart", (x - 30, y), (x + 30, y))
+    touch(session, "touchMove", (x - 60, y), (x + 60, y))
+    touch(session, "touchEnd")
     until(page, "document.querySelector('.stage').dataset.zoom === '2.00'")
 
 

@@ -248,7 +248,7 @@ def test_a_page_holds_pictures_as_large_as_fit_and_each_but_once(run: Run, monke
     directory, plan, table = with_large_pictures(run)
     smallest = sum(len(one.content) for one in of(directory, plan, table).thumbnails.values())
     sides = []
-    for budget in (smallest // 2, smallest, smallest * 2, smallest * 4):
+    for budget in (smallest // 2, smallest, smallest * 2, smallest * 8):
         monkeypatch.setattr(pictures_module, "HELD_BYTES", budget)
         found = of(directory, plan, table)
         assert sum(map(len, found.files.values())) <= budget

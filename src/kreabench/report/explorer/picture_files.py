@@ -37,6 +37,8 @@ class Sizes:
     """Longest side of the one to look at."""
     single: bool = False
     """Whether that one has to do for grids, too, as inside a page: there its bytes are there in any case."""
+    fine: bool = True
+    """Whether that one is as sharp in colour as in light."""
     whole_bytes: int = TINY_BYTES
     """A file of at most so many is the only one, as it came."""
 
@@ -102,10 +104,10 @@ def keep(original: Original, sizes: Sizes, known: Callable[[str], bool] | None =
         return Kept(state="unreadable", reason=str(error))
     small = shrunk(picture, THUMBNAIL_PX, THUMBNAIL_QUALITY)
     made = {_whole(original): content, _made(original, THUMBNAIL_PX): small.content}
-    if sizes.single and thumbnail not in made:
-        made[thumbnail] = shrunk(picture, sizes.view_px, THUMBNAIL_QUALITY).content
-    if view and view not in made:
-        made[view] = shrunk(picture, sizes.view_px, VIEW_QUALITY, fine=True).content
+    large = view or thumbnail
+    if large not in made:
+        quality = VIEW_QUALITY if sizes.fine else THUMBNAIL_QUALITY
+        made[large] = shrunk(picture, sizes.view_px, quality, fine=sizes.fine).content
     return Kept(
         thumbnail=thumbnail, view=view, files={name: made[name] for name in (thumbnail, view) if name}, small=small
     )

@@ -21,7 +21,7 @@ from kreabench.report.thumbnails import THUMBNAIL_PX, Thumbnail
 HELD_BYTES = 4_000_000
 """Of pictures inside a page, before their encoding as text adds a third."""
 
-_BYTES_PER_PIXEL = 0.32
+_BYTES_PER_PIXEL, _FINE_BYTES_PER_PIXEL = 0.32, 0.5
 """Of a JPEG of a photo made so small, at most: for the size at which all fit."""
 
 
@@ -67,10 +67,12 @@ def pictured(
     ]
     inputs = _inputs(sources, samples, choice)
     wanted = [original for original in (*originals, *inputs.values()) if original is not None]
-    sizes = Sizes() if images == "link" else _sizes(len({original.sha256 for original in wanted}))
+    longest = max((max(original.width, original.height) for original in wanted), default=0)
+    number = len({original.sha256 for original in wanted})
+    sizes = Sizes() if images == "link" else _sizes(number, longest)
     kept = keep_all(wanted, sizes, known)
     if images == "embed" and (held := sum(map(_size, kept.values()))) > HELD_BYTES:  # noise, and little else
-        sizes = _smaller(sizes, HELD_BYTES / held)
+        sizes = _smaller(sizes, HELD_BYTES / held, longest)
         kept = _within(keep_all(wanted, sizes, known), HELD_BYTES)
     pictures = [
         _picture(samples, cell, row, None if original is None else kept[original.sha256])
@@ -79,7 +81,7 @@ def pictured(
     return Pictured(
         pictures=tuple(one for _, one in sorted(zip(choice.cells, pictures, strict=True), key=_in_order)),
         worst=tuple(_worst(samples, losses)),
-        note=note_of(samples, choice, kept.values(), sizes.view_px),
+        note=note_of(samples, choice, kept.values(), min(sizes.view_px, longest), longest),
         files={name: content for one in kept.values() for name, content in one.files.items()},
         inputs={prompt: one.view or one.thumbnail for prompt, key in inputs.items() if (one := kept[key.sha256])},
         thumbnails={key: one.small for key, one in kept.items() if one.small is not None},
@@ -133,21 +135,23 @@ def _input(source: Source, prompt: Prompt) -> Original:
     )
 
 
-def _sizes(number: int) -> Sizes:
-    """Those at which `number` pictures fill a page, as far as one can tell beforehand."""
+def _sizes(number: int, longest: int) -> Sizes:
+    """Those at which `number` pictures fill a page, as far as one can tell beforehand; fine where all fit in whole."""
     each = HELD_BYTES / max(1, number)
-    return Sizes(
-        view_px=_side(math.sqrt(each / _BYTES_PER_PIXEL)), single=True, whole_bytes=min(SMALL_BYTES, int(each))
-    )
+    fine = min(longest, VIEW_PX) ** 2 * _FINE_BYTES_PER_PIXEL <= each
+    side = VIEW_PX if fine else _side(math.sqrt(each / _BYTES_PER_PIXEL))
+    return Sizes(view_px=side, single=True, fine=fine, whole_bytes=min(SMALL_BYTES, int(each)))
 
 
-def _smaller(sizes: Sizes, share: float) -> Sizes:
+def _smaller(sizes: Sizes, share: float, longest: int) -> Sizes:
     """Those at which pictures take no more than `share` of their bytes: the smaller, the more of them a pixel takes."""
-    return replace(sizes, view_px=_side(sizes.view_px * math.sqrt(0.8 * share)))
+    side = min(sizes.view_px, longest)
+    saved = _FINE_BYTES_PER_PIXEL / _BYTES_PER_PIXEL if sizes.fine else 1.0
+    return replace(sizes, view_px=_side(side * math.sqrt(min(1.0, 0.8 * share * saved))), fine=False)
 
 
 def _side(wanted: float) -> int:
-    return min(VIEW_PX, max(THUMBNAIL_PX, int(wanted) // 32 * 32))
+    return min(VIEW_PX, max(THUMBNAIL_PX, int(wanted) // 16 * 16))
 
 
 def _size(kept: Kept) -> int:
