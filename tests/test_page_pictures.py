@@ -174,11 +174,13 @@ def test_a_setting_chosen_elsewhere_is_shown_and_marked(watched: Watched, data: 
     setting = next(
         one for one in data["settings"] if one["axes"]["steps"] == 2 and one["axes"]["acceleration"] == "high"
     )
+    page.evaluate("scrollTo(0, 0)")
     page.evaluate("id => { location.hash += `&open=${encodeURIComponent(id)}`; }", setting["id"])
     page.wait_for_selector(".pictures-grid .chosen")
     assert page.get_by_role("combobox", name="Steps", exact=True).input_value() == "2"
     assert page.get_by_role("combobox", name="Acceleration", exact=True).input_value() == '"high"'
     assert page.locator(".pictures-grid .chosen").count() == 16
+    assert page.evaluate("scrollY") == 0  # where the page goes is said by what was clicked
     assert page.locator(".chosen-mark").first.text_content() == "chosen"
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,7 +26,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from kreabench.cli.main import main
-from kreabench.core.errors import EnvironmentProblem, StorageError
+from kreabench.core.errors import ConfigError, EnvironmentProblem, StorageError
 from kreabench.core.vote_records import MAX_VOTER
 from kreabench.rundir.pictures import read_picture
 from kreabench.rundir.votes import VOTES_FILE, VoteWriter, read_votes, vote_writer
@@ -534,6 +535,22 @@ def test_a_second_server_and_wrong_words_are_refused_with_code_2(
         main(["vote", *(word.replace("RUN", str(run_path)) for word in words)])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_run_without_its_pictures_cannot_be_voted_on(
+    run_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run_path, copy, ignore=shutil.ignore_patterns("images"))
+    with pytest.raises(SystemExit) as ended:
+        main(["vote", str(copy)])
+    assert ended.value.code == 2
+    assert "none of its pictures on this disk" in capsys.readouterr().err
+
+
+def test_pictures_of_two_sizes_alone_are_no_pair(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="same prompt, seed and size"):
+        made_run(tmp_path / "run", accelerations=("none",), steps=(2,), sizes=((128, 128), (192, 128)))
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "example.com", "127.0.0.1", "203.0.113.9"])

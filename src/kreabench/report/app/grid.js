@@ -192,6 +192,15 @@ parts.set("pictures", (element) => {
     openViewer({ prompt: cell.prompt, seed: cell.seed, right: cell.setting.id }, around, button);
   });
 
+  // Moves the grid, not the page: whoever chose the setting says where that goes.
+  const show = (tile) => {
+    if (!tile) return;
+    const [inner, outer] = [tile.getBoundingClientRect(), box.getBoundingClientRect()];
+    const middle = (one) => [one.left + one.width / 2, one.top + one.height / 2];
+    const [x, y] = middle(inner).map((at, axis) => at - middle(outer)[axis]);
+    box.scrollBy(x, y);
+  };
+
   // A setting that was chosen elsewhere: the grid goes to it.
   const goTo = () => {
     const setting = settings.get(choices.get("open"));
@@ -210,7 +219,7 @@ parts.set("pictures", (element) => {
     const before = drawn;
     goTo();
     if (drawn === before) draw();
-    table.querySelector(".chosen")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    show(table.querySelector(".chosen"));
   });
   element.append(...worstLosses());
 });

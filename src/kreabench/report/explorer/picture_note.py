@@ -47,7 +47,9 @@ def _files(kept: list[Kept], view_px: int, longest: int) -> Iterator[str]:
             f"{count(missing, 'picture')} {'is' if missing == 1 else 'are'} not on this disk: the report was made from "
             "a run directory without its images folder, or with a part of it."
         )
-    reduced = view_px < min(longest, VIEW_PX) and any((one.view or one.thumbnail).endswith(f"-{view_px}.jpg") for one in kept)
+    reduced = view_px < min(longest, VIEW_PX) and any(
+        (one.view or one.thumbnail).endswith(f"-{view_px}.jpg") for one in kept
+    )
     left = sum(one.state == "left_out" for one in kept)
     if left or (reduced and view_px < VIEW_PX):
         yield (
