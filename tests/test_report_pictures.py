@@ -22,7 +22,7 @@ from kreabench.core.specs import InputImage
 from kreabench.report.evidence import gather
 from kreabench.report.explorer import pictures as pictures_module
 from kreabench.report.explorer.data import PictureData
-from kreabench.report.explorer.picture_files import Original, keep_all
+from kreabench.report.explorer.picture_files import Original, Sizes, keep_all
 from kreabench.report.explorer.pictures import Pictured, pictured
 from kreabench.report.explorer.quantities import quantities_of
 from kreabench.report.explorer.sources import sources_of
@@ -186,7 +186,7 @@ def test_a_small_file_is_kept_as_it_came(tmp_path: Path, format_: str) -> None:
 
 def test_a_large_file_gets_a_thumbnail_and_a_view_of_at_most_so_many_pixels(tmp_path: Path) -> None:
     large = original(tmp_path, encode_image(noise(400, 300)), "png", (400, 300))
-    (kept,) = keep_all([large], view_px=320).values()
+    (kept,) = keep_all([large], Sizes(view_px=320)).values()
     sizes = []
     for name in (kept.thumbnail, kept.view):
         with PIL.Image.open(io.BytesIO(kept.files[name])) as image:
@@ -232,29 +232,47 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path: Path) -> Non
         assert one.files == {}
 
 
-def test_a_page_holds_thumbnails_first_and_then_what_fits(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def with_large_pictures(run: Run) -> Run:
+    """The same with a picture of 256² noise for each, no two of them equal."""
     directory, plan, table = run
-    for path in table["image_path"]:
-        (directory.path / path).write_bytes(encode_image(noise(256, 256)))
     content = encode_image(noise(256, 256))
     for number, path in enumerate(table["image_path"]):
-        (directory.path / path).write_bytes(content + bytes([number]))  # after its end, so that no two are equal
+        (directory.path / path).write_bytes(content + bytes([number]))  # after its end
         table.loc[table["image_path"] == path, "image_sha256"] = hashlib.sha256(content + bytes([number])).hexdigest()
     table["image_size_bytes"], table["image_width"], table["image_height"] = len(content), 256, 256
     table["width"] = table["height"] = 256
-    whole = of(directory, plan, table)
-    thumbnails = sum(len(content) for name, content in whole.files.items() if name.endswith("-160.jpg"))
-    for budget in (thumbnails // 2, thumbnails, thumbnails * 2):
+    return directory, plan, table
+
+
+def test_a_page_holds_pictures_as_large_as_fit_and_each_but_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory, plan, table = with_large_pictures(run)
+    smallest = sum(len(one.content) for one in of(directory, plan, table).thumbnails.values())
+    sides = []
+    for budget in (smallest // 2, smallest, smallest * 2, smallest * 8):
         monkeypatch.setattr(pictures_module, "HELD_BYTES", budget)
         found = of(directory, plan, table)
         assert sum(map(len, found.files.values())) <= budget
         states = Counter(one.state for one in found.pictures)
-        assert (states["left_out"] > 0) == (budget < thumbnails)
-        assert any(one.view for one in found.pictures) == (budget > thumbnails)
-        assert "--images link keeps them beside it" in found.note
+        assert (states["left_out"] > 0) == (budget < smallest)
+        assert states["shown"] == len(found.files)
+        assert {one.view for one in found.pictures} == {""}
+        with PIL.Image.open(io.BytesIO(next(iter(found.files.values())))) as image:
+            sides.append(image.width)
+        assert ("--images link keeps them beside it" in found.note) == (sides[-1] < 256)
+    assert sides[:2] == [160, 160]
+    assert 160 < sides[2] < sides[3] == 256
     linked = of(directory, plan, table, images="link")
     assert all(one.view for one in linked.pictures)
     assert linked.note == ""
+
+
+def test_a_page_of_few_pictures_holds_small_files_as_they_came(tmp_path: Path) -> None:
+    content = encode_image(noise(128, 128))
+    given = original(tmp_path, content, "png", (128, 128))
+    (kept,) = keep_all([given], Sizes(single=True, whole_bytes=len(content))).values()
+    assert list(kept.files.values()) == [content]
+    (kept,) = keep_all([given], Sizes(single=True, whole_bytes=len(content) - 1)).values()
+    assert kept.thumbnail.endswith("-160.jpg")
 
 
 @pytest.mark.parametrize("images", ["embed", "link"])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import json
 import re
+import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,12 +26,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from kreabench.cli.main import main
-from kreabench.core.errors import EnvironmentProblem, StorageError
+from kreabench.core.errors import ConfigError, EnvironmentProblem, StorageError
 from kreabench.core.vote_records import MAX_VOTER
 from kreabench.rundir.pictures import read_picture
 from kreabench.rundir.votes import VOTES_FILE, VoteWriter, read_votes, vote_writer
+from kreabench.voting import connection
 from kreabench.voting.ballot import MAX_SESSIONS
-from kreabench.voting.guard import make_link
+from kreabench.voting.guard import Link, make_link
 from kreabench.voting.serve import VoteOptions, serve
 from tests.vote_support import PORT, Voted, made_run, opened, planned_run
 
@@ -212,16 +217,30 @@ def test_a_picture_that_is_gone_or_changed_is_never_shown(tmp_path: Path) -> Non
 
 def test_a_vote_that_the_disk_refuses_is_not_acknowledged(voted: Voted, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: VoteWriter, record: object) -> None:
-        raise StorageError("cannot write votes.jsonl: No space left on device", remedy="Free space.")
+        cause = OSError(errno.ENOSPC, "No space left on device")
+        raise StorageError("cannot write /home/somebody/votes.jsonl", remedy="Free space.") from cause
 
     state = start(voted)
     monkeypatch.setattr(VoteWriter, "append", refuse)
     answer = voted.post("vote", session=state["session"], pair=state["pair"]["id"], choice="left", seconds=1.0)
     assert (answer.status_code, voted.votes()) == (507, [])
     assert "No space left" in answer.text
+    assert "somebody" not in answer.text
     monkeypatch.undo()
     give(voted, state)
     assert len(voted.votes()) == 1
+
+
+def test_a_picture_that_goes_while_it_is_held_is_told_and_can_be_skipped(tmp_path: Path) -> None:
+    with opened(*made_run(tmp_path / "run")) as voted:
+        state = start(voted)
+        for path in (voted.run.path / "images").rglob("*.png"):
+            path.unlink()
+        answer = voted.client.get(f"/{voted.link.token}/picture/{state['pair']['left']}")
+        assert answer.status_code == 410
+        assert str(tmp_path) not in answer.text
+        after = voted.post("skip", session=state["session"], pair=state["pair"]["id"])
+        assert after.status_code == 200
 
 
 # Who may ask
@@ -232,6 +251,34 @@ def test_without_the_token_there_is_nothing(voted: Voted, path: str) -> None:
     assert voted.client.get(path).status_code == 404
     assert voted.client.get(f"/{voted.link.token}").status_code == 404
     assert voted.client.get(f"/{voted.link.token[:-1]}/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "vote.js/", 404),
+        ("GET", "vote.html", 404),
+        ("GET", "picture/..%2F..%2Frun.json", 404),
+        ("GET", "..%2Frun.json", 404),
+        ("HEAD", "vote", 405),
+        ("OPTIONS", "vote", 415),
+        ("PUT", "vote", 415),
+    ],
+)
+def test_with_the_token_there_is_nothing_else(voted: Voted, method: str, path: str, status: int) -> None:
+    answer = voted.client.request(method, f"/{voted.link.token}/{path}", follow_redirects=False)
+    assert answer.status_code == status
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_nobody_votes_on_another_voters_pair(voted: Voted) -> None:
+    mine, theirs = start(voted, "Ada"), start(voted, "Ben")
+    body = {"session": theirs["session"], "pair": mine["pair"]["id"]}
+    assert voted.post("vote", **body, choice="left", seconds=1.0).status_code == 409
+    assert voted.post("skip", **body).status_code == 409
+    give(voted, mine)
+    assert voted.post("undo", **body).status_code == 409
+    assert [vote.voter for vote in voted.votes()] == ["Ada"]
 
 
 @pytest.mark.parametrize(
@@ -386,6 +433,49 @@ def test_ctrl_c_ends_a_vote_with_a_summary_and_exit_code_0(run_path: Path) -> No
     assert "Traceback" not in err
 
 
+def test_a_full_disk_is_told_to_voter_and_terminal_and_the_server_stays(run_path: Path) -> None:
+    (run_path / VOTES_FILE).write_text("")
+    vote = Process(str(run_path))
+    state = vote.post("start", voter="Ada")
+    resource.prlimit(vote.process.pid, resource.RLIMIT_FSIZE, (100, 100))
+    body = {"session": state["session"], "pair": state["pair"]["id"], "choice": "left", "seconds": 1.0}
+    for reason in ("File too large", "a write failed before"):
+        answer = httpx.post(vote.url + "vote", json=body, timeout=30)
+        assert answer.status_code == 507
+        assert reason in answer.text
+        assert str(run_path) not in answer.text
+    assert httpx.get(vote.url).status_code == 200
+    code, out, err = vote.end(signal.SIGINT)
+    assert code == 0
+    assert "0 votes by 0 voters" in out
+    assert f"a vote was not saved: cannot write {run_path / VOTES_FILE}" in err
+    assert read_votes(run_path) == []
+
+
+def test_connections_that_dawdle_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "PATIENCE_S", 0.2)
+    run, pool = made_run(tmp_path / "run")
+    head = "POST /{}/start HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{{"
+    ended: list[bytes] = []
+
+    def visit(link: Link, _: Link | None) -> None:
+        def dawdle() -> None:
+            host = link.url.split("/")[2]
+            for sent in (b"", b"GET / HTTP/1.1\r\nHost:", head.format(link.token, host).encode()):
+                with socket.create_connection(("127.0.0.1", int(host.split(":")[1])), timeout=20) as client:
+                    client.sendall(sent)
+                    with contextlib.suppress(ConnectionResetError):
+                        ended.append(client.recv(100))
+                        continue
+                    ended.append(b"")
+            signal.raise_signal(signal.SIGINT)
+
+        threading.Thread(target=dawdle).start()
+
+    serve(run, pool, VoteOptions(), ready=visit, unsaved=print)
+    assert ended == [b"", b"", b""]
+
+
 def test_without_share_only_the_loopback_listens(run_path: Path) -> None:
     vote = Process(str(run_path))
     port = int(vote.url.split(":")[2].split("/")[0])
@@ -447,11 +537,27 @@ def test_a_second_server_and_wrong_words_are_refused_with_code_2(
     assert said in capsys.readouterr().err
 
 
+def test_a_run_without_its_pictures_cannot_be_voted_on(
+    run_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run_path, copy, ignore=shutil.ignore_patterns("images"))
+    with pytest.raises(SystemExit) as ended:
+        main(["vote", str(copy)])
+    assert ended.value.code == 2
+    assert "none of its pictures on this disk" in capsys.readouterr().err
+
+
+def test_pictures_of_two_sizes_alone_are_no_pair(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="same prompt, seed and size"):
+        made_run(tmp_path / "run", accelerations=("none",), steps=(2,), sizes=((128, 128), (192, 128)))
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "example.com", "127.0.0.1", "203.0.113.9"])
 def test_only_an_address_of_this_machine_can_be_shared(tmp_path: Path, address: str) -> None:
     run, pool = made_run(tmp_path / "run")
     with pytest.raises(EnvironmentProblem, match="--share"):
-        serve(run, pool, VoteOptions(share=address), ready=lambda link, shared: None)
+        serve(run, pool, VoteOptions(share=address), ready=lambda link, shared: None, unsaved=print)
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
@@ -459,4 +565,4 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(EnvironmentProblem, match=f"--port.*{port}"):
-            serve(run, pool, VoteOptions(port=port), ready=lambda link, shared: None)
+            serve(run, pool, VoteOptions(port=port), ready=lambda link, shared: None, unsaved=print)

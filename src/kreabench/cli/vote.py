@@ -12,6 +12,7 @@ import click
 from kreabench.core.vote_records import MAX_VOTER
 
 if TYPE_CHECKING:
+    from kreabench.core.errors import StorageError
     from kreabench.voting.guard import Link
     from kreabench.voting.serve import Outcome
 
@@ -61,7 +62,8 @@ def vote(run_name: str, voter: str | None, pairs: int, port: int, opened: bool, 
         if opened and not webbrowser.open(link.url):
             click.echo("no browser could be opened: open the link yourself", err=True)
 
-    outcome = serve(run, pool, VoteOptions(voter=voter, pairs=pairs, port=port, share=share), ready=ready)
+    options = VoteOptions(voter=voter, pairs=pairs, port=port, share=share)
+    outcome = serve(run, pool, options, ready=ready, unsaved=_complain)
     _summarise(outcome, path)
     return 0
 
@@ -77,6 +79,10 @@ def _announce(link: Link, shared: Link | None, settings: int) -> None:
         )
     click.echo("Ctrl-C ends the vote.")
     sys.stdout.flush()
+
+
+def _complain(error: StorageError) -> None:
+    click.echo(f"a vote was not saved: {error}\n{error.remedy}", err=True)
 
 
 def _summarise(outcome: Outcome, path: Path) -> None:

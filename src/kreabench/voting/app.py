@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from kreabench.core.errors import StorageError
+from kreabench.core.errors import RunDirectoryError, StorageError
 from kreabench.rundir import codec
 from kreabench.rundir.pictures import read_picture
 from kreabench.voting.ballot import Ballot, Refused, State
@@ -77,9 +77,14 @@ class PictureFiles:
 
 
 def build_app(
-    ballot: Ballot, files: PictureFiles, links: Sequence[Link], *, on_ready: Callable[[], None] = lambda: None
+    ballot: Ballot,
+    files: PictureFiles,
+    links: Sequence[Link],
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+    unsaved: Callable[[StorageError], None] = lambda _: None,
 ) -> ASGIApp:
-    """The application; `on_ready` is called once the server is about to answer."""
+    """The application; `on_ready` is called once the server is about to answer, `unsaved` where the disk refuses."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -97,23 +102,28 @@ def build_app(
 
     async def picture(request: Request) -> Response:
         return await _answered(
-            lambda: Response(files.png(ballot.picture(request.path_params["id"])), media_type="image/png")
+            lambda: Response(files.png(ballot.picture(request.path_params["id"])), media_type="image/png"), unsaved
         )
+
+    def posted(path: str, type_: type[T], act: Callable[[T], State]) -> Route:
+        return _posted(path, type_, act, unsaved)
 
     routes = [
         Route("/", page),
         *(Route(f"/{name}", part) for name in _TYPES),
         Route("/picture/{id}", picture),
-        _posted("/start", _Start, lambda said: ballot.start(said.voter)),
-        _posted("/state", _Session, lambda said: ballot.state(said.session)),
-        _posted("/vote", _Vote, lambda said: ballot.vote(said.session, said.pair, said.choice, said.seconds)),
-        _posted("/skip", _Pair, lambda said: ballot.skip(said.session, said.pair)),
-        _posted("/undo", _Pair, lambda said: ballot.undo(said.session, said.pair)),
+        posted("/start", _Start, lambda said: ballot.start(said.voter)),
+        posted("/state", _Session, lambda said: ballot.state(said.session)),
+        posted("/vote", _Vote, lambda said: ballot.vote(said.session, said.pair, said.choice, said.seconds)),
+        posted("/skip", _Pair, lambda said: ballot.skip(said.session, said.pair)),
+        posted("/undo", _Pair, lambda said: ballot.undo(said.session, said.pair)),
     ]
-    return Guard(Starlette(routes=routes, lifespan=lifespan), links)
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.router.redirect_slashes = False  # to an address without the token
+    return Guard(app, links)
 
 
-def _posted(path: str, type_: type[T], act: Callable[[T], State]) -> Route:
+def _posted(path: str, type_: type[T], act: Callable[[T], State], unsaved: Callable[[StorageError], None]) -> Route:
     async def handle(request: Request) -> Response:
         body = await _body(request)
         if body is None:
@@ -122,7 +132,7 @@ def _posted(path: str, type_: type[T], act: Callable[[T], State]) -> Route:
             said = codec.decode(body, type_)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return PlainTextResponse(f"Not understood: {error}", 400)
-        return await _answered(lambda: Response(codec.encode(act(said)), media_type="application/json"))
+        return await _answered(lambda: Response(codec.encode(act(said)), media_type="application/json"), unsaved)
 
     return Route(path, handle, methods=["POST"])
 
@@ -137,11 +147,20 @@ async def _body(request: Request) -> bytes | None:
     return body
 
 
-async def _answered(act: Callable[[], Response]) -> Response:
-    """What `act` answers, in a thread: it reads pictures and waits for the disk."""
+async def _answered(act: Callable[[], Response], unsaved: Callable[[StorageError], None]) -> Response:
+    """What `act` answers, in a thread: it reads pictures and waits for the disk.
+
+    Where files are, is not told: whoever has a shared link would learn it.
+    """
     try:
         return await run_in_threadpool(act)
     except Refused as error:
         return PlainTextResponse(str(error), error.status)
+    except RunDirectoryError:
+        return PlainTextResponse("This picture can no longer be shown: skip the pair.", 410)
     except StorageError as error:
-        return PlainTextResponse(f"The vote was not saved: {error}", 507)
+        unsaved(error)
+        reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else "a write failed before"
+        return PlainTextResponse(
+            f"The vote was not saved ({reason}), and no other can be until the vote is started anew.", 507
+        )

@@ -117,6 +117,9 @@ def pool_of(run: RunDirectory, plan: Plan, settings: Sequence[Setting], *, name:
     )
     if not pool.count():
         raise ConfigError([Problem(key=name, found=_found(pictures.values()), expected=_EXPECTED)])
+    if not any((run.path / one.image.path).is_file() for held in pictures.values() for one in held.values()):
+        found = "none of its pictures on this disk"
+        raise ConfigError([Problem(key=name, found=found, expected="the run's folder images beside its run.json")])
     return pool
 
 

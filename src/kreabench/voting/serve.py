@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import uvicorn
+from starlette.types import ASGIApp
 
-from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.errors import EnvironmentProblem, Problem, StorageError
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.votes import read_votes, vote_writer
 from kreabench.voting.app import PictureFiles, build_app
 from kreabench.voting.ballot import Ballot
+from kreabench.voting.connection import Connection
 from kreabench.voting.dealer import Dealer
 from kreabench.voting.guard import Link, make_link
 from kreabench.voting.pool import Pool
@@ -53,9 +55,16 @@ class Outcome:
 
 
 def serve(
-    run: RunDirectory, pool: Pool, options: VoteOptions, *, ready: Callable[[Link, Link | None], None]
+    run: RunDirectory,
+    pool: Pool,
+    options: VoteOptions,
+    *,
+    ready: Callable[[Link, Link | None], None],
+    unsaved: Callable[[StorageError], None],
 ) -> Outcome:
-    """Take votes on `pool` of `run` until SIGINT or SIGTERM, the only ways to end it. `ready` is told the links.
+    """Take votes on `pool` of `run` until SIGINT or SIGTERM, the only ways to end it.
+
+    `ready` is told the links, `unsaved` of each vote that could not be written: no further one can, then.
 
     Raises EnvironmentProblem where a port or an address cannot be used; RunDirectoryError while another server takes
     votes on the run, where votes.jsonl is damaged, and where the run directory cannot be written; StorageError.
@@ -77,23 +86,23 @@ def serve(
             pairs=options.pairs,
             readable=files.png,
         )
-        _listen(ballot, files, links, sockets, ready)
+        app = build_app(
+            ballot,
+            files,
+            links,
+            on_ready=lambda: ready(links[0], links[1] if len(links) > 1 else None),
+            unsaved=unsaved,
+        )
+        _listen(app, sockets)
         return Outcome(votes=ballot.votes, undone=ballot.undone, voters=len(ballot.voters), broken=pool.broken)
 
 
-def _listen(
-    ballot: Ballot,
-    files: PictureFiles,
-    links: Sequence[Link],
-    sockets: list[socket.socket],
-    ready: Callable[[Link, Link | None], None],
-) -> None:
-    app = build_app(ballot, files, links, on_ready=lambda: ready(links[0], links[1] if len(links) > 1 else None))
+def _listen(app: ASGIApp, sockets: list[socket.socket]) -> None:
     config = uvicorn.Config(
         app,
         lifespan="on",
         loop="asyncio",
-        http="h11",
+        http=Connection,
         ws="none",
         log_config=None,
         access_log=False,  # it would hold the token

@@ -30,19 +30,23 @@ const gallery = (() => {
   const isReference = (setting) => reference(setting) === setting;
   // `short` tells settings of one run apart, and alone they are tried first.
   const shorts = new Set(report.settings.map((one) => one.short));
-  const nameOf = (id) => {
-    const setting = settings.get(id);
-    if (!setting) return id;
-    return (shorts.size === settings.size ? setting.short : setting.label) + (isReference(id) ? " (reference)" : "");
-  };
+  const names = new Map();
+  for (const { id, short, label } of report.settings) {
+    names.set(id, (shorts.size === settings.size ? short : label) + (isReference(id) ? " (reference)" : ""));
+  }
+  const nameOf = (id) => names.get(id) ?? id;
   const altOf = (picture) => `${nameOf(picture.setting)}, prompt ${picture.prompt}, seed ${picture.seed}`;
 
-  // An image of a picture with the sides it will have, so that nothing moves when it comes.
-  const image = (name, alt, { width, height }, px = TILE) => {
+  // Gives an image its picture and the sides it will have, so that nothing moves when it comes.
+  const fill = (image, name, alt, { width, height }, px = TILE) => {
     const scale = px / Math.max(width, height, 1);
-    const sides = { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
-    return h("img", { loading: "lazy", decoding: "async", alt, ...sides, src: address(name) });
+    image.alt = alt;
+    image.width = Math.max(1, Math.round(width * scale));
+    image.height = Math.max(1, Math.round(height * scale));
+    image.src = address(name);
+    return image;
   };
+  const image = (...given) => fill(h("img", { loading: "lazy", decoding: "async" }), ...given);
   const WORDS = { failed: "failed", pending: "not run yet", missing: "missing", unreadable: "unreadable", left_out: "left out" };
   const none = (state, reason) => {
     const title = WORDS[state] ?? state;
@@ -81,7 +85,7 @@ const gallery = (() => {
     return h("figure", { class: "input-picture" }, h("img", { loading: "lazy", decoding: "async", alt, src: address(name) }), h("figcaption", {}, "input"));
   };
   return {
-    at, shownPrompts, allSeeds, seeds, bestSeed, metrics, reference, isReference, nameOf, altOf, image, none, noPicture,
+    at, shownPrompts, allSeeds, seeds, bestSeed, metrics, reference, isReference, nameOf, altOf, fill, image, none, noPicture,
     isShown, flag, bare, amountOf, score, promptText, promptName, shortText, inputOf,
   };
 })();

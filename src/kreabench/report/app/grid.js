@@ -47,6 +47,7 @@ parts.set("pictures", (element) => {
   const card = h("div", { class: "prompt-card" });
   const table = h("table", { class: "grid pictures-grid" });
   const head = newId("grid");
+  const partner = report.settings.some((one) => one.counterpart) ? "equal in the first run, or its reference" : "reference";
   const box = h("div", { class: "scroll pictures-scroll", role: "region", tabindex: "0", "aria-labelledby": head }, table);
   box.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || chooser.element.hidden) return;
@@ -69,19 +70,50 @@ parts.set("pictures", (element) => {
   };
   const filled = (cell) => (cell.setting ? { ...cell, picture: gallery.at(cell.setting.id, cell.prompt, cell.seed) } : cell);
 
+  // Tiles are kept from one drawing to the next: there may be thousands, and most only move or get another score. One
+  // picture may stand in several cells; each has a tile of its own.
+  const EMPTY = h(
+    "figure",
+    { class: "picture" },
+    h("button", { type: "button", class: "tile" }, h("img", { loading: "lazy", decoding: "async" })),
+    h("figcaption", {}, document.createTextNode("")),
+  );
+  const kept = new Map();
+  const tileOf = (picture, plan) => {
+    const found = kept.get(picture);
+    if (found && found.plan !== plan) return Object.assign(found, { plan });
+    const figure = EMPTY.cloneNode(true);
+    const [button, caption] = figure.children;
+    if (picture.flag) button.append(gallery.flag(picture));
+    if (gallery.isReference(picture.setting)) caption.append(h("span", { class: "is-reference" }, "reference"));
+    const made = { plan, figure, button, caption, image: button.firstChild, score: caption.firstChild, file: "", marks: [] };
+    kept.set(picture, made);
+    return made;
+  };
   const tile = (cell, plan) => {
     if (!cell.setting) return gallery.none(...whyNone(cell.wanted));
     const { picture } = cell;
     const chosen = cell.setting.id === plan.open;
-    const mark = chosen ? h("span", { class: "chosen-mark" }, "chosen") : null;
-    const note = cell.elsewhere.length ? h("small", {}, cell.elsewhere.join(", ")) : null;
-    if (!gallery.isShown(picture)) return h("div", { class: chosen ? "picture chosen" : "picture" }, gallery.noPicture(picture), mark, note);
-    const large = plan.px > LARGE && picture.view ? picture.view : picture.thumbnail;
-    const button = h("button", { type: "button", class: "tile" }, gallery.image(large, gallery.altOf(picture), picture, plan.px), gallery.flag(picture));
-    plan.tiles.set(button, cell);
-    const caption = plan.metric ? h("span", {}, gallery.score(plan.metric, picture)) : null;
-    const reference = gallery.isReference(cell.setting.id) ? h("span", { class: "is-reference" }, "reference") : null;
-    return h("figure", { class: chosen ? "picture chosen" : "picture" }, button, h("figcaption", {}, caption, " ", reference, mark, note));
+    const marks = [
+      chosen ? h("span", { class: "chosen-mark" }, "chosen") : null,
+      cell.elsewhere.length ? h("small", {}, cell.elsewhere.join(", ")) : null,
+    ].filter(Boolean);
+    if (!gallery.isShown(picture)) return h("div", { class: chosen ? "picture chosen" : "picture" }, gallery.noPicture(picture), marks);
+    const made = tileOf(picture, plan);
+    const file = plan.px > LARGE && picture.view ? picture.view : picture.thumbnail;
+    if (made.file !== file) gallery.fill(made.image, file, gallery.altOf(picture), picture, plan.px);
+    made.figure.classList.toggle("chosen", chosen);
+    made.score.nodeValue = plan.metric ? gallery.score(plan.metric, picture) : "";
+    for (const mark of made.marks) mark.remove();
+    made.caption.append(...marks);
+    Object.assign(made, { file, marks });
+    plan.tiles.set(made.button, cell);
+    return made.figure;
+  };
+  const cellOf = (content) => {
+    const cell = document.createElement("td");
+    cell.append(content);
+    return cell;
   };
 
   const sorted = (rows, plan) => {
@@ -134,7 +166,7 @@ parts.set("pictures", (element) => {
     size.value = String(px);
     hold(plan);
     const rows = valuesOf(y, among).map((value) => ({ value, cells: xs.map((one) => filled(cellAt(plan, one, value))) }));
-    const lines = sorted(rows, plan).map((row) => h("tr", {}, headOf(y, row.value, "row"), row.cells.map((cell) => h("td", {}, tile(cell, plan)))));
+    const lines = sorted(rows, plan).map((row) => h("tr", {}, headOf(y, row.value, "row"), row.cells.map((cell) => cellOf(tile(cell, plan)))));
     const corner = h("th", { scope: "col" }, `${y.label} ↓ ${x.label} →`);
     table.replaceChildren(
       h("caption", { class: "hidden", id: head }, `Pictures, ${x.label} across and ${y.label} down`),
@@ -146,7 +178,7 @@ parts.set("pictures", (element) => {
     const seen = [...plan.tiles.values()].length;
     const hidden = plan.open && settings.has(plan.open) && !among.some((one) => one.id === plan.open);
     status.textContent = [
-      `${seen} ${seen === 1 ? "picture" : "pictures"}; a click compares one with its reference.`,
+      `${seen} ${seen === 1 ? "picture" : "pictures"}; a click compares one with its ${partner}.`,
       metric?.brand ? `† ${metric.name}: ${metric.brand}.` : "",
       hidden ? `The chosen setting, ${gallery.nameOf(plan.open)}, is hidden by a filter.` : "",
     ].filter(Boolean).join(" ");
@@ -160,12 +192,19 @@ parts.set("pictures", (element) => {
     openViewer({ prompt: cell.prompt, seed: cell.seed, right: cell.setting.id }, around, button);
   });
 
+  // Moves the grid, not the page: whoever chose the setting says where that goes.
+  const show = (tile) => {
+    if (!tile) return;
+    const [inner, outer] = [tile.getBoundingClientRect(), box.getBoundingClientRect()];
+    const middle = (one) => [one.left + one.width / 2, one.top + one.height / 2];
+    const [x, y] = middle(inner).map((at, axis) => at - middle(outer)[axis]);
+    box.scrollBy(x, y);
+  };
+
   // A setting that was chosen elsewhere: the grid goes to it.
   const goTo = () => {
     const setting = settings.get(choices.get("open"));
-    if (!setting) return false;
-    choices.set(Object.fromEntries(differing.map((axis) => [`g.${axis.name}`, code(setting.axes[axis.name])])));
-    return true;
+    if (setting) choices.set(Object.fromEntries(differing.map((axis) => [`g.${axis.name}`, code(setting.axes[axis.name])])));
   };
   goTo();
   draw();
@@ -177,9 +216,10 @@ parts.set("pictures", (element) => {
     else table.style.setProperty("--tile", `${px}px`);
   });
   choices.watch(["open"], () => {
+    const before = drawn;
     goTo();
-    draw();
-    table.querySelector(".chosen")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (drawn === before) draw();
+    show(table.querySelector(".chosen"));
   });
   element.append(...worstLosses());
 });

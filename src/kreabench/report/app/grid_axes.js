@@ -50,7 +50,7 @@ const gridAxes = (() => {
       const value = fixed(axis);
       const kept = left.filter((one) => one.axes[axis.name] === value);
       if (!kept.length && left.every((one) => one.axes[axis.name] === left[0].axes[axis.name])) {
-        elsewhere.push(`${axis.label} ${axisText(axis, left[0].axes[axis.name])}`);
+        elsewhere.push(`${axis.label} ${named(axis.name).text(left[0].axes[axis.name])}`);
       } else left = kept;
     }
     return { setting: left[0] ?? null, elsewhere };

@@ -4,16 +4,17 @@ const openViewer = (() => {
   const MODES = [["side", "Side by side"], ["slider", "Slider"], ["blink", "Blink"], ["difference", "Difference"]];
   const HALF_BLINK_MS = 500;
   let view = null; // prompt, seed, left and right: ids of settings; mode
-  let around = []; // the same, without mode and left: what is before and after
+  let around = []; // the same, without mode, and without left where that is the usual one: what is before and after
   let opener = null;
   let made = null;
 
   // Settings that the report has something of, at this prompt and seed.
   const there = () => report.settings.filter((one) => gallery.at(one.id, view.prompt, view.seed)).map((one) => one.id);
+  // What a setting is compared with: its equal in the first run, else its reference, else any that has a picture.
   const partnerOf = (right) => {
-    const reference = gallery.reference(right);
-    const good = there().filter((id) => id !== right && gallery.isShown(gallery.at(id, view.prompt, view.seed)));
-    return reference && reference !== right && gallery.at(reference, view.prompt, view.seed) ? reference : (good[0] ?? right);
+    const others = there().filter((id) => id !== right);
+    const usual = [settings.get(right)?.counterpart, gallery.reference(right)].find((id) => others.includes(id));
+    return usual ?? others.find((id) => gallery.isShown(gallery.at(id, view.prompt, view.seed))) ?? right;
   };
   const pictureOf = (side) => gallery.at(view[side], view.prompt, view.seed);
 
@@ -23,7 +24,7 @@ const openViewer = (() => {
     for (const [side, list] of Object.entries(sides)) list.addEventListener("change", () => change({ [side]: list.value }));
     const labelled = (side, text) => h("label", { class: "choice", for: sides[side].id }, h("span", {}, text), sides[side]);
     const modes = MODES.map(([mode, text]) => h("button", { type: "button", "data-mode": mode, onclick: () => change({ mode }) }, text));
-    const stage = viewerStage({ onStep: step });
+    const stage = viewerStage({ onStep: step, onSplit: (share) => (slider.input.value = String(Math.round(share * 100))) });
     const range = (label, attributes, then) => {
       const input = h("input", { type: "range", id: newId("range"), ...attributes, oninput: () => then(Number(input.value)) });
       return { input, element: h("label", { class: "choice wide", for: input.id }, h("span", {}, label), input) };
@@ -100,7 +101,7 @@ const openViewer = (() => {
     const side = place ? "right" : "left";
     const label = h("span", { class: "pane-label" }, place ? "Right" : "Left", bdi(`: ${gallery.nameOf(view[side])}`, { class: "more" }));
     if (!gallery.isShown(picture)) return [gallery.noPicture(picture), label];
-    const image = h("img", { alt: gallery.altOf(picture), draggable: false, src: address(picture.view || picture.thumbnail) });
+    const image = h("img", { alt: gallery.altOf(picture), draggable: "false", src: address(picture.view || picture.thumbnail) });
     return [image, label, gallery.flag(picture)].filter(Boolean);
   };
 
@@ -111,9 +112,9 @@ const openViewer = (() => {
   const step = (by) => {
     const at = around.findIndex((one) => one.prompt === view.prompt && one.seed === view.seed && one.right === view.right);
     if (around.length < 2) return;
-    const { prompt, seed, right } = around[(Math.max(at, 0) + by + around.length) % around.length];
+    const { prompt, seed, left, right } = around[(Math.max(at, 0) + by + around.length) % around.length];
     view = { ...view, prompt, seed, right };
-    change({ left: partnerOf(right) });
+    change({ left: left ?? partnerOf(right) });
   };
   const open = (what, others, from) => {
     made ??= make();

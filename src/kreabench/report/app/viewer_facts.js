@@ -37,7 +37,7 @@ function viewerFacts(view, pictures) {
     h(
       "dl",
       {},
-      item("Prompt", gallery.promptText(view.prompt)),
+      item("Prompt", gallery.promptText(view.prompt), gallery.inputOf(view.prompt)),
       item("Left", bdi(`${gallery.nameOf(view.left)}: ${facts(left)}`)),
       item("Right", bdi(`${gallery.nameOf(view.right)}: ${facts(right)}`)),
     ),

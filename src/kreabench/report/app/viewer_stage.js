@@ -1,6 +1,6 @@
 // Where the viewer shows two pictures: side by side or one over the other, zoomed and moved together.
 
-function viewerStage({ onStep }) {
+function viewerStage({ onStep, onSplit }) {
   const MOST = 16;
   const FACTOR = 1.4;
   const pane = (side) => h("div", { class: `pane ${side}` });
@@ -47,19 +47,47 @@ function viewerStage({ onStep }) {
     },
     { passive: false },
   );
-  let dragged = null;
+  // Fingers and the pressed mouse, by their id. One moves what is zoomed, or the line of the slider; two zoom.
+  const pressed = new Map();
+  const between = ([one, other]) => ({
+    x: (one.x + other.x) / 2,
+    y: (one.y + other.y) / 2,
+    apart: Math.max(1, Math.hypot(one.x - other.x, one.y - other.y)),
+  });
+  const pull = (before, after, box) => {
+    if (zoom.scale > 1) move((after.x - before.x) / box.width, (after.y - before.y) / box.height);
+    else if (stage.dataset.mode === "slider") splitAt(Math.min(1, Math.max(0, (after.x - box.left) / box.width)));
+  };
   stage.addEventListener("pointerdown", (event) => {
-    if (zoom.scale === 1 || event.button !== 0) return;
-    dragged = { x: event.clientX, y: event.clientY };
+    if (event.button !== 0) return;
+    pressed.set(event.pointerId, { x: event.clientX, y: event.clientY });
     stage.setPointerCapture(event.pointerId);
   });
-  stage.addEventListener("pointermove", (event) => {
-    if (!dragged) return;
+  const boxAt = (x) => {
     const box = right.getBoundingClientRect();
-    move((event.clientX - dragged.x) / box.width, (event.clientY - dragged.y) / box.height);
-    dragged = { x: event.clientX, y: event.clientY };
+    return stage.dataset.mode === "side" && x < box.left ? left.getBoundingClientRect() : box;
+  };
+  stage.addEventListener("pointermove", (event) => {
+    const before = pressed.get(event.pointerId);
+    if (!before || pressed.size > 2) return;
+    const after = { x: event.clientX, y: event.clientY };
+    const box = boxAt(after.x);
+    const was = pressed.size === 2 ? between([...pressed.values()]) : null;
+    pressed.set(event.pointerId, after);
+    if (!was) return void pull(before, after, box);
+    const now = between([...pressed.values()]);
+    scaleTo((zoom.scale * now.apart) / was.apart, (now.x - box.left) / box.width, (now.y - box.top) / box.height);
+    move((now.x - was.x) / box.width, (now.y - was.y) / box.height);
   });
-  for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, () => (dragged = null));
+  for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, (event) => pressed.delete(event.pointerId));
+  const split = (share) => {
+    right.style.clipPath = `inset(0 0 0 ${share * 100}%)`;
+    line.style.left = `${share * 100}%`;
+  };
+  const splitAt = (share) => {
+    split(share);
+    onSplit(share);
+  };
 
   const STEPS = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
   // Returns whether the key was one of ours.
@@ -98,10 +126,7 @@ function viewerStage({ onStep }) {
     reset,
     key,
     // Share of the width at which the right picture begins.
-    split(share) {
-      right.style.clipPath = `inset(0 0 0 ${share * 100}%)`;
-      line.style.left = `${share * 100}%`;
-    },
+    split,
     amplify(times) {
       stage.style.filter = `brightness(${times})`;
     },

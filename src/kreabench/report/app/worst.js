@@ -40,7 +40,7 @@ function worstLosses() {
     );
     const images = h("span", { class: "pair" }, pictures.map(thumbnail));
     if (!pictures.some(Boolean)) return h("li", {}, h("div", { class: "worst-entry" }, images, text));
-    const open = () => openViewer({ prompt, seed, right: setting, mode: "slider" }, around, button);
+    const open = () => openViewer({ prompt, seed, left: gallery.reference(setting), right: setting, mode: "slider" }, around, button);
     const button = h("button", { type: "button", class: "worst-entry", onclick: open }, images, text);
     return h("li", {}, button);
   };
@@ -51,7 +51,7 @@ function worstLosses() {
     const these = all.filter((one) => kept.has(one.setting));
     const around = these
       .filter((one) => gallery.at(one.setting, one.prompt, one.seed))
-      .map(({ setting, prompt, seed }) => ({ right: setting, prompt, seed }));
+      .map(({ setting, prompt, seed }) => ({ left: gallery.reference(setting), right: setting, prompt, seed }));
     const first = choices.get("wn") === "all" ? these : these.slice(0, FEW);
     list.replaceChildren(...first.map((one) => entry(one, quantity, around)));
     more.textContent = `Show all ${these.length}`;

@@ -28,6 +28,21 @@ VIEW_QUALITY = 90
 SMALL_BYTES, TINY_BYTES = 60_000, 16_000
 """A file of at most so many bytes is shown as it came: beside its thumbnail, and in its place."""
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """How large the files are that are made of a picture."""
+
+    view_px: int = VIEW_PX
+    """Longest side of the one to look at."""
+    single: bool = False
+    """Whether that one has to do for grids, too, as inside a page: there its bytes are there in any case."""
+    fine: bool = True
+    """Whether that one is as sharp in colour as in light."""
+    whole_bytes: int = TINY_BYTES
+    """A file of at most so many is the only one, as it came."""
+
+
 _SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 _THREADS = min(4, os.cpu_count() or 1)
 """Pillow decodes without Python's lock; each may hold a picture of 64 million pixels."""
@@ -59,30 +74,28 @@ class Kept:
     """Empty where the thumbnail is all there is."""
     files: dict[str, bytes] = field(default_factory=dict)
     """Of these names, those that were not known."""
-    cut: bool = False
-    """Whether it had a view for which a page has no room."""
     small: Thumbnail | None = None
     """None where nothing had to be decoded."""
 
 
 def keep_all(
-    originals: Iterable[Original], view_px: int = VIEW_PX, known: Callable[[str], bool] | None = None
+    originals: Iterable[Original], sizes: Sizes = Sizes(), known: Callable[[str], bool] | None = None
 ) -> dict[str, Kept]:
     """SHA-256 → what is kept; each picture is decoded once. Of names that are `known` nothing is made."""
     distinct = {original.sha256: original for original in originals}
     with bombs_refused(), ThreadPoolExecutor(_THREADS) as pool:
-        kept = pool.map(lambda original: keep(original, view_px, known), distinct.values())
+        kept = pool.map(lambda original: keep(original, sizes, known), distinct.values())
         return dict(zip(distinct, kept, strict=True))
 
 
-def keep(original: Original, view_px: int, known: Callable[[str], bool] | None = None) -> Kept:
+def keep(original: Original, sizes: Sizes, known: Callable[[str], bool] | None = None) -> Kept:
     """What is kept of one picture. To be called inside `bombs_refused`."""
-    thumbnail, view = _names(original, view_px)
+    thumbnail, view = _names(original, sizes)
     if known is not None and all(map(known, filter(None, (thumbnail, view)))):
         return Kept(thumbnail=thumbnail, view=view)
     try:
         content = read_inside(original.run_path, original.relative)
-        picture = decoded(content, max(view_px, 2 * THUMBNAIL_PX))
+        picture = decoded(content, max(sizes.view_px, 2 * THUMBNAIL_PX))
         if hashlib.sha256(content).hexdigest() != original.sha256:
             raise ValueError("its file was changed after it was stored")
     except FileNotFoundError:
@@ -90,21 +103,27 @@ def keep(original: Original, view_px: int, known: Callable[[str], bool] | None =
     except ValueError as error:
         return Kept(state="unreadable", reason=str(error))
     small = shrunk(picture, THUMBNAIL_PX, THUMBNAIL_QUALITY)
-    files = {thumbnail: content if thumbnail == _whole(original) else small.content}
-    if view:
-        files[view] = content if view == _whole(original) else shrunk(picture, view_px, VIEW_QUALITY, fine=True).content
-    return Kept(thumbnail=thumbnail, view=view, files=files, small=small)
+    made = {_whole(original): content, _made(original, THUMBNAIL_PX): small.content}
+    large = view or thumbnail
+    if large not in made:
+        quality = VIEW_QUALITY if sizes.fine else THUMBNAIL_QUALITY
+        made[large] = shrunk(picture, sizes.view_px, quality, fine=sizes.fine).content
+    return Kept(
+        thumbnail=thumbnail, view=view, files={name: made[name] for name in (thumbnail, view) if name}, small=small
+    )
 
 
-def _names(original: Original, view_px: int) -> tuple[str, str]:
+def _names(original: Original, sizes: Sizes) -> tuple[str, str]:
     """Of the thumbnail and of the view; what is made of a picture has its longest side in its name."""
     whole, longest = _whole(original), max(original.width, original.height)
-    if whole and original.size_bytes <= TINY_BYTES:
+    if whole and original.size_bytes <= sizes.whole_bytes:
         return whole, ""
     if longest <= THUMBNAIL_PX:
         return _made(original, THUMBNAIL_PX), ""
-    as_it_came = whole and original.size_bytes <= SMALL_BYTES
-    return _made(original, THUMBNAIL_PX), whole if as_it_came else _made(original, min(view_px, longest))
+    view = _made(original, min(sizes.view_px, longest))
+    if sizes.single:
+        return view, ""
+    return _made(original, THUMBNAIL_PX), whole if whole and original.size_bytes <= SMALL_BYTES else view
 
 
 def _whole(original: Original) -> str:

@@ -10,9 +10,9 @@ from kreabench.report.explorer.samples import Samples
 from kreabench.report.format import count
 
 
-def note_of(samples: Samples, choice: Choice, kept: Iterable[Kept], view_px: int) -> str:
-    """A few sentences; empty where everything is shown."""
-    return " ".join((*_choice(samples, choice), *_one_of_several(samples), *_files(list(kept), view_px)))
+def note_of(samples: Samples, choice: Choice, kept: Iterable[Kept], view_px: int, longest: int) -> str:
+    """A few sentences; empty where everything is shown. `view_px`: of files, `longest`: of pictures, a side at most."""
+    return " ".join((*_choice(samples, choice), *_one_of_several(samples), *_files(list(kept), view_px, longest)))
 
 
 def _choice(samples: Samples, choice: Choice) -> Iterator[str]:
@@ -40,20 +40,20 @@ def _one_of_several(samples: Samples) -> Iterator[str]:
         yield "Of repeats the first is shown."
 
 
-def _files(kept: list[Kept], view_px: int) -> Iterator[str]:
+def _files(kept: list[Kept], view_px: int, longest: int) -> Iterator[str]:
     missing = sum(one.state == "missing" for one in kept)
     if missing:
         yield (
             f"{count(missing, 'picture')} {'is' if missing == 1 else 'are'} not on this disk: the report was made from "
             "a run directory without its images folder, or with a part of it."
         )
-    reduced = any(one.view.endswith(f"-{view_px}.jpg") for one in kept)
-    small = sum(one.cut for one in kept)
+    reduced = view_px < min(longest, VIEW_PX) and any(
+        (one.view or one.thumbnail).endswith(f"-{view_px}.jpg") for one in kept
+    )
     left = sum(one.state == "left_out" for one in kept)
-    if small or left or (reduced and view_px < VIEW_PX):
+    if left or (reduced and view_px < VIEW_PX):
         yield (
             f"To stay small this page holds pictures of at most {view_px} pixels a side"
-            + (f", {small:,} of them as thumbnails only" if small else "")
             + (f", and {left:,} not at all" if left else "")
             + f"; --images link keeps them beside it, up to {VIEW_PX:,} pixels a side."
         )

@@ -10,20 +10,19 @@ from typing import Any, Literal
 from kreabench.core.specs import Prompt
 from kreabench.report.explorer.data import PictureData, QuantityData, WorstData
 from kreabench.report.explorer.picture_choice import Cell, Choice, choose
-from kreabench.report.explorer.picture_files import VIEW_PX, Kept, Original, keep_all
+from kreabench.report.explorer.picture_files import SMALL_BYTES, VIEW_PX, Kept, Original, Sizes, keep_all
 from kreabench.report.explorer.picture_note import note_of
 from kreabench.report.explorer.samples import Samples, samples_of
 from kreabench.report.explorer.sources import Source
 from kreabench.report.explorer.worst import MAX_WORST, Losses, losses_of
 from kreabench.report.picture_rows import failure_of, flags_of, is_there
-from kreabench.report.thumbnails import Thumbnail
+from kreabench.report.thumbnails import THUMBNAIL_PX, Thumbnail
 
-HELD_BYTES = 8_000_000
+HELD_BYTES = 4_000_000
 """Of pictures inside a page, before their encoding as text adds a third."""
 
-_LEAST_VIEW_PX = 256
-_THUMBNAIL_BYTES, _BYTES_PER_PIXEL = 8_000, 0.22
-"""Of a JPEG of a photo, about: for the size at which all views fit."""
+_BYTES_PER_PIXEL, _FINE_BYTES_PER_PIXEL = 0.32, 0.5
+"""Of a JPEG of a photo made so small, at most: for the size at which all fit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,10 +67,13 @@ def pictured(
     ]
     inputs = _inputs(sources, samples, choice)
     wanted = [original for original in (*originals, *inputs.values()) if original is not None]
-    view_px = VIEW_PX if images == "link" else _view_px(len({original.sha256 for original in wanted}))
-    kept = keep_all(wanted, view_px, known)
-    if images == "embed":
-        kept = _within(kept, HELD_BYTES)
+    longest = max((max(original.width, original.height) for original in wanted), default=0)
+    number = len({original.sha256 for original in wanted})
+    sizes = Sizes() if images == "link" else _sizes(number, longest)
+    kept = keep_all(wanted, sizes, known)
+    if images == "embed" and (held := sum(map(_size, kept.values()))) > HELD_BYTES:  # noise, and little else
+        sizes = _smaller(sizes, HELD_BYTES / held, longest)
+        kept = _within(keep_all(wanted, sizes, known), HELD_BYTES)
     pictures = [
         _picture(samples, cell, row, None if original is None else kept[original.sha256])
         for cell, row, original in zip(choice.cells, rows, originals, strict=True)
@@ -79,7 +81,7 @@ def pictured(
     return Pictured(
         pictures=tuple(one for _, one in sorted(zip(choice.cells, pictures, strict=True), key=_in_order)),
         worst=tuple(_worst(samples, losses)),
-        note=note_of(samples, choice, kept.values(), view_px),
+        note=note_of(samples, choice, kept.values(), min(sizes.view_px, longest), longest),
         files={name: content for one in kept.values() for name, content in one.files.items()},
         inputs={prompt: one.view or one.thumbnail for prompt, key in inputs.items() if (one := kept[key.sha256])},
         thumbnails={key: one.small for key, one in kept.items() if one.small is not None},
@@ -133,32 +135,40 @@ def _input(source: Source, prompt: Prompt) -> Original:
     )
 
 
-def _view_px(number: int) -> int:
-    """Longest side at which the views of `number` pictures fit into a page, as far as one can tell beforehand."""
-    each = HELD_BYTES / max(1, number) - _THUMBNAIL_BYTES
-    side = int(math.sqrt(max(0.0, each) / _BYTES_PER_PIXEL)) // 64 * 64
-    return min(VIEW_PX, max(_LEAST_VIEW_PX, side))
+def _sizes(number: int, longest: int) -> Sizes:
+    """Those at which `number` pictures fill a page, as far as one can tell beforehand; fine where all fit in whole."""
+    each = HELD_BYTES / max(1, number)
+    fine = min(longest, VIEW_PX) ** 2 * _FINE_BYTES_PER_PIXEL <= each
+    side = VIEW_PX if fine else _side(math.sqrt(each / _BYTES_PER_PIXEL))
+    return Sizes(view_px=side, single=True, fine=fine, whole_bytes=min(SMALL_BYTES, int(each)))
+
+
+def _smaller(sizes: Sizes, share: float, longest: int) -> Sizes:
+    """Those at which pictures take no more than `share` of their bytes: the smaller, the more of them a pixel takes."""
+    side = min(sizes.view_px, longest)
+    saved = _FINE_BYTES_PER_PIXEL / _BYTES_PER_PIXEL if sizes.fine else 1.0
+    return replace(sizes, view_px=_side(side * math.sqrt(min(1.0, 0.8 * share * saved))), fine=False)
+
+
+def _side(wanted: float) -> int:
+    return min(VIEW_PX, max(THUMBNAIL_PX, int(wanted) // 16 * 16))
+
+
+def _size(kept: Kept) -> int:
+    return sum(map(len, kept.files.values()))
 
 
 def _within(kept: Mapping[str, Kept], budget: int) -> dict[str, Kept]:
-    """The same with no more than `budget` bytes: all thumbnails first, then views, both in the order given."""
+    """The same with no more than `budget` bytes: the first, in the order given."""
     left = budget
     found: dict[str, Kept] = {}
     for key, one in kept.items():
-        size = len(one.files.get(one.thumbnail, b""))
-        if size > left:
+        if _size(one) > left:
             reason = "this page holds no more; write the report with --images link"
             found[key] = replace(one, state="left_out", reason=reason, thumbnail="", view="", files={})
             continue
-        left -= size
+        left -= _size(one)
         found[key] = one
-    for key, one in found.items():
-        size = len(one.files.get(one.view, b""))
-        if size > left:
-            rest = {name: content for name, content in one.files.items() if name != one.view}
-            found[key] = replace(one, view="", files=rest, cut=True)
-            continue
-        left -= size
     return found
 
 
