@@ -33,14 +33,14 @@ def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed
     index.html, report.md, report.json, samples.csv, settings.csv and figures/; other files in the folder are left
     alone.
     """
-    from kreabench import pipeline
     from kreabench.report.several.names import folder_name
+    from kreabench.reporting import rereport
     from kreabench.rundir.directory import RunDirectory
 
     runs = [RunDirectory.open(path) for path in run_paths]
     name = folder_name([run.info.experiment.name for run in runs])
     options = ReportOptions(images=images, max_pictures=max_pictures, today=datetime.now(UTC).date())
-    index = pipeline.rereport(runs, out or Path("reports") / name, options)
+    index = rereport(runs, out or Path("reports") / name, options)
     click.echo(f"report: {index}")
 
 

@@ -97,7 +97,7 @@ class Run(Shown):
 
         `out` None: reports/<name>. Raises StorageError.
         """
-        from kreabench.pipeline import rereport
+        from kreabench.reporting import rereport
 
         folder = Path("reports") / self.info.experiment.name if out is None else Path(out)
         return rereport(

@@ -6,15 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import offset_copy
 
-from kreabench.report.drawing.scatter import whiskers
 from kreabench.report.drawing.style import LIGHT, STAGES, UNEXPLAINED, Layout, drawable, keys
 from kreabench.report.figure_data import Bar, Bars
 
 _BAR_INCH, _HEAD_INCH, _LEGEND_INCH = 0.36, 0.75, 0.24
+_BOX = 0.42
+"""Height of a bar, of the room that it has."""
 
 
 def draw_bars(data: Bars, layout: Layout) -> Canvas:
@@ -42,30 +45,34 @@ def draw_bars(data: Bars, layout: Layout) -> Canvas:
 
 
 def _group(axes: Axes, bars: Sequence[Bar], lines: int, colours: Mapping[str, str]) -> None:
+    boxes, hues = [], []
+    above = offset_copy(axes.transData, axes.figure, 0, 7.5, units="points")
     for position, bar in enumerate(bars):
         left = 0.0
         for name, seconds in bar.stages:
-            axes.barh(position, seconds, left=left, height=0.42, color=colours[name], linewidth=0)
+            boxes.append(_box(left, left + seconds, position))
+            hues.append(colours[name])
             left += seconds
         label = f"{bar.label} (reference)" if bar.reference else bar.label
-        axes.annotate(
-            drawable(label), (0, position), xytext=(0, 7.5), textcoords="offset points", va="bottom", fontsize=7.5
-        ).set_in_layout(False)  # as in scatter.py
-    totals = [bar.total for bar in bars]
-    axes.errorbar(
-        [total.value for total in totals],
-        range(len(totals)),
-        xerr=whiskers(totals),
-        fmt="|",
-        color=LIGHT.ink,
-        markersize=11,
-        markeredgewidth=1.6,
-        elinewidth=1.0,
+        axes.text(0, position, drawable(label), transform=above, va="bottom", fontsize=7.5).set_in_layout(False)
+    axes.add_collection(PolyCollection(boxes, facecolors=hues, linewidths=0))  # one: see scatter.py
+    ends = [
+        [(bar.total.interval[0], y), (bar.total.interval[1], y)] for y, bar in enumerate(bars) if bar.total.interval
+    ]
+    axes.add_collection(LineCollection(ends, colors=LIGHT.ink, linewidths=1.0, zorder=3))
+    medians = [bar.total.value for bar in bars]
+    axes.plot(
+        medians, range(len(bars)), linestyle="", marker="|", color=LIGHT.ink, markersize=11, markeredgewidth=1.6,
         zorder=3,
-    )
+    )  # fmt: skip
     axes.set_ylim(lines - 0.5, -0.85)
     axes.set_xlim(left=0)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(6))
+
+
+def _box(left: float, right: float, y: float) -> list[tuple[float, float]]:
+    low, high = y - _BOX / 2, y + _BOX / 2
+    return [(left, low), (right, low), (right, high), (left, high)]
