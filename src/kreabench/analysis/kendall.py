@@ -21,10 +21,10 @@ def kendall_p(x: Floats, y: Floats) -> float:
     with a variance that knows of ties (Kendall, Rank Correlation Methods, 1970).
     """
     n = x.size
-    x, y = (np.unique(values, return_inverse=True)[1] for values in (x, y))
-    pairs, tied_x, tied_y = n * (n - 1) // 2, _Ties(x), _Ties(y)
-    both = _Ties(np.unique(x * n + y, return_inverse=True)[1])
-    discordant = _inversions(y[np.lexsort((y, x))])
+    x_ranks, y_ranks = (np.unique(values, return_inverse=True)[1] for values in (x, y))
+    pairs, tied_x, tied_y = n * (n - 1) // 2, _Ties(x_ranks), _Ties(y_ranks)
+    both = _Ties(np.unique(x_ranks * n + y_ranks, return_inverse=True)[1])
+    discordant = _inversions(y_ranks[np.lexsort((y_ranks, x_ranks))])
     rarer = min(discordant, pairs - discordant)
     if not tied_x.pairs and not tied_y.pairs and (n <= _EXACT_UP_TO or rarer <= 1):
         return _exact(n, rarer, pairs)

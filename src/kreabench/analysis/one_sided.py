@@ -50,7 +50,7 @@ def skewness(values: Floats) -> float:
         return 0.0
     away = values - values.mean()
     second, third = float(np.mean(away**2)), float(np.mean(away**3))
-    return math.sqrt((n - 1) * n) / (n - 2) * third / second**1.5
+    return math.sqrt((n - 1) * n) / (n - 2) * third / math.pow(second, 1.5)
 
 
 def _error(n: Floats) -> Floats:

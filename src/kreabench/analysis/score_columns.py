@@ -40,7 +40,9 @@ class ScoreColumn:
         if name not in self._images:
             return np.full(len(self._images), None, dtype=object)
         values = self._images[name].to_numpy(dtype=object)
-        return np.where(pd.isna(values), None, values)
+        found: NDArray[Any] = values.copy()
+        found[pd.isna(found)] = None
+        return found
 
     def _flags(self, part: str) -> NDArray[np.bool_]:
         name = f"{self._name}_{part}"

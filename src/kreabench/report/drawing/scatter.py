@@ -16,17 +16,19 @@ from matplotlib.transforms import offset_copy
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.report.charts import MAX_LABELLED
+from kreabench.report.drawing.room import Room, plots
 from kreabench.report.drawing.style import LIGHT, MARKERS, SERIES, Layout, drawable, keys
 from kreabench.report.figure_data import Panel, Point, Scatter
 
 LOGARITHMIC_FROM = 20
 """Ratio of the largest to the smallest cost of a panel above which its axis is logarithmic."""
 
-_PANEL_INCH, _LEGEND_INCH = 2.75, 0.24
+_PANEL_INCH, _LEFT_INCH = 1.95, 0.92
+"""Height of a plot, and the room of its y axis, whose label may have two lines."""
 
 
-def draw_scatter(data: Scatter, layout: Layout) -> Canvas:
-    """Panels in rows, as many beside each other as `layout` has room for."""
+def draw_scatter(data: Scatter, layout: Layout, brand: str) -> Canvas:
+    """Panels in rows, as many beside each other as `layout` has room for; room for `brand` below."""
     points = [point for row in data.rows for panel in row for point in panel.points]
     colours = keys((point.colour for point in points), SERIES)
     markers = keys((point.marker for point in points), MARKERS)
@@ -34,12 +36,14 @@ def draw_scatter(data: Scatter, layout: Layout) -> Canvas:
     columns = math.ceil(most / math.ceil(most / layout.panels))  # four panels are two and two, not three and one
     lines = [row[start : start + columns] for row in data.rows for start in range(0, len(row), columns)]
     handles = _legend(colours, markers, any(point.reference for point in points))
-    height = _PANEL_INCH * len(lines) + _LEGEND_INCH * math.ceil(len(handles) / layout.legend) + 0.1
-    canvas = Canvas(figsize=(layout.width, height), layout="constrained")
-    grid = canvas.add_gridspec(len(lines), columns)
-    for line, panels in enumerate(lines):
-        for column, panel in enumerate(panels):
-            _panel(canvas.add_subplot(grid[line, column]), panel, data.x_label, colours, markers)
+    legend = math.ceil(len(handles) / layout.legend)
+    room = Room(heights=[_PANEL_INCH] * len(lines), columns=columns, left=_LEFT_INCH, legend=legend, brand=brand)
+    canvas, axes = plots(layout, room)
+    for line, panels in zip(axes, lines, strict=True):
+        for one, panel in zip(line, panels, strict=False):
+            _panel(one, panel, data.x_label, colours, markers)
+        for empty in line[len(panels) :]:
+            empty.remove()
     canvas.legend(handles=handles, loc="outside upper left", ncols=layout.legend)
     return canvas
 
@@ -95,11 +99,10 @@ def _ends(estimate: Estimate, across: float) -> list[tuple[float, float, float]]
 
 def _steps(axes: Axes, points: Sequence[Point]) -> None:
     """The number beside each point."""
-    beside = offset_copy(axes.transData, axes.figure, 5, 4, units="points")
+    beside = offset_copy(axes.transData, axes.get_figure(root=True), 5, 4, units="points")
     for point in points:
         if point.steps is not None:
-            text = axes.text(*_at(point), str(point.steps), transform=beside, fontsize=7, color=LIGHT.muted, zorder=4)
-            text.set_in_layout(False)  # inside the axes: to measure each takes as long as to draw them all
+            axes.text(*_at(point), str(point.steps), transform=beside, fontsize=7, color=LIGHT.muted, zorder=4)
 
 
 def _marks(
