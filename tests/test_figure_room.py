@@ -21,7 +21,7 @@ def test_nothing_of_a_plot_covers_another_or_the_brand(layout: Layout, brand: st
             axes.plot([0, 0.16], [-0.0001234, 0.0001234])
             axes.set(title="256 × 256 px", xlabel="seconds", ylabel="aesthetic\nuntrained weights")
         written = canvas.supxlabel(brand, x=0.01, ha="left", fontsize=7.5, wrap=True) if brand else None
-        FigureCanvasAgg(canvas).draw()
+        FigureCanvasAgg(canvas).draw()  # type: ignore[no-untyped-call]
         boxes = [box for line in lines for one in line if (box := one.get_tightbbox()) is not None]
         assert len(boxes) == 2 * room.columns
         boxes += [written.get_window_extent()] if written else []
