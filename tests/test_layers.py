@@ -21,7 +21,7 @@ LAYERS = [
     {"config", "execution", "emulator", "scoring", "report"},
     {"race", "observer", "voting"},
     {"drawing"},
-    {"pipeline", "gating", "planning", "recommending"},
+    {"pipeline", "gating", "planning", "recommending", "reporting"},
     {"library"},
     {"cli"},
     {"__main__", "pytest_plugin"},

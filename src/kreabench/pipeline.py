@@ -29,7 +29,7 @@ from kreabench.report.options import ReportOptions
 from kreabench.rundir.directory import RunDirectory, RunInfo
 from kreabench.rundir.inputs import Sources
 from kreabench.rundir.provenance import collect
-from kreabench.rundir.table import join_table, rebuild_table
+from kreabench.rundir.table import rebuild_table
 from kreabench.scoring.beside import score_rest
 from kreabench.scoring.follow import await_next_round, follow_run
 from kreabench.scoring.placement import check_placement, on_device
@@ -271,17 +271,3 @@ def follow_to_look(
         with suppress(RunDirectoryError), run.writer():  # the process that drew rebuilds it itself, if it still lives
             rebuild_table(run, plan)
     return summary
-
-
-def rereport(runs: Sequence[RunDirectory], out: Path, options: ReportOptions) -> Path:
-    """Write the report of existing runs anew, whatever state they are in; they may lie on a read-only disk.
-
-    Raises ConfigError for too many runs, and for one that is named twice.
-    """
-    from kreabench.report.several.names import check_runs
-    from kreabench.report.write import Told, write_reports
-
-    check_runs([run.path for run in runs])
-    plans = [plan_of(run) for run in runs]
-    told = [Told(run=run, plan=plan, table=join_table(run, plan)) for run, plan in zip(runs, plans, strict=True)]
-    return write_reports(told, out, options)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, prompt_mean
+from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, mean_of_coded
 from kreabench.analysis.scores import delivered_images, finite_scores, untrained_scores
 from kreabench.core.planned import Setting
 from kreabench.core.specs import MetricSpec
@@ -60,14 +60,14 @@ def by_category(
     if len(categories) < 2 or not metrics:
         return ()
     columns = [_Column(images, spec, (bounds or {}).get(spec.name, UNBOUNDED)) for spec in metrics]
-    prompts = images["prompt_id"].to_numpy(dtype=object)
+    prompts = np.unique(images["prompt_id"].to_numpy(dtype=object).astype(str), return_inverse=True)[1]
     by_group = images.groupby([named, images["setting_id"].to_numpy(dtype=object)], sort=False).indices
     groups = {key: np.asarray(rows, dtype=np.intp) for key, rows in by_group.items()}
     found = tuple(
         CategorySummary(
             category=category or None,
             setting=setting,
-            prompts=len(set(prompts[rows])),
+            prompts=np.unique(prompts[rows]).size,
             images=len(rows),
             means=tuple(column.mean(rows, prompts) for column in columns),
         )
@@ -87,11 +87,11 @@ class _Column:
         self._scores = finite_scores(images, spec)
         self._untrained = untrained_scores(images, spec)
 
-    def mean(self, rows: NDArray[np.intp], prompts: NDArray[np.object_]) -> CategoryMean:
+    def mean(self, rows: NDArray[np.intp], prompts: NDArray[np.intp]) -> CategoryMean:
         there = rows[np.isfinite(self._scores[rows])]
         return CategoryMean(
             spec=self._spec,
-            mean=prompt_mean(self._scores[there], prompts[there].tolist(), bounds=self._bounds),
+            mean=mean_of_coded(self._scores[there], prompts[there], bounds=self._bounds) if there.size else None,
             scored=len(there),
             untrained=bool(self._untrained[there].any()),
         )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from kreabench.analysis.estimates import p_in_words
+from kreabench.analysis.kendall import benjamini_yekutieli, kendall_p, theil_slope
 
 LEVEL = 0.01
 """Least corrected significance of a trend that is reported."""
@@ -56,7 +56,7 @@ def find_drifts(table: pd.DataFrame) -> tuple[Drift, ...]:
     found = list(_trends(timed))
     if not found:
         return ()
-    corrected = stats.false_discovery_control([drift.p for drift in found], method="by")
+    corrected = benjamini_yekutieli(np.array([drift.p for drift in found]))
     return tuple(
         Drift(group_id=drift.group_id, target=drift.target, what=drift.what, change=drift.change, p=float(p), n=drift.n)
         for drift, p in zip(found, corrected, strict=True)
@@ -89,12 +89,12 @@ def _relative(rows: pd.DataFrame, column: str, *, ratio: bool) -> NDArray[np.flo
 
 
 def _trend(group_id: str, target: str, what: str, seconds: NDArray[np.float64], values: NDArray[np.float64]) -> Drift:
-    slope = float(stats.theilslopes(values, seconds)[0])
+    slope = theil_slope(seconds, values)
     return Drift(
         group_id=group_id,
         target=target,
         what=what,
         change=slope * float(np.ptp(seconds)),
-        p=float(stats.kendalltau(seconds, values).pvalue),
+        p=kendall_p(seconds, values),
         n=int(values.size),
     )

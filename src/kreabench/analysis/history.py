@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import ruptures
-from scipy import ndimage, stats
+import scipy
 
 from kreabench.analysis.estimates import CONFIDENCE, Estimate
 from kreabench.analysis.families import holm
@@ -148,7 +148,7 @@ def _difference(before: Floats, after: Floats, *, exact: bool) -> Estimate:
     if exact or (np.ptp(before) == 0.0 and np.ptp(after) == 0.0):
         low = high = mean
     elif min(before.size, after.size) > 1:
-        interval = stats.ttest_ind(after, before, equal_var=False).confidence_interval(CONFIDENCE)
+        interval = scipy.stats.ttest_ind(after, before, equal_var=False).confidence_interval(CONFIDENCE)
         low, high = float(interval.low), float(interval.high)
     return Estimate(value=mean, low=low, high=high, n=before.size + after.size)
 
@@ -174,8 +174,8 @@ def _exact_steps(values: Floats) -> _Candidates:
 
 def _odd(values: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Hampel's identifier: far from the running median, by the median absolute deviation from it."""
-    away = values - ndimage.median_filter(values, size=_ODD_WINDOW, mode="mirror")
-    scale = float(stats.median_abs_deviation(away[away != 0.0], center=lambda x, axis: 0.0, scale="normal"))
+    away = values - scipy.ndimage.median_filter(values, size=_ODD_WINDOW, mode="mirror")
+    scale = float(scipy.stats.median_abs_deviation(away[away != 0.0], center=lambda x, axis: 0.0, scale="normal"))
     return np.asarray(np.abs(away) > _ODD_SD * scale)
 
 
@@ -224,7 +224,7 @@ def _permuted(
     needed = min(math.ceil(_FINENESS * family / level), _MOST_RESAMPLES)
     p = 1.0
     for resamples in (_RESAMPLES, needed) if needed > _RESAMPLES else (_RESAMPLES,):
-        test = stats.permutation_test(
+        test = scipy.stats.permutation_test(
             (values,), gain, permutation_type="pairings", vectorized=True, n_resamples=resamples,
             alternative="greater", batch=max(1, 2_000_000 // values.size**2), rng=rng,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from kreabench.analysis.estimates import CONFIDENCE, Estimate
 from kreabench.analysis.margins import Margin
@@ -88,7 +88,7 @@ def cost_item(
         needed = max(min_prompts, 2) if few else None
         return Item(evidence=None, margin=room, sides=sides, change=ratio, obstacle=why, needed=needed)
     low, high = (math.log(end) for end in ratio.interval)
-    error = (high - low) / 2 / float(stats.t.ppf((1 + CONFIDENCE) / 2, ratio.n - 1))
+    error = (high - low) / 2 / float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, ratio.n - 1))
     found = _from_error(-math.log(ratio.value), error, ratio.n, room, sides, level)
     return Item(
         evidence=found,
@@ -100,7 +100,7 @@ def cost_item(
 
 def _from_error(gain: float, error: float, n: int, margin: float, sides: Sides, level: float) -> Evidence:
     """Student's tests of a mean `gain` with a known standard error."""
-    t = stats.t(n - 1)
+    t = scipy.stats.t(n - 1)
     if error <= _ROUNDING:
         loss = gain < -_ROUNDING if sides == "one" else abs(gain) > _ROUNDING
         beyond = -gain if sides == "one" else abs(gain)
@@ -162,7 +162,7 @@ def rate_item(
             sd_room=sd,
             n=prompts,
             p_loss=p_more_often(base_count, base_n, candidate_count, candidate_n, sides=sides),
-            p_inside=float(stats.norm.sf(z)),
+            p_inside=float(scipy.stats.norm.sf(z)),
         ),
         margin=margin,
         sides=sides,

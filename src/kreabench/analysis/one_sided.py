@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from kreabench.analysis.paired import Floats
 
@@ -45,7 +45,12 @@ def lower_end(mean: float, sd: float, n: int, skewness: float, *, level: float) 
 
 def skewness(values: Floats) -> float:
     """Of a sample, without the bias that normal values would have; 0 of two values, which tell nothing of it."""
-    return float(stats.skew(values, bias=False)) if values.size > 2 else 0.0
+    n = values.size
+    if n <= 2:
+        return 0.0
+    away = values - values.mean()
+    second, third = float(np.mean(away**2)), float(np.mean(away**3))
+    return math.sqrt((n - 1) * n) / (n - 2) * third / math.pow(second, 1.5)
 
 
 def _error(n: Floats) -> Floats:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from kreabench.analysis.estimates import Estimate, p_in_words
 from kreabench.analysis.families import holm
 from kreabench.analysis.one_sided import lower_end, p_above, skewness
 from kreabench.analysis.paired import Floats
 from kreabench.analysis.power import POWER, prompts_needed
+from kreabench.analysis.student import t_test
 
 Outcome = Literal["passed", "regressed", "inconclusive"]
 Sides = Literal["one", "two"]
@@ -103,7 +103,6 @@ def weigh(difference: Floats, margin: float | Floats, *, sides: Sides, level: fl
     nothing to do with the margin. Whether the change lies inside the margin is a one-sided test of non-inferiority, of
     two sides two of them (equivalence), as `one_sided` makes it. `low` and `high` are the ends of the same two tests.
     """
-    loss = stats.ttest_1samp(difference, 0.0, alternative="less" if sides == "one" else "two-sided")
     size, mean = float(np.mean(margin)), float(difference.mean())
     scatter = _scatter(difference, margin)  # apart from the size, beside which small differences would be lost
     below = _Sample.of(difference + scatter)
@@ -116,7 +115,7 @@ def weigh(difference: Floats, margin: float | Floats, *, sides: Sides, level: fl
         sd=float(np.std(difference, ddof=1)),
         sd_room=above.sd if sides == "two" and mean > 0 else below.sd,
         n=below.n,
-        p_loss=float(loss.pvalue),
+        p_loss=t_test(difference, "less" if sides == "one" else "two-sided"),
         p_inside=inside,
         p_beyond=above.p_above(size) if sides == "one" else None,
     )

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
-from statsmodels.stats.power import TTestPower, normal_sample_size_one_tail
+from scipy import special
 
 from kreabench.analysis.paired import PairedScores
 
@@ -68,7 +67,7 @@ class NoiseComponents:
 
 def _limit(tail: float, df: int) -> float:
     """End of the interval of a mean square, as a multiple of it: the upper one for a small `tail`."""
-    return df / float(stats.chi2.ppf(tail, df))
+    return df / (2 * float(special.gammaincinv(df / 2, tail)))
 
 
 def noise_components(scores: PairedScores) -> NoiseComponents | None:
@@ -141,7 +140,7 @@ def prompts_to_catch(
 def prompts_needed(effect: float, *, level: float, power: float = POWER, sides: Sides = "one") -> int | None:
     """Prompts that show a mean of `effect` standard deviations by Student's test; None beyond MOST_PROMPTS.
 
-    By the noncentral t distribution (`statsmodels.stats.power.TTestPower`), above MANY prompts by the normal one with
+    By the noncentral t distribution, above MANY prompts by the normal one with
     Guenther's correction (American Statistician 35, 1981), as the former's arithmetic fails there. So it does for two
     sides: those are one side at half the level here, which leaves out that the test may err on the wrong side.
     Searched here: `solve_power` stops early, unsaid, where the effect is small and the level strict. At least 2.
@@ -151,13 +150,13 @@ def prompts_needed(effect: float, *, level: float, power: float = POWER, sides: 
     if effect > _CERTAIN:
         return 2
     tail = level if sides == "one" else level / 2
-    normal = float(normal_sample_size_one_tail(effect, power, tail))
+    normal = (max(float(special.ndtri(power) - special.ndtri(tail)), 0.0) / effect) ** 2
     if normal > MANY:
-        guenther = normal + float(stats.norm.ppf(tail)) ** 2 / 2
+        guenther = normal + float(special.ndtri(tail)) ** 2 / 2
         return math.ceil(guenther) if guenther <= MOST_PROMPTS else None
 
     def power_of(n: int) -> float:
-        return float(TTestPower().power(effect, n, tail, alternative="larger"))
+        return 1 - float(special.nctdtr(n - 1, effect * math.sqrt(n), special.stdtrit(n - 1, 1 - tail)))
 
     low = max(math.floor(normal), 2)
     enough = low + 4

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from kreabench.analysis.noise import seed_noise
 from kreabench.analysis.paired import Floats, Ints
@@ -178,7 +179,7 @@ def _fair(prompts: Ints, data: LookData) -> Bools:
 
 def _more_than_half(number: Ints, n: Ints) -> Floats:
     """p-values of `not more than half of n are of this kind` (exact)."""
-    return np.asarray(stats.binom.sf(number - 1, n, 0.5))
+    return np.asarray(scipy.stats.binom.sf(number - 1, n, 0.5))
 
 
 def _prompts_behind(there: Bools, data: LookData) -> Ints:

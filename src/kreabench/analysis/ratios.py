@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from kreabench.analysis.estimates import CONFIDENCE, MIN_MEDIAN_TIMINGS, Estimate
 from kreabench.analysis.paired import Floats, Ints
@@ -25,7 +24,7 @@ def ratio_of_medians(
     positive: nothing costs so many times as much as nothing.
 
     `base_prompts` and `candidate_prompts` are codes of the prompts behind the values, of one numbering for both sides.
-    Prompts are drawn again with all their values of both sides (`scipy.stats.bootstrap`): so values of one prompt may
+    Prompts are drawn again with all their values of both sides (a bootstrap): so values of one prompt may
     resemble each other, and what a prompt, or the hour, does to both sides alike drops out. The interval is Student's
     with the standard error that these draws give the logarithm of the ratio. `n` counts prompts. The draws are the
     same at each call.
@@ -42,25 +41,13 @@ def ratio_of_medians(
     if not np.ptp(base) and not np.ptp(candidate):
         return Estimate(value=value, low=value, high=value, n=n)
     sides = _Side(np.log(base), codes[: base.size]), _Side(np.log(candidate), codes[base.size :])
-
-    def log_ratio(drawn: Ints, axis: int) -> Floats:
-        times = _times(np.atleast_2d(np.moveaxis(drawn, axis, -1)), prompts.size)
-        return sides[1].medians(times) - sides[0].medians(times)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # of draws without a value on a side, see below
-        draws = stats.bootstrap(
-            (np.arange(prompts.size),),
-            log_ratio,
-            n_resamples=RESAMPLES,
-            vectorized=True,
-            method="percentile",
-            random_state=np.random.default_rng(0),
-        ).bootstrap_distribution
+    drawn = np.random.default_rng(0).integers(0, prompts.size, (RESAMPLES, prompts.size))
+    times = _times(drawn, prompts.size)
+    draws = sides[1].medians(times) - sides[0].medians(times)
     there = np.extract(np.isfinite(draws), draws)
     if there.size < WHOLE_DRAWS * draws.size:  # the sides share so few prompts that a draw often lacks one of them
         return Estimate(value=value, low=None, high=None, n=n)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * there.std(ddof=1))
+    half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * there.std(ddof=1))
     return Estimate(value=value, low=value * math.exp(-half), high=value * math.exp(half), n=n)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from kreabench.analysis.estimates import CONFIDENCE, Estimate, p_in_words, prompt_mean
 from kreabench.analysis.families import holm
+from kreabench.analysis.student import t_test
 from kreabench.core.per_prompt import from_details
 from kreabench.core.planned import Setting
 from kreabench.core.score_records import SetScoreRecord
@@ -104,7 +104,7 @@ def _compared(score: SetScoreRecord, reference: SetScoreRecord) -> Collapse | No
 def _p_of_loss(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
     if np.ptp(differences) == 0:  # no spread, of which a t test makes nothing
         return 0.0 if differences[0] < 0 else 1.0
-    return float(stats.ttest_1samp(differences, 0.0, alternative="less").pvalue)
+    return t_test(differences, "less")
 
 
 def _corrected(tested: Sequence[Collapse]) -> list[Collapse]:

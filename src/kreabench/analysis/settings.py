@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from kreabench.analysis.device import DeviceSummary, summarise_device
-from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, latency_quantile, median, prompt_mean
+from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, latency_quantile, mean_of_coded, median
+from kreabench.analysis.score_columns import ScoreColumn
 from kreabench.core.planned import Plan, Setting
 from kreabench.core.specs import MetricSpec
 
@@ -143,18 +144,25 @@ def summarise(
     table = _with_plain_texts(table)
     scores = [column for column in map(str, table.columns) if column.startswith("score_")]
     requests = _by_setting(table.drop(columns=scores).drop_duplicates("request_id"))
-    images = _by_setting(table.loc[(table["status"] == "ok") & table["image_index"].notna(), [*_OF_IMAGES, *scores]])
-    return tuple(
-        _summarise_one(
+    delivered = table[(table["status"] == "ok") & table["image_index"].notna()]
+    images = _by_setting(delivered[_OF_IMAGES].assign(row=np.arange(len(delivered))))
+    prompts = np.unique(delivered["prompt_id"].to_numpy(dtype=object).astype(str), return_inverse=True)[1]
+    columns = [
+        (prompts, spec, ScoreColumn(delivered, spec), (bounds or {}).get(spec.name, UNBOUNDED)) for spec in metrics
+    ]
+
+    def summary(setting: Setting) -> SettingSummary:
+        mine = images(setting.id)
+        rows = mine["row"].to_numpy()
+        return _summarise_one(
             requests(setting.id),
-            images(setting.id),
+            mine,
             setting,
-            metrics,
+            tuple(_metric(rows, *column) for column in columns),
             requested=requested.get(setting.id) if requested else None,
-            bounds=bounds or {},
         )
-        for setting in settings
-    )
+
+    return tuple(map(summary, settings))
 
 
 _OF_IMAGES = ["request_id", "setting_id", "prompt_id", "degenerate"]
@@ -183,10 +191,9 @@ def _summarise_one(
     samples: pd.DataFrame,
     images: pd.DataFrame,
     setting: Setting,
-    metrics: Sequence[MetricSpec],
+    metrics: tuple[MetricSummary, ...],
     *,
     requested: int | None,
-    bounds: Mapping[str, Bounds],
 ) -> SettingSummary:
     delivered = samples[samples["status"] == "ok"]
     timed = delivered[delivered["timing_valid"].isin([True])]
@@ -205,7 +212,7 @@ def _summarise_one(
         stage_resolution_s=max(_numbers(timed, "resolution_s").tolist(), default=None),
         memory=_memory(delivered),
         cost=_cost(samples, delivered, images),
-        metrics=tuple(_metric(images, spec, bounds.get(spec.name, UNBOUNDED)) for spec in metrics),
+        metrics=metrics,
         device=summarise_device(delivered, timed),
     )
 
@@ -258,39 +265,25 @@ def _priced(delivered: pd.DataFrame) -> pd.DataFrame:
     return timed if by_the_second and len(timed) else priced
 
 
-def _metric(images: pd.DataFrame, spec: MetricSpec, bounds: Bounds) -> MetricSummary:
-    column = f"score_{spec.name}"
-    for name, absent in _score_columns(column).items():
-        if name not in images.columns:
-            images = images.assign(**{name: absent})
-    status = images[f"{column}_status"]
-    value = _floats(images, column)
-    finite = (status == "ok").to_numpy(dtype=bool) & np.isfinite(value)
-    absent = images.loc[status.isin(["not_applicable", "failed"]), f"{column}_reason"]
-    counts = Counter(str(state) for state in status[status.notna()])
+def _metric(
+    rows: NDArray[np.intp], prompts: NDArray[np.intp], spec: MetricSpec, scores: ScoreColumn, bounds: Bounds
+) -> MetricSummary:
+    """Of the pictures in `rows`; `prompts` has a code for the prompt of every picture."""
+    counts = Counter(scores.status[rows].tolist())
+    finite = rows[scores.finite[rows]]
     return MetricSummary(
         spec=spec,
-        mean=prompt_mean(value[finite], images.loc[finite, "prompt_id"].tolist(), bounds=bounds),
-        scored=int(finite.sum()),
+        mean=mean_of_coded(scores.value[finite], prompts[finite], bounds=bounds) if finite.size else None,
+        scored=finite.size,
         infinite=counts["infinite"],
         not_applicable=counts["not_applicable"],
-        failed=counts["failed"] + counts["ok"] - int(finite.sum()),
-        unscored=int(status.isna().sum()),
-        reasons=_commonest(absent.dropna()),
-        truncated=int(images[f"{column}_truncated"].isin([True]).sum()),
-        untrained=bool(images[f"{column}_untrained"].isin([True]).any()),
-        notes=tuple(Counter(n for text in images[f"{column}_notes"].dropna() for n in text.split("; ")).most_common()),
+        failed=counts["failed"] + counts["ok"] - finite.size,
+        unscored=counts[None],
+        reasons=scores.reasons(rows),
+        truncated=int(scores.truncated[rows].sum()),
+        untrained=bool(scores.untrained[rows].any()),
+        notes=scores.notes(rows),
     )
-
-
-def _score_columns(column: str) -> dict[str, Any]:
-    """The columns of a metric that has not scored yet; tables of older runs lack some too."""
-    parts = ("status", "reason", "truncated", "untrained", "notes")
-    return {column: np.nan, **{f"{column}_{part}": None for part in parts}}
-
-
-def _commonest(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(text for text, _ in Counter(text for text in texts if text).most_common())
 
 
 def _floats(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, difference_bounds, prompt_mean
+from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, difference_bounds, mean_of_coded
 from kreabench.analysis.scores import delivered_images, finite_scores, untrained_scores
 from kreabench.core.planned import Setting
 from kreabench.core.specs import MetricSpec
@@ -56,6 +56,7 @@ def paired_shifts(
     columns = {spec.name: (finite_scores(images, spec), untrained_scores(images, spec)) for spec in metrics}
     keys = images[[*_SAME, *_SIZE]].assign(row=np.arange(len(images)))
     parts = {str(key): part for key, part in keys.groupby(images["setting_id"].to_numpy(dtype=object), sort=False)}
+    codes = np.unique(images["prompt_id"].to_numpy(dtype=object).astype(str), return_inverse=True)[1]
     found: list[Shift] = []
     for setting in settings:
         if setting.reference_id in (None, setting.id) or not {setting.id, setting.reference_id} <= parts.keys():
@@ -63,8 +64,9 @@ def paired_shifts(
         own = parts[setting.id]
         # Merged on the size too: a picture of another size is no pair.
         pairs = own.merge(parts[str(setting.reference_id)], on=[*_SAME, *_SIZE], suffixes=("", "_of_reference"))
+        both = pairs["row"].to_numpy(), pairs["row_of_reference"].to_numpy()
         for spec in metrics:
-            shift = _shift(setting, spec, pairs, len(own), *columns[spec.name], (bounds or {}).get(spec.name))
+            shift = _shift(setting, spec, *both, codes, len(own), *columns[spec.name], (bounds or {}).get(spec.name))
             found += [] if shift is None else [shift]
     return tuple(found)
 
@@ -72,18 +74,19 @@ def paired_shifts(
 def _shift(
     setting: Setting,
     spec: MetricSpec,
-    pairs: pd.DataFrame,
+    rows: NDArray[np.intp],
+    references: NDArray[np.intp],
+    prompts: NDArray[np.intp],
     pictures: int,
     scores: NDArray[np.float64],
     untrained: NDArray[np.bool_],
     bounds: Bounds | None,
 ) -> Shift | None:
-    difference = scores[pairs["row"]] - scores[pairs["row_of_reference"]]
+    """`rows` and `references` are pairs of pictures; `prompts` has a code for the prompt of every picture."""
+    difference = scores[rows] - scores[references]
     there = np.isfinite(difference)
-    prompts = pairs.loc[there, "prompt_id"].tolist()
-    mean = prompt_mean(difference[there], prompts, bounds=difference_bounds(bounds or UNBOUNDED))
-    if mean is None:
+    if not (used := int(there.sum())):
         return None
-    used = int(there.sum())
-    brand = bool(untrained[pairs.loc[there, "row"]].any())
+    mean = mean_of_coded(difference[there], prompts[rows[there]], bounds=difference_bounds(bounds or UNBOUNDED))
+    brand = bool(untrained[rows[there]].any())
     return Shift(setting=setting, spec=spec, mean=mean, pairs=used, left_out=pictures - used, untrained=brand)

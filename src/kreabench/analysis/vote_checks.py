@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import krippendorff
 import numpy as np
-from scipy import stats
+import scipy
 
 from kreabench.analysis.estimates import CONFIDENCE, Estimate
 from kreabench.analysis.paired import Floats
@@ -136,8 +136,8 @@ def clustered_share(values: Floats, prompts: Sequence[str], rng: np.random.Gener
     ends = (1 + CONFIDENCE) / 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        worth *= (stats.t.ppf(ends, n - 1) / stats.t.ppf(ends, size - 1)) ** 2
+        worth *= (scipy.stats.t.ppf(ends, n - 1) / scipy.stats.t.ppf(ends, size - 1)) ** 2
     hits, misses = share * worth, (1 - share) * worth
-    low = 0.0 if hits <= 0 else float(stats.beta.ppf(1 - ends, hits, misses + 1))
-    high = 1.0 if misses <= 0 else float(stats.beta.ppf(ends, hits + 1, misses))
+    low = 0.0 if hits <= 0 else float(scipy.stats.beta.ppf(1 - ends, hits, misses + 1))
+    high = 1.0 if misses <= 0 else float(scipy.stats.beta.ppf(ends, hits + 1, misses))
     return Estimate(value=share, low=low, high=high, n=n)

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse, stats
-from scipy.sparse import csgraph
+import scipy
 
 from kreabench.analysis.bradley_terry import covariance, strengths
 from kreabench.analysis.estimates import CONFIDENCE, Estimate
@@ -103,7 +102,7 @@ def strengths_of(votes: Sequence[VoteRecord], rng: np.random.Generator) -> tuple
 
 def _groups(wins: Floats) -> list[int]:
     """Group of each setting, the largest group 0; comparisons link."""
-    _, labels = csgraph.connected_components(sparse.csr_array(wins + wins.T), directed=False)
+    _, labels = scipy.sparse.csgraph.connected_components(scipy.sparse.csr_array(wins + wins.T), directed=False)
     order = {label: rank for rank, (label, _) in enumerate(Counter(labels.tolist()).most_common())}
     return [order[label] for label in labels.tolist()]
 
@@ -127,7 +126,7 @@ def _estimate(value: float, error: float, votes: int, prompts: int) -> Estimate 
         return None
     if prompts < 2:
         return Estimate(value=float(value), low=None, high=None, n=votes)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, prompts - 1) * error)
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, prompts - 1) * error)
     return Estimate(value=float(value), low=float(value) - half, high=float(value) + half, n=votes)
 
 
@@ -151,5 +150,5 @@ def left_share(votes: Sequence[VoteRecord]) -> Estimate | None:
     n = sides["left"] + sides["right"]
     if not n:
         return None
-    ends = stats.binomtest(sides["left"], n).proportion_ci(CONFIDENCE)
+    ends = scipy.stats.binomtest(sides["left"], n).proportion_ci(CONFIDENCE)
     return Estimate(value=sides["left"] / n, low=float(ends.low), high=float(ends.high), n=n)

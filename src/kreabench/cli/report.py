@@ -45,14 +45,14 @@ def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed
       kreabench report runs/demo
       kreabench report runs/before runs/after --out reports/versions
     """
-    from kreabench import pipeline
     from kreabench.report.several.names import folder_name
+    from kreabench.reporting import rereport
     from kreabench.rundir.directory import RunDirectory
 
     runs = [RunDirectory.open(path) for path in run_paths]
     name = folder_name([run.info.experiment.name for run in runs])
     options = ReportOptions(images=images, max_pictures=max_pictures, today=datetime.now(UTC).date())
-    index = pipeline.rereport(runs, out or Path("reports") / name, options)
+    index = rereport(runs, out or Path("reports") / name, options)
     click.echo(f"report: {index}")
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
 
 from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, difference_bounds, mean_of_prompts
 from kreabench.analysis.families import holm
 from kreabench.analysis.noise import SeedNoise, seed_noise
 from kreabench.analysis.paired import Floats, LeftOut, PairedScores, pair_scores
+from kreabench.analysis.student import t_test
 from kreabench.core.specs import MetricSpec
 from kreabench.decisions.columns import KeySpace, Pictures
 from kreabench.decisions.comparison import MetricComparison, SettingComparison
@@ -103,7 +103,7 @@ def _infer(d: Floats, bounds: Bounds, *, known: bool) -> tuple[Estimate | None, 
         return None, None
     if not known:
         return Estimate(value=float(d.mean()), low=None, high=None, n=int(d.size)), None
-    return mean_of_prompts(d, bounds=difference_bounds(bounds)), float(stats.ttest_1samp(d, 0.0).pvalue)
+    return mean_of_prompts(d, bounds=difference_bounds(bounds)), t_test(d)
 
 
 def _share_better(d: Floats, sign: float) -> float | None:

@@ -98,7 +98,7 @@ class Run(Shown):
 
         `out` None: reports/<name>. Raises ConfigError for another `images` or a negative `max_pictures`, StorageError.
         """
-        from kreabench.pipeline import rereport
+        from kreabench.reporting import rereport
 
         problems = []
         if images not in ("embed", "link"):

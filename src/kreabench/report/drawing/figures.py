@@ -79,4 +79,6 @@ def _canvas(figure: Figure, layout: Layout) -> Canvas:
         return draw_curves(data, layout)
     if isinstance(data, Lines):
         return draw_lines(data, layout)
-    return draw_scatter(data, layout) if isinstance(data, Scatter) else draw_bars(data, layout)
+    if isinstance(data, Scatter):
+        return draw_scatter(data, layout, figure.brand)
+    return draw_bars(data, layout, figure.brand)
