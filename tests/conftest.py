@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
@@ -131,15 +132,25 @@ def mini_backend(open_mini: Callable[..., Any]) -> Any:
     return open_mini({"none": {}, **caches})
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One headless Chromium for all tests here."""
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One headless Chromium for this process, and the event loop that Playwright keeps running in this thread."""
     from tests.browser_support import ARGUMENTS, find_chromium
 
     path = find_chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        yield chromium
-        chromium.close()
+        loop, started = asyncio.get_running_loop(), playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield started, loop
+        asyncio._set_running_loop(loop)
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Any) -> Iterator[Any]:
+    """That Chromium; its event loop is hidden from the tests of other modules, which may want to run their own."""
+    started, loop = chromium
+    asyncio._set_running_loop(loop)
+    yield started
+    asyncio._set_running_loop(None)
