@@ -14,6 +14,7 @@ import pytest
 
 _CACHE = Path(__file__).parent.parent / ".cache" / "tests"
 MANY_MODULES = 300
+NEEDING = ("gpu", "network", "paid")
 _frozen_modules = 0
 
 # Before anything imports torch or huggingface_hub, which read these once; child processes inherit them.
@@ -34,6 +35,15 @@ if os.environ.get("PYTHONPATH"):  # child processes start in other folders, and 
 # Else each of some hundred child processes would compile the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs a GPU, the internet or money is left out unless `-m` names it; another `-m` does not let it in."""
+    asked = config.getoption("-m")
+    unasked = {name for name in NEEDING if name not in asked}
+    left_out = [item for item in items if unasked & {mark.name for mark in item.iter_markers()}]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_collection_finish() -> None:
