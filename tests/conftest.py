@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 _CACHE = Path(__file__).parent.parent / ".cache" / "tests"
 MANY_MODULES = 300
+NEEDING = ("gpu", "network", "paid")
 _frozen_modules = 0
 
 # Before anything imports torch or huggingface_hub, which read these once; child processes inherit them.
@@ -33,6 +35,15 @@ if os.environ.get("PYTHONPATH"):  # child processes start in other folders, and 
 # Else each of some hundred child processes would compile the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs a GPU, the internet or money is left out unless `-m` names it; another `-m` does not let it in."""
+    asked = config.getoption("-m")
+    unasked = {name for name in NEEDING if name not in asked}
+    left_out = [item for item in items if unasked & {mark.name for mark in item.iter_markers()}]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_collection_finish() -> None:
@@ -131,15 +142,25 @@ def mini_backend(open_mini: Callable[..., Any]) -> Any:
     return open_mini({"none": {}, **caches})
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One headless Chromium for all tests here."""
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One headless Chromium for this process, and the event loop that Playwright keeps running in this thread."""
     from tests.browser_support import ARGUMENTS, find_chromium
 
     path = find_chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        yield chromium
-        chromium.close()
+        loop, started = asyncio.get_running_loop(), playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield started, loop
+        asyncio._set_running_loop(loop)
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Any) -> Iterator[Any]:
+    """That Chromium; its event loop is hidden from the tests of other modules, which may want to run their own."""
+    started, loop = chromium
+    asyncio._set_running_loop(loop)
+    yield started
+    asyncio._set_running_loop(None)
