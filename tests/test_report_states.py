@@ -78,6 +78,11 @@ def test_a_run_directory_takes_no_report(tmp_path: Path) -> None:
     assert write_files(tmp_path / "report", NEW).read_bytes() == b"new page", "below it there is room"
 
 
+def test_a_name_that_no_folder_can_have_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="Choose a shorter path"):
+        write_files(tmp_path / ("x" * 300), NEW)
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -45,9 +45,10 @@ def write_files(out: Path, files: Mapping[str, bytes]) -> Path:
     Files of an earlier report are replaced, others in `out` are left alone. Reports into one folder are written one
     after the other. Raises StorageError, also where `out` is a run directory; what was there is whole then.
     """
-    if (out / RUN_FILE).exists():
-        raise StorageError(f"{out} holds a run, of which a report would replace files", remedy="Choose another folder.")
     try:
+        if (out / RUN_FILE).exists():
+            found = f"{out} holds a run, of which a report would replace files"
+            raise StorageError(found, remedy="Choose another folder.")
         out.mkdir(parents=True, exist_ok=True)
         with _one_writer(out), tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=out) as folder:
             for name, content in files.items():
