@@ -161,9 +161,18 @@ def test_no_file_of_a_report_holds_a_folder_a_user_or_a_key(tmp_path: Path) -> N
     run, plan = make_run(folder / "run", prompts=HOSTILE, failing=["prompt-1"], **SMALL)
     secret = f"see {run.path}/worker.log and /home/somebody/.cache of {KEY}"
     experiment = replace(run.info.experiment, description=secret)
-    run = RunDirectory(run.path, replace(run.info, experiment=experiment))
-    table = read_table(run).assign(
-        score_psnr_status="failed", score_psnr_reason=secret, score_clip_notes=secret, flags=secret
+    told = {secret: secret}
+    info = replace(run.info, experiment=experiment, versions=told, environment=told, git_revision=secret)
+    run = RunDirectory(run.path, replace(info, created_utc=secret))
+    table = read_table(run)
+    failed = table["status"] == "failed"
+    table = table.assign(
+        error_type=table["error_type"].mask(failed, secret),
+        error_stage=table["error_stage"].mask(failed, secret),
+        score_psnr_status="failed",
+        score_psnr_reason=secret,
+        score_clip_notes=secret,
+        flags=secret,
     )
 
     write_report(run, plan, folder / "report", table)
