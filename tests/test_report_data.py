@@ -75,6 +75,7 @@ EXPERIMENTS = (
     ("experiment=demo", "prompts=krea", "prompts.per_category=1", "prompts.categories=[hands,food]", "run.repeats=2"),
     ("experiment=demo", "reference.acceleration=regular", "axes.output_format=[jpeg]", "axes.num_images=[1,2]"),
     ("experiment=demo", "prompts=shapes", "prompts.limit=2", "metrics=[look,clip_score]", "budget.usd=2.5"),
+    ("experiment=demo", "axes.exclude=[{acceleration:high,steps:8}]", "run.race=true", "pricing.device_usd_per_hour=1"),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from kreabench.cli import experiment_listing, terminal
+from kreabench.cli.listing import list_
 from kreabench.core.errors import StorageError
+from kreabench.report.dictionary import described
 from kreabench.report.files import write_files
 from kreabench.report.several.names import folder_name
 
@@ -146,3 +151,29 @@ def test_the_name_in_a_run_leads_to_one_folder_below_the_reports(name: str, fold
 
 def test_the_folder_of_long_names_can_be_made(tmp_path: Path) -> None:
     (tmp_path / folder_name([letter * 200 for letter in "abcd"])).mkdir()
+
+
+def test_a_stage_of_any_name_has_its_type() -> None:
+    """Without it settings.parquet cannot be written."""
+    assert [one.type for one in described("settings.csv", ["stage_two\nlines_mean_s"], ())] == ["number"]
+
+
+def test_lists_hold_no_control_characters_of_a_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "mine.yaml").write_text("description: red \x1b[31m and \u202eback\n", encoding="utf-8")
+    list_.main(["targets", "--config-dir", str(tmp_path)], standalone_mode=False)
+    assert re.search(r"^mine +red ⟨U\+001B⟩\[31m and ⟨U\+202E⟩back$", capsys.readouterr().out, re.M)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_experiments_are_listed_in_the_columns_there_are_at_most_80(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "console", lambda piped_width: Console(width=width))
+    monkeypatch.setattr(experiment_listing, "_facts", lambda name, config_dir: [("draws", "24 images " * 20)])
+    experiment_listing.print_experiments(None, lambda path: "what it is for, \x1b[2J in words " * 9)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert min(width, 80) - 10 < max(map(len, out.splitlines())) <= min(width, 80)
