@@ -66,6 +66,12 @@ def data(evidence: Evidence) -> ReportData:
     return data_of(evidence)
 
 
+RACE = (
+    "run.race=true",
+    "race.max_quality_loss={clip_score:{noise_floor:0.5}}",
+    "race.first_prompts=5",
+    "prompts.limit=8",
+)
 EXPERIMENTS = (
     ("experiment=demo",),
     ("experiment=demo_images",),
@@ -79,6 +85,7 @@ EXPERIMENTS = (
     ("experiment=demo", "prompts=krea", "prompts.per_category=1", "prompts.categories=[hands,food]", "run.repeats=2"),
     ("experiment=demo", "reference.acceleration=regular", "axes.output_format=[jpeg]", "axes.num_images=[1,2]"),
     ("experiment=demo", "prompts=shapes", "prompts.limit=2", "metrics=[look,clip_score]", "budget.usd=2.5"),
+    ("experiment=demo", "axes.exclude=[{acceleration:high,steps:8}]", "pricing.device_usd_per_hour=1", *RACE),
 )
 
 

@@ -121,15 +121,26 @@ def shown(run: RunDirectory, plan: Plan, width: int = 80) -> str:
     return out.getvalue()
 
 
-def test_show_tells_the_verdict_before_the_table_in_80_columns_without_colours(
-    sound: tuple[RunDirectory, Plan, pd.DataFrame],
+@pytest.mark.parametrize("width", [80, 40])
+def test_show_tells_the_verdict_before_the_table_in_few_columns_without_colours(
+    sound: tuple[RunDirectory, Plan, pd.DataFrame], width: int
 ) -> None:
     run, plan, _ = sound
-    text = shown(run, plan)
+    text = shown(run, plan, width)
     assert text.index("keep ") < text.index("acceleration  ")
-    assert "kreabench recommend runs/sound" in text
+    assert f"\nmore: kreabench recommend {run.path}\n" in text, "in one piece, to be copied"
     assert "\x1b" not in text
-    assert max(map(len, text.splitlines())) <= 80
+    assert max(len(line) for line in text.splitlines() if str(run.path) not in line) <= width
+    assert "…" not in text, "no number is cut short"
+
+
+def test_a_run_that_is_being_drawn_says_so_and_is_not_resumed(tmp_path: Path) -> None:
+    run, plan = make_run(tmp_path / "run", done=0.5, **SMALL)
+    assert "A process draws them now" not in texts(run, plan)
+    assert f"go on with: kreabench resume {run.path}" in shown(run, plan)
+    with run.drawing():
+        assert "8 of 16 requests have not run yet. A process draws them now" in texts(run, plan)
+        assert "go on with" not in shown(run, plan)
 
 
 def test_show_counts_scores_that_failed(tmp_path: Path) -> None:
@@ -150,9 +161,18 @@ def test_no_file_of_a_report_holds_a_folder_a_user_or_a_key(tmp_path: Path) -> N
     run, plan = make_run(folder / "run", prompts=HOSTILE, failing=["prompt-1"], **SMALL)
     secret = f"see {run.path}/worker.log and /home/somebody/.cache of {KEY}"
     experiment = replace(run.info.experiment, description=secret)
-    run = RunDirectory(run.path, replace(run.info, experiment=experiment))
-    table = read_table(run).assign(
-        score_psnr_status="failed", score_psnr_reason=secret, score_clip_notes=secret, flags=secret
+    told = {secret: secret}
+    info = replace(run.info, experiment=experiment, versions=told, environment=told, git_revision=secret)
+    run = RunDirectory(run.path, replace(info, created_utc=secret))
+    table = read_table(run)
+    failed = table["status"] == "failed"
+    table = table.assign(
+        error_type=table["error_type"].mask(failed, secret),
+        error_stage=table["error_stage"].mask(failed, secret),
+        score_psnr_status="failed",
+        score_psnr_reason=secret,
+        score_clip_notes=secret,
+        flags=secret,
     )
 
     write_report(run, plan, folder / "report", table)

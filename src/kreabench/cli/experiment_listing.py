@@ -18,19 +18,21 @@ if TYPE_CHECKING:
     from kreabench.core.specs import ExperimentSpec, TargetSpec
     from kreabench.estimate import GroupEstimate, PlanEstimate
 
-_WIDTH = 80
+_MOST = 80
 """Columns of a line."""
 
 
 def print_experiments(config_dir: Path | None, described: Callable[[Path], str]) -> None:
     """Each file of conf/experiment, composed and planned as it stands; `described` gives the words of a file."""
+    from kreabench.cli.terminal import console
     from kreabench.config.compose import group_options
 
+    width = min(_MOST, console(piped_width=_MOST).width)
     for name, path in group_options("experiment", config_dir).items():
-        click.echo(name)
+        click.echo(visible(name))
         for head, text in (("for", described(path)), *_facts(name, config_dir)):
             filled = textwrap.fill(
-                text, _WIDTH, initial_indent=f"  {head:<6}", subsequent_indent=" " * 8, break_on_hyphens=False
+                visible(text), width, initial_indent=f"  {head:<6}", subsequent_indent=" " * 8, break_on_hyphens=False
             )
             click.echo(filled)
 

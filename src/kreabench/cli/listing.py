@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from kreabench.core.registry import suggest
+from kreabench.report.text import visible
 
 Rows = list[tuple[str, str]]
 
@@ -100,4 +101,4 @@ def list_(what: str, config_dir: Path | None) -> None:
     rows = KINDS[what](config_dir)
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
-        click.echo(f"{name:<{width}}  {text}".rstrip())
+        click.echo(f"{visible(name):<{width}}  {visible(text)}".rstrip())

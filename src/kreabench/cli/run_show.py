@@ -31,7 +31,7 @@ def print_run(out: Console, run: RunDirectory, plan: Plan, today: date | None = 
     evidence = gather(run, plan, join_table(run, plan))
     if evidence.brand:
         say(out, f"! {evidence.brand}", "bold yellow", wrap=True)
-    _print_verdict(out, verdict_of(sources_of([evidence])))
+    _print_verdict(out, run, verdict_of(sources_of([evidence])))
     print_tables(out, evidence.summaries, evidence.journal.set_scores, evidence.experiment.metrics)
     scored = evidence.side.floor_scores
     if scored and (floors := floors_words(evidence.fidelity.floors)):
@@ -46,7 +46,7 @@ def print_run(out: Console, run: RunDirectory, plan: Plan, today: date | None = 
     _print_state(out, evidence)
 
 
-def _print_verdict(out: Console, verdict: VerdictData) -> None:
+def _print_verdict(out: Console, run: RunDirectory, verdict: VerdictData) -> None:
     say(out, verdict.sentence, "bold", wrap=True)
     for text in filter(None, (verdict.sureness, verdict.regressions_note)):
         say(out, text, wrap=True)
@@ -54,7 +54,7 @@ def _print_verdict(out: Console, verdict: VerdictData) -> None:
         say(out, f"! worse: {regression.sentence}", "yellow", wrap=True)
     if len(verdict.regressions) > SHOWN_REGRESSIONS:
         say(out, f"… {len(verdict.regressions) - SHOWN_REGRESSIONS} more regressions in the report")
-    say(out, f"more: {verdict.command}")
+    say(out, f"more: kreabench recommend {run.path}")
     out.print()
 
 
@@ -74,5 +74,5 @@ def _print_state(out: Console, evidence: Evidence) -> None:
     for line in money_lines(evidence.journal.money):
         say(out, line, wrap=True)
     print_failures(out, run.path, failed, dropped)
-    if left:
+    if left and not run.is_drawn:
         say(out, f"go on with: kreabench resume {run.path}")

@@ -111,7 +111,7 @@ def _print_legend(
         say(out, "(ref) fidelity is measured against this setting; ∞ pictures identical to it; — not there", wrap=True)
     untrained = any(metric.untrained for summary in shown for metric in summary.metrics)
     if untrained or any(score.untrained for score in set_scores):
-        say(out, "† untrained metric: the value shows plumbing only")
+        say(out, "† untrained metric: the value shows plumbing only", wrap=True)
     undirected = [spec.name for spec in metrics if not has_direction(spec)]
     if undirected:
         say(out, f"in the report, as shifts from the reference: {', '.join(undirected)}", wrap=True)

@@ -67,12 +67,9 @@ def score_columns(
 def setting_tables(
     out: Console, members: Sequence[SettingSummary], axes: Sequence[str], scores: Sequence[TextColumn]
 ) -> Iterator[Table]:
-    """What happened, and as many scores as fit beside it on `out`; then the other scores beside the settings alone."""
+    """What happened and the scores, as much in one table as fits on `out`; then the rest beside the settings again."""
     names = _names(members, axes)
-    lead = [*names, *_happened(members)]
-    fit = _how_many_fit(out, members, lead, scores)
-    yield _table(members, [*lead, *scores[:fit]])
-    left = list(scores[fit:])
+    left = [*_happened(members), *scores]
     while left:
         fit = max(1, _how_many_fit(out, members, names, left))
         yield _table(members, [*names, *left[:fit]])

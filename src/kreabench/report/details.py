@@ -90,7 +90,7 @@ def failures_table(
 
 
 def _kind(error: Failure) -> tuple[str, str, str, str]:
-    return visible(error.type), visible(error.stage), message(error.message), message(error.remedy)
+    return message(error.type), message(error.stage), message(error.message), message(error.remedy)
 
 
 def _where(labels: tuple[str, ...]) -> str:

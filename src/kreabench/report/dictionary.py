@@ -58,7 +58,7 @@ def described(file: str, columns: Sequence[str], metrics: Sequence[MetricSpec]) 
 
 def _described(file: str, column: str, known: Sequence[Meaning], units: Mapping[str, str]) -> Described:
     for one in known:
-        match = re.fullmatch(one.column, column)
+        match = re.fullmatch(one.column, column, re.DOTALL)
         if match is not None:
             name = match.groupdict().get("name") or ""
             unit = one.unit.format(metric=units.get(name, ""))

@@ -73,7 +73,8 @@ def _progress(evidence: Evidence) -> Iterator[Notice]:
         yield _warning(share)
     if planned > ok + failed:
         waiting = planned - ok - failed
-        yield _warning(f"Not finished: {waiting:,} of {count(planned, 'request')} have not run yet.")
+        now = " A process draws them now: this is how far it has come." if evidence.run.is_drawn else ""
+        yield _warning(f"Not finished: {waiting:,} of {count(planned, 'request')} have not run yet.{now}")
 
 
 def _too_few(evidence: Evidence) -> Iterator[Notice]:

@@ -31,11 +31,14 @@ def samples_parquet(table: pd.DataFrame, brand: str = "") -> bytes:
 
 
 def settings_parquet(summaries: Sequence[SettingSummary], brand: str = "") -> bytes:
-    """One row a setting, the columns of settings.csv with the types that the data dictionary says; absent is null."""
+    """One row a setting, the columns of settings.csv with the types that the data dictionary says; absent is null.
+
+    Text is redacted, as there.
+    """
     rows = [{**row, "notice": brand} if brand else row for row in settings_rows(summaries)]
     columns = list(dict.fromkeys(["setting_id", *(name for row in rows for name in row)]))
     types = {one.column: _TYPES.get(one.type, pa.string()) for one in described("settings.csv", columns, ())}
-    plain = [{name: _finite(row.get(name)) for name in columns} for row in rows]
+    plain = [{name: _plain(row.get(name)) for name in columns} for row in rows]
     return _bytes(pa.Table.from_pylist(plain, schema=pa.schema(types.items())))
 
 
@@ -43,7 +46,9 @@ def _redacted(column: pd.Series) -> pd.Series:
     return column.map({text: redact(text) for text in column.dropna().unique()}).astype(column.dtype)
 
 
-def _finite(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

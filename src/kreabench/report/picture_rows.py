@@ -18,7 +18,7 @@ def is_there(value: Any) -> bool:
 
 def failure_of(row: Mapping[str, Any], limit: int = 120) -> str:
     """Type and message of the error of a failed sample."""
-    return f"{row['error_type']}: {message(str(row['error_message']), limit)}"
+    return message(f"{row['error_type']}: {row['error_message']}", limit)
 
 
 def flags_of(row: Mapping[str, Any]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from kreabench.core.planned import Setting
 from kreabench.core.redaction import redact
 from kreabench.report.csv_text import csv_text, estimate_cells, guard
 
-_TOLD = frozenset({"error_message", "error_remedy", "flags", "throttle_reasons"})
+_TOLD = frozenset({"error_type", "error_stage", "error_message", "error_remedy", "flags", "throttle_reasons"})
 """Columns in the words of programs; besides reasons and notes of scores."""
 
 

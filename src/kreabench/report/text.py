@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from kreabench.core.redaction import redact
@@ -26,6 +27,11 @@ def shorten(text: str, limit: int) -> str:
 def message(text: str, limit: int = 400) -> str:
     """An error text or reason, fit to show: redacted, on one line, at most `limit` characters."""
     return shorten(visible(redact(text)), limit)
+
+
+def file_name(text: str) -> str:
+    """`text` as the name of one file or folder; names of experiments stay as they are."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("._-")[:100] or "run"
 
 
 def _is_control(char: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from kreabench.core.redaction import redact
 from kreabench.core.specs import ExperimentSpec
 from kreabench.report.explorer.overrides import NoOverride, override, overrides_of
 from kreabench.report.explorer.shipped import Values, metrics_of, names_of, shipped, top
-from kreabench.report.text import message
+from kreabench.report.text import file_name, message
 from kreabench.rundir.directory import CONFIG_FILE, RunDirectory
 
 _SOURCES = ("file", "hub", "grammar")
@@ -46,8 +45,8 @@ class Commands:
             words = [*_setting_words(self._values, setting, reference), *self._common]
         except NoOverride as error:
             return _sorry(str(error))
-        name = re.sub(r"[^\w.-]+", "-", self._experiment.name).strip("-.")[:60] or "run"
-        line = shlex.join(["kreabench", "run", override("name", f"{name}-{setting.id[:8]}"), *words])
+        name = f"{file_name(self._experiment.name)[:60]}-{setting.id[:8]}"
+        line = shlex.join(["kreabench", "run", override("name", name), *words])
         if redact(line) != line or not line.isprintable():
             return _sorry("its configuration holds a path or a key, which a report does not show")
         return line

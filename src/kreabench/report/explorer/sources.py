@@ -52,17 +52,17 @@ def run_data(source: Source) -> RunData:
     """What is told of a run as a whole."""
     info = source.evidence.run.info
     loads = source.evidence.journal.loads
-    devices = dict.fromkeys(str(load.identity["device"]) for load in loads if load.identity.get("device"))
+    devices = dict.fromkeys(message(str(load.identity["device"]), 100) for load in loads if load.identity.get("device"))
     return RunData(
         id=source.id,
         name=source.name.name,
-        created_utc=info.created_utc,
+        created_utc=message(info.created_utc, 40),
         description=message(info.experiment.description, 600),
         plan_hash=info.plan_hash,
-        git_revision=info.git_revision,
+        git_revision=None if info.git_revision is None else message(info.git_revision, 60),
         brand=source.evidence.brand,
         devices=tuple(devices),
-        versions=dict(info.versions),
+        versions={message(name, 100): message(version, 100) for name, version in info.versions.items()},
     )
 
 

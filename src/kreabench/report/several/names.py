@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kreabench.core.errors import ConfigError, Problem
-from kreabench.report.text import message
+from kreabench.report.text import file_name, message
 from kreabench.rundir.directory import RunDirectory
 
 MOST = len(string.ascii_uppercase)
@@ -56,7 +56,11 @@ def names_of(runs: Sequence[RunDirectory]) -> tuple[RunName, ...]:
     return tuple(RunName(letter=letter, name=name) for letter, name in zip(string.ascii_uppercase, found, strict=False))
 
 
-def folder_name(paths: Sequence[str]) -> str:
-    """For the folder of a report of runs with these names: short however many there are."""
-    names = list(dict.fromkeys(paths))
-    return "-".join([*names[:3], *([f"and-{len(names) - 3}-more"] if len(names) > 3 else [])])
+def folder_name(names: Sequence[str]) -> str:
+    """For the folder of a report of runs with these names: short however many there are, and one folder whatever a
+    run that others made is called."""
+    found = list(dict.fromkeys(map(file_name, names)))
+    if len(found) == 1:
+        return found[0]
+    more = [f"and-{len(found) - 3}-more"] if len(found) > 3 else []
+    return "-".join([*(name[:_NAME_CHARACTERS] for name in found[:3]), *more])
