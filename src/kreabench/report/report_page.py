@@ -100,7 +100,7 @@ def _details(document: Document, explorer: ReportData | None) -> Iterator[Sectio
     yield Section(
         id="settings",
         title="Settings",
-        tables=_there(("", document.settings), ("Skipped", document.skipped), ("To draw one again", commands)),
+        tables=_there(("", document.settings), ("Skipped", document.skipped)),
     )
     if document.measurements:
         yield Section(id="measurements", title="Measurements", tables=document.measurements)
@@ -116,7 +116,10 @@ def _details(document: Document, explorer: ReportData | None) -> Iterator[Sectio
         id="environment",
         title="Environment",
         tables=_there(
-            ("Targets", document.targets), ("Model loads", document.loads), ("Versions", document.environment)
+            ("To draw a setting again", commands),
+            ("Targets", document.targets),
+            ("Model loads", document.loads),
+            ("Versions", document.environment),
         ),
     )
 
