@@ -18,9 +18,12 @@ from rich.console import Console
 from kreabench.cli import experiment_listing, terminal
 from kreabench.cli.listing import list_
 from kreabench.core.errors import StorageError
+from kreabench.observer import Observer
+from kreabench.pipeline import execute
 from kreabench.report.dictionary import described
 from kreabench.report.files import write_files
 from kreabench.report.several.names import folder_name
+from tests.report_runs import make_run
 
 OLD = {"samples.csv": b"old samples", "pictures/a.jpg": b"old picture", "index.html": b"old page"}
 NEW = {"samples.csv": b"new samples", "pictures/b.jpg": b"new picture" * 1000, "index.html": b"new page"}
@@ -177,3 +180,11 @@ def test_experiments_are_listed_in_the_columns_there_are_at_most_80(
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert min(width, 80) - 10 < max(map(len, out.splitlines())) <= min(width, 80)
+
+
+def test_a_run_whose_report_would_lie_in_it_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    run, _ = make_run(tmp_path / "run", done=0.0, steps=(2,), sizes=((128, 128),))
+    before = (run.path / "journal.jsonl").read_bytes()
+    with pytest.raises(StorageError, match="holds a run"):
+        execute(run, observer=Observer(), report_path=run.path)
+    assert (run.path / "journal.jsonl").read_bytes() == before

@@ -26,7 +26,7 @@ from kreabench.pricing import budget_problems
 from kreabench.race.look import check_same_race
 from kreabench.race.rounds import race_problems
 from kreabench.report.options import ReportOptions
-from kreabench.rundir.directory import RunDirectory, RunInfo
+from kreabench.rundir.directory import RunDirectory, RunInfo, spare_run
 from kreabench.rundir.inputs import Sources
 from kreabench.rundir.provenance import collect
 from kreabench.rundir.table import rebuild_table
@@ -156,6 +156,7 @@ def execute(
     engine: Engine | None = None,
 ) -> Outcome:
     """Generate what is missing, score it and report. The journal is locked throughout."""
+    spare_run(report_path)
     plan, engine = plan_of(run), engine or LocalEngine(run.info.experiment.engine)
     with run.writer() as writer, ExitStack() as stack:
         run.save_info()

@@ -17,7 +17,7 @@ from kreabench.report.explorer.encode import encode
 from kreabench.report.html_page import draw_figures, render_html
 from kreabench.report.markdown_page import render_markdown
 from kreabench.report.page import Page
-from kreabench.rundir.directory import RUN_FILE
+from kreabench.rundir.directory import spare_run
 from kreabench.rundir.files import make_folders, storage_error, write_file
 
 INDEX = "index.html"
@@ -46,9 +46,7 @@ def write_files(out: Path, files: Mapping[str, bytes]) -> Path:
     after the other. Raises StorageError, also where `out` is a run directory; what was there is whole then.
     """
     try:
-        if (out / RUN_FILE).exists():
-            found = f"{out} holds a run, of which a report would replace files"
-            raise StorageError(found, remedy="Choose another folder.")
+        spare_run(out)
         out.mkdir(parents=True, exist_ok=True)
         with _one_writer(out), tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=out) as folder:
             for name, content in files.items():

@@ -68,7 +68,7 @@ def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Pa
         quantities_of(sources),
         most=options.max_pictures,
         images=options.images,
-        known=(lambda name: (out / name).is_file()) if options.images == "link" else None,
+        known=(lambda name: _is_there(out / name)) if options.images == "link" else None,
     )
     document = _document(evidences, options, chosen.thumbnails)
     explorer = build_data(sources, document, chosen)
@@ -78,6 +78,11 @@ def write_reports(runs: Sequence[Told], out: Path, options: ReportOptions) -> Pa
     metrics = [spec for evidence in evidences for spec in evidence.experiment.metrics]
     dictionary = {DICTIONARY: data_dictionary({**tables, **rendered}, metrics).encode()}
     return write_files(out, {**linked, **tables, **dictionary, **rendered})
+
+
+def _is_there(picture: Path) -> bool:
+    """Whether an earlier report has left it, whole: one of no bytes is what a power cut leaves."""
+    return picture.is_file() and picture.stat().st_size > 0
 
 
 def _document(evidences: Sequence[Evidence], options: ReportOptions, thumbnails: Mapping[str, Thumbnail]) -> Document:

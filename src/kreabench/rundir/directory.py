@@ -27,7 +27,7 @@ from pathlib import Path
 
 import msgspec
 
-from kreabench.core.errors import RunDirectoryError
+from kreabench.core.errors import RunDirectoryError, StorageError
 from kreabench.core.records import (
     NEVER_TRIED_STAGES,
     READABLE_VERSIONS,
@@ -149,6 +149,7 @@ class RunDirectory:
             content = file.read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             found = f"{path} has no {RUN_FILE}" if path.is_dir() else f"there is no folder {path}"
+            found = f"{path} is a file" if path.is_file() else found
             raise RunDirectoryError(
                 f"not a run directory: {found}", remedy="Name the folder that `kreabench run` printed."
             ) from error
@@ -327,3 +328,10 @@ def _decode_info(file: Path, content: bytes) -> RunInfo:
         f"{file} has schema version {version}; this kreabench reads {_READABLE}",
         remedy="Read the run with the kreabench that wrote it" + (", or a newer one." if version > 0 else "."),
     )
+
+
+def spare_run(out: Path) -> None:
+    """Raises StorageError where `out`, the folder of a report, is a run directory: both have files of one name."""
+    if (out / RUN_FILE).exists():
+        found = f"{out} holds a run, of which a report would replace files"
+        raise StorageError(found, remedy="Choose another folder.")

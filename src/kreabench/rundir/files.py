@@ -10,9 +10,9 @@ from pathlib import Path
 from kreabench.core.errors import StorageError
 
 _REMEDIES = {
-    errno.ENOSPC: "Free space on that disk, then repeat the command: it goes on where it stopped.",
-    errno.EDQUOT: "Free space within your disk quota, then repeat the command: it goes on where it stopped.",
-    errno.EFBIG: "Raise the limit on file sizes (ulimit -f), then repeat the command: it goes on where it stopped.",
+    errno.ENOSPC: "Free space on that disk, then repeat the command: what was done is kept.",
+    errno.EDQUOT: "Free space within your disk quota, then repeat the command: what was done is kept.",
+    errno.EFBIG: "Raise the limit on file sizes (ulimit -f), then repeat the command: what was done is kept.",
     errno.EROFS: "Mount the file system writable, or choose another folder.",
     errno.EACCES: "Give this user write permission, or choose another folder.",
     errno.EPERM: "Give this user write permission, or choose another folder.",
@@ -20,7 +20,7 @@ _REMEDIES = {
     errno.ENOTDIR: "A part of the path is a file: choose another folder.",
     errno.ENAMETOOLONG: "Choose a shorter path.",
 }
-_OTHER_REMEDY = "Check the disk (dmesg, free space, permissions), then repeat the command: it goes on where it stopped."
+_OTHER_REMEDY = "Check the disk (dmesg, free space, permissions), then repeat the command: what was done is kept."
 
 
 def storage_remedy(error: OSError) -> str:

@@ -109,7 +109,7 @@ def _rows(run: RunDirectory, plan: Plan, samples: dict[str, SampleRecord]) -> li
                 rows += [_row(request, setting, prompt, sample, image) for image in sample.images or (None,)]
     if samples:
         raise RunDirectoryError(
-            f"{run.path} holds {len(samples)} samples of another plan, request {next(iter(samples))} among them",
+            f"{run.path} holds {len(samples)} samples of another plan, request {next(iter(samples))!r} among them",
             remedy="Read the run with the kreabench that wrote it.",
         )
     return rows

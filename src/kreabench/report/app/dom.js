@@ -1,4 +1,5 @@
-// Elements. Text is always text: nothing of the report is ever parsed as HTML.
+// Elements. Text is always text: nothing of the report is ever parsed as HTML. An attribute that is false is left out:
+// one that has to say so (`aria-pressed`, `draggable`) is given as the text "false".
 
 const h = (name, attributes = {}, ...children) => {
   const element = document.createElement(name);
