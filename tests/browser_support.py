@@ -53,10 +53,18 @@ a new process compiles the plotting library anew."""
 class Watched:
     """A page and everything that it said or asked for."""
 
-    def __init__(self, browser: Any, index: Path, width: int = 1280, scheme: str = "light", fragment: str = "") -> None:
+    def __init__(
+        self,
+        browser: Any,
+        index: Path,
+        width: int = 1280,
+        scheme: str = "light",
+        fragment: str = "",
+        height: int = 900,
+    ) -> None:
         self.page = _free.pop() if _free else browser.new_context().new_page()
-        self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.emulate_media(media="null", color_scheme=scheme)
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(media="null", color_scheme=scheme, forced_colors="null", reduced_motion="null")
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self._heard: dict[str, Callable[[Any], None]] = {

@@ -86,6 +86,7 @@ def test_a_page_without_a_script_is_quiet_whole_and_fits(browser: Any, plain: Pa
 
 def test_hostile_text_neither_runs_nor_hides_the_page(watched: Watched) -> None:
     page = watched.page
+    page.locator(".plot-box .xtick text").first.wait_for()
     run = page.evaluate("[...document.scripts].filter(one => one.type !== 'application/json').map(one => one.text)")
     assert run == [early_script(), plotly_script(), app_script()]
     assert page.title() == f"{HOSTILE[0]}: kreabench report"
