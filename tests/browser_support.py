@@ -10,6 +10,13 @@ from typing import Any
 
 import pytest
 
+from kreabench.core.planned import Plan
+from kreabench.report import files
+from kreabench.report.drawing.figures import Drawn
+from kreabench.report.options import ReportOptions
+from kreabench.report.write import write_report
+from kreabench.rundir.directory import RunDirectory
+
 SWITCHED_OFF = (
     # Pages of the browser's own address bar, which it draws anew for every context: 0.5 s of processor time each.
     "WebUIOmniboxPopup",
@@ -43,6 +50,17 @@ def find_chromium() -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+def explored(
+    run: RunDirectory, plan: Plan, out: Path, table: Any = None, options: ReportOptions | None = None
+) -> Path:
+    """A report for a browser that runs scripts; what that does not show, figures drawn beforehand, is left empty."""
+    empty = Drawn(png=b"", wide=b'<svg xmlns="http://www.w3.org/2000/svg"/>', narrow=b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "draw_figures", lambda page: {figure.name: empty for figure in page.figures})
+        patch.setattr(files, "draw_sheet", lambda grid: b"")
+        return write_report(run, plan, out, table, options)
 
 
 _free: list[Any] = []
@@ -91,3 +109,27 @@ class Watched:
         self.page.goto("about:blank")
         self.page.context.new_cdp_session(self.page).send("Page.resetNavigationHistory")
         _free.append(self.page)
+
+
+GO = """fragment => new Promise((done) => {
+  const before = location.hash;
+  location.hash = fragment;
+  if (location.hash === before) done();
+  else addEventListener("hashchange", () => done(), { once: true });
+})"""
+CLOSE = "() => { document.querySelector('dialog[open]')?.close(); document.activeElement.blur(); }"
+
+
+class Visited(Watched):
+    """A page that several tests look at in turn: what a reader chose stands in its address alone."""
+
+    def at(self, fragment: str = "", width: int = 1280, scheme: str = "light") -> Any:
+        """The page as if it were opened anew at `fragment`."""
+        self.page.emulate_media(media="null", color_scheme=scheme, forced_colors="null", reduced_motion="null")
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.evaluate(CLOSE)
+        self.page.evaluate(GO, "")
+        self.page.evaluate("scrollTo(0, 0)")
+        if fragment:
+            self.page.evaluate(GO, fragment)
+        return self.page
