@@ -117,7 +117,11 @@ GO = """fragment => new Promise((done) => {
   if (location.hash === before) done();
   else addEventListener("hashchange", () => done(), { once: true });
 })"""
-CLOSE = "() => { document.querySelector('dialog[open]')?.close(); document.activeElement.blur(); }"
+CLOSE = """() => {
+  document.activeElement.blur();
+  for (const one of document.querySelectorAll("dialog[open]")) one.close();
+  for (const one of document.querySelectorAll(".bar details[open]")) one.open = false;
+}"""
 
 
 class Visited(Watched):
