@@ -80,6 +80,7 @@ class Watched:
         fragment: str = "",
         height: int = 900,
     ) -> None:
+        self.height = height
         self.page = _free.pop() if _free else browser.new_context().new_page()
         self.page.set_viewport_size({"width": width, "height": height})
         self.page.emulate_media(media="null", color_scheme=scheme, forced_colors="null", reduced_motion="null")
@@ -130,7 +131,7 @@ class Visited(Watched):
     def at(self, fragment: str = "", width: int = 1280, scheme: str = "light") -> Any:
         """The page as if it were opened anew at `fragment`."""
         self.page.emulate_media(media="null", color_scheme=scheme, forced_colors="null", reduced_motion="null")
-        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.set_viewport_size({"width": width, "height": self.height})
         self.page.evaluate(CLOSE)
         self.page.evaluate(GO, "")
         self.page.evaluate("scrollTo(0, 0)")

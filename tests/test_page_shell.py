@@ -21,6 +21,8 @@ from tests.report_runs import PROMPTS, make_run
 
 pytestmark = pytest.mark.browser
 
+LOW = 500
+"""Height of the window: plots, which are not what is looked at here, are drawn when they come near."""
 ROWS = "#settings table tbody tr"
 VISIBLE = f"[...document.querySelectorAll('{ROWS}')].filter(row => !row.hidden)"
 
@@ -36,7 +38,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def visit(browser: Any, index: Path) -> Iterator[Visited]:
     """The page, opened once; its choices stand in its address, so each test can begin anew."""
-    page = Visited(browser, index)
+    page = Visited(browser, index, height=LOW)
     yield page
     page.close()
 
@@ -264,7 +266,7 @@ def test_a_part_that_breaks_says_so_in_its_place(browser: Any, index: Path, tmp_
     assert '"worst":[{' in text
     broken = tmp_path / "broken.html"
     broken.write_text(text.replace('"worst":[{', '"worst":[null,{', 1), encoding="utf-8")
-    watched = Watched(browser, broken)
+    watched = Watched(browser, broken, height=LOW)
     assert watched.page.get_by_text("This part could not be drawn").first.is_visible()
     assert watched.page.locator(".broken").count() == 1
     assert count(watched.page) == 36
@@ -317,7 +319,7 @@ def many_settings(index: Path, folder: Path, times: int) -> Path:
 
 
 def test_two_hundred_settings_are_filtered_at_once(browser: Any, index: Path, tmp_path: Path) -> None:
-    watched = Watched(browser, many_settings(index, tmp_path, 6))
+    watched = Watched(browser, many_settings(index, tmp_path, 6), height=LOW)
     page = watched.page
     assert page.evaluate(f"{VISIBLE}.length") == 216
     page.locator("summary", has_text="Filter").click()
