@@ -52,9 +52,7 @@ def find_chromium() -> str:
     return path
 
 
-def explored(
-    run: RunDirectory, plan: Plan, out: Path, table: Any = None, options: ReportOptions | None = None
-) -> Path:
+def explored(run: RunDirectory, plan: Plan, out: Path, table: Any = None, options: ReportOptions | None = None) -> Path:
     """A report for a browser that runs scripts; what that does not show, figures drawn beforehand, is left empty."""
     empty = Drawn(png=b"", wide=b'<svg xmlns="http://www.w3.org/2000/svg"/>', narrow=b"")
     with pytest.MonkeyPatch.context() as patch:

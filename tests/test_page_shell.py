@@ -16,7 +16,7 @@ import pytest
 from kreabench.analysis.estimates import Estimate
 from kreabench.report import format as numbers
 from kreabench.report.app_script import APP
-from tests.browser_support import GO, Visited, Watched, explored
+from tests.browser_support import Visited, Watched, explored
 from tests.report_runs import PROMPTS, make_run
 
 pytestmark = pytest.mark.browser
