@@ -10,6 +10,13 @@ from typing import Any
 
 import pytest
 
+from kreabench.core.planned import Plan
+from kreabench.report import files
+from kreabench.report.drawing.figures import Drawn
+from kreabench.report.options import ReportOptions
+from kreabench.report.write import write_report
+from kreabench.rundir.directory import RunDirectory
+
 SWITCHED_OFF = (
     # Pages of the browser's own address bar, which it draws anew for every context: 0.5 s of processor time each.
     "WebUIOmniboxPopup",
@@ -45,6 +52,15 @@ def find_chromium() -> str:
     return path
 
 
+def explored(run: RunDirectory, plan: Plan, out: Path, table: Any = None, options: ReportOptions | None = None) -> Path:
+    """A report for a browser that runs scripts; what that does not show, figures drawn beforehand, is left empty."""
+    empty = Drawn(png=b"", wide=b'<svg xmlns="http://www.w3.org/2000/svg"/>', narrow=b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "draw_figures", lambda page: {figure.name: empty for figure in page.figures})
+        patch.setattr(files, "draw_sheet", lambda grid: b"")
+        return write_report(run, plan, out, table, options)
+
+
 _free: list[Any] = []
 """Tabs of this process's Chromium that nobody uses. A page in a new one costs three times as much processor time, as
 a new process compiles the plotting library anew."""
@@ -53,10 +69,19 @@ a new process compiles the plotting library anew."""
 class Watched:
     """A page and everything that it said or asked for."""
 
-    def __init__(self, browser: Any, index: Path, width: int = 1280, scheme: str = "light", fragment: str = "") -> None:
+    def __init__(
+        self,
+        browser: Any,
+        index: Path,
+        width: int = 1280,
+        scheme: str = "light",
+        fragment: str = "",
+        height: int = 900,
+    ) -> None:
+        self.height = height
         self.page = _free.pop() if _free else browser.new_context().new_page()
-        self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.emulate_media(media="null", color_scheme=scheme)
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(media="null", color_scheme=scheme, forced_colors="null", reduced_motion="null")
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self._heard: dict[str, Callable[[Any], None]] = {
@@ -83,3 +108,31 @@ class Watched:
         self.page.goto("about:blank")
         self.page.context.new_cdp_session(self.page).send("Page.resetNavigationHistory")
         _free.append(self.page)
+
+
+GO = """fragment => new Promise((done) => {
+  const before = location.hash;
+  location.hash = fragment;
+  if (location.hash === before) done();
+  else addEventListener("hashchange", () => done(), { once: true });
+})"""
+CLOSE = """() => {
+  document.activeElement.blur();
+  for (const one of document.querySelectorAll("dialog[open]")) one.close();
+  for (const one of document.querySelectorAll(".bar details[open]")) one.open = false;
+}"""
+
+
+class Visited(Watched):
+    """A page that several tests look at in turn: what a reader chose stands in its address alone."""
+
+    def at(self, fragment: str = "", width: int = 1280, scheme: str = "light") -> Any:
+        """The page as if it were opened anew at `fragment`."""
+        self.page.emulate_media(media="null", color_scheme=scheme, forced_colors="null", reduced_motion="null")
+        self.page.set_viewport_size({"width": width, "height": self.height})
+        self.page.evaluate(CLOSE)
+        self.page.evaluate(GO, "")
+        self.page.evaluate("scrollTo(0, 0)")
+        if fragment:
+            self.page.evaluate(GO, fragment)
+        return self.page

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kreabench.report.write import write_report
-from tests.browser_support import Watched
+from tests.browser_support import Visited, Watched, explored
 from tests.hostile_pages import decided_files
 from tests.report_runs import HOSTILE, PROMPTS, make_run
 
@@ -23,10 +23,25 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report, and what is decided of its run; its texts attack."""
     folder = tmp_path_factory.mktemp("pages")
     prompts = (*PROMPTS[:2], *HOSTILE[:2])
-    run, plan = make_run(folder / "run", prompts=prompts, failing=["prompt-2"], steps=(2, 4), sizes=((128, 128),))
-    write_report(run, plan, folder / "report")
+    small: dict[str, Any] = {"accelerations": ("none", "high"), "steps": (2, 4), "sizes": ((128, 128),)}
+    run, plan = make_run(folder / "run", prompts=prompts, failing=["prompt-2"], **small)
+    explored(run, plan, folder / "report")
     decided_files(run, plan, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Any, pages: Path) -> Iterator[Visited]:
+    """The report, opened once; its choices stand in its address, so each test can begin anew."""
+    page = Visited(browser, pages / "report" / "index.html")
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def report(visit: Visited) -> Iterator[Visited]:
+    yield visit
+    assert visit.complaints == []
 
 
 def violations(page: Any) -> list[str]:
@@ -42,13 +57,17 @@ def violations(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
-def test_the_report_has_no_violation(browser: Any, pages: Path, width: int, scheme: str) -> None:
-    watched = Watched(browser, pages / "report" / "index.html", width, scheme)
-    assert violations(watched.page) == []
-    watched.page.locator("summary", has_text="Filter").click()
-    watched.page.get_by_role("button", name="Target: none").click()
-    assert violations(watched.page) == [], "with open filters that leave nothing"
-    watched.context.close()
+def test_the_report_has_no_violation(report: Visited, width: int, scheme: str) -> None:
+    page = report.at("", width, scheme)
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [VIEWS[0], VIEWS[3]])
+def test_open_filters_that_leave_nothing_have_no_violation(report: Visited, width: int, scheme: str) -> None:
+    page = report.at("", width, scheme)
+    page.locator("summary", has_text="Filter").click()
+    page.get_by_role("button", name="Target: none").click()
+    assert violations(page) == []
 
 
 WALK = """() => {
@@ -58,25 +77,24 @@ WALK = """() => {
 }"""
 
 
-def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Any, pages: Path) -> None:
-    watched = Watched(browser, pages / "report" / "index.html")
-    keys = watched.page.keyboard
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(report: Visited) -> None:
+    page = report.at()
+    page.reload()  # the focus begins before everything
+    keys = page.keyboard
     keys.press("Tab")
-    assert watched.page.evaluate(WALK)[0] == "skip"
+    assert page.evaluate(WALK)[0] == "skip"
     keys.press("Enter")
-    assert watched.page.evaluate(WALK)[1] == "main"
+    assert page.evaluate(WALK)[1] == "main"
     walked: list[list[Any]] = []
     while not walked or walked[-1][0] != "sort":
         keys.press("Tab")
-        walked.append(watched.page.evaluate(WALK))
+        walked.append(page.evaluate(WALK))
         assert len(walked) < 150, "the tables are not reached"
     assert [one for one in walked if not one[3]] == [], "focus is seen"
     assert "plot-stage" in {one[0] for one in walked}
     keys.press("Enter")
-    sorted_heads = watched.page.evaluate("document.activeElement.closest('th').getAttribute('aria-sort')")
+    sorted_heads = page.evaluate("document.activeElement.closest('th').getAttribute('aria-sort')")
     assert sorted_heads in {"ascending", "descending"}
-    watched.context.close()
-    assert watched.complaints == []
 
 
 PALE = """() => [...document.querySelectorAll(".heat-cell")].map((cell) => {
@@ -90,30 +108,29 @@ INK = """() => {
 }"""
 
 
-def test_forced_colours_and_less_motion_leave_the_page_whole(browser: Any, pages: Path) -> None:
-    watched = Watched(browser, pages / "report" / "index.html")
-    watched.page.emulate_media(forced_colors="active", reduced_motion="reduce")
+def test_forced_colours_and_less_motion_leave_the_page_whole(report: Visited) -> None:
+    page = report.at()
+    page.emulate_media(forced_colors="active", reduced_motion="reduce")
     for section, drawn in (("trade-off", ".plot-box .xtick text"), ("across", ".heat-cell")):
-        watched.page.locator(f"#{section}").scroll_into_view_if_needed()
-        watched.page.locator(f"#{section} {drawn}").first.wait_for()
-    assert set(watched.page.evaluate(PALE)) == {True}, "colours of the map are its numbers"
-    assert watched.page.evaluate(INK)
-    watched.context.close()
-    assert watched.complaints == []
+        page.locator(f"#{section}").scroll_into_view_if_needed()
+        page.locator(f"#{section} {drawn}").first.wait_for()
+    assert set(page.evaluate(PALE)) == {True}, "colours of the map are its numbers"
+    assert page.evaluate(INK)
 
 
-def test_a_page_at_twice_its_size_scrolls_in_one_direction(browser: Any, pages: Path) -> None:
+def test_a_page_at_twice_its_size_scrolls_in_one_direction(report: Visited) -> None:
     """WCAG 1.4.10: at 200 % a window of 1280 pixels has 640."""
-    watched = Watched(browser, pages / "report" / "index.html", width=640)
-    assert watched.page.evaluate("document.documentElement.scrollWidth") <= 640
-    watched.context.close()
+    page = report.at(width=640)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 640
 
 
 @pytest.mark.parametrize("name", ["comparison", "recommend", "history"])
 def test_other_pages_have_no_violation(browser: Any, pages: Path, name: str) -> None:
+    watched = Watched(browser, pages / name / "index.html")
     for width, scheme in (VIEWS[0], VIEWS[3]):
-        watched = Watched(browser, pages / name / "index.html", width, scheme)
+        watched.page.set_viewport_size({"width": width, "height": 900})
+        watched.page.emulate_media(color_scheme=scheme)
         assert violations(watched.page) == []
         assert watched.page.evaluate("document.documentElement.scrollWidth") <= width
-        assert watched.complaints == []
-        watched.context.close()
+    assert watched.complaints == []
+    watched.context.close()

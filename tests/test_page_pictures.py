@@ -13,9 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 
 from kreabench.core.planned import SkippedSetting
 from kreabench.report.options import ReportOptions
-from kreabench.report.write import write_report
 from kreabench.rundir.table import read_table
-from tests.browser_support import Watched
+from tests.browser_support import GO, Visited, Watched, explored
 from tests.report_runs import HOSTILE, PROMPTS, TWO_TARGETS, make_run
 
 pytestmark = pytest.mark.browser
@@ -50,7 +49,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = read_table(run)
     at = (table["prompt_id"] == "prompt-1") & (table["seed"] == 0)
     table.loc[at & (table["steps"] == 2) & (table["acceleration"] == "high"), "degenerate"] = "black"
-    return write_report(run, plan, folder / "report", table, ReportOptions(images="link"))
+    return explored(run, plan, folder / "report", table, ReportOptions(images="link"))
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +64,19 @@ def data(told: bytes) -> Any:
     return json.loads(told)
 
 
-@pytest.fixture
-def watched(browser: Any, index: Path) -> Iterator[Watched]:
-    page = Watched(browser, index)
+@pytest.fixture(scope="module")
+def visit(browser: Any, index: Path) -> Iterator[Visited]:
+    """The page, opened once; its choices stand in its address, so each test can begin anew."""
+    page = Visited(browser, index)
     yield page
-    assert page.complaints == []
-    page.context.close()
+    page.close()
+
+
+@pytest.fixture
+def watched(visit: Visited) -> Iterator[Visited]:
+    visit.at()
+    yield visit
+    assert visit.complaints == []
 
 
 def heads(page: Any) -> list[str]:
@@ -91,7 +97,7 @@ def first_tile(page: Any) -> Any:
     return page.locator(".pictures-grid button.tile").first
 
 
-def test_the_grid_shows_steps_across_and_acceleration_down_for_one_prompt(watched: Watched) -> None:
+def test_the_grid_shows_steps_across_and_acceleration_down_for_one_prompt(watched: Visited) -> None:
     page = watched.page
     assert heads(page) == ["2", "8"]
     assert page.locator(".pictures-grid tbody th").all_inner_texts() == ["none", "high"]
@@ -108,7 +114,7 @@ def test_the_grid_shows_steps_across_and_acceleration_down_for_one_prompt(watche
     assert any("/pictures/" in url for url in watched.requests)
 
 
-def test_any_two_axes_prompt_and_seed_are_chosen_and_kept_in_the_address(watched: Watched) -> None:
+def test_any_two_axes_prompt_and_seed_are_chosen_and_kept_in_the_address(watched: Visited) -> None:
     page = watched.page
     page.get_by_role("combobox", name="Across", exact=True).select_option("seed")
     page.get_by_role("combobox", name="Down", exact=True).select_option("prompt")
@@ -126,7 +132,7 @@ def test_any_two_axes_prompt_and_seed_are_chosen_and_kept_in_the_address(watched
     assert not page.get_by_role("combobox", name="Steps", exact=True).is_visible()
 
 
-def test_prompts_follow_each_other_by_button_and_by_key(watched: Watched) -> None:
+def test_prompts_follow_each_other_by_button_and_by_key(watched: Visited) -> None:
     page = watched.page
     chooser = page.get_by_label("Prompt, one of 8")
     page.get_by_role("button", name="Next →").click()
@@ -139,7 +145,7 @@ def test_prompts_follow_each_other_by_button_and_by_key(watched: Watched) -> Non
     assert chooser.input_value() == "prompt-0"
 
 
-def test_failed_and_flagged_ones_are_told_in_words(watched: Watched) -> None:
+def test_failed_and_flagged_ones_are_told_in_words(watched: Visited) -> None:
     page = watched.page
     chooser = page.get_by_label("Prompt, one of 8")
     chooser.select_option("prompt-2")
@@ -153,21 +159,19 @@ def test_failed_and_flagged_ones_are_told_in_words(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("prompt", [f"prompt-{n}" for n in range(4, 8)])
-def test_hostile_prompts_neither_run_nor_break_the_layout(browser: Any, index: Path, width: int, prompt: str) -> None:
-    watched = Watched(browser, index, width, fragment=f"#/gp={prompt}")
-    page = watched.page
-    first_tile(page).click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    box = page.locator("dialog.viewer")
-    assert box.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
-    assert page.locator(".prompt-card").bounding_box()["height"] < 400
-    assert page.title() == "demo: kreabench report"
-    assert watched.complaints == []
-    watched.context.close()
+def test_hostile_prompts_neither_run_nor_break_the_layout(watched: Visited, width: int) -> None:
+    for number in range(4, 8):
+        page = watched.at(f"#/gp=prompt-{number}", width)
+        assert page.get_by_label("Prompt, one of 8").input_value() == f"prompt-{number}"
+        first_tile(page).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        box = page.locator("dialog.viewer")
+        assert box.evaluate("box => box.scrollWidth - box.clientWidth") <= 0
+        assert page.locator(".prompt-card").bounding_box()["height"] < 400
+        assert page.title() == "demo: kreabench report"
 
 
-def test_a_setting_chosen_elsewhere_is_shown_and_marked(watched: Watched, data: Any) -> None:
+def test_a_setting_chosen_elsewhere_is_shown_and_marked(watched: Visited, data: Any) -> None:
     page = watched.page
     page.get_by_role("combobox", name="Across", exact=True).select_option("prompt")
     page.get_by_role("combobox", name="Down", exact=True).select_option("seed")
@@ -184,7 +188,7 @@ def test_a_setting_chosen_elsewhere_is_shown_and_marked(watched: Watched, data: 
     assert page.locator(".chosen-mark").first.text_content() == "chosen"
 
 
-def test_scores_stand_below_and_rows_are_sorted_by_them(watched: Watched, data: Any) -> None:
+def test_scores_stand_below_and_rows_are_sorted_by_them(watched: Visited, data: Any) -> None:
     page = watched.page
     page.get_by_role("combobox", name="Down", exact=True).select_option("prompt")
     page.get_by_role("combobox", name="Score", exact=True).first.select_option("ssim")
@@ -210,7 +214,7 @@ def test_scores_stand_below_and_rows_are_sorted_by_them(watched: Watched, data: 
     assert order[-1] == "prompt-2"  # all failed
 
 
-def test_the_viewer_opens_by_keyboard_compares_in_each_mode_and_gives_the_focus_back(watched: Watched) -> None:
+def test_the_viewer_opens_by_keyboard_compares_in_each_mode_and_gives_the_focus_back(watched: Visited) -> None:
     page = watched.page
     first_tile(page).focus()
     page.keyboard.press("Enter")
@@ -242,26 +246,26 @@ def test_the_viewer_opens_by_keyboard_compares_in_each_mode_and_gives_the_focus_
     assert "view=" not in page.url
 
 
-def test_blinking_never_starts_by_itself_and_stops(watched: Watched) -> None:
+def test_blinking_never_starts_by_itself_and_stops(watched: Visited) -> None:
     page = watched.page
     first_tile(page).click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="Blink", exact=True).click()
     hidden = "document.querySelector('.pane.right').style.visibility === 'hidden'"
-    page.wait_for_timeout(700)
+    page.wait_for_timeout(600)
     assert not page.evaluate(hidden)
     dialog.get_by_role("button", name="Start blinking").click()
     until(page, hidden)
     until(page, f"!({hidden})")
     dialog.get_by_role("button", name="Stop blinking").click()
     before = page.evaluate(hidden)
-    page.wait_for_timeout(700)
+    page.wait_for_timeout(600)
     assert page.evaluate(hidden) == before
     dialog.get_by_role("button", name="Show the other").click()
     assert page.evaluate(hidden) != before
 
 
-def test_both_pictures_are_zoomed_and_moved_alike(watched: Watched) -> None:
+def test_both_pictures_are_zoomed_and_moved_alike(watched: Visited) -> None:
     page = watched.page
     first_tile(page).click()
     stage = page.locator(".stage")
@@ -288,7 +292,7 @@ def touch(session: Any, kind: str, *points: tuple[float, float]) -> None:
     session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
 
 
-def test_the_slider_is_pulled_on_the_pictures_and_two_fingers_zoom(watched: Watched) -> None:
+def test_the_slider_is_pulled_on_the_pictures_and_two_fingers_zoom(watched: Visited) -> None:
     page = watched.page
     first_tile(page).click()
     dialog = page.get_by_role("dialog")
@@ -310,16 +314,14 @@ def test_the_slider_is_pulled_on_the_pictures_and_two_fingers_zoom(watched: Watc
     until(page, "document.querySelector('.stage').dataset.zoom === '2.00'")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark"), (390, "light"), (1280, "dark")])
-def test_the_viewer_is_accessible_in_each_mode(browser: Any, index: Path, width: int, scheme: str) -> None:
-    watched = Watched(browser, index, width, scheme)
-    first_tile(watched.page).click()
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_viewer_is_accessible_in_each_mode(watched: Visited, width: int, scheme: str) -> None:
+    page = watched.at("", width, scheme)
+    first_tile(page).click()
     for mode in ("Side by side", "Slider", "Blink", "Difference"):
-        watched.page.get_by_role("dialog").get_by_role("button", name=mode, exact=True).click()
-        results = Axe().run(watched.page, context="dialog.viewer")
+        page.get_by_role("dialog").get_by_role("button", name=mode, exact=True).click()
+        results = Axe().run(page, context="dialog.viewer")
         assert results.violations_count == 0, results.generate_report()
-    assert watched.complaints == []
-    watched.context.close()
 
 
 def test_in_a_report_of_several_runs_a_picture_is_compared_with_its_equal_in_the_first(
@@ -354,7 +356,7 @@ def with_data(index: Path, data: Any, folder: Path) -> Path:
     return page
 
 
-def test_the_viewer_tells_scores_in_words_and_goes_on_by_key(watched: Watched, data: Any) -> None:
+def test_the_viewer_tells_scores_in_words_and_goes_on_by_key(watched: Visited, data: Any) -> None:
     page = watched.page
     page.locator(".pictures-grid button.tile").nth(2).click()
     dialog = page.get_by_role("dialog")
@@ -375,17 +377,20 @@ def test_the_viewer_tells_scores_in_words_and_goes_on_by_key(watched: Watched, d
     assert after["left"] != after["right"]
 
 
-def test_an_address_opens_the_viewer_and_a_wrong_one_does_not(browser: Any, index: Path, data: Any) -> None:
+def test_an_address_opens_the_viewer_and_a_wrong_one_does_not(watched: Visited, data: Any) -> None:
     left, right = (one["id"] for one in data["settings"][:2])
     view = {"mode": "slider", "prompt": "prompt-0", "seed": 1, "left": left, "right": right}
-    for wrong in ({}, {"mode": "<img>"}, {"left": "__proto__"}, {"seed": "0"}):
-        watched = Watched(browser, index, fragment=f"#/view={quote(json.dumps(view | wrong))}")
-        assert watched.page.locator("dialog[open]").count() == (0 if wrong else 1)
-        assert watched.complaints == []
-        watched.context.close()
+    opened = watched.page.locator("dialog[open]")
+    for wrong in ({"mode": "<img>"}, {"left": "__proto__"}, {"seed": "0"}, {}):
+        watched.page.evaluate(GO, f"#/view={quote(json.dumps(view | wrong))}")
+        assert opened.count() == (0 if wrong else 1)
+    for wrong in ({}, {"left": "<img>", "mode": "__proto__"}):
+        watched.page.goto(watched.page.url.partition("#")[0] + f"#/view={quote(json.dumps(view | wrong))}")
+        watched.page.reload()
+        assert opened.count() == (0 if wrong else 1)
 
 
-def test_the_worst_losses_come_first_and_open_with_the_slider(watched: Watched, data: Any) -> None:
+def test_the_worst_losses_come_first_and_open_with_the_slider(watched: Visited, data: Any) -> None:
     page = watched.page
     entries = page.locator(".worst .worst-entry")
     assert entries.count() == 8
@@ -401,16 +406,21 @@ def test_the_worst_losses_come_first_and_open_with_the_slider(watched: Watched, 
     assert entries.first.evaluate("entry => entry === document.activeElement")
 
 
-def test_filters_hold_for_the_grid_and_the_list(browser: Any, index: Path) -> None:
-    watched = Watched(browser, index, fragment="#/f.acceleration=" + quote('"high"'))
-    assert watched.page.locator(".pictures-grid tbody th").all_inner_texts() == ["high"]
-    assert all("high" in text and "none" not in text for text in watched.page.locator(".worst-entry").all_inner_texts())
-    watched.context.close()
+def test_filters_hold_for_the_grid_and_the_list(watched: Visited) -> None:
+    page = watched.at("#/f.acceleration=" + quote('"high"'))
+    assert page.locator(".pictures-grid tbody th").all_inner_texts() == ["high"]
+    assert all("high" in text and "none" not in text for text in page.locator(".worst-entry").all_inner_texts())
+
+
+def small_report(folder: Path, **changes: Any) -> Path:
+    """A report of two settings and one prompt, whose page holds its pictures."""
+    base = {"targets": TWO_TARGETS[:1], "sizes": ((128, 128),), "steps": (2,), "prompts": PROMPTS[:1], "seeds": (0,)}
+    run, plan = make_run(folder / "run", accelerations=("none", "high"), **(base | changes))
+    return explored(run, plan, folder / "report")
 
 
 def test_a_page_that_holds_its_pictures_asks_for_nothing(browser: Any, tmp_path: Path) -> None:
-    run, plan = make_run(tmp_path / "run", targets=TWO_TARGETS[:1], sizes=((128, 128),), seeds=(0,))
-    index = write_report(run, plan, tmp_path / "report")
+    index = small_report(tmp_path)
     watched = Watched(browser, index, 390)
     first_tile(watched.page).click()
     until(watched.page, "[...document.querySelectorAll('.pane img')].every(one => one.naturalWidth > 0)")
@@ -421,8 +431,7 @@ def test_a_page_that_holds_its_pictures_asks_for_nothing(browser: Any, tmp_path:
 
 @pytest.mark.parametrize("changes", [{"done": 0.0}, {"scores": False}], ids=["nothing ran", "no scores"])
 def test_a_run_without_pictures_or_scores_says_so(browser: Any, tmp_path: Path, changes: Any) -> None:
-    run, plan = make_run(tmp_path / "run", targets=TWO_TARGETS[:1], sizes=((128, 128),), seeds=(0,), **changes)
-    watched = Watched(browser, write_report(run, plan, tmp_path / "report"))
+    watched = Watched(browser, small_report(tmp_path, **changes))
     assert watched.page.locator("#pictures .empty").inner_text()
     assert watched.page.locator("#pictures .broken").count() == 0
     assert watched.complaints == []

@@ -427,6 +427,7 @@ def test_what_is_shown_on_hovering_is_text(browser: Any, data: ReportData, tmp_p
 def test_paper_has_every_plot_white_and_as_wide_as_the_sheet(browser: Any, index: Path, scheme: str) -> None:
     page = Plots(browser, index, scheme=scheme)
     page.page.emulate_media(media="print")
+    page.page.wait_for_function("() => document.querySelectorAll('.plot-box')[5]?._fullLayout?.width === 700")
     boxes = "[...document.querySelectorAll('.plot-box')]"
     drawn = f"{boxes}.map(box => [box._fullLayout?.width, box._fullLayout?.paper_bgcolor])"
     assert page.page.evaluate(drawn) == [[700, "#ffffff"]] * 6

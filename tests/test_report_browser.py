@@ -13,10 +13,9 @@ from kreabench.report.app_script import app_script, early_script, plotly_script
 from kreabench.report.build import build_document
 from kreabench.report.html_page import render_html
 from kreabench.report.report_page import report_page
-from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
-from tests.browser_support import Watched
+from tests.browser_support import Visited, Watched, explored
 from tests.report_runs import HOSTILE, make_run
 
 pytestmark = pytest.mark.browser
@@ -38,7 +37,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     experiment = replace(run.info.experiment, name=HOSTILE[0], description=HOSTILE[3])
     run = RunDirectory(run.path, replace(run.info, experiment=experiment))
-    index = write_report(run, plan, folder / "report")
+    index = explored(run, plan, folder / "report")
     page = report_page(build_document(run, plan, read_table(run)))
     (index.parent / "plain.html").write_text(render_html(page), encoding="utf-8")
     return index
@@ -50,24 +49,41 @@ def plain(index: Path) -> Path:
     return index.with_name("plain.html")
 
 
-@pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=str)
-def watched(request: pytest.FixtureRequest, browser: Any, index: Path) -> Iterator[Watched]:
-    """The page at one width, light or dark."""
-    width, scheme = request.param
-    page = Watched(browser, index, width, scheme)
+@pytest.fixture(scope="module")
+def visit(browser: Any, index: Path) -> Iterator[Visited]:
+    """The page, opened once; its choices stand in its address, so each test can begin anew."""
+    page = Visited(browser, index)
     yield page
-    page.context.close()
+    page.close()
 
 
-def test_the_page_is_quiet_whole_and_fits(watched: Watched, index: Path) -> None:
+@pytest.fixture
+def watched(visit: Visited) -> Iterator[Visited]:
+    visit.at()
+    yield visit
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_page_is_quiet_whole_and_fits(browser: Any, index: Path, width: int, scheme: str) -> None:
+    watched = Watched(browser, index, width, scheme)
     page = watched.page
     assert watched.complaints == []
     assert [url for url in watched.requests if not url.startswith("data:")] == [index.as_uri()]
     assert page.evaluate("document.documentElement.dataset.ready") == "yes"
     assert page.locator(".broken").count() == 0
-    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     broken = "[...document.images].filter(image => image.complete && image.naturalWidth === 0).length"
     assert page.evaluate(broken) == 0
+    check_the_banner(page)
+    watched.close()
+
+
+def check_the_banner(page: Any) -> None:
+    """It is seen first."""
+    banner = page.get_by_text(BANNER, exact=True)
+    assert banner.count() == 1
+    assert banner.is_visible()
 
 
 def test_a_page_without_a_script_is_quiet_whole_and_fits(browser: Any, plain: Path) -> None:
@@ -84,8 +100,10 @@ def test_a_page_without_a_script_is_quiet_whole_and_fits(browser: Any, plain: Pa
         watched.context.close()
 
 
-def test_hostile_text_neither_runs_nor_hides_the_page(watched: Watched) -> None:
+def test_hostile_text_neither_runs_nor_hides_the_page(watched: Visited) -> None:
     page = watched.page
+    page.locator("#trade-off").scroll_into_view_if_needed()
+    page.locator(".plot-box .xtick text").first.wait_for()
     run = page.evaluate("[...document.scripts].filter(one => one.type !== 'application/json').map(one => one.text)")
     assert run == [early_script(), plotly_script(), app_script()]
     assert page.title() == f"{HOSTILE[0]}: kreabench report"
@@ -93,34 +111,28 @@ def test_hostile_text_neither_runs_nor_hides_the_page(watched: Watched) -> None:
     assert page.evaluate("getComputedStyle(document.body).display") == "block"
 
 
-def test_the_banner_is_seen_first(watched: Watched) -> None:
-    banner = watched.page.get_by_text(BANNER, exact=True)
-    assert banner.count() == 1
-    assert banner.is_visible()
-
-
 def test_figures_follow_width_and_scheme(browser: Any, plain: Path) -> None:
     sources = set()
+    watched = Watched(browser, plain)
     for width in (1280, 390):
         for scheme in ("light", "dark"):
-            watched = Watched(browser, plain, width, scheme)
+            watched.page.set_viewport_size({"width": width, "height": 900})
+            watched.page.emulate_media(color_scheme=scheme)
+            watched.page.reload()
             sources.add(watched.page.evaluate("document.querySelector('.chart img').currentSrc"))
-            watched.context.close()
+    watched.close()
     assert len(sources) == 4
 
 
-def test_the_head_of_the_settings_stays_while_rows_scroll(browser: Any, index: Path) -> None:
-    watched = Watched(browser, index, 390, "light")
-    box = watched.page.locator("#settings .scroll.tall")
+def test_the_head_of_the_settings_stays_while_rows_scroll(watched: Visited) -> None:
+    box = watched.at(width=390).locator("#settings .scroll.tall")
     box.evaluate("box => { box.style.maxHeight = '160px'; box.scrollTop = 150; }")
     assert box.evaluate("box => box.scrollTop") > 0
     head_top = "box => box.querySelector('th').getBoundingClientRect().top - box.getBoundingClientRect().top"
     assert 0 <= box.evaluate(head_top) <= 2
-    watched.context.close()
 
 
-def test_every_table_and_picture_has_a_name_for_screen_readers(browser: Any, index: Path) -> None:
-    watched = Watched(browser, index, 1280, "light")
+def test_every_table_and_picture_has_a_name_for_screen_readers(watched: Visited) -> None:
     page = watched.page
     assert page.evaluate("[...document.images].filter(image => !image.alt.trim()).length") == 0
     named = "region => document.getElementById(region.getAttribute('aria-labelledby')) !== null"
@@ -128,27 +140,27 @@ def test_every_table_and_picture_has_a_name_for_screen_readers(browser: Any, ind
     assert page.evaluate("document.querySelectorAll('h1').length") == 1
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map(element => element.id)")
     assert len(ids) == len(set(ids))
-    watched.context.close()
 
 
-def test_print_is_light_and_shows_all_rows(browser: Any, index: Path) -> None:
-    watched = Watched(browser, index, 718, "dark")
+def test_print_is_light_and_shows_all_rows(watched: Visited) -> None:
+    watched.at(width=718, scheme="dark")
     watched.page.emulate_media(media="print")
     assert watched.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     boxes = watched.page.locator(".scroll.tall").all()
     assert len(boxes) > 1
     for box in boxes:
         assert box.evaluate("box => box.scrollHeight - box.clientHeight") <= 1
-    watched.context.close()
 
 
-@pytest.fixture
-def with_categories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def with_categories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page whose table of categories is long enough to be closed."""
-    monkeypatch.setattr("kreabench.report.parts.LONG_TABLE", 3)
-    run, plan = make_run(tmp_path / "run", accelerations=("none",), sizes=((128, 128),))
+    folder = tmp_path_factory.mktemp("categories")
+    run, plan = make_run(folder / "run", accelerations=("none",), steps=(2, 4), sizes=((128, 128),), seeds=(0,))
     table = read_table(run)
-    return write_report(run, plan, tmp_path / "report", table.assign(category=table["prompt_id"]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kreabench.report.parts.LONG_TABLE", 3)
+        return explored(run, plan, folder / "report", table.assign(category=table["prompt_id"]))
 
 
 def test_a_closed_table_opens_on_a_click_and_is_printed_open(browser: Any, with_categories: Path) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 from starlette.testclient import TestClient
 
 from kreabench.backends.base import GeneratedImage
+from kreabench.core.planned import Plan
 from kreabench.core.vote_records import Choice, VotePicture, VoteRecord
 from kreabench.plan_build import build_plan
-from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.directory import RunDirectory, RunInfo
 from kreabench.rundir.images import store_image
 from kreabench.rundir.votes import VoteWriter, read_votes, vote_writer
 from kreabench.voting.app import PictureFiles, build_app
@@ -79,6 +80,10 @@ def answer(pair: Pair, strength: Mapping[str, float], rng: np.random.Generator, 
     )
 
 
+_made: dict[str, tuple[dict[Path, bytes], RunInfo, Plan]] = {}
+"""What was asked of `made_run` → the files of that run, which is made once; what it is and what was planned."""
+
+
 def made_run(path: Path, **changes: Any) -> tuple[RunDirectory, Pool]:
     """A run of four settings of one size, with drawn pictures, and what can be voted on."""
     given: dict[str, Any] = {
@@ -87,7 +92,16 @@ def made_run(path: Path, **changes: Any) -> tuple[RunDirectory, Pool]:
         "steps": (2, 8),
         "sizes": ((128, 128),),
     }
-    run, plan = make_run(path, **(given | changes))
+    asked = repr(sorted(changes.items()))
+    if asked not in _made:
+        run, plan = make_run(path, **(given | changes))
+        files = {file.relative_to(path): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+        _made[asked] = files, run.info, plan
+    files, info, plan = _made[asked]
+    for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    run = RunDirectory(path, info)
     return run, pool_of(run, plan, plan.settings, name="run")
 
 

@@ -31,18 +31,22 @@ def render_html(page: Page, drawn: Mapping[str, Drawn] | None = None) -> str:
     drawn = draw_figures(page) if drawn is None else drawn
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     style += "" if page.explorer is None else app_style()
-    early, scripts = ((), ()) if page.explorer is None else ((early_script(),), (plotly_script(), app_script()))
+    scripts = {} if page.explorer is None else _scripts()
     template = environment().get_template("page.html.j2")
     return template.render(
         page=page,
         images={name: _images(one) for name, one in drawn.items()},
         style=Markup(style),  # noqa: S704 - our own file, no value is interpolated
-        early=tuple(map(Markup, early)),
-        scripts=tuple(map(Markup, scripts)),
+        scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704 - as above
         style_ids=style_ids() if scripts else (),
         data=() if page.explorer is None else _data(page.explorer, page.held),
-        policy=_content_policy(style, (*early, *scripts)),
+        policy=_content_policy(style, tuple(scripts.values())),
     )
+
+
+def _scripts() -> dict[str, str]:
+    """Of a page that is explored. plotly.js is text there, which the app makes a script before the first plot."""
+    return {"early": early_script(), "plotly": plotly_script(), "app": app_script()}
 
 
 def environment() -> Environment:
