@@ -41,7 +41,7 @@ def in_this_process(command: list[str], **_: Any) -> subprocess.CompletedProcess
     """`python -c CODE …` and `python -m kreabench …` without a process: importing torch takes longer than the rest."""
     from kreabench.cli.main import main
 
-    _, kind, what, *arguments = command
+    kind, what, *arguments = command[1:]
     out = io.StringIO()
     code = 0
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
