@@ -17,9 +17,28 @@ from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleReco
 from kreabench.core.specs import EngineSpec, TargetSpec
 from kreabench.execution.engine import Admit, GroupWork
 from kreabench.execution.local import LocalEngine
+from kreabench.execution.messages import Answer, Generate, Open, Warmup, decode_answer
 from tests.support import make_target
 
 R = TypeVar("R", bound=Record)
+
+
+class InThisProcess:
+    """A worker without a process of its own: importing torch takes longer than all that is drawn here."""
+
+    def __init__(self, **_: Any) -> None:
+        from kreabench.execution.worker import Worker
+
+        self._worker = Worker()
+
+    def alive(self) -> bool:
+        return True
+
+    def ask(self, order: Open | Warmup | Generate, limit_s: float) -> Answer:
+        return decode_answer(self._worker.answer(order))
+
+    def stop(self) -> None:
+        self._worker.close()
 
 
 def admit_all(group: LoadGroup, request: Request | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -234,9 +235,11 @@ def make_lora(file: Path, *, width: int, prefix: str = "transformer.transformer_
     return file
 
 
-def open_with(mini_target: Callable[..., Any], features: dict[str, Any]) -> tuple[DiffusersBackend, dict[str, Any]]:
+def open_with(
+    mini_target: Callable[..., Any], features: dict[str, Any], **changes: Any
+) -> tuple[DiffusersBackend, dict[str, Any]]:
     backend = DiffusersBackend()
-    return backend, backend.open(mini_target(), [make_acceleration(name="fast", features=features)], ())
+    return backend, backend.open(mini_target(**changes), [make_acceleration(name="fast", features=features)], ())
 
 
 def test_a_lora_changes_the_picture_and_survives_fused_projections(
@@ -342,9 +345,24 @@ def test_every_shipped_profile_that_needs_no_gpu_draws(name: str) -> None:
     assert bool(identity["left_out"]) is (name in {"regular", "high"})
 
 
+@pytest.fixture(scope="module")
+def short_model(mini_model: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The miniature with a first block, one between and a last: compilation takes as long as there are blocks."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("short") / "model"
+    shutil.copytree(mini_model, folder)
+    config = folder / "transformer" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_layers": 1, "num_single_layers": 2}))
+    (weights,) = (folder / "transformer").glob("*.safetensors")
+    left_out = ("transformer_blocks.1.", "single_transformer_blocks.2.", "single_transformer_blocks.3.")
+    save_file({key: value for key, value in load_file(weights).items() if not key.startswith(left_out)}, weights)
+    return str(folder)
+
+
 @pytest.mark.parametrize("name", ["compile_regional", "compile_full"])
 def test_compiled_pictures_are_near_and_nothing_is_compiled_twice(
-    mini_backend: DiffusersBackend, mini_target: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str
+    short_model: str, mini_target: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     import torch._dynamo
 
@@ -352,7 +370,7 @@ def test_compiled_pictures_are_near_and_nothing_is_compiled_twice(
     settings = torch._dynamo.config.fail_on_recompile_limit_hit, os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     cold = {"cold": True}
     features = {name: cold, "first_block_cache": {"threshold": 0.3}}
-    backend, identity = open_with(mini_target, features)
+    backend, identity = open_with(mini_target, features, model=short_model)
     assert identity["features_found"][name] == {"fullgraph": False}
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] != settings[1]
     first, second = (draw(backend, "fast") for _ in range(2))
@@ -383,20 +401,25 @@ def compile_eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["taylorseer", "pab", "fastercache"])
 def test_beside_compilation_decisions_are_counted_as_forwards_are_without(
-    cached: DiffusersBackend, mini_target: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str
+    short_model: str,
+    open_mini: Callable[..., DiffusersBackend],
+    mini_target: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
     compile_eagerly(monkeypatch)
-    backend, _ = open_with(mini_target, {"compile_regional": {}, name: CACHES[name]})
-    assert forwards(backend, "fast") == forwards(cached, name)
-    assert np.abs(pixels(draw(backend, "fast")) - pixels(draw(cached, name))).max() <= 2
+    plain = open_mini({"fast": {name: CACHES[name]}}, model=short_model)
+    backend, _ = open_with(mini_target, {"compile_regional": {}, name: CACHES[name]}, model=short_model)
+    assert forwards(backend, "fast") == forwards(plain, "fast")
+    assert np.abs(pixels(draw(backend, "fast")) - pixels(draw(plain, "fast"))).max() <= 2
     backend.close()
 
 
 def test_without_a_cache_the_whole_graph_is_insisted_on(
-    mini_target: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    short_model: str, mini_target: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compile_eagerly(monkeypatch)
-    backend, identity = open_with(mini_target, {"compile_regional": {}, "fuse_qkv": {}})
+    backend, identity = open_with(mini_target, {"compile_regional": {}, "fuse_qkv": {}}, model=short_model)
     assert identity["features_found"]["compile_regional"] == {"fullgraph": True}
     draw(backend, "fast", steps=2)
     wider = draw(backend, "fast", steps=2)

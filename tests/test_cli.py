@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from kreabench import pipeline
 from kreabench.cli.main import COMMANDS, main
 from kreabench.cli.run_table import print_failures
 from kreabench.core.errors import ExitCode
@@ -48,13 +49,20 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     signal.signal(signal.SIGTERM, previous)
 
 
+@pytest.fixture
+def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs end without their report, which takes longer than all that is drawn here."""
+    monkeypatch.setattr(pipeline, "write_report", lambda run, plan, path: path / "index.html")
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which SMALL has run."""
+    """A folder in which SMALL has run, without a report."""
     folder = tmp_path_factory.mktemp("finished")
     before = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(pipeline, "write_report", lambda run, plan, path: path / "index.html")
         with pytest.raises(SystemExit) as exit_:
             main(["run", *SMALL])
     signal.signal(signal.SIGTERM, before)
@@ -118,6 +126,7 @@ def test_a_run_from_one_command_to_a_report(call: Call, tmp_path: Path) -> None:
     assert str(tmp_path) not in (report / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("unwritten")
 def test_the_same_run_again_draws_nothing(ran: Call, tmp_path: Path) -> None:
     before = journal(tmp_path / "runs/trial")
     code, out, _ = ran("run", *SMALL)
@@ -137,6 +146,7 @@ def test_another_plan_is_refused_saying_what_differs(ran: Call, tmp_path: Path) 
     assert journal(tmp_path / "runs/trial") == before
 
 
+@pytest.mark.usefixtures("unwritten")
 def test_changes_that_the_plan_leaves_free_are_kept(ran: Call, tmp_path: Path) -> None:
     code, out, _ = ran("run", *SMALL, "metrics=[psnr]")
     assert code == ExitCode.DONE
@@ -145,12 +155,14 @@ def test_changes_that_the_plan_leaves_free_are_kept(ran: Call, tmp_path: Path) -
     assert "psnr" in out
 
 
+@pytest.mark.usefixtures("unwritten")
 def test_the_brand_of_what_is_drawn_cannot_be_taken_off(ran: Call) -> None:
     code, out, _ = ran("run", *SMALL, "target.fake_local.untrained=false", "budget.usd=3")
     assert code == ExitCode.DONE
     assert "untrained weights" in out
 
 
+@pytest.mark.usefixtures("unwritten")
 def test_failed_samples_are_records_and_an_exit_code(call: Call, tmp_path: Path) -> None:
     faults = "target.fake_local.options.faults=[{prompt_contains: subway, kind: internal}]"
     code, out, _ = call("run", *SMALL, faults)
@@ -196,6 +208,7 @@ def test_a_budget_that_would_hold_nobody_back_is_refused(ran: Call, value: str) 
     assert (code, "--budget-usd" in err) == (ExitCode.USAGE, True)
 
 
+@pytest.mark.usefixtures("unwritten")
 def test_what_was_tried_before_a_resume_is_no_timing(call: Call, tmp_path: Path) -> None:
     """Both prompts of a setting fail once; the second of them would be a valid timing if it had not been tried."""
     fault = "{kind: error, type: server_error, times: 4}"
@@ -230,6 +243,7 @@ def test_two_runs_are_reported_together_from_where_they_lie(ran: Call, tmp_path:
     assert str(tmp_path) not in text
 
 
+@pytest.mark.usefixtures("unwritten")
 def test_failures_that_pass_name_the_plain_resume(call: Call) -> None:
     faults = "target.fake_local.options.faults=[{prompt_contains: subway, kind: error, type: network}]"
     _, out, _ = call("run", *SMALL, faults)
@@ -250,6 +264,7 @@ def test_many_kinds_of_failure_are_not_left_out_unsaid() -> None:
     assert "kreabench resume" not in out.getvalue()
 
 
+@pytest.mark.usefixtures("unwritten")
 def test_a_bill_that_differs_from_the_list_is_said_at_the_end_of_a_run(call: Call) -> None:
     service = "{images: patterns, fault: {wrong_units: 1.0}}"
     code, out, _ = call(
@@ -420,6 +435,7 @@ def test_an_unwritable_place(call: Call, tmp_path: Path) -> None:
     assert "file" in err
 
 
+@pytest.mark.usefixtures("unwritten")
 def test_a_torn_journal_is_repaired(ran: Call, tmp_path: Path) -> None:
     path = tmp_path / "runs/trial/journal.jsonl"
     whole = path.read_bytes()
@@ -430,6 +446,7 @@ def test_a_torn_journal_is_repaired(ran: Call, tmp_path: Path) -> None:
     assert "4 of 4 samples delivered" in out
 
 
+@pytest.mark.usefixtures("unwritten")
 def test_a_damaged_journal_names_its_line(ran: Call, tmp_path: Path) -> None:
     path = tmp_path / "runs/trial/journal.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -464,6 +481,7 @@ def descendants(pid: int) -> list[int]:
     return [int(child) for child in children] + [d for child in children for d in descendants(int(child))]
 
 
+@pytest.mark.usefixtures("unwritten")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_is_done_and_resume_finishes(
     call: Call, tmp_path: Path, number: signal.Signals

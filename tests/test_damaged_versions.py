@@ -9,7 +9,6 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,10 +17,9 @@ from kreabench.config.resolve import load
 from kreabench.core.errors import ExitCode
 from kreabench.decisions.gate import GateResult
 from kreabench.execution import local
-from kreabench.execution.messages import Answer, Generate, Open, Warmup, decode_answer
-from kreabench.execution.worker import Worker
 from kreabench.gating import run_gate
 from kreabench.observer import Observer
+from tests.engine_support import InThisProcess
 from tests.support import ROOT
 
 PROMPTS = 24
@@ -34,22 +32,6 @@ checks:
   colourfulness: {margin: {noise_floor: 0.5}}
   laplacian_variance: {margin: {noise_floor: 0.5}}
 """
-
-
-class InThisProcess:
-    """A worker without a process of its own: importing torch takes longer than all that is drawn here."""
-
-    def __init__(self, **_: Any) -> None:
-        self._worker = Worker()
-
-    def alive(self) -> bool:
-        return True
-
-    def ask(self, order: Open | Warmup | Generate, limit_s: float) -> Answer:
-        return decode_answer(self._worker.answer(order))
-
-    def stop(self) -> None:
-        self._worker.close()
 
 
 @pytest.fixture(scope="module")

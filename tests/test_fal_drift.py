@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +18,58 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from kreabench.cli import live_fal
 from kreabench.cli.doctor import doctor
+from kreabench.cli.main import main
+from kreabench.core.specs import ServiceSpec
 from kreabench.emulator.drift import differences, shape
+from kreabench.execution import services
 from tests.fal_emulator_support import Served, served
 
 KEY = "id-of-mine:secret-of-mine"
 
 
-def _doctor(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "kreabench", "doctor", "--live-fal", *arguments]
-    environ = {**os.environ, **environment, "FAL_KEY": KEY}
-    return subprocess.run(
-        command, env=environ, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
-    )
+Doctor = Callable[..., "tuple[int, str, str]"]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Doctor]:
+    """`kreabench doctor --live-fal` in this process, which starts those that ask: exit code, both outputs."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
+        for name, value in {**environment, "FAL_KEY": KEY}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        with pytest.raises(SystemExit) as exit_:
+            main(["doctor", "--live-fal", *arguments])
+        out, err = capfd.readouterr()
+        return int(exit_.value.code or 0), out, err
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the emulator answers; always the same."""
+    spec = ServiceSpec(kind="fal-emulator", options=live_fal._EMULATOR)
+    with services.start_service(spec, tmp_path_factory.mktemp("emulated") / "service.log") as environment:
+        return live_fal._record({**os.environ, **environment}, "the emulator")
 
 
 def test_an_emulator_standing_for_the_live_service_is_no_different(tmp_path: Path) -> None:
     log = tmp_path / "truth.jsonl"
     with served(log, http=False, queue_s=0.1, inference_s=0.1) as live:
-        done = _doctor(live.environment, "--yes")
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "kreabench", "doctor", "--live-fal", "--yes"],
+            env={**os.environ, **live.environment, "FAL_KEY": KEY},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
     assert (done.returncode, done.stderr) == (0, "")
     assert "costs about $0.025" in done.stdout
     assert "the emulator answers as the live service does" in done.stdout
@@ -48,23 +85,30 @@ def test_an_emulator_standing_for_the_live_service_is_no_different(tmp_path: Pat
         ({"fault": {"expired_link": 1.0}}, "picture.status: live HTTP 404, emulated HTTP 200"),
     ],
 )
-def test_a_service_that_is_different_is_seen(options: dict[str, Any], words: str) -> None:
+def test_a_service_that_is_different_is_seen(
+    ask: Doctor, emulated: dict[str, Any], monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], words: str
+) -> None:
+    record = live_fal._record
+    monkeypatch.setattr(
+        live_fal, "_record", lambda environ, whom: emulated if whom == "the emulator" else record(environ, whom)
+    )
+    monkeypatch.setattr(services, "start_service", lambda *_: nullcontext({}))
     with served(http=False, **options) as live:
-        done = _doctor(live.environment, "--yes")
-    assert done.returncode == 1, done.stderr
-    assert words in done.stdout
-    assert "secret-of-mine" not in done.stdout + done.stderr
+        code, out, err = ask(live.environment, "--yes")
+    assert code == 1, err
+    assert words in out
+    assert "secret-of-mine" not in out + err
 
 
 @pytest.mark.parametrize("fault", ["reset", "server_error", "rate_limit"])
-def test_a_request_that_fails_says_where_and_is_sent_once(fault: str) -> None:
+def test_a_request_that_fails_says_where_and_is_sent_once(ask: Doctor, fault: str) -> None:
     with served(http=False, fault={fault: 1.0}) as live:
-        done = _doctor(live.environment, "--yes")
+        code, out, err = ask(live.environment, "--yes")
         account = _account(live)
-    assert done.returncode == 2
-    assert "the live service: the request failed at" in done.stderr
-    assert "may have been billed" in done.stderr
-    assert "secret-of-mine" not in done.stdout + done.stderr
+    assert code == 2
+    assert "the live service: the request failed at" in err
+    assert "may have been billed" in err
+    assert "secret-of-mine" not in out + err
     assert account["jobs"] + sum(account["refused_submits"].values()) == 1
 
 
@@ -74,11 +118,11 @@ def _account(live: Served) -> dict[str, Any]:
     return found
 
 
-def test_without_consent_nothing_is_sent() -> None:
+def test_without_consent_nothing_is_sent(ask: Doctor) -> None:
     with served(http=False) as live:
-        done = _doctor(live.environment)
+        code, _, err = ask(live.environment)
         account = _account(live)
-    assert (done.returncode, done.stderr) == (2, "nothing was sent\n")
+    assert (code, err) == (2, "nothing was sent\n")
     assert account["jobs"] == 0
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from kreabench.execution import local
+from tests.engine_support import InThisProcess
 from tests.support import ROOT
 
 SCRIPT = ROOT / "benchmarks" / "gpu.py"
@@ -30,15 +37,49 @@ def gpu() -> ModuleType:
     return module
 
 
+def in_this_process(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+    """`python -c CODE …` and `python -m kreabench …` without a process: importing torch takes longer than the rest."""
+    from kreabench.cli.main import main
+
+    kind, what, *arguments = command[1:]
+    out = io.StringIO()
+    code = 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+        patch.setattr(sys, "argv", [kind, *arguments])
+        if kind == "-c":
+            exec(what, {})
+        else:
+            with pytest.raises(SystemExit) as exit_:
+                main(arguments)
+            code = int(exit_.value.code or 0)
+    return subprocess.CompletedProcess(command, code, stdout=out.getvalue(), stderr="")
+
+
+@pytest.fixture
+def own_process(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the script starts runs here, but for the bare loop; all that this changes is put back."""
+    monkeypatch.setattr(gpu, "subprocess", SimpleNamespace(run=in_this_process))
+    monkeypatch.setattr(local, "WorkerProcess", InThisProcess)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("PYTHONPATH", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.timeout(600)
-def test_everything_that_needs_no_gpu_runs(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("own_process")
+def test_everything_that_needs_no_gpu_runs(
+    gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["--geometry", "mini", "--device", "cpu", "--accelerations", "none,first_block_cache"]
     arguments += ["--steps", "2", "--size", "64x64", "--samples", "2", "--block", "1", "--order", "AB"]
     folders = ["--runs", str(tmp_path / "runs"), "--reports", str(tmp_path / "reports")]
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments, *folders], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments, *folders])
+    code = gpu.main()
+    out = capsys.readouterr().out
+    assert code == 0, out
     (folder,) = (tmp_path / "reports").iterdir()
     assert folder.name.endswith("-random-weights")
     assert (folder / "index.html").is_file()
@@ -56,7 +97,7 @@ def test_everything_that_needs_no_gpu_runs(tmp_path: Path) -> None:
     assert lines["none"]["speedup"] == 1
     text = (folder / "gpu.md").read_text()
     assert "Nothing is promised of this device" in text
-    assert text in done.stdout
+    assert text in out
     assert "random weights in krea" in (folder / "report.md").read_text()
 
 

@@ -14,6 +14,7 @@ from kreabench import pipeline
 from kreabench.config.resolve import Composed, load
 from kreabench.core.errors import ConfigError, RunDirectoryError
 from kreabench.core.specs import AxesSpec, Defaults, ExperimentSpec
+from kreabench.execution import local
 from kreabench.metrics.table import METRICS
 from kreabench.observer import Observer
 from kreabench.pairing import Picture
@@ -22,6 +23,7 @@ from kreabench.plan_difference import describe_difference
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.inputs import INPUTS_FOLDER
 from kreabench.rundir.table import read_table
+from tests.engine_support import InThisProcess
 from tests.support import encode_image, make_experiment, make_image_record, make_prompt, make_target, picture
 
 FAKE = (
@@ -81,7 +83,11 @@ def test_a_run_needs_nothing_but_its_own_folder(compose: Callable[..., Composed]
     assert "Strength" in (composed.report_path / "report.md").read_text()
     page = (composed.report_path / "index.html").read_text()
     assert "strength 0.5" in page
-    assert "input picture of prompt p0" in page
+    report = json.loads((composed.report_path / "report.json").read_text())
+    inputs = {prompt["id"]: prompt["input"] for prompt in report["prompts"]}
+    assert sorted(inputs) == ["p0", "p1"]
+    for name in inputs.values():
+        assert f'"{name}":"data:image/jpeg;base64,' in page, "the page holds it"
 
 
 @pytest.mark.parametrize("warmup", [0, 1])
@@ -237,7 +243,10 @@ def test_a_picture_without_words_has_no_score_that_needs_them() -> None:
     assert without.obstacle(needs_reference=True, needs_prompt=False) == ""
 
 
-def test_image_to_image_and_redux_run_from_configuration_to_report(tmp_path: Path) -> None:
+def test_image_to_image_and_redux_run_from_configuration_to_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "WorkerProcess", InThisProcess)
     composed = load(
         [
             "experiment=demo_images",

@@ -24,8 +24,8 @@ from tests.engine_support import is_gone, wait_until, worker_pids
 from tests.resume_driver import make_groups
 from tests.support import UTC, make_experiment
 
-DRIVER_KILLS = 16
-WORKER_KILLS = 10
+DRIVER_KILLS = 8
+WORKER_KILLS = 6
 MARK = "KREABENCH_TEST_MARK"
 
 
