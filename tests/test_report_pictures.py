@@ -33,6 +33,7 @@ from kreabench.rundir.table import read_table
 from tests.report_runs import TWO_TARGETS, make_run
 from tests.support import encode_image, picture
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 LOCAL: dict[str, Any] = {"targets": TWO_TARGETS[:1], "sizes": ((128, 128),), "steps": (2, 8)}
 """Six settings, four prompts, two seeds; the last setting of `none` is the reference."""
 

@@ -36,6 +36,8 @@ from tests.report_runs import HOSTILE, make_run
 from tests.support import make_target
 from tests.vote_support import all_pairs, answer, made_run, made_vote, preferred
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
