@@ -429,10 +429,11 @@ def test_hostile_names_are_text_in_plots_also_on_hovering(browser: Any, data: Re
 
 def test_paper_has_every_plot_white_and_as_wide_as_the_sheet(browser: Any, index: Path) -> None:
     page = Plots(browser, index, scheme="dark")
-    page.show("trade-off")
     page.page.emulate_media(media="print")
     boxes = "[...document.querySelectorAll('.plot-box')]"
     drawn = f"{boxes}.map(box => [box._fullLayout?.width, box._fullLayout?.paper_bgcolor])"
+    # The page hears of it at its next frame.
+    page.page.wait_for_function(f"() => {drawn}.filter(([width]) => width === 700).length === 6")
     assert page.page.evaluate(drawn) == [[700, "#ffffff"]] * 6
     page.page.emulate_media(media="screen")
     page.page.wait_for_function("() => document.querySelector('.plot-box')._fullLayout.width > 700")
