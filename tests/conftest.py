@@ -88,6 +88,18 @@ def processor_calibrated_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Figures of reports stay empty: to draw them takes most of the time of a report."""
+    from kreabench.report import html_page
+    from kreabench.report.drawing.figures import Drawn
+
+    empty = Drawn(png=b"", wide=b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', narrow=b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(html_page, "draw_all", lambda figure, *, narrow: empty)
+        yield
+
+
 @pytest.fixture(scope="session")
 def mini_model() -> Path:
     """The folder of `builtin:mini`, built by the first test run on this machine and kept for the next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +135,9 @@ def make_run(
     )
     run = RunDirectory.create(path, _info(experiment), "name: demo\n")
     with run.writer() as writer:
-        for record in records:
-            writer.append(record)
+        writer.append(*records)
         for group in groups:
-            writer.append(_load(group))
-            for record in _samples(run.path, group, done, frozenset(failing), pictures):
-                writer.append(record)
+            writer.append(_load(group), *_samples(run.path, group, done, frozenset(failing), pictures))
     if scores:
         with run.score_writer() as score_writer:
             score_writer.append_scores(_scores(run, plan, experiment.metrics))
@@ -269,7 +267,7 @@ def _delivered(path: Path, group: LoadGroup, setting: Setting, request: Request,
         }
     seconds = sum(stages.values()) + 0.002
     relative = f"images/{setting.id}/{request.id}.png"
-    content = encode_image(_drawing(setting, request), compress_level=1)
+    content = _drawing(setting.id, setting.width, setting.height, setting.steps, request.prompt_id, request.seed)
     if pictures:
         (path / relative).parent.mkdir(parents=True, exist_ok=True)
         (path / relative).write_bytes(content)
@@ -321,12 +319,14 @@ def _delivered(path: Path, group: LoadGroup, setting: Setting, request: Request,
     )
 
 
-def _drawing(setting: Setting, request: Request) -> Any:
+@lru_cache(maxsize=512)
+def _drawing(setting_id: str, width: int, height: int, steps: int | None, prompt_id: str, seed: int) -> bytes:
+    """A file of PNG: many runs draw the same."""
     from PIL import Image
 
-    base = picture(setting.width, setting.height, seed=hash_of(request.prompt_id, request.seed))
-    noise = picture(setting.width, setting.height, seed=hash_of(setting.id, request.prompt_id))
-    return Image.blend(base, noise, 0.45 / (setting.steps or 4))
+    base = picture(width, height, seed=hash_of(prompt_id, seed))
+    noise = picture(width, height, seed=hash_of(setting_id, prompt_id))
+    return encode_image(Image.blend(base, noise, 0.45 / (steps or 4)), compress_level=1)
 
 
 def hash_of(*parts: object) -> int:

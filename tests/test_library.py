@@ -25,6 +25,7 @@ from kreabench.report.dictionary import described
 from tests.decided_runs import decided_run
 from tests.test_layers import HEAVY
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 PACKAGE = Path(kreabench.__file__).parent
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,8 @@ import msgspec
 import pytest
 
 from kreabench.report.explorer.data import BreakEvenData, ReportData, SettingData, ValueData
-from kreabench.report.write import write_report
-from tests.report_runs import make_run
 from tests.test_page_plots import PARTS, Plots, save
+from tests.test_report_data import data_of, evidence_of
 
 pytestmark = pytest.mark.browser
 
@@ -22,9 +22,14 @@ pytestmark = pytest.mark.browser
 def made(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
     """A run of 36 settings: two targets, three accelerations, three numbers of steps, two sizes."""
     folder = tmp_path_factory.mktemp("states")
-    run, plan = make_run(folder / "run", pictures=False)
-    write_report(run, plan, folder / "report")
-    return msgspec.json.decode((folder / "report" / "report.json").read_bytes(), type=ReportData)
+    return data_of(evidence_of(folder / "run"))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
+    """A run of 8 settings."""
+    folder = tmp_path_factory.mktemp("states")
+    return data_of(evidence_of(folder / "run", accelerations=("none", "regular"), steps=(2, 4), sizes=((128, 128),)))
 
 
 def metric_of(data: ReportData) -> str:
@@ -55,10 +60,17 @@ def up(page: Plots, section: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def opened(browser: Any, data: ReportData, folder: Path, fragment: str = "", width: int = 1280) -> Plots:
-    """The page with every part come near."""
+def opened(
+    browser: Any,
+    data: ReportData,
+    folder: Path,
+    fragment: str = "",
+    width: int = 1280,
+    sections: Iterable[str] = PARTS,
+) -> Plots:
+    """The page with these parts come near, and drawn."""
     page = Plots(browser, save(data, folder / "page"), width, "light", fragment)
-    for section in PARTS:
+    for section in sections:
         page.show(section)
     return page
 
@@ -70,9 +82,13 @@ def closed(page: Plots) -> None:
     page.context.close()
 
 
-def test_long_intervals_do_not_press_the_points_flat(browser: Any, made: ReportData, tmp_path: Path) -> None:
-    page = opened(browser, between(made, 0.0, 9.8), tmp_path)
-    for section in ("trade-off", "steps"):
+INTERVALS = ("trade-off", "steps")
+"""Parts whose points have them."""
+
+
+def test_long_intervals_do_not_press_the_points_flat(browser: Any, small: ReportData, tmp_path: Path) -> None:
+    page = opened(browser, between(small, 0.0, 9.8), tmp_path, sections=INTERVALS)
+    for section in INTERVALS:
         low, high = up(page, section)
         assert 1.9 < low < 2.3 < 2.36 < high < 2.9, "the points fill the plot"
         part = page.page.locator(f"#{section}")
@@ -90,9 +106,9 @@ def test_long_intervals_do_not_press_the_points_flat(browser: Any, made: ReportD
     closed(page)
 
 
-def test_intervals_that_fit_are_whole(browser: Any, made: ReportData, tmp_path: Path) -> None:
-    page = opened(browser, between(made, 2.29, 2.46), tmp_path)
-    for section in ("trade-off", "steps"):
+def test_intervals_that_fit_are_whole(browser: Any, small: ReportData, tmp_path: Path) -> None:
+    page = opened(browser, between(small, 2.29, 2.46), tmp_path, sections=INTERVALS)
+    for section in INTERVALS:
         low, high = up(page, section)
         assert low <= 2.29 < 2.46 <= high
         assert "beyond the plot" not in page.page.locator(f"#{section} .caption").inner_text()
@@ -100,7 +116,7 @@ def test_intervals_that_fit_are_whole(browser: Any, made: ReportData, tmp_path: 
 
 
 def test_few_lines_are_drawn_until_more_are_wanted(browser: Any, made: ReportData, tmp_path: Path) -> None:
-    page = opened(browser, made, tmp_path)
+    page = opened(browser, made, tmp_path, sections=("steps",))
     part = page.show("steps")
 
     def lines() -> list[str]:
@@ -130,12 +146,26 @@ FRAGMENTS = (
 )
 
 
-@pytest.mark.parametrize("fragment", FRAGMENTS, ids=range(len(FRAGMENTS)))
-def test_an_address_may_say_anything(browser: Any, made: ReportData, tmp_path: Path, fragment: str) -> None:
-    page = opened(browser, made, tmp_path, fragment)
+def test_an_address_may_say_anything(browser: Any, small: ReportData, tmp_path: Path) -> None:
+    """Where the page opens, and where a reader goes on from there."""
+    page = opened(browser, small, tmp_path, FRAGMENTS[0])
+    for fragment in FRAGMENTS[1:]:
+        _stands(page)
+        page.page.evaluate(
+            "at => new Promise(done => { addEventListener('hashchange', () => requestAnimationFrame(done),"
+            " {once: true}); location.hash = at; })",
+            fragment,
+        )
+        for section in PARTS:
+            page.show(section)
+    _stands(page)
+    closed(page)
+
+
+def _stands(page: Plots) -> None:
+    assert page.page.locator(".broken").count() == 0
     assert page.page.locator("#across table.heat").count() == 1
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 1280
-    closed(page)
 
 
 def bare(one: SettingData) -> SettingData:
@@ -171,8 +201,8 @@ def state(data: ReportData, name: str) -> ReportData:
 
 
 @pytest.mark.parametrize("name", ["one setting", "nothing scored", "no cost", "all failed"])
-def test_every_part_says_what_is_missing(browser: Any, made: ReportData, tmp_path: Path, name: str) -> None:
-    page = opened(browser, state(made, name), tmp_path, width=390)
+def test_every_part_says_what_is_missing(browser: Any, small: ReportData, tmp_path: Path, name: str) -> None:
+    page = opened(browser, state(small, name), tmp_path, width=390)
     for section in PARTS:
         assert len(page.page.locator(f"#{section} .part").inner_text().strip()) > 10, section
     if name == "all failed":
@@ -183,20 +213,20 @@ def test_every_part_says_what_is_missing(browser: Any, made: ReportData, tmp_pat
 
 
 ATTACKS = (
-    '<a href="javascript:alert(1)">x</a><b>b</b>%{x}%{customdata}<br><extra></extra>',
-    "\u202e\u2066reversed\u200f שלום עולם",
-    "W" * 10_000,
+    '<a href="javascript:alert(1)">x</a><b>b</b>%{x}%{customdata}<br><extra></extra>'
+    + "\u202e\u2066reversed\u200f שלום עולם"
+    + "W" * 10_000,
     "__proto__",
 )
 
 
-@pytest.mark.parametrize("text", ATTACKS, ids=["markup", "directions", "long", "proto"])
+@pytest.mark.parametrize("text", ATTACKS, ids=["markup, directions and length", "proto"])
 def test_names_of_axes_stages_and_quantities_are_text(
-    browser: Any, made: ReportData, tmp_path: Path, text: str
+    browser: Any, small: ReportData, tmp_path: Path, text: str
 ) -> None:
     quoted = json.dumps(text)[1:-1]
-    raw = msgspec.json.encode(made).decode()
-    metric = metric_of(made)
+    raw = msgspec.json.encode(small).decode()
+    metric = metric_of(small)
     for old in ("regular", "mini_fal", "denoise", metric, "128×128"):
         raw = raw.replace(f'"{old}"', f'"{quoted}{old}"')
     page = opened(browser, msgspec.json.decode(raw, type=ReportData), tmp_path, width=390)
@@ -206,12 +236,12 @@ def test_names_of_axes_stages_and_quantities_are_text(
     closed(page)
 
 
-def test_the_legend_of_the_map_tells_which_end_is_better(browser: Any, made: ReportData, tmp_path: Path) -> None:
-    page = opened(browser, made, tmp_path)
+def test_the_legend_of_the_map_tells_which_end_is_better(browser: Any, small: ReportData, tmp_path: Path) -> None:
+    page = opened(browser, small, tmp_path, sections=("across",))
     part = page.show("across")
-    there = {name for one in made.settings for name in one.values}
+    there = {name for one in small.settings for name in one.values}
     seen = set()
-    for quantity in made.quantities:
+    for quantity in small.quantities:
         if quantity.name not in there or quantity.better in seen:
             continue
         seen.add(quantity.better)

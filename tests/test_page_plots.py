@@ -26,9 +26,8 @@ from kreabench.report.explorer.data import (
 )
 from kreabench.report.html_page import render_html
 from kreabench.report.page import Page, Section
-from kreabench.report.write import write_report
 from tests.browser_support import Watched
-from tests.report_runs import make_run
+from tests.test_report_data import data_of, evidence_of
 
 pytestmark = pytest.mark.browser
 
@@ -75,11 +74,7 @@ def _measured(one: SettingData) -> SettingData:
 def data(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
     """A run on two targets, with what no CPU measures."""
     folder = tmp_path_factory.mktemp("plots")
-    run, plan = make_run(
-        folder / "run", accelerations=("none", "high"), sizes=((128, 128),), seeds=(0,), pictures=False
-    )
-    write_report(run, plan, folder / "report")
-    report = msgspec.json.decode((folder / "report" / "report.json").read_bytes(), type=ReportData)
+    report = data_of(evidence_of(folder / "run", accelerations=("none", "high"), sizes=((128, 128),), seeds=(0,)))
     settings = tuple(map(_measured, report.settings))
     local = next(s for s in settings if s.axes["target"] != "mini_fal")
     hosted = next(s for s in settings if s.axes["target"] == "mini_fal")
@@ -145,12 +140,26 @@ class Plots(Watched):
         return list(self.page.evaluate(script + "({name: name ?? '', x, y, customdata}))", section))
 
 
-@pytest.fixture
-def plots(browser: Any, index: Path) -> Iterator[Plots]:
+@pytest.fixture(scope="module")
+def shared(browser: Any, index: Path) -> Iterator[Plots]:
     page = Plots(browser, index)
     yield page
     page.context.close()
-    assert page.complaints == []
+
+
+NOTHING_CHOSEN = """() => new Promise(done => {
+  if (!location.hash) return done();
+  addEventListener("hashchange", () => requestAnimationFrame(done), { once: true });
+  location.hash = "";
+})"""
+
+
+@pytest.fixture
+def plots(shared: Plots) -> Iterator[Plots]:
+    """One page for all tests, at whose beginning nothing is chosen."""
+    shared.page.evaluate(NOTHING_CHOSEN)
+    yield shared
+    assert shared.complaints == []
 
 
 def test_a_click_on_a_point_opens_that_setting(plots: Plots, data: ReportData) -> None:
@@ -184,14 +193,14 @@ def test_points_are_walked_and_opened_with_the_keyboard(plots: Plots, data: Repo
     assert not part.locator(".plot-ring").is_visible()
 
 
-def test_axes_stand_in_the_address_and_come_back_from_it(browser: Any, index: Path, data: ReportData) -> None:
+def test_axes_stand_in_the_address_and_come_back_from_it(
+    browser: Any, plots: Plots, index: Path, data: ReportData
+) -> None:
     metric = [q for q in data.quantities if q.kind != "cost"][1]
-    first = Plots(browser, index)
-    first.show("trade-off")
-    first.page.get_by_label("Metric, upward").select_option(metric.name)
-    first.page.get_by_label("Logarithmic cost").check()
-    fragment = first.page.evaluate("location.hash")
-    first.context.close()
+    plots.show("trade-off")
+    plots.page.get_by_label("Metric, upward").select_option(metric.name)
+    plots.page.get_by_label("Logarithmic cost").check()
+    fragment = plots.page.evaluate("location.hash")
     second = Plots(browser, index, fragment=fragment)
     second.show("trade-off")
     assert second.page.get_by_label("Metric, upward").input_value() == metric.name
@@ -265,7 +274,7 @@ CONTRASTS = """() => [...document.querySelectorAll(".heat-cell")].map((cell) => 
 
 
 def test_cells_of_the_map_can_be_read(plots: Plots) -> None:
-    plots.show("across").locator("table.heat").wait_for()
+    plots.show("across").locator(".heat-cell").first.wait_for()
     contrasts = plots.page.evaluate(CONTRASTS)
     assert len(contrasts) > 3
     assert min(contrasts) >= 4.5
@@ -395,9 +404,9 @@ def _attacked(data: ReportData) -> ReportData:
     return msgspec.json.decode(raw, type=ReportData)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_hostile_names_are_text_in_plots(browser: Any, data: ReportData, tmp_path: Path, width: int) -> None:
-    page = Plots(browser, save(_attacked(data), tmp_path / "page"), width=width)
+def test_hostile_names_are_text_in_plots_also_on_hovering(browser: Any, data: ReportData, tmp_path: Path) -> None:
+    """Narrow pages are attacked in test_page_plot_states.py."""
+    page = Plots(browser, save(_attacked(data), tmp_path / "page"))
     for section in PARTS:
         page.show(section)
     assert page.page.evaluate("document.querySelectorAll('main svg a, main b, main a[href^=javascript]').length") == 0
@@ -405,13 +414,7 @@ def test_hostile_names_are_text_in_plots(browser: Any, data: ReportData, tmp_pat
     assert "<b>bold</b>" in shown
     page.page.locator("#trade-off .plot-stage").focus()
     page.page.keyboard.press("Home")
-    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.complaints == []
-    page.context.close()
-
-
-def test_what_is_shown_on_hovering_is_text(browser: Any, data: ReportData, tmp_path: Path) -> None:
-    page = Plots(browser, save(_attacked(data), tmp_path / "page"))
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= 1280
     page.show("trade-off")
     point = page.first_point()
     page.page.mouse.move(point["x"] - 3, point["y"])
@@ -420,22 +423,26 @@ def test_what_is_shown_on_hovering_is_text(browser: Any, data: ReportData, tmp_p
     label = page.page.locator("#trade-off .hoverlayer")
     assert "<b>bold</b>" in label.evaluate("label => label.textContent")
     assert label.locator("a").count() == 0
+    assert page.complaints == []
     page.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_paper_has_every_plot_white_and_as_wide_as_the_sheet(browser: Any, index: Path, scheme: str) -> None:
-    page = Plots(browser, index, scheme=scheme)
+def test_paper_has_every_plot_white_and_as_wide_as_the_sheet(browser: Any, index: Path) -> None:
+    page = Plots(browser, index, scheme="dark")
     page.page.emulate_media(media="print")
     page.page.wait_for_function("() => document.querySelectorAll('.plot-box')[5]?._fullLayout?.width === 700")
     boxes = "[...document.querySelectorAll('.plot-box')]"
     drawn = f"{boxes}.map(box => [box._fullLayout?.width, box._fullLayout?.paper_bgcolor])"
+    # The page hears of it at its next frame.
+    page.page.wait_for_function(f"() => {drawn}.filter(([width]) => width === 700).length === 6")
     assert page.page.evaluate(drawn) == [[700, "#ffffff"]] * 6
     page.page.emulate_media(media="screen")
     page.page.wait_for_function("() => document.querySelector('.plot-box')._fullLayout.width > 700")
     (width, ground), *_ = page.page.evaluate(drawn)
     assert width <= 1280
-    assert (ground == "#ffffff") == (scheme == "light")
+    assert ground != "#ffffff"
+    page.page.emulate_media(color_scheme="light")
+    page.page.wait_for_function("() => document.querySelector('.plot-box')._fullLayout.paper_bgcolor === '#ffffff'")
     assert page.complaints == []
     page.context.close()
 

@@ -24,6 +24,7 @@ from kreabench.core.planned import Plan, SkippedSetting
 from kreabench.core.records import Cost, FailureRecord
 from kreabench.core.redaction import redact
 from kreabench.report.build import build_document
+from kreabench.report.build import document_of as evidence_document
 from kreabench.report.csv_text import guard
 from kreabench.report.document import Document
 from kreabench.report.drawing.figures import draw
@@ -34,6 +35,7 @@ from kreabench.report.format import ABSENT
 from kreabench.report.html_page import TEMPLATES, render_html
 from kreabench.report.markdown_page import escape, render_markdown
 from kreabench.report.parts import Cell, Fact, Table
+from kreabench.report.pictures import build_pictures
 from kreabench.report.report_page import report_page
 from kreabench.report.tables import samples_csv, settings_csv, shifts_csv
 from kreabench.report.text import shorten, visible
@@ -43,6 +45,7 @@ from kreabench.rundir.table import read_table, rebuild_table
 from tests.hostile_pages import FILES, decided_files
 from tests.report_runs import HOSTILE, KEY, PROMPTS, TWO_TARGETS, make_run
 from tests.support import make_failure, make_target, make_timings
+from tests.test_report_data import data_of, evidence_of
 
 SMALL: dict[str, Any] = {"accelerations": ("none", "high"), "steps": (2,), "sizes": ((128, 128),)}
 LOCAL: dict[str, Any] = SMALL | {"targets": TWO_TARGETS[:1], "steps": (2, 4)}
@@ -459,15 +462,14 @@ def test_thumbnails_are_small_and_damaged_or_foreign_files_are_named(tmp_path: P
     assert all(max(cell.size) <= 160 and len(cell.thumbnail or b"") < 20_000 for cell in shown)
 
 
-def test_a_large_run_shows_what_fits_and_says_what_it_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kreabench.report.pictures.MAX_THUMBNAILS", 9)
+def test_a_large_run_shows_what_fits_and_says_what_it_left_out(tmp_path: Path) -> None:
     run, plan = make_run(tmp_path / "run", **LOCAL)
-    pictures = build_document(run, plan, read_table(run)).pictures
+    told = run.path, run.info.experiment, plan, read_table(run)
+    pictures = build_pictures(*told, most=9)
     (grid,) = pictures.grids
     assert (len(grid.rows), len(grid.columns)) == (2, 4)
     assert "The first 2 of 4 prompts are shown, to keep the page small." in pictures.notes
-    monkeypatch.setattr("kreabench.report.pictures.MAX_THUMBNAILS", 3)
-    pictures = build_document(run, plan, read_table(run)).pictures
+    pictures = build_pictures(*told, most=3)
     assert "The first 3 of 4 settings are shown, to keep the page small." in pictures.notes
 
 
@@ -515,8 +517,8 @@ def test_the_same_run_gives_the_same_report(hostile: Hostile, tmp_path: Path) ->
 
 
 def test_the_summary_for_a_pull_request_begins_with_the_best_settings(tmp_path: Path) -> None:
-    run, plan = make_run(tmp_path / "run")
-    text = (write_report(run, plan, tmp_path / "report").parent / "report.md").read_text(encoding="utf-8")
+    evidence = evidence_of(tmp_path / "run")
+    text = render_markdown(report_page(evidence_document(evidence), data_of(evidence), {}))
     assert len(text.encode()) < 60_000
     best, *_ = text.split("## Best settings\n\n")[1].split("\n\n## ")
     lines = best.splitlines()

@@ -19,6 +19,7 @@ from kreabench.__main__ import main
 from kreabench.core.errors import ConfigError
 from kreabench.report.document import Document
 from kreabench.report.evidence import Evidence, gather
+from kreabench.report.explorer.encode import encode
 from kreabench.report.explorer.quantities import quantities_of
 from kreabench.report.explorer.settings import settings_of
 from kreabench.report.explorer.sources import sources_of
@@ -35,7 +36,9 @@ from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
 from tests.report_runs import HOSTILE, TWO_TARGETS, make_run
 from tests.support import make_target
+from tests.test_report_data import data_of as report_data
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 MANY = tuple(f"a red bicycle beside {number} green bottles" for number in range(8))
 SMALL: dict[str, Any] = {
     "targets": TWO_TARGETS[:1],
@@ -75,10 +78,9 @@ def column(table: Table, title: str) -> list[str]:
     return [row.cells[index].text for row in table.rows]
 
 
-def written(out: Path, *runs: Told) -> dict[str, Any]:
-    """report.json of a report of `runs`."""
-    write_reports(runs, out, ReportOptions())
-    found: dict[str, Any] = json.loads((out / "report.json").read_text())
+def data_of(*runs: Told) -> dict[str, Any]:
+    """What report.json says of `runs`."""
+    found: dict[str, Any] = json.loads(encode(report_data(*evidence_of(*runs))))
     return found
 
 
@@ -89,7 +91,8 @@ def sections(document: Document) -> dict[str, str]:
 
 def test_a_loss_is_said_first_and_told_as_data(tmp_path: Path) -> None:
     before, after = told(tmp_path / "before"), told(tmp_path / "after", change=worse)
-    report = written(tmp_path / "report", before, after)
+    write_reports((before, after), tmp_path / "report", ReportOptions())
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
     document = several_document(evidence_of(before, after))
     sentence = document.verdict.sentence
     assert sentence.startswith("B (after) against A (before): worse in clip (2 of 2 settings, largest -")
@@ -202,8 +205,8 @@ def test_columns_of_two_units_stay_apart(tmp_path: Path) -> None:
 
 def test_files_have_the_run_of_every_row_and_its_own_numbers(tmp_path: Path) -> None:
     before, after = told(tmp_path / "before", seeds=(0,)), told(tmp_path / "after", change=worse)
-    written(tmp_path / "both", before, after)
-    written(tmp_path / "alone", after)
+    write_reports((before, after), tmp_path / "both", ReportOptions())
+    write_reports((after,), tmp_path / "alone", ReportOptions())
     for name in ("samples.csv", "settings.csv", "shifts.csv"):
         with (tmp_path / "both" / name).open(newline="") as both, (tmp_path / "alone" / name).open(newline="") as alone:
             rows, own = list(csv.DictReader(both)), list(csv.DictReader(alone))
@@ -212,7 +215,7 @@ def test_files_have_the_run_of_every_row_and_its_own_numbers(tmp_path: Path) -> 
 
 
 def test_the_data_of_settings_names_runs_references_and_counterparts(tmp_path: Path) -> None:
-    report = written(tmp_path / "report", told(tmp_path / "one"), told(tmp_path / "two", steps=(4, 8)))
+    report = data_of(told(tmp_path / "one"), told(tmp_path / "two", steps=(4, 8)))
     assert [(run["id"], run["name"]) for run in report["runs"]] == [("a", "one"), ("b", "two")]
     assert (report["axes"][0]["name"], report["axes"][0]["values"]) == ("run", ["A (one)", "B (two)"])
     for setting in report["settings"]:
@@ -223,7 +226,7 @@ def test_the_data_of_settings_names_runs_references_and_counterparts(tmp_path: P
 
 
 def test_one_run_has_neither_letters_nor_counterparts(tmp_path: Path) -> None:
-    report = written(tmp_path / "report", told(tmp_path / "one"))
+    report = data_of(told(tmp_path / "one"))
     assert "run" not in {axis["name"] for axis in report["axes"]}
     assert all(one["counterpart"] is None and one["label"].startswith("mini_local") for one in report["settings"])
 
@@ -236,7 +239,7 @@ def test_names_tell_runs_apart_without_a_path(tmp_path: Path) -> None:
     assert names[0].endswith("in one")
     assert names[1].endswith("in two")
     assert names[2] == "demo, 2027-01-02 03:04 UTC"
-    written(tmp_path / "report", first, second, third)
+    write_reports((first, second, third), tmp_path / "report", ReportOptions())
     for file in (tmp_path / "report").rglob("*.*"):
         if file.suffix in {".csv", ".md", ".json", ".html"}:
             assert str(tmp_path) not in file.read_text(), file.name
@@ -244,7 +247,7 @@ def test_names_tell_runs_apart_without_a_path(tmp_path: Path) -> None:
 
 def test_other_words_under_one_id_are_refused_and_both_shown(tmp_path: Path) -> None:
     other = told(tmp_path / "two", prompts=(*MANY[:7], "something else"))
-    report = written(tmp_path / "report", told(tmp_path / "one"), other)
+    report = data_of(told(tmp_path / "one"), other)
     document = several_document(evidence_of(told(tmp_path / "three"), other))
     assert "not comparable: prompts: 1 of 8" in sections(document)["against-b"]
     assert "not compared" in document.verdict.sentence
