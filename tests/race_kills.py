@@ -62,7 +62,7 @@ def in_child(path: Path, dies_at: int, changes: dict[str, Callable[..., None]]) 
         for name, change in changes.items():
             setattr(drawing, name, change)
         run = RunDirectory.open(path)
-        pipeline.execute(run, observer=Observer(), report_path=path, engine=ToldDrawer(dies_at))
+        pipeline.execute(run, observer=Observer(), report_path=path / "report", engine=ToldDrawer(dies_at))
         os._exit(0)
     except BaseException as error:
         print(repr(error), file=sys.stderr, flush=True)

@@ -166,7 +166,7 @@ def test_a_look_without_scores_drops_nobody_and_says_so(tmp_path: Path, monkeypa
     notes: list[str] = []
     observer = Observer()
     monkeypatch.setattr(observer, "note", notes.append)
-    outcome = pipeline.execute(run, observer=observer, report_path=run.path, engine=Drawer())
+    outcome = pipeline.execute(run, observer=observer, report_path=run.path / "report", engine=Drawer())
     assert (outcome.dropped, outcome.exit_code) == (0, ExitCode.FAILED_SAMPLES)
     assert any(
         f"look 1 goes without {4 * FIRST * SEEDS} scores that failed" in n and "out of order" in n for n in notes

@@ -302,7 +302,7 @@ def test_several_settings_and_groups(tmp_path: Path) -> None:
 
 def test_samples_of_another_plan_are_no_rows_but_an_error(tmp_path: Path) -> None:
     stranger = make_sample(request_id="of another plan")
-    with pytest.raises(RunDirectoryError, match="holds 1 samples of another plan, request of another plan"):
+    with pytest.raises(RunDirectoryError, match="holds 1 samples of another plan, request 'of another plan'"):
         table(tmp_path, [make_sample(REQUESTS[0]), stranger])
 
 
