@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -13,14 +14,14 @@ from kreabench.report.recommend import content as recommend_content
 ResultT = TypeVar("ResultT")
 
 
-class Shown:
+class Shown(ABC):
     """A result that a notebook shows as tables, and a console in a line."""
 
     __slots__ = ()
 
+    @abstractmethod
     def page(self) -> Page:
         """What is shown, as data."""
-        raise NotImplementedError
 
     def _repr_html_(self) -> str:
         from kreabench.report.fragment import render_fragment

@@ -19,7 +19,7 @@ FILES = (
 )
 """They share one scope; `start.js` is last."""
 
-STYLES = ("filters.css", "plots.css", "heat.css", "break_even.css", "grid.css", "viewer.css", "votes.css", "tables.css")
+STYLES = ("filters.css", "plots.css", "heat.css", "break_even.css", "grid.css", "viewer.css", "tables.css")
 """Of the same parts, after the style of every page."""
 
 

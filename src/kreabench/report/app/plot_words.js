@@ -64,7 +64,7 @@ const {
     differingAxes,
     axisNamed,
     axisTitle,
-      setAsideNote,
+    setAsideNote,
     nameAndReference,
     scaledEstimate,
     ringAround,
