@@ -35,6 +35,7 @@ from kreabench.report.explorer.build import build_data
 from kreabench.report.explorer.command import Commands
 from kreabench.report.explorer.data import ReportData
 from kreabench.report.explorer.pictures import Pictured
+from kreabench.report.explorer.quantities import absent_of, is_identical
 from kreabench.report.explorer.sources import sources_of
 from kreabench.report.several.document import several_document
 from kreabench.report.write import write_report
@@ -481,3 +482,25 @@ def test_parquet_names_no_folder_and_no_key(folder: Path) -> None:
 
 def test_a_dictionary_of_no_tables_has_its_head() -> None:
     assert data_dictionary({}, ()) == "file,column,type,unit,meaning\n"
+
+
+def test_pictures_that_are_all_the_references_are_the_best_fidelity_there_is(evidence: Evidence) -> None:
+    first = evidence.summaries[0]
+    metric = replace(first.metrics[0], mean=None, scored=0, infinite=4, failed=0, unscored=0, not_applicable=0)
+    whole, partly = (replace(first, metrics=(one,)) for one in (metric, replace(metric, infinite=1, failed=3)))
+
+    assert is_identical(whole, metric.name)
+    assert absent_of(whole, [metric.name]) == {metric.name: "identical to the reference"}
+    assert not is_identical(partly, metric.name)
+    assert absent_of(partly, [metric.name])[metric.name] == (
+        "identical to the reference where it has a score; 3 have none"
+    )
+
+    others = [replace(one, metrics=(replace(one.metrics[0], infinite=0),)) for one in evidence.summaries[1:]]
+    data = data_of(replace(evidence, summaries=(whole, *others)))
+    ideal, cost = data.settings[0], data.settings[0].values["latency_s"].value
+    (front,) = (one for one in data.fronts if (one.x, one.y) == ("latency_s", metric.name))
+    assert ideal.id in front.on, "nothing is closer to the reference"
+    assert front.chance[ideal.id] == 1.0 or any(one.values["latency_s"].value < cost for one in data.settings)
+    slower = {one.id for one in data.settings if one.values["latency_s"].value > cost}
+    assert not slower & set(front.on), "it beats whatever costs more"

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import kreabench
 from kreabench.cli import experiment_listing, terminal
 from kreabench.cli.listing import list_
 from kreabench.core.errors import StorageError
@@ -188,3 +189,14 @@ def test_a_run_whose_report_would_lie_in_it_is_refused_before_anything_is_drawn(
     with pytest.raises(StorageError, match="holds a run"):
         execute(run, observer=Observer(), report_path=run.path)
     assert (run.path / "journal.jsonl").read_bytes() == before
+
+
+def test_a_hostile_name_does_not_choose_where_the_library_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = make_run(tmp_path / "run", steps=(2,), sizes=((128, 128),), pictures=False)
+    file = run.path / "run.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"demo"', '"../../outside"'), encoding="utf-8")
+    monkeypatch.setattr("kreabench.reporting.rereport", lambda runs, folder, options: folder)
+    (folder,) = kreabench.open_run(run.path).report().relative_to("reports").parts
+    assert folder not in {"", ".", ".."}

@@ -35,7 +35,7 @@ def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed
     \b
       index.html           the page; it loads nothing from elsewhere
       report.md            the same for a pull request
-      report.json          everything the page shows, with a schema
+      report.json          what the page explores, with a schema
       samples, settings    tables, as .csv and as .parquet
       shifts, categories, set_scores, votes    .csv, where there are such
       data_dictionary.csv  what every column of the tables means

@@ -136,7 +136,8 @@ def resume(run_path: Path, budget_usd: float | None, retry_failed: bool, out: Pa
     """
     from kreabench import pipeline
     from kreabench.cli.execute import execute_and_print
+    from kreabench.report.several.names import folder_name
 
     directory = pipeline.reopen(run_path, budget_usd=budget_usd)
-    report_path = out or Path("reports") / directory.info.experiment.name
+    report_path = out or Path("reports") / folder_name([directory.info.experiment.name])
     return execute_and_print(directory, report_path=report_path, retry_failed=retry_failed)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from kreabench.core.overrides import override
 from kreabench.core.planned import Setting
 from kreabench.core.specs import TargetSpec
 
@@ -17,9 +17,9 @@ def override_words(setting: Setting) -> tuple[str, ...]:
         f"target=[{setting.target}]",
         f"acceleration=[{setting.acceleration}]",
         *(() if setting.steps is None else (f"axes.steps=[{setting.steps}]",)),
-        *(() if setting.guidance is None else (f"axes.guidance=[{setting.guidance:g}]",)),
+        *(() if setting.guidance is None else (override("axes.guidance", [setting.guidance]),)),
         f"axes.size=[{size}]",
-        *(() if setting.strength is None else (f"axes.strength=[{setting.strength:g}]",)),
+        *(() if setting.strength is None else (override("axes.strength", [setting.strength]),)),
         *(() if setting.num_images == 1 else (f"axes.num_images=[{setting.num_images}]",)),
         f"axes.output_format=[{setting.output_format}]",
         *(() if setting.concurrency == 1 else (f"run.concurrency={setting.concurrency}",)),
@@ -30,7 +30,7 @@ def changed_options(wanted: TargetSpec, composed: TargetSpec) -> tuple[str, ...]
     """Overrides that give the target `composed` the model, revision, options and parameters of `wanted`."""
     head = f"target.{wanted.name}"
     words = [
-        f"{head}.{name}={_value(getattr(wanted, name))}"
+        override(f"{head}.{name}", getattr(wanted, name))
         for name in ("model", "revision")
         if getattr(wanted, name) != getattr(composed, name)
     ]
@@ -40,13 +40,4 @@ def changed_options(wanted: TargetSpec, composed: TargetSpec) -> tuple[str, ...]
 
 
 def _changed(head: str, wanted: Mapping[str, Any], composed: Mapping[str, Any]) -> list[str]:
-    return [f"{head}.{key}={_value(value)}" for key, value in wanted.items() if composed.get(key, ...) != value]
-
-
-def _value(value: Any) -> str:
-    """As Hydra reads it: JSON, with keys unquoted and without the spaces that a shell would split at."""
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_value(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_value, value)) + "]"
-    return json.dumps(value)
+    return [override(f"{head}.{key}", value) for key, value in wanted.items() if composed.get(key, ...) != value]

@@ -56,7 +56,8 @@ def choose(settings: Sequence[Setting], selection: str, *, name: str) -> tuple[S
             except ValueError as error:
                 raise ConfigError([Problem(key=name, found=repr(part), expected=str(error))]) from error
     if not chosen:
-        there = "; ".join(setting.label for setting in settings[:8])
+        more = len(settings) - 8
+        there = "; ".join(setting.label for setting in settings[:8]) + (f"; and {more} more" if more > 0 else "")
         raise ConfigError([Problem(key=name, found=repr(selection), expected=f"a selection of its settings: {there}")])
     return chosen
 

@@ -98,6 +98,7 @@ class Run(Shown):
 
         `out` None: reports/<name>. Raises ConfigError for another `images` or a negative `max_pictures`, StorageError.
         """
+        from kreabench.report.several.names import folder_name
         from kreabench.reporting import rereport
 
         problems = []
@@ -107,7 +108,7 @@ class Run(Shown):
             problems.append(Problem(key="max_pictures", found=repr(max_pictures), expected="0 or more"))
         if problems:
             raise ConfigError(problems)
-        folder = Path("reports") / self.info.experiment.name if out is None else Path(out)
+        folder = Path("reports") / folder_name([self.info.experiment.name]) if out is None else Path(out)
         return rereport(
             [self._directory],
             folder,

@@ -15,6 +15,7 @@ from kreabench.report import details
 from kreabench.report.charts import build_figures
 from kreabench.report.document import Document
 from kreabench.report.evidence import Evidence, gather
+from kreabench.report.explorer.data import VerdictData
 from kreabench.report.explorer.sources import sources_of
 from kreabench.report.explorer.verdict import verdict_of
 from kreabench.report.facts import headline_facts
@@ -54,10 +55,12 @@ def document_of(
     thumbnails: Mapping[str, Thumbnail] | None = None,
     most: int = MAX_THUMBNAILS,
     beside: Sequence[SettingSummary] = (),
+    verdict: VerdictData | None = None,
 ) -> Document:
     """What is said of a run, in order, with at most about `most` pictures. `today` as in `notices_of`.
 
     `thumbnails`: those made already, by the SHA-256 of their picture. `beside` as in `settings_table`.
+    `verdict`: of several runs together; None: of this one alone.
     """
     one, experiment, journal, info = evidence, evidence.experiment, evidence.journal, evidence.run.info
     directed = one.directed
@@ -66,7 +69,7 @@ def document_of(
         title=visible(experiment.name),
         description=message(experiment.description, 600),
         subtitle=f"Run of {info.created_utc[:16].replace('T', ' ')} UTC",
-        verdict=verdict_of(sources_of([evidence])),
+        verdict=verdict or verdict_of(sources_of([evidence])),
         notices=notices_of(evidence, today),
         facts=headline_facts(journal, experiment, one.plan, one.summaries, len(one.dropped)),
         targets=details.targets_table(experiment.targets),

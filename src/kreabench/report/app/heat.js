@@ -46,6 +46,7 @@
       { class: isReference ? "heat-cell heat-reference" : "heat-cell", title: setting.label },
       h("strong", {}, text),
       h("span", {}, ends ?? "no interval"),
+      value.remark ? bdi(value.remark, { class: "heat-remark" }) : null,
       isReference ? h("span", { class: "heat-mark" }, "reference") : null,
     );
     cell.style.backgroundColor = css(colour);

@@ -27,7 +27,8 @@ const {
   const describeValue = (quantity, value) => {
     if (!value) return "—";
     const [text, ends] = valueAndEnds(quantity, value);
-    return ends === null ? text : `${text} (${ends})`;
+    const said = ends === null ? text : `${text} (${ends})`;
+    return value.remark ? `${said}; ${value.remark}` : said;
   };
   const differingAxes = report.axes.filter((axis) => axis.values.length > 1);
   const axisNamed = (name) => report.axes.find((axis) => axis.name === name);

@@ -3,11 +3,13 @@
 {
 
   // Point estimates: on the front are those that no other matches in both and beats in one.
-  const frontOf = (placed, x, y) => {
+  // `ideal`: costs of settings whose pictures are all the reference's, so that none is better on the metric.
+  const frontOf = (placed, x, y, ideal) => {
     const sign = (quantity) => (quantity.better === "higher" ? -1 : 1);
     const at = (one) => [sign(x) * one.x.value, sign(y) * one.y.value];
     return placed.filter((one) => {
       const [x1, y1] = at(one);
+      if (ideal.some((cost) => sign(x) * cost <= x1)) return false;
       return !placed.some((other) => {
         const [x2, y2] = at(other);
         return x2 <= x1 && y2 <= y1 && (x2 < x1 || y2 < y1);
@@ -18,14 +20,16 @@
   const placeAll = (x, y, logarithmic) => {
     const placed = [];
     const reasons = [];
+    const ideal = [];
     for (const setting of shown()) {
       const [across, up] = [setting.values[x.name], setting.values[y.name]];
       const lacking = [x, y].find((quantity) => !setting.values[quantity.name]);
+      if (across && !up && setting.absent[y.name] === "identical to the reference") ideal.push(across.value);
       if (lacking) reasons.push(`no ${lacking.label}: ${setting.absent[lacking.name] ?? "no value"}`);
       else if (logarithmic && across.value <= 0) reasons.push(`${x.label} is not above 0, which a logarithmic scale cannot show`);
       else placed.push({ setting, x: across, y: up });
     }
-    return { placed, reasons };
+    return { placed, reasons, ideal };
   };
 
   const spotOf = ({ x: across, y: up }, x, y) => {
@@ -87,14 +91,14 @@
   const stateNow = () => {
     const [x, y] = ["x", "y"].map((axis) => quantities.get(choices.get(axis, names[axis])));
     const logarithmic = choices.get("xlog") === "yes";
-    const { placed, reasons } = placeAll(x, y, logarithmic);
+    const { placed, reasons, ideal } = placeAll(x, y, logarithmic);
     const known = report.fronts.find((one) => one.x === x.name && one.y === y.name);
     const directed = x.better !== "neither" && y.better !== "neither";
     const hidden = shown().length < report.settings.length;
     const whole = known && !hidden ? new Set(known.on) : null;
-    const front = !directed ? [] : whole ? placed.filter(({ setting }) => whole.has(setting.id)) : frontOf(placed, x, y);
+    const front = !directed ? [] : whole ? placed.filter(({ setting }) => whole.has(setting.id)) : frontOf(placed, x, y, ideal);
     const chanceOf = ({ setting }) => known?.chance[setting.id];
-    return { x, y, logarithmic, placed, reasons, known, directed, hidden, front, chanceOf };
+    return { x, y, logarithmic, placed, reasons, ideal, known, directed, hidden, front, chanceOf };
   };
   // Draws; returns whether intervals reach beyond the plot.
   const drawChart = (chart, { x, y, logarithmic, placed, front, chanceOf }) => {
@@ -170,14 +174,17 @@
     whenNear(element, ["shown", "x", "y", "xlog", "bars"], draw);
   });
 
-  const noteOf = ({ directed, known, hidden, y }) => {
+  const noteOf = ({ directed, known, hidden, y, ideal }) => {
     const lead =
       "A point is a setting, with 95 % intervals; a click or Enter opens its pictures. " +
       "Thin lines join settings that differ in steps alone.";
     if (!directed) return `${lead} Neither side of ${y.label} is better, so there is no front.`;
-    const front = hidden
+    const perfect = ideal.length
+      ? ` ${ideal.length} whose pictures are all the reference's have no point, and beat every setting that costs as much.`
+      : "";
+    const front = (hidden
       ? "The dotted line is the front of the settings shown."
-      : "The dotted line is the front: what no setting beats in both.";
+      : "The dotted line is the front: what no setting beats in both.") + perfect;
     if (!known) return `${lead} ${front} How sure it is, is not known.`;
     const among = hidden ? "; that chance is among all settings, also those hidden now" : "";
     return `${lead} ${front} The fainter a point, the less often it is on the front when prompts are drawn anew${among}.`;

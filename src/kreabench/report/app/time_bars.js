@@ -41,7 +41,7 @@ const { hasTimes, wordOf, stageNames, stageTraces, barLayout, floorText, latency
   };
   const shareText = (mean, setting) => {
     const sum = setting.stages.reduce((total, one) => total + (one.mean_s ?? 0), 0);
-    return `${((100 * mean) / sum).toFixed(0)} % of the whole`;
+    return sum > 0 ? `${((100 * mean) / sum).toFixed(0)} % of the whole` : "of no time at all";
   };
   const floorText = ({ floor_s: floor, share_of_floor: share }) =>
     floor === null ? "—" : `${amount(seconds, floor)}${share ? `, ${significant(100 * share.value)} % of the median is physics` : ""}`;

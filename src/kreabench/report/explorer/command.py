@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kreabench.core.overrides import NoOverride, override, overrides_of
 from kreabench.core.planned import Setting
 from kreabench.core.redaction import redact
 from kreabench.core.specs import ExperimentSpec
-from kreabench.report.explorer.overrides import NoOverride, override, overrides_of
 from kreabench.report.explorer.shipped import Values, metrics_of, names_of, shipped, top
 from kreabench.report.text import file_name, message
 from kreabench.rundir.directory import CONFIG_FILE, RunDirectory

@@ -9,7 +9,7 @@ import numpy as np
 from kreabench.analysis.fronts import front_shares
 from kreabench.analysis.paired import Floats
 from kreabench.report.explorer.data import FrontData, QuantityData
-from kreabench.report.explorer.quantities import values_of
+from kreabench.report.explorer.quantities import is_identical, values_of
 from kreabench.report.explorer.resamples import Resamples
 from kreabench.report.explorer.sources import Source
 
@@ -35,13 +35,17 @@ def fronts_of(sources: Sequence[Source], quantities: Sequence[QuantityData]) -> 
 
 
 def _point_values(sources: Sequence[Source], quantities: Sequence[QuantityData]) -> tuple[list[str], dict[str, Floats]]:
-    """Ids of all settings, and for each quantity a value of each, less is better; NaN where there is none."""
+    """Ids of all settings, and for each quantity a value of each, less is better; NaN where there is none.
+
+    Where all pictures are the reference's own, fidelity is the best there can be: −∞.
+    """
     summaries = [(source, summary) for source in sources for summary in source.evidence.summaries]
     known = [values_of(summary) for _, summary in summaries]
-    values = {
-        one.name: np.array([each[one.name].value if one.name in each else np.nan for each in known]) * _sign(one)
-        for one in quantities
-    }
+    values = {}
+    for one in quantities:
+        told = np.array([each[one.name].value if one.name in each else np.nan for each in known]) * _sign(one)
+        best = np.array([is_identical(summary, one.name) for _, summary in summaries], dtype=bool)
+        values[one.name] = np.where(best, -np.inf, told)
     return [source.setting_id(summary.setting.id) for source, summary in summaries], values
 
 
@@ -52,11 +56,14 @@ def _sign(quantity: QuantityData) -> float:
 def _front(
     x: QuantityData, y: QuantityData, ids: Sequence[str], values: Mapping[str, Floats], drawn: Mapping[str, Floats]
 ) -> FrontData | None:
-    there = np.flatnonzero(np.isfinite(values[x.name]) & np.isfinite(values[y.name]))
+    there = np.flatnonzero(np.isfinite(values[x.name]) & ~np.isnan(values[y.name]))
     if not there.size:
         return None
     on = front_shares(values[x.name][None, there], values[y.name][None, there])
-    shares = front_shares(drawn[x.name][:, there], drawn[y.name][:, there]) if drawn else np.empty(0)
+    best = np.isneginf(values[y.name][there])
+    shares = np.empty(0)
+    if drawn:
+        shares = front_shares(drawn[x.name][:, there], np.where(best, -np.inf, drawn[y.name][:, there]))
     names = [ids[index] for index in there.tolist()]
     return FrontData(
         x=x.name,

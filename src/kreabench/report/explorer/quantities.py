@@ -14,6 +14,7 @@ from kreabench.report.explorer.sources import Source
 from kreabench.report.format import memory_unit, shown_unit
 from kreabench.report.text import message
 
+IDENTICAL = "identical to the reference"
 UNTRAINED = "untrained weights"
 _BETTER: dict[str, Better] = {"higher": "higher", "lower": "lower", "reference": "neither"}
 
@@ -110,7 +111,8 @@ def _why(summary: SettingSummary, metric: MetricSummary | None) -> str:
     if metric is None:
         return "not measured"
     if metric.infinite:
-        return "identical to the reference"
+        missing = _missing(metric)
+        return IDENTICAL + (f" where it has a score; {missing:,} have none" if missing else "")
     if metric.mean is not None:
         return "not a finite number"
     return message(metric.reasons[0], 200) if metric.reasons else "not scored"
@@ -122,9 +124,20 @@ def value_of(estimate: Estimate, remark: str = "") -> ValueData:
     return ValueData(value=estimate.value, low=low, high=high, n=estimate.n, remark=remark)
 
 
+def is_identical(summary: SettingSummary, metric: str) -> bool:
+    """Whether all pictures are the reference's, so that the metric is the best possible and has no finite value."""
+    return any(
+        one.name == metric and one.mean is None and one.infinite > 0 and not _missing(one) for one in summary.metrics
+    )
+
+
+def _missing(metric: MetricSummary) -> int:
+    return metric.not_applicable + metric.failed + metric.unscored
+
+
 def _remark(metric: MetricSummary) -> str:
     parts = [f"{metric.infinite:,} identical to the reference, not in the mean"] if metric.infinite else []
-    missing = metric.not_applicable + metric.failed + metric.unscored
+    missing = _missing(metric)
     parts += [f"{missing:,} without a score"] if missing else []
     parts += [f"{metric.truncated:,} prompts cut"] if metric.truncated else []
     return ", ".join(parts)

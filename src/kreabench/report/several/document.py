@@ -41,8 +41,14 @@ def several_document(
     """What is said of the runs together, in order. `today` and `thumbnails` as in `document_of`."""
     names = names_of([one.run for one in evidences])
     everything = [summary for one in evidences for summary in one.summaries]
-    documents = [document_of(one, today, thumbnails, MAX_THUMBNAILS // len(evidences), everything) for one in evidences]
     found = compare_runs(evidences, names)
+    verdict = verdict_of(
+        sources_of(evidences),
+        tuple(loss for one in found for loss in regressions(one)),
+        " ".join(map(verdict_sentence, found)),
+    )
+    most = MAX_THUMBNAILS // len(evidences)
+    documents = [document_of(one, today, thumbnails, most, everything, verdict) for one in evidences]
     brand = " ".join(once([(n, d.brand) for n, d in zip(names, documents, strict=True) if d.brand], len(names)))
     summaries, figures = _figures(evidences, names, brand)
     runs = runs_table(
@@ -59,11 +65,7 @@ def several_document(
             once([(n, d.description) for n, d in zip(names, documents, strict=True) if d.description], len(names))
         ),
         subtitle=f"{len(names)} runs; {names[0]} is what the others are compared with",
-        verdict=verdict_of(
-            sources_of(evidences),
-            tuple(loss for one in found for loss in regressions(one)),
-            " ".join(map(verdict_sentence, found)),
-        ),
+        verdict=verdict,
         notices=_notices(names, documents),
         facts=_facts(found, summaries),
         comparisons=(
