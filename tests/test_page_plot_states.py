@@ -258,3 +258,16 @@ def test_the_legend_of_the_map_tells_which_end_is_better(browser: Any, small: Re
         assert dict(cells)[darkest] == "rgb(255, 255, 255)", "white on the dark end"
     assert seen >= {"lower", "higher"}
     closed(page)
+
+
+def test_what_limits_a_value_stands_beside_it(browser: Any, small: ReportData, tmp_path: Path) -> None:
+    name, limit = metric_of(small), "4 identical to the reference, not in the mean"
+    told = [
+        replace(one, values={**one.values, name: replace(one.values[name], remark=limit)}) for one in small.settings
+    ]
+    fragment = f"#/y={name}&hq={name}"
+    page = opened(browser, replace(small, settings=tuple(told)), tmp_path, fragment, sections=("trade-off", "across"))
+    assert limit in page.page.locator("#across .heat-cell").first.inner_text()
+    page.page.locator("#trade-off").get_by_text("Numbers of this plot").click()
+    assert limit in (page.page.locator("#trade-off table").first.text_content() or "")
+    closed(page)
