@@ -190,6 +190,13 @@ def test_what_all_say_is_said_once_and_counts_are_of_each(tmp_path: Path) -> Non
     assert any(text.startswith("Each run: 4 of 32 samples failed") for text in texts)
 
 
+def test_headline_figures_count_failures_and_pairs_of_pictures(tmp_path: Path) -> None:
+    before, after = told(tmp_path / "before"), told(tmp_path / "after", failing=["prompt-1"])
+    facts = {one.label: (one.value, one.detail) for one in several_document(evidence_of(before, after)).facts}
+    assert facts["Samples"] == ("60", "and 4 failed")
+    assert facts["Pairs, B and A"] == ("28", "of pictures, in 2 pairs of settings")
+
+
 def test_columns_of_two_units_stay_apart(tmp_path: Path) -> None:
     names = names_of([told(tmp_path / name).run for name in ("one", "two")])
     documents = several_document(evidence_of(told(tmp_path / "three"), told(tmp_path / "four"))).runs
