@@ -7,6 +7,7 @@ model gives with classifier-free guidance in two.
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,10 +132,14 @@ def encoded(vae: Any, images: Tensor) -> Tensor:
 class Examples:
     """Packed latents with captions that say more or less of them."""
 
-    def __init__(self, vae: Any, seed: int, count: int) -> None:
+    def __init__(self, vae: Any, seed: int, file: Path, count: int = POOL) -> None:
+        """Encoded once, and kept in `file`."""
         drawn = scenes(seed + 10, count)
         self.claims = [claims_of(scene) for scene in drawn]
-        latents = torch.cat([encoded(vae, pictures(drawn[start : start + 1000])) for start in range(0, count, 1000)])
+        if not file.exists():
+            parts = (encoded(vae, pictures(drawn[start : start + 1000])) for start in range(0, count, 1000))
+            torch.save(torch.cat(list(parts)), file)
+        latents = torch.load(file, weights_only=True)
         self.shift, self.scale = float(latents.mean()), 1 / float(latents.std())
         self.latents = pack((latents - self.shift) * self.scale)
         self.order = batches(count, BATCH, seed)
