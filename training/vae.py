@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from training.data import batches, pictures, scenes, signed
-from training.stage import Stage, run_stage
+from training.data import batch_of, pictures, scenes, signed
+from training.stage import Chance, Stage, run_stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,10 +38,10 @@ def build() -> Any:
     return AutoencoderKL(**CONFIG)
 
 
-def loss_of(model: Any, images: Tensor) -> Tensor:
+def loss_of(model: Any, images: Tensor, chance: Chance) -> Tensor:
     """Shapes count three times as much as the ground around them."""
     posterior = model.encode(images).latent_dist
-    decoded = model.decode(posterior.sample()).sample
+    decoded = model.decode(posterior.sample(chance.torch)).sample
     saturated = (images.amax(1, keepdim=True) - images.amin(1, keepdim=True) > 0.5).float()
     weight = 1.0 + 2.0 * functional.max_pool2d(saturated, 3, stride=1, padding=1)
     error = decoded - images
@@ -49,21 +49,23 @@ def loss_of(model: Any, images: Tensor) -> Tensor:
     return (weight * (error.square() + 0.1 * error.abs())).mean() + KL_WEIGHT * kl
 
 
-def train(stage: Stage) -> Any:
+def train(stage: Stage, count: int = POOL) -> Any:
+    """The whole stage, on `count` pictures."""
     torch.manual_seed(stage.seed)
-    pool = pictures(scenes(stage.seed + 1, POOL))
+    pool = pictures(scenes(stage.seed + 1, count))
     held_out = pictures(scenes(stage.seed + 2, 256))
     model = build().to(memory_format=torch.channels_last)
-    order = batches(POOL, BATCH, stage.seed)
 
-    def step() -> Tensor:
-        return loss_of(model, signed(pool[next(order)]).contiguous(memory_format=torch.channels_last))
+    def step(chance: Chance) -> Tensor:
+        images = signed(pool[batch_of(count, BATCH, chance)])
+        return loss_of(model, images.contiguous(memory_format=torch.channels_last), chance)
 
     return run_stage(stage, model, step, check=lambda trained: {"psnr_db": psnr_db(trained, held_out)})
 
 
 @torch.no_grad()
 def psnr_db(model: Any, images: Tensor) -> float:
+    """Of what the autoencoder makes of `images`."""
     wanted = signed(images)
     decoded = model.decode(model.encode(wanted).latent_dist.mean).sample.clamp(-1, 1)
     return 10 * math.log10(4 / float((decoded - wanted).square().mean()))
