@@ -191,7 +191,7 @@ def train(stage: Stage, examples: Examples) -> Parts:
         return (found - velocity).square().mean()
 
     trained = run_stage(stage, parts, step)
-    assert isinstance(trained, Parts)  # noqa: S101
+    assert isinstance(trained, Parts)
     return trained
 
 
@@ -216,5 +216,5 @@ def distil(stage: Stage, examples: Examples, teacher: Parts) -> Parts:
         return (student.denoise(noisy, sigma, guidance, text) - wanted).square().mean()
 
     trained = run_stage(stage, student, step)
-    assert isinstance(trained, Parts)  # noqa: S101
+    assert isinstance(trained, Parts)
     return trained

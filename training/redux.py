@@ -131,7 +131,7 @@ def begin(stage: Stage, examples: Examples, parts: Parts) -> Prior:
         return (prior.tokens(signed(images)) - wanted).square().mean() / wanted.var()
 
     trained = run_stage(stage, prior, step)
-    assert isinstance(trained, Prior)  # noqa: S101
+    assert isinstance(trained, Prior)
     return trained
 
 
@@ -152,5 +152,5 @@ def train(stage: Stage, examples: Examples, parts: Parts, begun: Prior) -> Prior
         return (found - wanted).square().mean()
 
     trained = run_stage(stage, prior, step)
-    assert isinstance(trained, Prior)  # noqa: S101
+    assert isinstance(trained, Prior)
     return trained

@@ -70,7 +70,9 @@ class Interrupt:
         self.before = signal.signal(signal.SIGINT, self._hear)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         signal.signal(signal.SIGINT, self.before)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
@@ -137,8 +139,8 @@ def run_stage(
 ) -> Module:
     """Trains `model` and returns the average of its weights. Goes on where an earlier call was stopped.
 
-    `step` draws a batch, from nothing but the chance it is given, and gives its loss: a stage that was stopped ends with
-    the same weights as one that ran through. Raises KeyboardInterrupt on Ctrl-C, after saving.
+    `step` draws a batch, from nothing but the chance it is given, and gives its loss: a stage that was stopped ends
+    with the same weights as one that ran through. Raises KeyboardInterrupt on Ctrl-C, after saving.
     """
     progress = Progress(stage, model)
     recent: list[float] = []
