@@ -12,21 +12,23 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-
-from kreabench.drawn.captions import caption, claims_of, parse
 from training import __main__ as command
-from training import flux, redux, vae
+from training import aesthetic, clip, flux, redux, vae
 from training.data import pictures, scenes, signed
 from training.gate import GateFailed
 from training.plan import LENGTHS, Length, Plan
 from training.run import WEIGHTS, NotYet, Training, run
 from training.stage import LOG, Chance, Stage, run_stage
 
+from kreabench.drawn.captions import caption, claims_of, parse
+
 STEPS = 3
 TINY = Plan(
     lengths={name: Length(steps=STEPS, learning_rate=1e-3, warm_up=2) for name in LENGTHS},
     vae_pictures=8,
     flux_pictures=8,
+    clip_pictures=8,
+    denoised_pictures=4,
     gate_pictures=4,
     least_read=0.0,
 )
@@ -37,6 +39,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a step takes milliseconds."""
     for module in (vae, flux, redux):
         monkeypatch.setattr(module, "BATCH", 4)
+    monkeypatch.setattr(clip, "PAIRS", 5)
+    monkeypatch.setattr(aesthetic, "COUNT", 16)
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
-from kreabench.drawn.captions import caption, claims_of, parse
-from kreabench.drawn.scene import random_scene
 from training.changes import CHANGES, changeable, changed, codes, scene_of
 from training.data import pictures, scenes
 from training.degrade import KINDS, degraded
+
+from kreabench.drawn.captions import caption, claims_of, parse
+from kreabench.drawn.scene import random_scene
 
 
 @pytest.mark.parametrize("what", CHANGES)

@@ -57,7 +57,6 @@ T5: dict[str, Any] = {
 }
 ZERO_AT_FIRST = ("proj_out", ".norm.linear", ".norm1.linear", ".norm1_context.linear", "norm_out.linear")
 """Ends of the names of layers that begin at zero, so that each block begins as nothing."""
-POOL = 48_000
 BATCH = 64
 UNCAPTIONED = 0.1
 """Share of pictures trained on without a caption, for guidance."""
@@ -134,7 +133,7 @@ def encoded(vae: Any, images: Tensor) -> Tensor:
 class Examples:
     """Packed latents with captions that say more or less of them."""
 
-    def __init__(self, vae: Any, seed: int, file: Path, count: int = POOL) -> None:
+    def __init__(self, vae: Any, seed: int, file: Path, count: int) -> None:
         """Encoded once, and kept in `file`."""
         self.scenes = scenes(seed + 10, count)
         self.claims = [claims_of(scene) for scene in self.scenes]

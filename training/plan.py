@@ -23,6 +23,7 @@ LENGTHS: dict[str, Length] = {
     "vae": Length(steps=6000, learning_rate=2e-3),
     "flux": Length(steps=9000, learning_rate=1e-3, warm_up=200, average=0.9995),
     "distil": Length(steps=2500, learning_rate=3e-4),
+    "clip": Length(steps=3500, learning_rate=2e-3),
     "redux_words": Length(steps=4000, learning_rate=2e-3),
     "redux": Length(steps=800, learning_rate=5e-4, average=0.995),
 }
@@ -36,6 +37,9 @@ class Plan:
     lengths: dict[str, Length] = field(default_factory=LENGTHS.copy)
     vae_pictures: int = 20_000
     flux_pictures: int = 48_000
+    clip_pictures: int = 12_000
+    denoised_pictures: int = 4_096
+    """Of those for CLIP, as many are also shown as the autoencoder has them."""
     gate_pictures: int = 500
     least_read: float = 0.95
     """Share of what pictures show that must still be read after the autoencoder, or all that follows is in vain."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from training import assemble, flux, redux, vae
+from training import aesthetic, assemble, clip, flux, redux, vae
 from training.gate import pass_gate
 from training.plan import Plan
 from training.stage import Stage, write_log
@@ -19,7 +19,9 @@ from training.stage import Stage, write_log
 if TYPE_CHECKING:
     from torch.nn import Module
 
-LATENTS, SETTINGS, WEIGHTS = "latents.pt", "settings.json", "weights"
+LATENTS, HEAD, SETTINGS, WEIGHTS = "latents.pt", "aesthetic.pt", "settings.json", "weights"
+FILES = {"encode": LATENTS, "aesthetic": HEAD}
+"""Of stages that are not trained step by step: each is done when its file is there."""
 
 
 class NotYet(Exception):
@@ -44,7 +46,7 @@ class Training:
         if name in self.plan.lengths:
             stage = self.stage(name)
             return stage.file.exists() and _saved(stage)["done"] >= stage.steps
-        return name == "encode" and (self.folder / LATENTS).exists()
+        return name in FILES and (self.folder / FILES[name]).exists()
 
     def finished(self, name: str, model: Module) -> Any:
         """`model` with the weights that the stage `name` ended with. Raises NotYet."""
@@ -75,6 +77,12 @@ class Training:
         parts: flux.Parts = self.finished("distil", flux.Parts())
         return parts
 
+    @cached_property
+    def learner(self) -> clip.Learner:
+        """The CLIP, with the heads that only training needs."""
+        learner: clip.Learner = self.finished("clip", clip.Learner())
+        return learner
+
 
 def _saved(stage: Stage) -> Any:
     return torch.load(stage.file, weights_only=True, mmap=True)
@@ -101,6 +109,15 @@ def _distil(training: Training) -> None:
     flux.distil(training.stage("distil"), training.examples, training.undistilled)
 
 
+def _clip(training: Training) -> None:
+    plan = training.plan
+    clip.train(training.stage("clip"), training.vae, plan.clip_pictures, plan.denoised_pictures)
+
+
+def _aesthetic(training: Training) -> None:
+    torch.save(aesthetic.fitted(training.learner, training.vae, training.seed), training.folder / HEAD)
+
+
 def _redux_words(training: Training) -> None:
     redux.begin(training.stage("redux_words"), training.examples, training.undistilled)
 
@@ -114,6 +131,10 @@ def _assemble(training: Training) -> None:
     weights, examples = training.folder / WEIGHTS, training.examples
     assemble.write_pipeline(weights / "flux", training.vae, training.parts, shift=examples.shift, scale=examples.scale)
     assemble.write_prior(weights / "redux", training.finished("redux", redux.Prior()))
+    clip.write(weights / "clip", training.learner)
+    aesthetic.write(
+        weights / "clip" / "aesthetic_head.safetensors", torch.load(training.folder / HEAD, weights_only=True)
+    )
     steps = {name: length.steps for name, length in training.plan.lengths.items()}
     assemble.write_manifest(weights, {"seed": training.seed, "threads": training.threads, "steps": steps})
 
@@ -124,6 +145,8 @@ STAGES: dict[str, Callable[[Training], None]] = {
     "encode": _encode,
     "flux": _flux,
     "distil": _distil,
+    "clip": _clip,
+    "aesthetic": _aesthetic,
     "redux_words": _redux_words,
     "redux": _redux,
     "assemble": _assemble,

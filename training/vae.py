@@ -27,7 +27,6 @@ CONFIG: dict[str, Any] = {
     "sample_size": 48,
 }
 """A factor of 4: the 48 pixels of a side become 12 latents, and 6 patches of the transformer."""
-POOL = 20_000
 BATCH = 16
 KL_WEIGHT = 2e-5
 
@@ -49,7 +48,7 @@ def loss_of(model: Any, images: Tensor, chance: Chance) -> Tensor:
     return (weight * (error.square() + 0.1 * error.abs())).mean() + KL_WEIGHT * kl
 
 
-def train(stage: Stage, count: int = POOL) -> Any:
+def train(stage: Stage, count: int) -> Any:
     """The whole stage, on `count` pictures."""
     torch.manual_seed(stage.seed)
     pool = pictures(scenes(stage.seed + 1, count))
