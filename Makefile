@@ -64,8 +64,8 @@ bench-decisions: $(INSTALLED_DEV)  ## decisions where the truth is known, damage
 	$(BIN)/python benchmarks/damaged_versions.py
 	$(BIN)/python benchmarks/decisions_speed.py
 
-miniature: $(INSTALLED_DEV)  ## train the miniature that ships, into build/miniature; stop and go on at will
-	$(BIN)/python -m training build/miniature
+miniature: $(INSTALLED_DEV)  ## train the miniature that ships, into outputs/miniature; stop and go on at will
+	$(BIN)/python -m training outputs/miniature
 
 gpu: $(INSTALLED)  ## FLUX.1 at full size with random weights on this GPU; no network
 	$(BIN)/python benchmarks/gpu.py

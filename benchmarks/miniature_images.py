@@ -171,6 +171,7 @@ def main() -> int:
     shares = image_tasks(arguments.weights, arguments.seeds)
     rows = {name: [round(value, 4) for value in (one.mean, one.low, one.high)] for name, one in shares.items()}
     if arguments.weights == WEIGHTS:
+        RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps({"seeds": arguments.seeds, "shares": rows}, indent=2) + "\n")
     for line in (lines := missed(shares)):
         print(f"NOT MET {line}")

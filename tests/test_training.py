@@ -134,6 +134,7 @@ def test_a_blurring_autoencoder_is_stopped_for(tmp_path: Path) -> None:
     assert not (tmp_path / "latents.pt").exists()
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_stage_before_its_time_names_what_it_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([str(tmp_path), "--only", "redux", "--threads", "1"]) == 2
     assert "the stage redux_words is not finished" in capsys.readouterr().err
