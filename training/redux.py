@@ -95,7 +95,7 @@ def draw(examples: Examples, chance: Chance) -> Batch:
         clean=examples.latents[chosen],
         images=pictures(given),
         prompts=[_prompt(each, chance.numpy) for each in claims],
-        captions=[caption(each) for each in claims],
+        captions=[caption(told_one_way(each)) for each in claims],
     )
 
 
