@@ -48,11 +48,11 @@ def test_two_thousand_rendered_scenes_are_read_right() -> None:
     assert spoilt <= 0.005, wrong
 
 
-@pytest.mark.parametrize("side_px", [24, 64, 131, 256])
-def test_another_size_is_read_as_well(side_px: int) -> None:
+@pytest.mark.parametrize("side_px", [64, 131, 256])
+def test_a_larger_picture_is_read_as_well(side_px: int) -> None:
     wrong, _, spoilt = wrong_in([(scene, render(scene, side_px=side_px)) for scene in scenes(40, 2)])
 
-    assert spoilt <= (0.1 if side_px < 48 else 0.0), wrong
+    assert not spoilt, wrong
 
 
 def jpeg(picture: Picture) -> Picture:
