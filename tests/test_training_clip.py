@@ -1,4 +1,4 @@
-"""What the small CLIP is trained on: captions that differ in one thing, and pictures that are worse by known amounts."""
+"""What the small CLIP is trained on: captions that differ in one thing, and pictures worse by known amounts."""
 
 from __future__ import annotations
 
