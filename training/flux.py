@@ -17,7 +17,9 @@ from kreabench.backends.offline_tokenizers import clip_tokenizer, t5_tokenizer
 from kreabench.drawn.captions import WORDS, Claims, caption, claims_of, some_of
 from kreabench.drawn.scene import Scene
 from training.data import batch_of, pictures, scenes, signed
+from training.focus import focus
 from training.stage import Chance, Stage, run_stage
+from training.vae import CONFIG as LATENTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +28,7 @@ TEXT_TOKENS = 16
 """Of T5: FLUX.1 does not mask its padding, so this is part of the model."""
 TRANSFORMER: dict[str, Any] = {
     "patch_size": 1,
-    "in_channels": 48,
+    "in_channels": 4 * LATENTS["latent_channels"],
     "num_layers": 2,
     "num_single_layers": 4,
     "attention_head_dim": 32,
@@ -85,6 +87,12 @@ class Parts(nn.Module):
                 nn.init.zeros_(part.weight)
                 nn.init.zeros_(part.bias)
 
+    def matrices(self) -> list[nn.Parameter]:
+        """Weights within the blocks, whose updates are made orthogonal; not those that only shift and scale."""
+        blocks = (*self.transformer.transformer_blocks, *self.transformer.single_transformer_blocks)
+        named = (pair for block in blocks for pair in block.named_parameters())
+        return [weight for name, weight in named if weight.ndim == 2 and "norm" not in name]
+
     def encode(self, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Hidden states [n, TEXT_TOKENS, 96] and pooled [n, 64]."""
         fixed = {"padding": "max_length", "max_length": TEXT_TOKENS, "truncation": True, "return_tensors": "pt"}
@@ -94,7 +102,7 @@ class Parts(nn.Module):
         return self.text_encoder_2(wide.input_ids)[0], self.text_encoder(short.input_ids).pooler_output
 
     def denoise(self, noisy: Tensor, sigma: Tensor, guidance: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
-        """Velocity of packed latents [n, 36, 48]."""
+        """Velocity of packed latents [n, 36, 32]."""
         hidden, pooled = text
         velocity: Tensor = self.transformer(
             hidden_states=noisy,
@@ -143,11 +151,10 @@ class Examples:
         self.shift, self.scale = float(latents.mean()), 1 / float(latents.std())
         self.latents = pack((latents - self.shift) * self.scale)
 
-    def draw(self, chance: Chance, *, uncaptioned: float) -> tuple[Tensor, list[str]]:
-        """A batch, with so large a share of it uncaptioned."""
+    def draw(self, chance: Chance) -> tuple[Tensor, list[Claims]]:
+        """A batch, and what its captions say."""
         chosen = batch_of(len(self.latents), BATCH, chance)
-        captions = [_caption(self.claims[index], uncaptioned, chance) for index in chosen.tolist()]
-        return self.latents[chosen], captions
+        return self.latents[chosen], [some_of(self.claims[index], chance.numpy) for index in chosen.tolist()]
 
 
 def encode(vae: Any, drawn: list[Scene], file: Path) -> None:
@@ -157,14 +164,10 @@ def encode(vae: Any, drawn: list[Scene], file: Path) -> None:
     file.with_suffix(".tmp").replace(file)
 
 
-def _caption(claims: Claims, uncaptioned: float, chance: Chance) -> str:
-    return "" if chance.numpy.random() < uncaptioned else caption(some_of(claims, chance.numpy))
-
-
 def noised(clean: Tensor, chance: Chance) -> tuple[Tensor, Tensor, Tensor]:
     """Noisy latents, their sigmas, and the velocity that leads from the picture to the noise."""
     count, generator = len(clean), chance.torch
-    normal = torch.sigmoid(torch.randn(count, generator=generator) + 0.45)
+    normal = torch.sigmoid(torch.randn(count, generator=generator) + 0.2)
     even = torch.rand(count, generator=generator)
     sigma = torch.where(torch.rand(count, generator=generator) < 0.8, normal, even)
     noise = torch.randn(clean.shape, generator=generator)
@@ -184,12 +187,13 @@ def train(stage: Stage, examples: Examples) -> Parts:
     guidance = torch.ones(BATCH)
 
     def step(chance: Chance) -> Tensor:
-        clean, captions = examples.draw(chance, uncaptioned=UNCAPTIONED)
+        clean, claims = examples.draw(chance)
+        captions = [caption(each) if chance.numpy.random() >= UNCAPTIONED else "" for each in claims]
         noisy, sigma, velocity = noised(clean, chance)
         found = parts.denoise(noisy, sigma, guidance, parts.encode(captions))
-        return (found - velocity).square().mean()
+        return (focus(claims) * (found - velocity).square()).mean()
 
-    trained = run_stage(stage, parts, step)
+    trained = run_stage(stage, parts, step, evenly=parts.matrices())
     assert isinstance(trained, Parts)
     return trained
 
@@ -203,17 +207,17 @@ def distil(stage: Stage, examples: Examples, teacher: Parts) -> Parts:
     one = torch.ones(BATCH)
 
     def step(chance: Chance) -> Tensor:
-        clean, captions = examples.draw(chance, uncaptioned=0.0)
+        clean, claims = examples.draw(chance)
         noisy, sigma, _ = noised(clean, chance)
         guidance = any_guidance(BATCH, chance)
         with torch.no_grad():
-            text, nothing = teacher.encode(captions), teacher.encode([""])
+            text, nothing = teacher.encode([caption(each) for each in claims]), teacher.encode([""])
             blank = (nothing[0].expand(BATCH, -1, -1), nothing[1].expand(BATCH, -1))
             asked = teacher.denoise(noisy, sigma, one, text)
             unasked = teacher.denoise(noisy, sigma, one, blank)
             wanted = unasked + guidance[:, None, None] * (asked - unasked)
-        return (student.denoise(noisy, sigma, guidance, text) - wanted).square().mean()
+        return (focus(claims) * (student.denoise(noisy, sigma, guidance, text) - wanted).square()).mean()
 
-    trained = run_stage(stage, student, step)
+    trained = run_stage(stage, student, step, evenly=student.matrices())
     assert isinstance(trained, Parts)
     return trained

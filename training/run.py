@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from training import aesthetic, assemble, clip, flux, redux, vae
+from training.data import pictures, scenes
 from training.gate import pass_gate
 from training.plan import Plan
 from training.stage import Stage, write_log
@@ -57,8 +58,10 @@ class Training:
 
     @cached_property
     def vae(self) -> Any:
-        """The autoencoder."""
-        return self.finished("vae", vae.build())
+        """The autoencoder, its latents evened out."""
+        model = self.finished("vae", vae.build())
+        vae.even_out(model, pictures(scenes(self.seed + 3, 2000)))
+        return model
 
     @cached_property
     def examples(self) -> flux.Examples:
@@ -177,10 +180,11 @@ def _length(training: Training, name: str) -> str:
 
 
 def _keep_settings(training: Training) -> None:
-    """The same seed gives the same weights on the same number of threads alone, so a folder has one of each."""
+    """A folder has one seed. The number of threads moves the last digits, so the log says with how many it went on."""
     file = training.folder / SETTINGS
-    asked = {"seed": training.seed, "threads": training.threads}
+    asked = {"seed": training.seed}
     if not file.exists():
         file.write_text(json.dumps(asked) + "\n", encoding="utf-8")
     elif (begun := json.loads(file.read_text(encoding="utf-8"))) != asked:
-        raise NotYet(f"{training.folder} was begun with {begun}, not with {asked}: go on with those, or elsewhere")
+        raise NotYet(f"{training.folder} was begun with {begun}, not with {asked}: go on with that, or elsewhere")
+    write_log(training.folder, {"stage": "begun", "threads": training.threads})

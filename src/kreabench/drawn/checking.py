@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 SIZE_SLACK = (SIZES["large"][0] - SIZES["small"][1]) / 2
 """Of a radius, out of its named range: halfway between small and large, and as far at the other ends."""
-PLACE_LINE = 0.105
-"""From the middle of the picture: halfway between the centre, which ends at 0.04, and the other places, from 0.17."""
+PLACE_LINE = 0.1
+"""From the middle of the picture: halfway between the centre, which ends at 0.04, and the other places, from 0.16."""
 
 
 def check(claims: Claims, reading: Reading) -> dict[str, bool]:
