@@ -75,6 +75,8 @@ def _notes(sources: Sequence[Source], own: Sequence[OwnData], hosted: Sequence[H
                 yield f"{visible(target.name)} is emulated: its dollars are by the price list, nothing was billed."
             if target.untrained and not target.hosted:
                 yield f"{visible(target.name)} has untrained weights: its times are no real model's."
+            if target.model_note:
+                yield f"{visible(target.name)}: {visible(target.model_note)}."
     if own and any(one.usd_per_hour is None for one in own):
         some = "" if all(one.usd_per_hour is None for one in own) else " of every run"
         yield (
