@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from benchmarks.miniature_prompts import write
+from benchmarks.write_miniature_prompts import write
 
 from kreabench.config.compose import conf_dir
 from kreabench.config.model import PromptsConfig

@@ -1,6 +1,6 @@
 """Writes conf/prompts/miniature.jsonl and miniature_free.jsonl: captions of the drawn world, every word equally often.
 
-    python benchmarks/miniature_prompts.py FOLDER
+    python benchmarks/write_miniature_prompts.py FOLDER
 
 Words are dealt from shuffled decks, so that the first so many prompts are balanced as well. A test compares the
 committed files with what is written here.
