@@ -114,7 +114,7 @@ def mini_model() -> Path:
 
 @pytest.fixture(scope="session")
 def mini_target() -> Callable[..., Any]:
-    """Makes a target on the local back end with `builtin:mini-untrained`; `options` are added to those of a quick CPU run."""
+    """Makes a local target with `builtin:mini-untrained`; `options` are added to those of a quick CPU run."""
     from tests.support import make_target
 
     def make(*, options: dict[str, Any] | None = None, **changes: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The untrained miniature: the same everywhere, safe in a shared cache, and pictures that differ by all that was asked."""
+"""The untrained miniature: the same everywhere, safe in a shared cache, and pictures differ by all that was asked."""
 
 from __future__ import annotations
 

@@ -6,6 +6,10 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +23,7 @@ from kreabench.cli.main import main
 from kreabench.config.resolve import load
 from kreabench.core.errors import EnvironmentProblem, ExitCode, GenerationError
 from kreabench.miniature import files
-from tests.support import make_acceleration
+from tests.support import ROOT, make_acceleration
 
 MODEL = "flux/transformer/diffusion_pytorch_model.safetensors"
 MOST_BYTES = 12 * 10**6
@@ -78,7 +82,10 @@ def test_what_ships_is_whole_and_small() -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (cut, f"kreabench/miniature/weights/{MODEL} of SHA-256 [0-9a-f]{{64}}; expected the file as shipped, of SHA-256"),
+        (
+            cut,
+            f"kreabench/miniature/weights/{MODEL} of SHA-256 [0-9a-f]{{64}}; expected the file as shipped, of SHA-256",
+        ),
         (change, f"kreabench/miniature/weights/{MODEL} of SHA-256 [0-9a-f]{{64}}; expected the file as shipped"),
         (remove, f"no kreabench/miniature/weights/{MODEL}; expected the file as shipped, of SHA-256 [0-9a-f]{{64}}"),
         (add, "kreabench/miniature/weights/flux/transformer/other.safetensors, which was not shipped"),
@@ -182,3 +189,31 @@ def test_the_noisy_one_is_another_version_the_same_everywhere(tmp_path: Path) ->
     others = [path for path in shipped.rglob("*") if path.is_file() and "transformer" not in path.parts]
     assert all((first / path.relative_to(shipped)).read_bytes() == path.read_bytes() for path in others)
     assert builtin_revision("builtin:mini-noisy") != builtin_revision("builtin:mini")
+
+
+def test_nothing_keeps_the_files_out_of_a_wheel() -> None:
+    """Hatch packs the whole package, but for what git ignores or its configuration leaves out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == ["src/kreabench"]
+    assert not {"exclude", "only-include", "include"} & (wheel.keys() | project["tool"]["hatch"]["build"].keys())
+    if not (ROOT / ".git").exists():
+        pytest.skip("what git ignores is known in a repository alone")
+    names = [f"src/kreabench/miniature/weights/{name}" for name in (files.MANIFEST, *listed())]
+    command = ["git", "check-ignore", "--no-index", *names]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
+@pytest.mark.network
+def test_a_wheel_holds_every_file_that_its_manifest_lists(tmp_path: Path) -> None:
+    """pip fetches the build's own requirement."""
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, timeout=170)
+    (built,) = tmp_path.glob("kreabench-*.whl")
+    with zipfile.ZipFile(built) as wheel:
+        prefix = "kreabench/miniature/weights/"
+        packed = {name.removeprefix(prefix): wheel.read(name) for name in wheel.namelist() if name.startswith(prefix)}
+        assert all(wheel.getinfo(prefix + name).external_attr >> 16 & 0o444 == 0o444 for name in packed), "for all"
+    manifest = json.loads(packed.pop(files.MANIFEST))
+    assert {name: hashlib.sha256(content).hexdigest() for name, content in packed.items()} == manifest["files"]

@@ -1,7 +1,7 @@
 """The recipe of `builtin:mini-untrained-redux`: SigLIP and the Redux embedder beside the untrained miniature.
 
-They are as small as it is and drawn by its rule. They take the real code path of FLUX.1 Redux on any machine, offline. Their embeddings mean nothing, but differ with
-the input picture.
+They are as small as it is and drawn by its rule. They take the real code path of FLUX.1 Redux on any machine, offline.
+Their embeddings mean nothing, but differ with the input picture.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ RECIPE: dict[str, Any] = {
     # Mean and deviation, as those of siglip-so400m-patch14-384.
     "feature_extractor": {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 3},
 }
-
 
 
 def revision() -> str:

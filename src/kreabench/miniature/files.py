@@ -48,14 +48,16 @@ def _problem(root: Path, part: str) -> Problem | None:
     try:
         listed = _listed(root, part)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        found = f"{_shown(root, MANIFEST)}, which cannot be read ({type(error).__name__})"
-        return _wrong(found if manifest.exists() else f"no {_shown(root, MANIFEST)}", "the list of the shipped files")
+        name = _shown(root, MANIFEST)
+        found = f"{name}, which cannot be read ({type(error).__name__})" if manifest.exists() else f"no {name}"
+        return _wrong(found, "the list of the shipped files")
     if not listed:
         return _wrong(f"{_shown(root, MANIFEST)} without a file of {part}", "the list of the shipped files")
     there = {path.relative_to(root).as_posix() for path in (root / part).rglob("*") if path.is_file()}
-    wrong = [found for name, digest in listed.items() if (found := _damage(root, name, digest)) is not None]
+    wrong = [problem for name, digest in listed.items() if (problem := _damage(root, name, digest)) is not None]
     wrong += [
-        _wrong(f"{_shown(root, name)}, which was not shipped", "shipped files alone") for name in sorted(there - {*listed})
+        _wrong(f"{_shown(root, name)}, which was not shipped", "shipped files alone")
+        for name in sorted(there - {*listed})
     ]
     return wrong[0] if wrong else None
 
