@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from benchmarks.write_miniature_prompts import write
 
 from kreabench.config.compose import conf_dir
 from kreabench.config.model import PromptsConfig
@@ -34,8 +33,11 @@ def full() -> tuple[Prompt, ...]:
 
 
 @pytest.mark.parametrize("name", ["miniature.jsonl", "miniature_free.jsonl"])
-def test_the_script_writes_the_committed_file(tmp_path: Path, name: str) -> None:
-    write(tmp_path)
+def test_the_script_writes_the_committed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    import write_miniature_prompts
+
+    write_miniature_prompts.write(tmp_path)
     assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
 
 
