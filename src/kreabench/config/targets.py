@@ -107,11 +107,8 @@ def make_target(collect: Collector, name: str, config: TargetConfig, pricing: Pr
         inputs=inputs,
         parameters=dict(config.parameters),
         random_weights=options.get("weights") == "random",
-<<<<<<< HEAD
         model_note=config.model_note,
-=======
         trained=trained_of(f"{key}.trained", config.trained, collect.problems.append),
->>>>>>> main
     )
 
 

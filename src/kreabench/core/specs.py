@@ -169,13 +169,10 @@ class TargetSpec:
     """Values for `inputs` that are no axis, sent with every request; part of the target's identity."""
     random_weights: bool = False
     """Every weight is random but the sizes are the model's: times, memory and energy count, pictures do not."""
-<<<<<<< HEAD
     model_note: str = ""
     """What a reader must know of the model before any number, in a few words; brands every report. Empty: nothing."""
-=======
     trained: Trained | None = None
     """None where nobody says. No part of the target's identity, as it changes no picture."""
->>>>>>> main
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
