@@ -1,0 +1,65 @@
+"""Tells which shape an outline has, by drawing each of them at the same place with the same area."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kreabench.drawn.render import coverage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.float64]
+
+LEAST_OVERLAP = 0.88
+"""Intersection over union of the two coverages, below which an outline is none of the shapes."""
+AREAS = {
+    "circle": math.pi,
+    "square": 1.76**2,
+    "triangle": 3 * math.sqrt(3) * 0.6**2,
+    "cross": 2 * 2.16 * 0.72 - 0.72**2,
+    "ring": math.pi * (1.07**2 - 0.53**2),
+}
+"""Of each shape with radius 1. All have the middle of their area at the origin."""
+_TURNS = np.radians(np.arange(-18.0, 18.1, 3.0))
+_NO_TURN = np.zeros(1)
+_TURNS_OF = {"circle": _NO_TURN, "square": _TURNS, "triangle": _TURNS, "cross": _TURNS, "ring": _NO_TURN}
+
+
+def outline_of(cover: Plane, x_px: float, y_px: float) -> tuple[str | None, float]:
+    """The shape whose drawing overlaps best with `cover`, and its radius in pixels.
+
+    `cover` is the share of each pixel that is covered, with the middle of its area at `x_px` and `y_px`. Where no
+    shape overlaps enough, the shape is None and the radius that of a circle.
+    """
+    overlaps = overlaps_of(cover, x_px, y_px)
+    best = max(overlaps, key=overlaps.__getitem__)
+    known = overlaps[best] >= LEAST_OVERLAP
+    return best if known else None, math.sqrt(float(cover.sum()) / AREAS[best if known else "circle"])
+
+
+def overlaps_of(cover: Plane, x_px: float, y_px: float) -> dict[str, float]:
+    """How well each shape overlaps with `cover`, turned as fits best: from 0 to 1."""
+    area_px = float(cover.sum())
+    reach = 1.7 * math.sqrt(area_px / min(AREAS.values())) + 1
+    rows, columns = (_span(middle, reach, side) for middle, side in zip((y_px, x_px), cover.shape, strict=True))
+    seen, outside = cover[rows, columns], area_px - float(cover[rows, columns].sum())
+    y, x = np.mgrid[rows, columns] + 0.5
+    return {shape: _overlap(shape, seen, outside, (x - x_px, y - y_px), area_px) for shape in AREAS}
+
+
+def _span(middle: float, reach: float, side: int) -> slice:
+    return slice(max(int(middle - reach), 0), min(int(middle + reach) + 1, side))
+
+
+def _overlap(shape: str, seen: Plane, outside: float, at: tuple[Plane, Plane], area_px: float) -> float:
+    radius_px = math.sqrt(area_px / AREAS[shape])
+    x, y = (value / radius_px for value in at)
+    cosine, sine = (turn[:, None, None] for turn in (np.cos(_TURNS_OF[shape]), np.sin(_TURNS_OF[shape])))
+    drawn = coverage(shape, cosine * x + sine * y, cosine * y - sine * x, 0.0, radius_px)
+    shared = np.minimum(drawn, seen).sum(axis=(1, 2))
+    united = np.maximum(drawn, seen).sum(axis=(1, 2)) + outside
+    return float((shared / united).max())
