@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).parent.parent / "src" / "kreabench" / "miniature" / "contact_sheet.png"
 MOST_BYTES = 400_000
+COLOURS = 256
+"""Of the file: half the bytes, and no difference that an eye sees."""
 CAPTIONS = 8
 SEED = 20_260
 STEP_COUNTS = (1, 2, 4, 8, 28)
@@ -58,7 +60,8 @@ def draw_sheet(bench: Bench, out: Path = FILE) -> Path:
     figure = _figure(captions, blocks)
     figure.savefig(out, dpi=100, facecolor=PAPER)
     with Image.open(out) as image:
-        image.convert("RGB").save(out, optimize=True)
+        small = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    small.save(out, optimize=True)
     if out.stat().st_size > MOST_BYTES:
         raise RuntimeError(f"{out}: {out.stat().st_size:,} bytes; expected at most {MOST_BYTES:,}")
     return out
