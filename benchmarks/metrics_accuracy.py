@@ -19,6 +19,7 @@ if __name__ == "__main__":  # before anything imports huggingface_hub, which rea
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 import accuracy_clip as clip
+import accuracy_drawn as drawn
 import accuracy_fidelity as fidelity
 import accuracy_look as look
 import accuracy_pixels as pixels
@@ -45,6 +46,7 @@ CHECKS: dict[str, tuple[Callable[[], Check], ...]] = {
     "blur_effect": (look.blur_effect,),
     "laplacian_variance": (look.laplacian_variance,),
     "noise_sigma": (look.noise_sigma,),
+    "drawn_accuracy": (drawn.drawn_accuracy,),
     "judge": (services.judge, services.judge_pixels),
     "foreign": (services.foreign,),
     "kid": (sets.kid,),

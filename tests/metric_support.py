@@ -13,6 +13,8 @@ _FAMILIES = (clip, fidelity, sets, services)
 
 SCALE = {"ms_ssim": 4}
 """How many times larger than 64 × 48 pixels a picture must be for metrics that need many."""
+PROMPT = {"drawn_accuracy": "a red circle"}
+"""Of metrics that score no other than prompts of their own."""
 
 
 def offline_options(kind: str, folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,17 +18,24 @@ from PIL import Image
 from kreabench.core.ids import canonical_json
 from kreabench.metrics.base import Member, Metric, ScoreItem, SetMetric
 from kreabench.metrics.table import METRICS, metric_class, options_class
-from tests.metric_support import SCALE, offline_options, shared
+from tests.metric_support import PROMPT, SCALE, offline_options, shared
 from tests.support import picture
 
 
-def items_of(scale: int) -> tuple[ScoreItem, ...]:
+def items_of(kind: str) -> tuple[ScoreItem, ...]:
+    scale = SCALE.get(kind, 1)
     wide, square = (64 * scale, 48 * scale), (40 * scale, 40 * scale)
-    return (
+    items = (
         ScoreItem(image=picture(*wide, seed=1), prompt="a red bicycle", reference=picture(*wide, seed=2)),
         ScoreItem(image=picture(*wide), prompt="", reference=picture(*wide, seed=9)),
         ScoreItem(image=picture(*square), prompt="a blue house " * 60, reference=picture(*square)),
     )
+    return tuple(understood(kind, item) for item in items)
+
+
+def understood(kind: str, item: ScoreItem) -> ScoreItem:
+    """With a prompt that the metric can score, where it does not take any."""
+    return replace(item, prompt=PROMPT[kind]) if kind in PROMPT else item
 
 
 BAD_ITEMS = {
@@ -84,7 +91,7 @@ def set_metric(opened: Any) -> SetMetric:
 
 @pytest.fixture
 def items(kind: str) -> tuple[ScoreItem, ...]:
-    return items_of(SCALE.get(kind, 1))
+    return items_of(kind)
 
 
 def test_importing_a_metric_imports_nothing_heavy(kind: str) -> None:
@@ -136,9 +143,9 @@ def test_no_items_give_no_scores(metric: Metric) -> None:
 @pytest.mark.parametrize("name", list(BAD_ITEMS))
 @of("image")
 def test_a_bad_item_does_not_raise_and_costs_no_other_its_score(
-    metric: Metric, items: tuple[ScoreItem, ...], name: str
+    kind: str, metric: Metric, items: tuple[ScoreItem, ...], name: str
 ) -> None:
-    scores = metric.score([items[0], BAD_ITEMS[name], items[0]])
+    scores = metric.score([items[0], understood(kind, BAD_ITEMS[name]), items[0]])
 
     assert [scores[0].status, scores[2].status] == ["ok", "ok"]
     assert (scores[1].status == "ok") == (scores[1].value is not None)
@@ -147,7 +154,7 @@ def test_a_bad_item_does_not_raise_and_costs_no_other_its_score(
 
 @of("image")
 def test_only_a_metric_that_needs_a_reference_misses_it(kind: str, metric: Metric) -> None:
-    without_reference = metric.score([BAD_ITEMS["no reference"]])[0]
+    without_reference = metric.score([understood(kind, BAD_ITEMS["no reference"])])[0]
 
     assert without_reference.status == ("not_applicable" if METRICS[kind].needs_reference else "ok")
 

@@ -69,13 +69,14 @@ def _texture(rest: Plane, ground: Mask) -> str | None:
     variance = float(np.square(rest).mean())
     if variance < PLAIN_BELOW**2:
         return "plain"
-    waves = _WAVES[..., ground] @ rest / len(rest)
-    shares = 2 * np.square(np.abs(waves)) / variance
+    whole = np.zeros(ground.shape)
+    whole[ground] = rest / len(rest)
+    shares = 2 * np.square(_WAVES @ whole.ravel()).sum(axis=0) / variance
     if shares.max() >= LEAST_STRIPES:
         return "striped"
     across, down = shares[0], shares[1]
-    lattice = across + down + shares[2:4].sum(axis=0)
-    best = int(np.minimum(lattice, 99.0).argmax())
+    lattice = shares[:4].sum(axis=0)
+    best = int(lattice.argmax())
     dotted = lattice[best] >= LEAST_DOTS and min(across[best], down[best]) >= LEAST_DOTS_WAVE
     return "dotted" if dotted else None
 
@@ -86,12 +87,16 @@ def _expected(colour: str) -> list[Plane]:
     return [base + tone * share for share in _SHARES.values()]
 
 
-def _waves() -> NDArray[np.complex128]:
-    """[direction, period, y, x]: level, upright, both diagonals of a square lattice, both diagonals of stripes."""
+def _waves() -> Plane:
+    """[cosine and sine, direction, period, pixel].
+
+    Directions: level, upright, both diagonals of a square lattice, both diagonals of stripes.
+    """
     half = math.sqrt(0.5)
     directions = np.array([(1, 0), (0, 1), (1, 1), (1, -1), (half, half), (half, -half)])
-    along = directions[:, :1, None] * _X + directions[:, 1:, None] * _Y
-    return np.asarray(np.exp(2j * math.pi * _CYCLES[:, None, None] * along[:, None]))
+    along = directions @ np.stack([_X.ravel(), _Y.ravel()])
+    angles = 2 * math.pi * _CYCLES[:, None] * along[:, None]
+    return np.stack([np.cos(angles), np.sin(angles)])
 
 
 _X, _Y = grid(SIDE_PX)

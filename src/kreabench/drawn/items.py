@@ -45,7 +45,7 @@ class ReadItem:
     """Of the middle of its area, as y."""
     y: float
     radius: float
-    """As of an item of a scene; of a circle of the same area where the shape is not known."""
+    """As of an item of a scene, if it were the shape that fits best."""
     area: float
     """As a share of the picture."""
 
@@ -88,7 +88,8 @@ def _groups(distance: Plane, paints: Plane, least: float) -> Iterator[Mask]:
         inside = parts == part
         if inside.sum() < least:
             continue
-        hues = [k for k in range(len(paints)) if _largest(inside & covered & (hue == k)) >= least]
+        pixels = np.bincount(hue[inside & covered], minlength=len(paints))
+        hues = [k for k in np.flatnonzero(pixels >= least) if _largest(inside & covered & (hue == k)) >= least]
         if len(hues) < 2:
             yield inside
             continue

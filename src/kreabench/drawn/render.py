@@ -26,7 +26,8 @@ def render(scene: Scene, *, side_px: int = SIDE_PX) -> NDArray[np.uint8]:
     x, y = grid(side_px)
     picture = _draw_ground(scene.ground, x, y, side_px)
     for item in scene.items:
-        cover = coverage(item.shape, (x - item.x) / item.radius, (y - item.y) / item.radius, item.angle, item.radius * side_px)
+        across, down = (x - item.x) / item.radius, (y - item.y) / item.radius
+        cover = coverage(item.shape, across, down, item.angle, item.radius * side_px)
         light = item.shade + item.glow[0] * (x - item.x) / item.radius + item.glow[1] * (y - item.y) / item.radius
         paint = np.asarray(COLOURS[item.colour], dtype=np.float64) / 255 + light[..., None]
         picture += cover[..., None] * (paint - picture)
@@ -72,11 +73,11 @@ def _cross(x: Plane, y: Plane) -> Plane:
 def _triangle(x: Plane, y: Plane) -> Plane:
     """Equilateral, point up, its middle at the origin: the greatest distance to its three sides."""
     inner = 0.6
-    sides = [inner_normal(x, y, turn) for turn in (90.0, 210.0, 330.0)]
+    sides = [_along(x, y, turn) for turn in (90.0, 210.0, 330.0)]
     return np.asarray(np.maximum.reduce(sides) - inner)
 
 
-def inner_normal(x: Plane, y: Plane, degrees: float) -> Plane:
+def _along(x: Plane, y: Plane, degrees: float) -> Plane:
     """Distance along a direction, 90° pointing down."""
     return x * math.cos(math.radians(degrees)) + y * math.sin(math.radians(degrees))
 
@@ -105,5 +106,6 @@ def _pattern(ground: Ground, x: Plane, y: Plane, side_px: int) -> Plane:
     if ground.texture == "striped":
         along = (x * math.cos(ground.angle) + y * math.sin(ground.angle)) / ground.period + ground.phase[0]
         return np.clip(0.5 + (np.abs(along % 1.0 - 0.5) - 0.25) * sharpness, 0.0, 1.0)
-    across, down = ((value / ground.period + phase) % 1.0 - 0.5 for value, phase in zip((x, y), ground.phase, strict=True))
+    across = (x / ground.period + ground.phase[0]) % 1.0 - 0.5
+    down = (y / ground.period + ground.phase[1]) % 1.0 - 0.5
     return np.clip(0.5 + (0.29 - np.hypot(across, down)) * sharpness, 0.0, 1.0)

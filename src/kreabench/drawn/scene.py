@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.random import Generator
 
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -188,5 +190,7 @@ def _inside(value: float, radius: float, *, margin: float) -> float:
     return min(max(value, room), 1 - room)
 
 
-def _pick(rng: Generator, words: tuple[str, ...] | dict[str, tuple[int, int]] | dict[str, tuple[float, float]] | dict[str, tuple[int, int, int]]) -> str:
-    return list(words)[int(rng.integers(len(words)))]
+def _pick(rng: Generator, words: Iterable[str]) -> str:
+    """Any of them, equally likely."""
+    words = tuple(words)
+    return words[int(rng.integers(len(words)))]

@@ -252,6 +252,17 @@ METRICS: dict[str, MetricRow] = {
         bias="fine texture counts as noise",
         cost="some 0.1 s at 1024²",
     ),
+    "drawn_accuracy": MetricRow(
+        location="kreabench.metrics.drawn_accuracy:DrawnAccuracy",
+        options="kreabench.metrics.drawn_accuracy:DrawnAccuracyOptions",
+        unit="share",
+        better="higher",
+        range=(0.0, 1.0),
+        needs_prompt=True,
+        summary="how much of a caption of the drawn world is in the picture, read back from its pixels",
+        bias="knows drawn pictures alone, counts every word alike, and takes soft or unusual shapes for wrong",
+        cost="milliseconds",
+    ),
     "judge": MetricRow(
         location="kreabench.metrics.judge:Judge",
         options="kreabench.metrics.judge:JudgeOptions",
