@@ -27,8 +27,7 @@ Floats = NDArray[np.float64]
 def agreement_tables(bench: Bench) -> list[Table]:
     """All metrics of a picture, over the settings of the curves."""
     runs = [steps_run(bench), guidance_run(bench), acceleration_run(bench)]
-    rows = pd.concat([pictures(run) for run in runs], ignore_index=True)
-    rows = rows[rows["seed"].isin(range(bench.seeds)) & rows[ACCURACY].notna()]
+    rows = _shared([pictures(run) for run in runs])
     rows = rows.drop_duplicates(["setting_id", "prompt_id", "seed", "image_index"])
     metrics = _metrics(runs[0])
     lines = [line for spec, sign in metrics if (line := _line(rows, spec.name, sign)) is not None]
@@ -45,6 +44,15 @@ def agreement_tables(bench: Bench) -> list[Table]:
             rows=tuple(sorted(lines, key=lambda line: line[0])),
         )
     ]
+
+
+def _shared(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """All rows of the captions and seeds that every table has: means over others would not rank settings."""
+    keys = ["prompt_id", "seed"]
+    shared = set.intersection(*(set(zip(*(table[key] for key in keys), strict=True)) for table in tables))
+    rows = pd.concat(tables, ignore_index=True)
+    known = [pair in shared for pair in zip(*(rows[key] for key in keys), strict=True)]
+    return rows[known & rows[ACCURACY].notna()]
 
 
 def _metrics(run: Run) -> list[tuple[MetricSpec, float]]:
@@ -82,6 +90,8 @@ def _line(rows: pd.DataFrame, metric: str, sign: float) -> tuple[str, ...] | Non
 
 def rank_correlation(truth: Floats, value: Floats) -> float:
     """Spearman's; NaN where a side does not vary."""
+    known = np.isfinite(truth) & np.isfinite(value)
+    truth, value = truth[known], value[known]
     if truth.size < 3 or not np.ptp(truth) or not np.ptp(value):
         return float("nan")
     return float(np.corrcoef(stats.rankdata(truth), stats.rankdata(value))[0, 1])
@@ -111,8 +121,6 @@ def _over_settings(rows: pd.DataFrame) -> Estimate | None:
     draws = []
     for _ in range(RESAMPLES):
         taken = rng.integers(0, len(truth), len(truth))
-        draws.append(
-            rank_correlation(np.nanmean(truth.to_numpy()[taken], axis=0), np.nanmean(value.to_numpy()[taken], axis=0))
-        )
+        draws.append(rank_correlation(truth.iloc[taken].mean().to_numpy(), value.iloc[taken].mean().to_numpy()))
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return Estimate(value=point, low=float(low), high=float(high), n=len(truth))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kreabench.core.planned import Setting
     from miniature_runs import Bench
 
-STEP_COUNTS = (1, 2, 4, 6, 8, 12)
+STEP_COUNTS = (1, 2, 4, 8, 12)
 PROFILES = ("none", "cache_40")
 SEEDS = 4
 SHARE = 0.5

@@ -58,7 +58,7 @@ class Bench:
     @property
     def known(self) -> int:
         """Captions of a truth, each with one seed, none of them among those that decisions see."""
-        return 3 * self.prompts
+        return 2 * self.prompts
 
     def captions(self, truth: bool) -> Path:
         """The prompt set that decisions see, or the one of which the truth is known."""
@@ -154,7 +154,7 @@ def _by_kind(details: Mapping[str, float]) -> dict[str, float]:
         if (kind := name.rstrip("_12")) in WORDS:
             kinds.setdefault(kind, []).append(value)
     shares = {kind: float(np.mean(values)) for kind, values in kinds.items()}
-    return {**shares, ALL_RIGHT: float(min(shares.values(), default=np.nan) == 1.0)}
+    return {**shares, ALL_RIGHT: details["all_right"]}
 
 
 def chosen(rows: pd.DataFrame, **values: object) -> pd.DataFrame:
