@@ -19,11 +19,11 @@ from PIL import Image
 
 import accuracy_pixels as pixels
 from accuracy_check import Check, item, opened, pictures, scores
-from kreabench.metrics import mini_clip
+from kreabench.metrics import random_clip
 from kreabench.metrics.base import ScoreItem
 
 SIZES = ((64, 64), (96, 64), (161, 203), (256, 208), (403, 271), (512, 384))
-MINI = {"model": mini_clip.MINI_CLIP, "untrained": True, "device": "cpu"}
+MINI = {"model": random_clip.RANDOM_CLIP, "untrained": True, "device": "cpu"}
 PROMPTS = (
     "a white house with a red roof",
     "three fruits in a blue bowl, natural light, 35 mm",
@@ -50,14 +50,14 @@ def _loaded(path: Path) -> Any:
     """The miniature by open_clip's own loader."""
     import open_clip
 
-    mini_clip.register()
-    return open_clip.create_model(mini_clip.NAME, pretrained=str(path), output_dict=True).eval()
+    random_clip.register()
+    return open_clip.create_model(random_clip.NAME, pretrained=str(path), output_dict=True).eval()
 
 
 def _tokens(prompts: list[str]) -> torch.Tensor:
     import open_clip
 
-    return torch.as_tensor(open_clip.get_tokenizer(mini_clip.NAME)(prompts))
+    return torch.as_tensor(open_clip.get_tokenizer(random_clip.NAME)(prompts))
 
 
 class _Adapter(torch.nn.Module):

@@ -104,7 +104,7 @@ def _encoder(kind: str, **options: Any) -> Prepare:
 
 def clip() -> Check:
     """Of the model that clip_score, clip_iqa and aesthetic share, and Vendi's where it is told so."""
-    ours = _encoder("clip_score", model="builtin:mini", weights="random")
+    ours = _encoder("clip_score", model="builtin:mini-untrained", weights="random")
     return _check("clip_score", ours, clip_input, CLIP_STD)
 
 
@@ -119,12 +119,12 @@ def pickscore() -> Check:
 
 def hpsv2() -> Check:
     """Of the package's way."""
-    return _check("hpsv2", _encoder("hpsv2", model="builtin:mini", weights="random"), hps_input, CLIP_STD)
+    return _check("hpsv2", _encoder("hpsv2", model="builtin:mini-untrained", weights="random"), hps_input, CLIP_STD)
 
 
 def cmmd() -> Check:
     """Of the authors' way."""
-    return _check("cmmd", _encoder("cmmd", model="builtin:mini", weights="random"), squashed_input, CLIP_STD)
+    return _check("cmmd", _encoder("cmmd", model="builtin:mini-untrained", weights="random"), squashed_input, CLIP_STD)
 
 
 def dino_similarity() -> Check:

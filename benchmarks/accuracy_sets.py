@@ -31,7 +31,7 @@ from kreabench.metrics.shared import Shared
 
 PROMPTS, SEEDS = 8, 3
 RANDOM = {"weights": "random", "untrained": True, "device": "cpu"}
-MINI = {"model": "builtin:mini", **RANDOM}
+MINI = {"model": "builtin:mini-untrained", **RANDOM}
 
 
 @cache

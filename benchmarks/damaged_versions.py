@@ -92,7 +92,7 @@ VERSIONS = (
 def draw(folder: Path, name: str, change: Callable[[Path], None], overrides: tuple[str, ...], prompts: int) -> Path:
     """A finished run of a version of the model."""
     model = folder / "models" / name
-    shutil.copytree(resolve_model("builtin:mini"), model)
+    shutil.copytree(resolve_model("builtin:mini-untrained"), model)
     change(model)
     command = [
         *KREABENCH, "run", f"name={name}", f"run.dir={folder / 'runs'}", f"report.dir={folder / 'reports'}",

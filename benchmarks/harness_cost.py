@@ -105,7 +105,7 @@ def bare_loop(end: Connection, setting: Setting, folder: Path, options: dict[str
 
     torch.set_num_threads(options["torch_threads"])
     with no_progress_bars():
-        pipeline = FluxPipeline.from_pretrained(resolve_model("builtin:mini"), dtype=torch.float32)
+        pipeline = FluxPipeline.from_pretrained(resolve_model("builtin:mini-untrained"), dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
 
     def draw(request: Request) -> None:
@@ -139,6 +139,7 @@ def measure(folder: Path, rounds: int, block: int) -> list[Round]:
     experiment = load(
         [
             "target=mini_local",
+            "target.mini_local.model=builtin:mini-untrained",
             "target.mini_local.options.max_sequence_length=128",
             "axes.steps=[8]",
             "axes.size=[256x256]",

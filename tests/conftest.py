@@ -102,24 +102,24 @@ def undrawn() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def mini_model() -> Path:
-    """The folder of `builtin:mini`, built by the first test run on this machine and kept for the next."""
+    """The folder of `builtin:mini-untrained`, built by the first test run on this machine and kept for the next."""
     from diffusers import FluxPipeline
 
     assert FluxPipeline is not None
     _freeze()  # what was imported just now is most of what there is
     from kreabench.backends.mini import resolve_model
 
-    return Path(resolve_model("builtin:mini"))
+    return Path(resolve_model("builtin:mini-untrained"))
 
 
 @pytest.fixture(scope="session")
 def mini_target() -> Callable[..., Any]:
-    """Makes a target on the local back end with `builtin:mini`; `options` are added to those of a quick CPU run."""
+    """Makes a local target with `builtin:mini-untrained`; `options` are added to those of a quick CPU run."""
     from tests.support import make_target
 
     def make(*, options: dict[str, Any] | None = None, **changes: Any) -> Any:
         base = {"device": "cpu", "dtype": "float32", "max_sequence_length": 128, "torch_threads": 1}
-        changes = {"name": "mini_local", "backend": "diffusers", "model": "builtin:mini"} | changes
+        changes = {"name": "mini_local", "backend": "diffusers", "model": "builtin:mini-untrained"} | changes
         return make_target(options=base | (options or {}), **changes)
 
     return make

@@ -43,7 +43,7 @@ def local(**options: Any) -> TargetSpec:
     return make_target(
         name="local",
         backend="diffusers",
-        model="builtin:mini",
+        model="builtin:mini-untrained",
         options={"device": "cuda", "dtype": "bfloat16"} | options,
     )
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.metrics import mini_clip
+from kreabench.metrics import random_clip
 from kreabench.metrics.aesthetic import Aesthetic, AestheticOptions
 from kreabench.metrics.base import ScoreItem
 from tests.metric_support import shared
@@ -34,7 +34,7 @@ def items(count: int = 20) -> list[ScoreItem]:
 
 
 def made(weights: Path, head: Path | str, **options: Any) -> Aesthetic:
-    return Aesthetic(model="builtin:mini", weights=str(weights), head=str(head), device="cpu", **options)
+    return Aesthetic(model="builtin:mini-untrained", weights=str(weights), head=str(head), device="cpu", **options)
 
 
 def problem_of(weights: Path, head: Path) -> Problem:
@@ -52,7 +52,7 @@ def test_ratings_equal_the_published_network(weights: Path, head: Path) -> None:
     )
     state = torch.load(head, weights_only=True)
     layers.load_state_dict({name.removeprefix("layers."): value for name, value in state.items()})
-    clip, preprocess = open_clip.create_model_from_pretrained(mini_clip.NAME, pretrained=str(weights))
+    clip, preprocess = open_clip.create_model_from_pretrained(random_clip.NAME, pretrained=str(weights))
     metric = made(weights, head)
     metric.open(shared())
     with torch.no_grad():
@@ -71,7 +71,7 @@ def test_a_head_for_another_model_names_both_widths(weights: Path, tmp_path: Pat
 
     assert problem.key == "options.head"
     assert "768" in problem.found
-    assert "64 of builtin:mini" in problem.expected
+    assert "64 of builtin:mini-untrained" in problem.expected
 
 
 def test_a_head_of_other_layers_names_what_does_not_fit(weights: Path, head: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from kreabench.config.resolve import load_metrics
 from kreabench.core.errors import EnvironmentProblem
-from kreabench.metrics import mini_clip
+from kreabench.metrics import random_clip
 from kreabench.metrics.aesthetic import Aesthetic
 from kreabench.metrics.base import Metric, ScoreItem
 from kreabench.metrics.clip_encoder import ClipEncoder, open_clip_encoder
@@ -31,7 +31,7 @@ from tests.metric_support import shared
 from tests.small_weights.clip import clip_state, open_clip_file
 from tests.support import picture
 
-MINI: dict[str, Any] = {"model": "builtin:mini", "weights": "random", "untrained": True, "device": "cpu"}
+MINI: dict[str, Any] = {"model": "builtin:mini-untrained", "weights": "random", "untrained": True, "device": "cpu"}
 ODD_PROMPTS = {
     "two thousand words": "lighthouse " * 2000,
     "empty": "",
@@ -51,7 +51,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def encoder(weights: Path) -> ClipEncoder:
-    return open_clip_encoder(shared(), model="builtin:mini", weights=str(weights), untrained=False, device="cpu")
+    return open_clip_encoder(
+        shared(), model="builtin:mini-untrained", weights=str(weights), untrained=False, device="cpu"
+    )
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_other_weights_are_another_encoder(tmp_path: Path, weights: Path) -> Non
     torch.save({name: value * 1.5 for name, value in clip_state().items()}, other)
 
     first, again, second = (
-        open_clip_encoder(scoring, model="builtin:mini", weights=str(path), untrained=False, device="cpu")
+        open_clip_encoder(scoring, model="builtin:mini-untrained", weights=str(path), untrained=False, device="cpu")
         for path in (weights, weights, other)
     )
 
@@ -123,7 +125,7 @@ def test_prompts_are_forgotten_when_there_are_too_many(encoder: ClipEncoder, mon
 
 @pytest.mark.parametrize("name", list(ODD_PROMPTS))
 def test_odd_prompts_have_a_score_or_a_reason(weights: Path, name: str) -> None:
-    metric = ClipScore(model="builtin:mini", weights=str(weights), device="cpu")
+    metric = ClipScore(model="builtin:mini-untrained", weights=str(weights), device="cpu")
     metric.open(shared())
 
     before, odd, after = metric.score([scored(), scored(1, ODD_PROMPTS[name]), scored()])
@@ -145,7 +147,7 @@ def test_an_embedding_of_no_numbers_is_a_failure_not_a_score(tmp_path: Path) -> 
     path = tmp_path / "broken.pt"
     broken = {name: value * (float("nan") if name == "visual.proj" else 1) for name, value in clip_state().items()}
     torch.save(broken, path)
-    options: dict[str, Any] = {"model": "builtin:mini", "weights": str(path), "device": "cpu"}
+    options: dict[str, Any] = {"model": "builtin:mini-untrained", "weights": str(path), "device": "cpu"}
     metrics: list[Metric] = [
         ClipScore(**options),
         ClipIqa(**options),
@@ -162,7 +164,7 @@ def test_an_embedding_of_no_numbers_is_a_failure_not_a_score(tmp_path: Path) -> 
 def test_a_prompt_whose_embedding_is_no_number_is_a_failure(tmp_path: Path) -> None:
     path = tmp_path / "broken.pt"
     torch.save({**clip_state(), "text_projection": torch.full((32, 64), float("inf"))}, path)
-    metric = ClipScore(model="builtin:mini", weights=str(path), device="cpu")
+    metric = ClipScore(model="builtin:mini-untrained", weights=str(path), device="cpu")
     metric.open(shared())
 
     (score,) = metric.score([scored()])
@@ -206,7 +208,9 @@ def test_the_loaded_model_is_the_file_to_the_last_bit(tmp_path: Path, name: str)
     else:
         path = open_clip_file(tmp_path, name)
 
-    loaded = open_clip_encoder(shared(), model="builtin:mini", weights=str(path), untrained=False, device="cpu")
+    loaded = open_clip_encoder(
+        shared(), model="builtin:mini-untrained", weights=str(path), untrained=False, device="cpu"
+    )
 
     own = loaded._model.state_dict()
     assert {key: value.dtype for key, value in own.items()} == dict.fromkeys(own, torch.float32)
@@ -216,7 +220,7 @@ def test_the_loaded_model_is_the_file_to_the_last_bit(tmp_path: Path, name: str)
 
 
 def test_random_weights_of_any_architecture_are_always_the_same_and_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", mini_clip.CONFIG)
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", random_clip.CONFIG)
     loaded = []
     for seed in (3, 4):
         torch.manual_seed(seed)  # the caller's generator decides nothing
@@ -245,7 +249,7 @@ def hub_file(cache: Path, repository: str, name: str) -> Path:
 def tagged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The cache of the Hub, for `tiny` with tag `ours`."""
     tag = {"hf_hub": "someone/tiny-clip/", "mean": (0.5, 0.5, 0.5)}
-    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", mini_clip.CONFIG)
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", random_clip.CONFIG)
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"ours": tag})
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("kreabench.metrics.clip_weights.unreachable", lambda address: None)  # what fetches is replaced
@@ -298,7 +302,7 @@ def test_a_fetch_that_fails_is_a_problem_in_words(tagged: Path, monkeypatch: pyt
 
 
 def test_a_file_that_is_missing_cannot_be_fetched(tmp_path: Path) -> None:
-    need = ClipWeightsNeed(model="builtin:mini", weights=str(tmp_path / "missing.pt"))
+    need = ClipWeightsNeed(model="builtin:mini-untrained", weights=str(tmp_path / "missing.pt"))
 
     assert not need.fetchable
     with pytest.raises(EnvironmentProblem, match=r"missing\.pt"):
@@ -308,9 +312,9 @@ def test_a_file_that_is_missing_cannot_be_fetched(tmp_path: Path) -> None:
 def test_weights_may_be_a_folder_in_open_clips_layout(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     path = open_clip_file(tmp_path, "open_clip_model.safetensors")
-    empty = ClipWeightsNeed(model="builtin:mini", weights=str(tmp_path / "empty")).problem(os.environ)
+    empty = ClipWeightsNeed(model="builtin:mini-untrained", weights=str(tmp_path / "empty")).problem(os.environ)
 
-    assert ClipWeightsNeed(model="builtin:mini", weights=str(tmp_path)).locate(os.environ).path == path
+    assert ClipWeightsNeed(model="builtin:mini-untrained", weights=str(tmp_path)).locate(os.environ).path == path
     assert empty is not None
     assert "a folder without weights" in empty.found
 
@@ -323,7 +327,7 @@ def test_a_repository_of_the_hub_gives_weights_and_what_it_says_of_them(
     service = HubService()
     files = {path.name: path.read_bytes(), "open_clip_config.json": json.dumps(said).encode(), "README.md": b"-"}
     commit = service.put("someone/tiny-clip", files)
-    metric = ClipScore(model="builtin:mini", weights=f"hub:someone/tiny-clip@{commit}", device="cpu")
+    metric = ClipScore(model="builtin:mini-untrained", weights=f"hub:someone/tiny-clip@{commit}", device="cpu")
     (need,) = metric.needs
     try:
         with use_hub(service, monkeypatch, tmp_path / "hub"):
@@ -369,12 +373,17 @@ def test_weights_of_another_size_are_refused_and_not_stretched(tmp_path: Path, n
     torch.save({**state, name: torch.ones(rows, *state[name].shape[1:])}, path)
 
     with pytest.raises(EnvironmentProblem, match=r"position embeddings|size mismatch"):
-        open_clip_encoder(shared(), model="builtin:mini", weights=str(path), untrained=False, device="cpu")
+        open_clip_encoder(shared(), model="builtin:mini-untrained", weights=str(path), untrained=False, device="cpu")
 
 
 def test_a_folder_says_how_its_pictures_are_prepared(tmp_path: Path) -> None:
     open_clip_file(tmp_path, "open_clip_model.safetensors")
-    options: dict[str, Any] = {"model": "builtin:mini", "weights": str(tmp_path), "untrained": False, "device": "cpu"}
+    options: dict[str, Any] = {
+        "model": "builtin:mini-untrained",
+        "weights": str(tmp_path),
+        "untrained": False,
+        "device": "cpu",
+    }
     plain = open_clip_encoder(shared(), **options)
     said = {"size": 99, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "resize_mode": "squash"}
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {}, "preprocess_cfg": said}))
@@ -390,7 +399,7 @@ def test_a_folder_says_how_its_pictures_are_prepared(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_activation_or_damaged_is_refused(tmp_path: Path) -> None:
     open_clip_file(tmp_path, "open_clip_model.safetensors")
-    need = ClipWeightsNeed(model="builtin:mini", weights=str(tmp_path))
+    need = ClipWeightsNeed(model="builtin:mini-untrained", weights=str(tmp_path))
     config = tmp_path / "open_clip_config.json"
 
     config.write_text(json.dumps({"model_cfg": {"quick_gelu": True}}))

@@ -15,7 +15,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from transformers import CLIPImageProcessor
 
 from kreabench.core.errors import EnvironmentProblem
-from kreabench.metrics import mini_clip
+from kreabench.metrics import random_clip
 from kreabench.metrics.base import ScoreItem
 from kreabench.metrics.clip_iqa import ClipIqa, ClipIqaOptions
 from tests.metric_support import shared
@@ -36,7 +36,7 @@ def items(count: int = 20) -> list[ScoreItem]:
 
 
 def values(weights: Path, **options: Any) -> list[float]:
-    metric = ClipIqa(model="builtin:mini", weights=str(weights), device="cpu", batch_size=3, **options)
+    metric = ClipIqa(model="builtin:mini-untrained", weights=str(weights), device="cpu", batch_size=3, **options)
     metric.open(shared())
     return [score.value or 0.0 for score in metric.score(items())]
 
@@ -46,7 +46,7 @@ class Adapter(torch.nn.Module):
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
-        self.clip = open_clip.create_model(mini_clip.NAME, pretrained=str(weights)).eval()
+        self.clip = open_clip.create_model(random_clip.NAME, pretrained=str(weights)).eval()
 
     def get_image_features(self, pixels: torch.Tensor) -> Any:
         return self.clip.encode_image(pixels)
@@ -102,7 +102,7 @@ def test_swapping_the_texts_gives_the_rest_to_one(weights: Path) -> None:
 
 
 def test_the_value_is_the_softmax_of_its_details(weights: Path) -> None:
-    metric = ClipIqa(model="builtin:mini", weights=str(weights), device="cpu")
+    metric = ClipIqa(model="builtin:mini-untrained", weights=str(weights), device="cpu")
     metric.open(shared())
 
     for score in metric.score(items(3)):
@@ -112,7 +112,7 @@ def test_the_value_is_the_softmax_of_its_details(weights: Path) -> None:
 
 def test_the_texts_are_part_of_the_identity(weights: Path) -> None:
     identities = [
-        ClipIqa(model="builtin:mini", weights=str(weights), device="cpu", **texts).open(shared())
+        ClipIqa(model="builtin:mini-untrained", weights=str(weights), device="cpu", **texts).open(shared())
         for texts in ({}, {"positive": "Great photo."})
     ]
 
@@ -129,7 +129,7 @@ def test_options_that_mean_nothing(options: dict[str, Any], said: str) -> None:
 
 
 def test_a_text_longer_than_the_model_reads_is_refused(weights: Path) -> None:
-    metric = ClipIqa(model="builtin:mini", weights=str(weights), device="cpu", negative="bad " * 100)
+    metric = ClipIqa(model="builtin:mini-untrained", weights=str(weights), device="cpu", negative="bad " * 100)
 
     with pytest.raises(EnvironmentProblem, match=r"options\.negative"):
         metric.open(shared())

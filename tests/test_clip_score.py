@@ -18,7 +18,7 @@ from torchmetrics.multimodal import CLIPScore
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.metrics import mini_clip
+from kreabench.metrics import random_clip
 from kreabench.metrics.base import Score, ScoreItem
 from kreabench.metrics.clip_score import ClipScore, ClipScoreOptions
 from tests.metric_support import shared
@@ -38,14 +38,14 @@ LONG_PROMPT = "a very detailed picture of a street at night, with rain and neon 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The miniature's weights as a local file."""
-    return mini_clip.weights_file(tmp_path_factory.mktemp("clip"))
+    return random_clip.weights_file(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture
 def metric(weights: Path) -> Iterator[ClipScore]:
     """Opened; two pictures a batch, so that batches are cut."""
     torch.set_num_threads(1)
-    metric = ClipScore(model="builtin:mini", weights=str(weights), device="cpu", batch_size=2)
+    metric = ClipScore(model="builtin:mini-untrained", weights=str(weights), device="cpu", batch_size=2)
     metric.open(shared())
     yield metric
     metric.close()
@@ -88,8 +88,8 @@ class Adapter(torch.nn.Module):
 
 def torchmetrics_model(weights: Path, context: int | None = None) -> tuple[Any, Any]:
     """What `CLIPScore` takes: a model and a processor. With `context` it cuts prompts itself, as with transformers'."""
-    clip, preprocess = open_clip.create_model_from_pretrained(mini_clip.NAME, pretrained=str(weights))
-    tokenizer = open_clip.get_tokenizer(mini_clip.NAME)
+    clip, preprocess = open_clip.create_model_from_pretrained(random_clip.NAME, pretrained=str(weights))
+    tokenizer = open_clip.get_tokenizer(random_clip.NAME)
 
     def tokens(prompt: str) -> torch.Tensor:
         if not context:
@@ -124,7 +124,7 @@ def items() -> list[ScoreItem]:
 
 
 def test_scores_equal_a_direct_computation(metric: ClipScore, weights: Path) -> None:
-    model, preprocess = open_clip.create_model_from_pretrained(mini_clip.NAME, pretrained=str(weights))
+    model, preprocess = open_clip.create_model_from_pretrained(random_clip.NAME, pretrained=str(weights))
     expected = [direct_score(model.eval(), preprocess, item) for item in items()]
 
     scores = metric.score(items())
@@ -197,7 +197,7 @@ def test_a_prompt_that_is_cut_is_flagged(metric: ClipScore) -> None:
 
 def test_a_long_prompt_keeps_its_end_token(metric: ClipScore) -> None:
     """CLIP reads the text at its end token; without it all long prompts score alike."""
-    tokens = open_clip.get_tokenizer(mini_clip.NAME)([LONG_PROMPT])[0]
+    tokens = open_clip.get_tokenizer(random_clip.NAME)([LONG_PROMPT])[0]
     other = "an empty white room without any furniture in it, seen from above. " * 10
 
     first, second = metric.score([item(LONG_PROMPT), item(other)])
@@ -221,7 +221,7 @@ def test_random_weights_are_flagged_and_always_the_same(tmp_path: Path, monkeypa
     values: list[list[Score]] = []
     for name in ("one", "two"):
         monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path / name))
-        metric = ClipScore(model="builtin:mini", weights="random", untrained=True, device="cpu")
+        metric = ClipScore(model="builtin:mini-untrained", weights="random", untrained=True, device="cpu")
         torch.manual_seed(len(values))  # the caller's generator decides nothing
         identities.append(metric.open(shared()))
         values.append(metric.score([item(prompt) for prompt in PROMPTS]))
@@ -234,11 +234,11 @@ def test_random_weights_are_flagged_and_always_the_same(tmp_path: Path, monkeypa
 
 def test_random_weights_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path))
-    ClipScore(model="builtin:mini", weights="random", untrained=True, device="cpu").open(shared())
+    ClipScore(model="builtin:mini-untrained", weights="random", untrained=True, device="cpu").open(shared())
     (file,) = tmp_path.rglob("*.*")
     before = file.stat().st_mtime_ns
 
-    ClipScore(model="builtin:mini", weights="random", untrained=True, device="cpu").open(shared())
+    ClipScore(model="builtin:mini-untrained", weights="random", untrained=True, device="cpu").open(shared())
 
     assert file.stat().st_mtime_ns == before
 
@@ -248,7 +248,7 @@ def test_drawing_random_weights_leaves_the_callers_generator_alone(tmp_path: Pat
     expected = torch.rand(1)
     torch.manual_seed(5)
 
-    mini_clip.weights_file(tmp_path)
+    random_clip.weights_file(tmp_path)
 
     assert torch.rand(1) == expected
 
@@ -257,7 +257,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "file").touch()
     monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path / "file" / "cache"))
 
-    problem = problem_of(model="builtin:mini", weights="random", untrained=True, device="cpu")
+    problem = problem_of(model="builtin:mini-untrained", weights="random", untrained=True, device="cpu")
 
     assert problem.key == "KREABENCH_CACHE"
     assert str(tmp_path / "file" / "cache") in problem.found
@@ -265,12 +265,12 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_identity_is_of_the_weights_not_of_their_place(tmp_path: Path, weights: Path) -> None:
     def identity(path: Path, **options: Any) -> dict[str, Any]:
-        return ClipScore(model="builtin:mini", weights=str(path), device="cpu", **options).open(shared())
+        return ClipScore(model="builtin:mini-untrained", weights=str(path), device="cpu", **options).open(shared())
 
     moved = tmp_path / "elsewhere.safetensors"
     shutil.copy(weights, moved)
     as_pickle, changed = tmp_path / "weights.pt", tmp_path / "changed.pt"
-    state = open_clip.create_model(mini_clip.NAME, pretrained=str(weights)).state_dict()
+    state = open_clip.create_model(random_clip.NAME, pretrained=str(weights)).state_dict()
     torch.save(state, as_pickle)
     torch.save({name: tensor * 1.5 for name, tensor in state.items()}, changed)
 
@@ -284,7 +284,7 @@ def test_the_identity_is_of_the_weights_not_of_their_place(tmp_path: Path, weigh
     ("options", "said"),
     [
         ({"weights": "random", "model": "ViT-B-32"}, "untrained"),
-        ({"weights": "random", "model": "builtin:mini"}, "untrained"),
+        ({"weights": "random", "model": "builtin:mini-untrained"}, "untrained"),
         ({"weights": ""}, "weights"),
         ({"device": "gpu"}, "device"),
         ({"batch_size": 0}, "batch_size"),
@@ -325,7 +325,7 @@ def test_damaged_weights(tmp_path: Path, content: bytes, suffix: str) -> None:
     path = tmp_path / f"damaged{suffix}"
     path.write_bytes(content)
 
-    problem = problem_of(model="builtin:mini", weights=str(path), device="cpu")
+    problem = problem_of(model="builtin:mini-untrained", weights=str(path), device="cpu")
 
     assert problem.key == "options.weights"
     assert str(path) in problem.found
@@ -335,10 +335,10 @@ def test_weights_of_another_model(tmp_path: Path) -> None:
     path = tmp_path / "other.pt"
     torch.save({"visual.proj": torch.zeros(3, 3), "logit_scale": torch.zeros(())}, path)
 
-    problem = problem_of(model="builtin:mini", weights=str(path), device="cpu")
+    problem = problem_of(model="builtin:mini-untrained", weights=str(path), device="cpu")
 
     assert "RuntimeError" in problem.found
-    assert mini_clip.NAME in problem.expected
+    assert random_clip.NAME in problem.expected
 
 
 def test_weights_never_run_code(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_weights_never_run_code(tmp_path: Path) -> None:
     path = tmp_path / "payload.pt"
     torch.save({"state_dict": Payload()}, path)
 
-    problem_of(model="builtin:mini", weights=str(path), device="cpu")
+    problem_of(model="builtin:mini-untrained", weights=str(path), device="cpu")
 
     assert not (tmp_path / "owned").exists()
 
@@ -374,7 +374,7 @@ def test_architectures_that_do_not_read_prompts_as_clip_does() -> None:
 
 
 def test_a_cuda_device_that_is_not_there() -> None:
-    problem = problem_of(model="builtin:mini", weights="random", untrained=True, device="cuda:99")
+    problem = problem_of(model="builtin:mini-untrained", weights="random", untrained=True, device="cuda:99")
 
     assert problem.key == "options.device"
     assert "cuda:99" in problem.found
@@ -418,7 +418,7 @@ def test_a_tag_must_fit_the_activation(
     accepted: bool,
 ) -> None:
     model = "tiny-quickgelu" if architecture_has_it else "tiny"
-    config = {**mini_clip.CONFIG, "quick_gelu": architecture_has_it}
+    config = {**random_clip.CONFIG, "quick_gelu": architecture_has_it}
     path = tmp_path / "weights.pt"
     torch.save(open_clip.CLIP(**config).state_dict(), path)
     tag = {"file": str(path), "quick_gelu": trained_with_quick_gelu, "mean": (0.5, 0.5, 0.5)}
@@ -435,7 +435,7 @@ def test_a_tag_must_fit_the_activation(
 
 def test_parts_that_only_training_uses_are_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Patch dropout, in some architectures, leaves out random parts of the picture."""
-    config = {**mini_clip.CONFIG, "vision_cfg": {**mini_clip.CONFIG["vision_cfg"], "patch_dropout": 0.5}}
+    config = {**random_clip.CONFIG, "vision_cfg": {**random_clip.CONFIG["vision_cfg"], "patch_dropout": 0.5}}
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny-dropout", config)
     path = tmp_path / "weights.pt"
     torch.save(open_clip.CLIP(**config).state_dict(), path)

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from kreabench.core.errors import EnvironmentProblem
-from kreabench.metrics import mini_clip
+from kreabench.metrics import random_clip
 from kreabench.metrics.aesthetic import Aesthetic
 from kreabench.metrics.base import ScoreItem
 from kreabench.metrics.clip_score import ClipScore
@@ -27,13 +27,18 @@ WORDS = {"<pad>": 0, "<unk>": 1, "a": 2, "red": 3, "blue": 4, "bicycle": 5, "hou
 @pytest.fixture(autouse=True)
 def architecture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A tiny model shaped as SigLIP: words of its own, eight of them at most."""
-    text = {**mini_clip.CONFIG["text_cfg"], "context_length": CONTEXT, "vocab_size": len(WORDS), "no_causal_mask": True}
+    text = {
+        **random_clip.CONFIG["text_cfg"],
+        "context_length": CONTEXT,
+        "vocab_size": len(WORDS),
+        "no_causal_mask": True,
+    }
     own = {
         "hf_tokenizer_name": "someone/tiny-words",
         "tokenizer_kwargs": {"clean": "canonicalize"},
         "pool_type": "last",
     }
-    config = {**mini_clip.CONFIG, "text_cfg": {**text, **own}}
+    config = {**random_clip.CONFIG, "text_cfg": {**text, **own}}
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny-siglip", config)
     monkeypatch.setenv("KREABENCH_CACHE", str(tmp_path / "cache"))
 

@@ -48,7 +48,8 @@ def run(mini_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.delitem(sys.modules, "damaged_versions")
         patch.setattr(local, "WorkerProcess", InThisProcess)
         patch.setattr(pipeline, "write_report", lambda run, plan, path: path)
-        words = ["target=[mini_local]", "prompts=krea", f"prompts.limit={PROMPTS}", "run.warmup=0", "metrics=[look]"]
+        words = ["target=[mini_local]", "target.mini_local.model=builtin:mini-untrained", "prompts=krea"]
+        words += [f"prompts.limit={PROMPTS}", "run.warmup=0", "metrics=[look]"]
         experiment = load([*words, "axes.size=[64x64]", "axes.steps=[2]"]).experiment
         (base,) = experiment.targets
         again, damaged = replace(base, name="again"), replace(base, name="damaged", model=str(noisy))

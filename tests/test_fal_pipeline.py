@@ -17,7 +17,11 @@ from tests.support import make_request, make_setting
 def test_hosted_pictures_are_those_of_the_local_back_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mini_backend: Any
 ) -> None:
-    options = {"accelerations": {"none": {}, "regular": {}, "high": {"first_block_cache": {"threshold": 0.3}}}}
+    options = {
+        "model": "builtin:mini-untrained",
+        "pipeline": {"device": "cpu", "dtype": "float32", "max_sequence_length": 128, "torch_threads": 1},
+        "accelerations": {"none": {}, "regular": {}, "high": {"first_block_cache": {"threshold": 0.3}}},
+    }
     hosted: dict[str, list[bytes]] = {}
     settings = [make_setting(acceleration=name, steps=8, num_images=2) for name in ("none", "high")]
     with start_service(ServiceSpec(kind="fal-emulator", options=options), tmp_path / "service.log") as environment:

@@ -55,7 +55,7 @@ def open_task(inputs: Path, mini_model: Path, mini_target: Callable[..., Any]) -
     opened: list[DiffusersBackend] = []
 
     def open_(task: str, features: dict[str, Any] | None = None, **options: Any) -> DiffusersBackend:
-        redux = {"redux_model": "builtin:mini-redux"} if task == "redux" and "weights" not in options else {}
+        redux = {"redux_model": "builtin:mini-untrained-redux"} if task == "redux" and "weights" not in options else {}
         accelerations = [
             make_acceleration(name=name, features=value) for name, value in (features or {"none": {}}).items()
         ]
@@ -284,7 +284,7 @@ def test_random_weights_of_the_miniatures_geometry_draw_both_tasks(
 
 def test_the_identity_names_both_models(varying: DiffusersBackend, changing: DiffusersBackend) -> None:
     redux = varying.identity["redux"]  # type: ignore[attr-defined]
-    assert redux["model"] == "builtin:mini-redux"
+    assert redux["model"] == "builtin:mini-untrained-redux"
     assert redux["weights_sha256"] == WEIGHTS_SHA256
     assert set(redux["parameters"]) == {"image_encoder", "image_embedder"}
     assert changing.identity["pipeline"] == "FluxImg2ImgPipeline"  # type: ignore[attr-defined]
@@ -299,7 +299,7 @@ def test_a_redux_model_of_another_width_is_refused(
 
     from kreabench.backends.mini import resolve_model
 
-    prior = FluxPriorReduxPipeline.from_pretrained(resolve_model("builtin:mini-redux"), local_files_only=True)
+    prior = FluxPriorReduxPipeline.from_pretrained(resolve_model("builtin:mini-untrained-redux"), local_files_only=True)
     prior.register_modules(image_embedder=ReduxImageEncoder(redux_dim=24, txt_in_features=16))
     prior.save_pretrained(tmp_path)
     backend = DiffusersBackend()

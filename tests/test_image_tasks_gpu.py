@@ -26,7 +26,7 @@ def test_a_call_draws_four_pictures_and_sums_up(
     (tmp_path / image.file_name).write_bytes(content)
     options: dict[str, Any] = {"device": "cuda", "dtype": "bfloat16", "weights": weights}
     options |= {"geometry": "mini"} if weights == "random" else {}
-    options |= {"redux_model": "builtin:mini-redux"} if task == "redux" and weights == "pretrained" else {}
+    options |= {"redux_model": "builtin:mini-untrained-redux"} if task == "redux" and weights == "pretrained" else {}
     backend = DiffusersBackend()
     try:
         identity = backend.open(mini_target(task=task, options=options), [make_acceleration()], (), inputs=tmp_path)
@@ -49,7 +49,7 @@ def test_redux_leaves_offloaded_text_encoders_where_they_are(mini_target: Callab
     image = describe_input("a.png", content)
     (tmp_path / image.file_name).write_bytes(content)
     target = mini_target(
-        task="redux", options={"device": "cuda", "dtype": "bfloat16", "redux_model": "builtin:mini-redux"}
+        task="redux", options={"device": "cuda", "dtype": "bfloat16", "redux_model": "builtin:mini-untrained-redux"}
     )
     backend = DiffusersBackend()
     try:

@@ -182,7 +182,7 @@ def test_identity_says_what_was_loaded_and_names_no_path(mini_model: Path, mini_
         by_folder = backend.open(mini_target(model=str(mini_model)), [make_acceleration()], ())
     finally:
         backend.close()
-    assert by_name["model"] == "builtin:mini"
+    assert by_name["model"] == "builtin:mini-untrained"
     assert by_name["pipeline"] == "FluxPipeline"
     assert by_name["device"] == "cpu"
     assert by_name["dtype"] == "float32"

@@ -41,7 +41,7 @@ def opened(
 ) -> Iterator[tuple[str, DiffusersBackend, dict[str, Any]]]:
     task = request.param
     backend = DiffusersBackend()
-    options = {"redux_model": "builtin:mini-redux"} if task == "redux" else {}
+    options = {"redux_model": "builtin:mini-untrained-redux"} if task == "redux" else {}
     accelerations = [make_acceleration(), make_acceleration(name="cached", features=CACHE)]
     identity = backend.open(mini_target(task=task, options=options), accelerations, (), inputs=inputs)
     yield task, backend, identity

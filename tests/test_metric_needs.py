@@ -169,7 +169,7 @@ def test_random_weights_need_no_metric(tmp_path: Path) -> None:
 
 
 def test_a_gpu_that_is_not_there_is_said_with_what_may_have_chosen_it() -> None:
-    options = {"model": "builtin:mini", "weights": "random", "untrained": True, "device": "cuda:99"}
+    options = {"model": "builtin:mini-untrained", "weights": "random", "untrained": True, "device": "cuda:99"}
 
     (entry,) = missing([MetricSpec(name="clip", kind="clip_score", options=options)], {})
 

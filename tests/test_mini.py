@@ -1,4 +1,4 @@
-"""The miniature: the same everywhere, safe in a shared cache, and pictures that differ by all that was asked."""
+"""The untrained miniature: the same everywhere, safe in a shared cache, and pictures differ by all that was asked."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ import pytest
 from PIL import Image
 
 from kreabench.backends import mini_recipe
-from kreabench.backends.mini import is_intact, mini_folder, resolve_model
+from kreabench.backends.mini import resolve_model
+from kreabench.backends.mini_cache import built_folder, is_intact
 from kreabench.backends.model_files import weights_sha256
 from kreabench.core.errors import EnvironmentProblem
 from tests.support import make_request, make_setting
 
 WEIGHTS_SHA256 = "52a7728b13c3c952986002191a7f416b08d0bd13762d91e5c0f1c86d34fb0363"
 """Of the recipe's present revision, on every machine. When it changes, raise the recipe's `rule`."""
-
-NOISY_WEIGHTS_SHA256 = "39aac5ba9b074ebe519bcb6026ac52436850e30c15849dc395c60723602d2b3f"
-"""Likewise of the miniature with noise."""
 
 PROMPTS = (
     "a red bicycle leaning on a white wall",
@@ -41,6 +39,10 @@ def small_build(folder: Path) -> None:
     (folder / "part").mkdir()
     (folder / "part" / "weights").write_bytes(b"weights")
     (folder / "index").write_bytes(b"index")
+
+
+def mini_folder(cache: Path, *, build: Callable[[Path], None]) -> Path:
+    return built_folder(cache, "mini-untrained", mini_recipe.revision(), build)
 
 
 def content(folder: Path) -> bytes:
@@ -60,7 +62,7 @@ def test_an_unknown_built_in_names_the_known_ones() -> None:
 def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mini_recipe, "build", small_build)
     folder = mini_folder(tmp_path, build=small_build)
-    assert resolve_model("builtin:mini", environ={"KREABENCH_CACHE": str(tmp_path)}) == str(folder)
+    assert resolve_model("builtin:mini-untrained", environ={"KREABENCH_CACHE": str(tmp_path)}) == str(folder)
     assert folder.parent == tmp_path
 
 
@@ -71,12 +73,6 @@ def test_weights_are_the_same_on_every_machine_and_leave_torch_alone(tmp_path: P
     mini_recipe.build(tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
     assert weights_sha256(tmp_path) == weights_sha256(mini_model) == WEIGHTS_SHA256
-
-
-def test_the_noisy_one_is_another_version_the_same_everywhere(tmp_path: Path) -> None:
-    folder = Path(resolve_model("builtin:mini-noisy", environ={"KREABENCH_CACHE": str(tmp_path)}))
-    assert is_intact(folder)
-    assert weights_sha256(folder) == NOISY_WEIGHTS_SHA256 != WEIGHTS_SHA256
 
 
 def test_an_intact_folder_is_used_again(tmp_path: Path) -> None:

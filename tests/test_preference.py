@@ -16,7 +16,7 @@ from torchvision.transforms import functional
 from transformers import CLIPModel, CLIPProcessor
 
 from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.metrics import mini_clip
+from kreabench.metrics import random_clip
 from kreabench.metrics.base import ScoreItem
 from kreabench.metrics.hpsv2 import Hpsv2, preparation
 from kreabench.metrics.pickscore import PickScore, PickScoreOptions
@@ -204,14 +204,14 @@ def hps_input(image: Image.Image, size: int = 64) -> torch.Tensor:
 
 def test_hps_equals_its_package(hps: Path) -> None:
     """The model's own forward, in half precision's numbers, as `hpsv2.score` reads it off."""
-    mini_clip.register()
-    model = open_clip.create_model(mini_clip.NAME, pretrained=str(hps), output_dict=True).eval()
-    tokenizer = open_clip.get_tokenizer(mini_clip.NAME)
+    random_clip.register()
+    model = open_clip.create_model(random_clip.NAME, pretrained=str(hps), output_dict=True).eval()
+    tokenizer = open_clip.get_tokenizer(random_clip.NAME)
     pairs = [pair for pair in items() if pair.image.width == pair.image.height or pair.image.width > 64]
     with torch.no_grad():
         outputs = [model(hps_input(pair.image)[None], tokenizer([pair.prompt])) for pair in pairs]
     expected = [float((out["image_features"] @ out["text_features"].T)[0, 0]) for out in outputs]
-    metric = Hpsv2(model="builtin:mini", weights=str(hps), device="cpu", batch_size=3)
+    metric = Hpsv2(model="builtin:mini-untrained", weights=str(hps), device="cpu", batch_size=3)
     metric.open(shared())
 
     scores = metric.score(pairs)
@@ -236,7 +236,7 @@ def test_hps_sees_the_whole_picture_on_black() -> None:
 def test_hps_and_clip_score_on_one_file_prepare_pictures_each_in_its_own_way(hps: Path) -> None:
     from kreabench.metrics.clip_score import ClipScore
 
-    scoring, options = shared(), {"model": "builtin:mini", "weights": str(hps), "device": "cpu"}
+    scoring, options = shared(), {"model": "builtin:mini-untrained", "weights": str(hps), "device": "cpu"}
     own, theirs = Hpsv2(**options), ClipScore(**options)
     identities = [metric.open(scoring) for metric in (own, theirs)]
     wide = [ScoreItem(image=picture(200, 70), prompt="a dog", reference=None, sha256="a" * 64)]

@@ -607,7 +607,7 @@ def test_random_weights_and_cut_prompts_are_flagged(tmp_path: Path, monkeypatch:
     clip = MetricSpec(
         name="clip",
         kind="clip_score",
-        options={"model": "builtin:mini", "weights": "random", "untrained": True, "device": "cpu"},
+        options={"model": "builtin:mini-untrained", "weights": "random", "untrained": True, "device": "cpu"},
     )
 
     score(run, plan, clip, PSNR)

@@ -23,7 +23,7 @@ SSIM = MetricSpec(name="ssim", kind="ssim", options={})
 MINI = MetricSpec(
     name="clip",
     kind="clip_score",
-    options={"model": "builtin:mini", "weights": "random", "untrained": True, "device": "cpu"},
+    options={"model": "builtin:mini-untrained", "weights": "random", "untrained": True, "device": "cpu"},
 )
 
 

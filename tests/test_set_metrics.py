@@ -294,7 +294,7 @@ def test_one_seed_a_prompt_shows_no_diversity() -> None:
 
 
 def test_vendi_shares_the_pass_of_clip_score() -> None:
-    options = {"model": "builtin:mini", "weights": "random", "untrained": True, "device": "cpu"}
+    options = {"model": "builtin:mini-untrained", "weights": "random", "untrained": True, "device": "cpu"}
     together = shared()
     Vendi(encoder="clip", **options).open(together)
     ClipScore(**options).open(together)

@@ -118,7 +118,11 @@ def start(
 
 
 def _branded(targets: Sequence[TargetSpec], before: Sequence[TargetSpec]) -> tuple[TargetSpec, ...]:
-    """`targets` as they are asked for now. What was drawn by untrained weights or an emulated service stays so."""
+    """`targets` as they are asked for now. What was drawn by untrained weights or an emulated service stays so.
+
+    So does a note about the model that drew it.
+    """
+    notes = {target.name: target.model_note for target in before}
     untrained = {target.name for target in before if target.untrained}
     emulated = {target.name for target in before if target.emulated}
     return tuple(
@@ -126,6 +130,7 @@ def _branded(targets: Sequence[TargetSpec], before: Sequence[TargetSpec]) -> tup
             target,
             untrained=target.untrained or target.name in untrained,
             emulated=target.emulated or target.name in emulated,
+            model_note=notes.get(target.name) or target.model_note,
         )
         for target in targets
     )

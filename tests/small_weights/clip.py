@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kreabench.metrics import mini_clip
+from kreabench.metrics import random_clip
 
 
 def clip_state() -> dict[str, Any]:
@@ -15,10 +15,10 @@ def clip_state() -> dict[str, Any]:
     import open_clip
     import torch
 
-    mini_clip.register()
+    random_clip.register()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mini_clip.SEED)
-        return dict(open_clip.CLIP(**mini_clip.CONFIG).state_dict())
+        torch.manual_seed(random_clip.SEED)
+        return dict(open_clip.CLIP(**random_clip.CONFIG).state_dict())
 
 
 def open_clip_file(folder: Path, name: str) -> Path:
@@ -70,7 +70,7 @@ def transformers_folder(folder: Path) -> Path:
         text_config=text, vision_config={**small, "image_size": 64, "patch_size": 16}, projection_dim=32
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mini_clip.SEED)
+        torch.manual_seed(random_clip.SEED)
         CLIPModel(config).save_pretrained(path)
     sizes: dict[str, Any] = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
     CLIPProcessor(CLIPImageProcessor(**sizes), _tokenizer()).save_pretrained(path)
@@ -90,7 +90,7 @@ def _tokenizer() -> Any:
 
 
 _RUN: dict[str, Any] = {"device": "cpu", "batch_size": 2}
-_MINI: dict[str, Any] = {"model": "builtin:mini", "untrained": True, **_RUN}
+_MINI: dict[str, Any] = {"model": "builtin:mini-untrained", "untrained": True, **_RUN}
 
 OPTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "clip_score": lambda folder: {**_MINI, "weights": str(open_clip_file(folder, "clip.safetensors"))},

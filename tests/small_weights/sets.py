@@ -27,7 +27,7 @@ def _inception(folder: Path) -> dict[str, Any]:
 
 
 def _clip(_: Path) -> dict[str, Any]:
-    return {"model": "builtin:mini", "weights": "random", "untrained": True, "device": "cpu", "batch_size": 4}
+    return {"model": "builtin:mini-untrained", "weights": "random", "untrained": True, "device": "cpu", "batch_size": 4}
 
 
 OPTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {

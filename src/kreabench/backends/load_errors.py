@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kreabench.backends.devices import Device, Peaks
-from kreabench.backends.mini import is_builtin
+from kreabench.backends.mini import builtin_remedy, is_builtin
 from kreabench.backends.model_files import download_remedy, is_hub_id
 from kreabench.core.errors import EnvironmentProblem, GenerationError
 from kreabench.core.specs import TargetSpec
@@ -103,7 +103,7 @@ def _is_network(cause: BaseException) -> bool:
 
 def _files_remedy(target: TargetSpec) -> str:
     if is_builtin(target.model):
-        return "Delete the folder that KREABENCH_CACHE names (~/.cache/kreabench without it); it is built again."
+        return builtin_remedy(target.model)
     if is_hub_id(target.model):
         return f"If files are damaged, fetch them anew with `hf download {target.model} --force-download`."
     return "Check that the folder holds every file that diffusers' save_pretrained wrote, undamaged."

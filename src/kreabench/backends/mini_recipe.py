@@ -1,4 +1,4 @@
-"""The recipe of the miniature: FLUX.1's own architecture, four numbers of a toy, and weights drawn by rule.
+"""The recipe of `builtin:mini-untrained`: FLUX.1's own architecture, numbers of a toy, and weights drawn by rule.
 
 Every weight is uniform with a variance of gain² / fan-in, from a numpy generator seeded by the weight's name. Unlike
 torch's default initialisation that is the same on every machine and leaves torch's global generator alone. Kernels of
@@ -85,10 +85,13 @@ RECIPE: dict[str, Any] = {
 }
 """All that decides the weights. `rule` counts changes of the drawing itself (of this module's code)."""
 
-REVISION = stable_hash(RECIPE)
-"""Identity of the miniature's weights, as a commit is of a published model's."""
 
 _MODELS = ("transformer", "vae", "text_encoder", "text_encoder_2")
+
+
+def revision() -> str:
+    """Identity of the untrained miniature's weights, as a commit is of a published model's."""
+    return stable_hash(RECIPE)
 
 
 def build(folder: Path) -> None:

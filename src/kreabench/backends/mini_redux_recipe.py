@@ -1,7 +1,7 @@
-"""The recipe of `builtin:mini-redux`: SigLIP and the Redux embedder beside the miniature, as small, drawn by its rule.
+"""The recipe of `builtin:mini-untrained-redux`: SigLIP and the Redux embedder beside the untrained miniature.
 
-They take the real code path of FLUX.1 Redux on any machine, offline. Their embeddings mean nothing, but differ with
-the input picture.
+They are as small as it is and drawn by its rule. They take the real code path of FLUX.1 Redux on any machine, offline.
+Their embeddings mean nothing, but differ with the input picture.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ RECIPE: dict[str, Any] = {
     "feature_extractor": {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 3},
 }
 
-REVISION = stable_hash(RECIPE)
-"""Identity of these weights, as a commit is of a published model's."""
+
+def revision() -> str:
+    """Identity of these weights, as a commit is of a published model's."""
+    return stable_hash(RECIPE)
 
 
 def build(folder: Path) -> None:

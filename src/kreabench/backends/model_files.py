@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def model_problem(target: TargetSpec) -> Problem | None:
     key = f"target.{target.name}.model"
     if is_builtin(target.model):
         problem = builtin_problem(target.model)
-        return None if problem is None else Problem(key=key, found=problem.found, expected=problem.expected)
+        return None if problem is None else replace(problem, key=key)
     if is_hub_id(target.model):
         return _hub_problem(key, target.model, target.revision, _PIPELINE)
     folder = at_home(target.model)
@@ -75,7 +75,7 @@ def redux_problem(key: str, model: str, revision: str | None) -> Problem | None:
     """Why the Redux `model` cannot be loaded here, as far as can be seen without loading; None where it may."""
     if is_builtin(model):
         problem = builtin_problem(model, REDUX_MODELS)
-        return None if problem is None else Problem(key=key, found=problem.found, expected=problem.expected)
+        return None if problem is None else replace(problem, key=key)
     if is_hub_id(model):
         return _hub_problem(key, model, revision, _REDUX)
     folder = at_home(model)

@@ -98,10 +98,8 @@ class FalEmulatorOptions:
     pictures of `folder`, scaled to the asked size."""
     model: str = "builtin:mini"
     """What the pipeline loads: a Hub id, a directory or `builtin:NAME`."""
-    pipeline: dict[str, Any] = field(
-        default_factory=lambda: {"device": "cpu", "dtype": "float32", "max_sequence_length": 128, "torch_threads": 1}
-    )
-    """Options of the local back end."""
+    pipeline: dict[str, Any] = field(default_factory=lambda: {"device": "cpu", "dtype": "float32", "torch_threads": 1})
+    """Options of the local back end, beside those that a built-in `model` was trained with."""
     accelerations: dict[str, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: {
             "none": {},

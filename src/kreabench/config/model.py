@@ -104,6 +104,7 @@ class TargetConfig(Model):
     revision: str | None = None
     untrained: bool = False
     emulated: bool = False
+    model_note: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{0,80}$")] = ""
     inputs: dict[str, InputConfig] = {}
     parameters: dict[str, Any] = {}
     default: DefaultsConfig = DefaultsConfig()

@@ -106,6 +106,7 @@ def make_target(collect: Collector, name: str, config: TargetConfig, pricing: Pr
         inputs=inputs,
         parameters=dict(config.parameters),
         random_weights=options.get("weights") == "random",
+        model_note=config.model_note,
     )
 
 

@@ -155,6 +155,8 @@ class TargetSpec:
     """Values for `inputs` that are no axis, sent with every request; part of the target's identity."""
     random_weights: bool = False
     """Every weight is random but the sizes are the model's: times, memory and energy count, pictures do not."""
+    model_note: str = ""
+    """What a reader must know of the model before any number, in a few words; brands every report. Empty: nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

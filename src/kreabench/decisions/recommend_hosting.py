@@ -238,7 +238,9 @@ def _warnings(
             said.append("The two draw different sizes, which cost differently.")
         if targets[api.entrant.setting.target].emulated:
             said.append("The service is emulated: its dollars are what the price list says, nothing was billed.")
-    for verdict in (own, api):
-        if verdict is not None and targets[verdict.entrant.setting.target].untrained:
-            said.append(f"{verdict.entrant.setting.target} has untrained weights: its times are no real model's.")
+    for target in (targets[verdict.entrant.setting.target] for verdict in (own, api) if verdict is not None):
+        if target.untrained:
+            said.append(f"{target.name} has untrained weights: its times are no real model's.")
+        if target.model_note:
+            said.append(f"{target.name}: {target.model_note}.")
     return tuple(dict.fromkeys(said))

@@ -52,7 +52,7 @@ class Side:
     requested: Mapping[str, int]
     """Setting id → planned requests."""
     notice: str | None
-    """What keeps the numbers from being about a real model: untrained weights, an emulated service."""
+    """Notes on models, and what keeps numbers from being about a real one: untrained weights, an emulated service."""
     picture_folder: Path | None
     """Below which `image_path` lies; None for a baseline file, which has no pictures."""
     dropped: Mapping[str, str] = field(default_factory=dict)

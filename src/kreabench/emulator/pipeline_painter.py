@@ -25,8 +25,13 @@ from kreabench.emulator.order import Order
 LEVELS = ("none", "regular", "high")
 """What fal's endpoints of FLUX.1 know as acceleration."""
 
-_MINI_REDUX = {"builtin:mini": "builtin:mini-redux"}
-"""Model → the prior that goes with it, where no option names one."""
+_TRAINED: dict[str, Any] = {"max_sequence_length": 16, "redux_model": "builtin:mini-redux"}
+_GOES_WITH: dict[str, dict[str, Any]] = {
+    "builtin:mini": _TRAINED,
+    "builtin:mini-noisy": _TRAINED,
+    "builtin:mini-untrained": {"redux_model": "builtin:mini-untrained-redux"},
+}
+"""Model → options of the local back end that go with it, where `FalEmulatorOptions.pipeline` says nothing else."""
 
 
 class PipelinePainter:
@@ -111,10 +116,9 @@ def _check_levels(options: FalEmulatorOptions) -> None:
 
 
 def _target(options: FalEmulatorOptions, task: TaskKind) -> TargetSpec:
-    pipeline = {name: value for name, value in options.pipeline.items() if name != "redux_model"}
-    redux = options.pipeline.get("redux_model", _MINI_REDUX.get(options.model))
-    if task == "redux" and redux is not None:
-        pipeline["redux_model"] = redux
+    pipeline = _GOES_WITH.get(options.model, {}) | options.pipeline
+    if task != "redux":
+        pipeline.pop("redux_model", None)
     return TargetSpec(
         name="fal_emulator",
         backend="diffusers",

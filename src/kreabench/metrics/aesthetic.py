@@ -8,7 +8,7 @@ trained without activations between the layers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from kreabench.metrics.base import Score, ScoreItem, failed
 from kreabench.metrics.clip_encoder import encoder_of
 from kreabench.metrics.clip_options import ClipOptions
 from kreabench.metrics.clip_weights import need_of
+from kreabench.metrics.mini_clip import HEAD_FILE, MINI_CLIP
 from kreabench.metrics.needs import Need
 from kreabench.metrics.shared import Shared
 from kreabench.metrics.state_dicts import load_into, load_state_dict
@@ -47,7 +48,7 @@ class AestheticOptions(ClipOptions):
     """The head, and the model whose embeddings it was trained on. `weights` are the model's."""
 
     head: str = HEAD
-    """`hub:…`, `https://…`, a file, or `random`."""
+    """`hub:…`, `https://…`, a file, `builtin:mini` or `random`."""
 
     def __post_init__(self) -> None:
         """Raises ValueError, which `config/` turns into a message that names the key."""
@@ -56,6 +57,8 @@ class AestheticOptions(ClipOptions):
             check_source(self.head, untrained=self.untrained)
         except ValueError as error:
             raise ValueError(f"head: {error}") from error
+        if self.head == MINI_CLIP != self.model:
+            raise ValueError(f"head: {self.head} rates embeddings of the model {MINI_CLIP} alone, not of {self.model}")
 
 
 class Aesthetic:
@@ -66,7 +69,9 @@ class Aesthetic:
         self._options = AestheticOptions(**options)
         self._encoder: ClipEncoder | None = None
         self._head: Module | None = None
-        self._head_need = WeightsNeed(name="head of LAION Aesthetics V2", source=self._options.head, key="options.head")
+        self._head_need = WeightsNeed(
+            name="head of LAION Aesthetics V2", source=self._options.head, key="options.head", shipped=HEAD_FILE
+        )
         self._reads_prompts = bool(self._options.tokenizer)
         """Only to share the pass of a metric that does."""
         clip = need_of(self._options, reads_prompts=self._reads_prompts)
@@ -103,7 +108,7 @@ class Aesthetic:
                 return _made(width), stable_hash(["aesthetic head", width, _SEED], length=64)
         located = self._head_need.locate(shared.environ)
         state = load_state_dict(located.path, key=self._head_need.key)
-        head = _made(width)
+        head = _made(width, state)
         if _FIRST in state and state[_FIRST].ndim == 2 and state[_FIRST].shape[1] != width:
             problem = Problem(
                 key=self._head_need.key,
@@ -115,12 +120,19 @@ class Aesthetic:
         return head, located.sha256
 
 
-def _made(width: int) -> Module:
-    """The layers by their names in the published file; in it, dropout takes the places between."""
+def _made(width: int, state: Mapping[str, Tensor] | None = None) -> Module:
+    """The layers by their names in the published file; in it, dropout takes the places between.
+
+    Those between the embedding and the score are as wide as in `state`, as heads for small models have narrow ones.
+    """
     from torch import nn
 
-    sizes = {"0": (width, 1024), "2": (1024, 128), "4": (128, 64), "6": (64, 16), "7": (16, 1)}
-    layers = nn.ModuleDict({name: nn.Linear(*size) for name, size in sizes.items()})
+    layers = nn.ModuleDict()
+    for name, published in {"0": 1024, "2": 128, "4": 64, "6": 16, "7": 1}.items():
+        weight = None if state is None or published == 1 else state.get(f"layers.{name}.weight")
+        wide = published if weight is None or weight.ndim != 2 else len(weight)
+        layers[name] = nn.Linear(width, wide)
+        width = wide
     return nn.ModuleDict({"layers": layers}).eval()
 
 

@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.metrics import mini_clip
+from kreabench.metrics import mini_clip, random_clip
 from kreabench.metrics.mini_clip import MINI_CLIP
+from kreabench.metrics.random_clip import RANDOM_CLIP
 
 _OPENAI_FOLDER = re.compile(r"clip.*openai|openai.*clip")
 
 
 def name_of(model: str) -> str:
-    """The architecture's name in open_clip's registry, to which ours is added."""
-    if model != MINI_CLIP:
+    """The architecture's name in open_clip's registry, to which ours is added. Raises EnvironmentProblem where its
+    files are damaged."""
+    ours = {MINI_CLIP: mini_clip, RANDOM_CLIP: random_clip}.get(model)
+    if ours is None:
         return model.replace("/", "-")
-    mini_clip.register()
-    return mini_clip.NAME
+    ours.register()
+    return ours.NAME
 
 
 def config_of(architecture: str, model: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import canonical_json
-from kreabench.metrics import mini_clip
+from kreabench.metrics import random_clip
 from kreabench.metrics.clip_options import ClipOptions
 from kreabench.metrics.clip_tokenizer import Tokenizer, load_tokenizer
 from kreabench.metrics.clip_weights import ClipWeights, ClipWeightsNeed
@@ -175,7 +175,7 @@ def _random(weights: ClipWeights) -> Any:
     import torch
 
     with torch.random.fork_rng(devices=[]):  # on the CPU alone: the caller's generators stay as they are
-        torch.manual_seed(mini_clip.SEED)
+        torch.manual_seed(random_clip.SEED)
         return _made(weights)
 
 

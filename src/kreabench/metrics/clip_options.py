@@ -13,11 +13,13 @@ class ClipOptions:
     """An open_clip model and where its weights come from. Metrics with the same ones share its passes."""
 
     model: str = "ViT-L-14-quickgelu"
-    """An open_clip architecture, or `builtin:mini` for the tiny one that kreabench builds itself."""
+    """An open_clip architecture, or one of ours: `builtin:mini`, small and trained on drawn pictures, and
+    `builtin:mini-untrained`, which is tiny and random."""
     weights: str = "openai"
-    """open_clip's tag, a file in its layout, `hub:` or `https:` (see metrics/weights.py), or `random`."""
+    """open_clip's tag, a file in its layout, or one of the forms of metrics/weight_sources.py."""
     tokenizer: str = ""
-    """`hub:OWNER/NAME@REVISION` or a folder, for an architecture that has a tokenizer of its own, such as SigLIP."""
+    """`hub:OWNER/NAME@REVISION` or a folder, for an architecture that has a tokenizer of its own, such as SigLIP.
+    `builtin:mini` needs none named."""
     untrained: bool = False
     """Says that the weights are random, which brands every score."""
     device: str = "auto"

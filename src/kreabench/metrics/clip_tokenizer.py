@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kreabench.core.errors import EnvironmentProblem, Problem, one_line
+from kreabench.metrics.mini_clip import MINI_CLIP, TOKENIZER
 from kreabench.metrics.weights import WeightsNeed
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ def tokenizer_need(model: str, config: Mapping[str, Any], source: str) -> Weight
     name = config["text_cfg"].get("hf_tokenizer_name")
     if name is None:
         return None
+    shipped = TOKENIZER if model == MINI_CLIP else ""
+    if shipped and not source:
+        source = MINI_CLIP
     if not source:
         problem = Problem(
             key=TOKENIZER_KEY,
@@ -51,7 +55,7 @@ def tokenizer_need(model: str, config: Mapping[str, Any], source: str) -> Weight
             expected=f"hub:{name}@REVISION, or a folder: {model} reads prompts with a tokenizer of its own",
         )
         raise EnvironmentProblem([problem])
-    return WeightsNeed(name=f"tokenizer of {model}", source=source, key=TOKENIZER_KEY, tensors=False)
+    return WeightsNeed(name=f"tokenizer of {model}", source=source, key=TOKENIZER_KEY, tensors=False, shipped=shipped)
 
 
 def load_tokenizer(architecture: str, config: Mapping[str, Any], folder: Path | None) -> Tokenizer:

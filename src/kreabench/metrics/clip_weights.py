@@ -16,13 +16,14 @@ from kreabench.core.cache import cache_folder
 from kreabench.core.errors import EnvironmentProblem, Problem
 from kreabench.core.ids import stable_hash
 from kreabench.core.reach import unreachable
-from kreabench.metrics import mini_clip
+from kreabench.metrics import random_clip
 from kreabench.metrics.clip_architectures import check_activation, check_activation_of_file, config_of, name_of
 from kreabench.metrics.clip_folder import WEIGHTS_FILE, described, files_of_repository
 from kreabench.metrics.clip_options import ClipOptions
 from kreabench.metrics.clip_tokenizer import tokenizer_need
-from kreabench.metrics.mini_clip import MINI_CLIP
+from kreabench.metrics.mini_clip import MINI_CLIP, WEIGHTS
 from kreabench.metrics.needs import FETCH, Located, Say
+from kreabench.metrics.random_clip import RANDOM_CLIP
 from kreabench.metrics.weight_hashes import file_sha256
 from kreabench.metrics.weight_hub import HUB
 from kreabench.metrics.weights import RANDOM_WEIGHTS, WeightsNeed, offline_variable
@@ -68,7 +69,7 @@ class ClipWeightsNeed:
 
     model: str
     weights: str
-    """open_clip's tag, a file, `hub:…`, `https://…` or `random`."""
+    """open_clip's tag, a file, `hub:…`, `https://…`, `builtin:mini` or `random`."""
     key: str = "options.weights"
     tokenizer: str = ""
     """Where the tokenizer comes from, of an architecture with one of its own."""
@@ -150,6 +151,8 @@ class ClipWeightsNeed:
         """What open_clip knows of `weights` as a tag; empty where it is none."""
         import open_clip
 
+        if MINI_CLIP in (self.model, self.weights):
+            return {}
         tag: dict[str, Any] = open_clip.get_pretrained_cfg(name_of(self.model), self.weights)
         return tag
 
@@ -162,6 +165,8 @@ class ClipWeightsNeed:
 
     def _file(self, environ: Mapping[str, str]) -> tuple[Path, Mapping[str, Any]]:
         """The file that `weights` names, or the one in the folder that it names, and what that folder says of it."""
+        if self.weights == MINI_CLIP:
+            return self._shipped(environ)
         if self.weights.startswith(_ELSEWHERE):
             files = [file.locate(environ).path for file in self._files_elsewhere()]
             return files[0], described(files[0].parent, key=self.key) if len(files) > 1 else {}
@@ -178,6 +183,15 @@ class ClipWeightsNeed:
             return path, described(path.parent, key=self.key) if path.name in _IN_FOLDER else {}
         raise self._no_such_file(path)
 
+    def _shipped(self, environ: Mapping[str, str]) -> tuple[Path, Mapping[str, Any]]:
+        if self.model != MINI_CLIP:
+            raise _problem(
+                self.key, f"{self.weights} for {self.model}", f"weights of {self.model}, or model {MINI_CLIP}"
+            )
+        need = WeightsNeed(name=self.name, source=self.weights, key=self.key, shipped=WEIGHTS)
+        path = need.locate(environ).path
+        return path, described(path.parent, key=self.key)
+
     def _no_such_file(self, path: Path) -> EnvironmentProblem:
         import open_clip
 
@@ -193,11 +207,11 @@ class ClipWeightsNeed:
 
 def _random(model: str, architecture: str, config: Mapping[str, Any], environ: Mapping[str, str]) -> ClipWeights:
     quick_gelu = bool(config.get("quick_gelu", False))
-    if model == MINI_CLIP:  # drawn once, so that it comes off a file like any other
-        path = mini_clip.weights_file(cache_folder(environ))
+    if model == RANDOM_CLIP:  # drawn once, so that it comes off a file like any other
+        path = random_clip.weights_file(cache_folder(environ))
         digest = _sha256(path, "KREABENCH_CACHE", environ)
         return ClipWeights(architecture=architecture, path=path, sha256=digest, quick_gelu=quick_gelu)
-    digest = stable_hash([architecture, dict(config), mini_clip.SEED], length=64)
+    digest = stable_hash([architecture, dict(config), random_clip.SEED], length=64)
     return ClipWeights(architecture=architecture, path=None, sha256=digest, quick_gelu=quick_gelu)
 
 

@@ -1,88 +1,41 @@
-"""A tiny CLIP with random weights, so that the whole path of a real one runs on any machine, offline.
+"""The small CLIP that ships with kreabench, trained on drawn pictures, with its tokenizer and an aesthetic head.
 
-It is written to the cache as an open_clip configuration and a weights file, and loaded from there by open_clip's own
-loader, like any other local weights. Its scores say nothing about pictures.
+It tells such pictures and their captions apart, offline, in the way that the real one does any other, and knows nothing
+else of the world. Its files are read by open_clip's own loader, like any other local weights.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.core.ids import stable_hash
+from kreabench.core.errors import EnvironmentProblem
+from kreabench.metrics.clip_folder import CONFIG_FILE, WEIGHTS_FILE
+from kreabench.metrics.random_clip import add_architecture
+from kreabench.metrics.weight_sources import BUILTIN_WEIGHTS
+from kreabench.miniature.files import shipped_folder
 
-MINI_CLIP = "builtin:mini"
-"""The `model` that kreabench builds itself."""
-
+MINI_CLIP = BUILTIN_WEIGHTS
+"""The `model`, and the name of its weights, tokenizer and head."""
 NAME = "kreabench-mini"
 """Its architecture's name in open_clip's registry."""
+WEIGHTS, TOKENIZER, HEAD_FILE = WEIGHTS_FILE, ".", "aesthetic_head.safetensors"
+"""In the shipped folder; the tokenizer's files lie beside the weights, where open_clip looks for them."""
 
-CONFIG: dict[str, Any] = {
-    "embed_dim": 64,
-    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
-}
-"""The vocabulary and context of CLIP, so that prompts are cut exactly where the real model cuts them."""
+_PART = "clip"
 
-SEED = 1
-"""Of the weights. Chosen because with it most cosines are above zero, where a CLIP score is not clamped."""
+
+def shipped(name: str, *, key: str) -> Path:
+    """A file or folder of the shipped model, whole. Raises EnvironmentProblem, of `key`, that names a damaged one."""
+    try:
+        return shipped_folder(_PART) / name
+    except EnvironmentProblem as error:
+        raise EnvironmentProblem([replace(problem, key=key) for problem in error.problems]) from error
 
 
 def register() -> None:
-    """Make the architecture known to open_clip in this process."""
-    import open_clip
-
-    if NAME in open_clip.list_models():
-        return
-    with tempfile.TemporaryDirectory(prefix="kreabench-") as folder:
-        path = Path(folder) / f"{NAME}.json"
-        path.write_text(json.dumps(CONFIG), encoding="utf-8")
-        open_clip.add_model_config(path)  # read at once, so the file may go
-
-
-def weights_file(cache: Path) -> Path:
-    """The random weights, drawn and stored under `cache` unless they are there already. Raises EnvironmentProblem."""
-    folder = cache / f"mini-clip-{stable_hash([CONFIG, SEED])}"
-    path = folder / "open_clip_model.safetensors"
-    if path.is_file():
-        return path
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _draw(path)
-    except OSError as error:
-        raise EnvironmentProblem(
-            [
-                Problem(
-                    key="KREABENCH_CACHE",
-                    found=f"{cache}: {error.strerror or error}",
-                    expected="a folder that can be written to, with 10 MB free",
-                )
-            ]
-        ) from error
-    return path
-
-
-def _draw(path: Path) -> None:
-    """Write random weights to `path`, whole or not at all: two processes may do so at the same time."""
-    import open_clip
-    import torch
-    from safetensors.torch import save
-
-    with torch.random.fork_rng(devices=[]):  # on the CPU alone: the caller's generators stay as they are
-        torch.manual_seed(SEED)
-        model = open_clip.CLIP(**CONFIG)
-    content = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".weights-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Make the architecture known to open_clip in this process. Raises EnvironmentProblem for damaged files."""
+    config: dict[str, Any] = json.loads(shipped(CONFIG_FILE, key="options.model").read_bytes())
+    add_architecture(NAME, config["model_cfg"])

@@ -4,6 +4,7 @@
     hub:OWNER/NAME/FILE@REVISION      one file of it
     https://ADDRESS#sha256=HEX        one file, whose content is checked
     PATH                              a file or folder of this machine
+    builtin:mini                      of the small CLIP that ships with kreabench, trained on drawn pictures
     random                            drawn at random: only where `untrained: true` says so
 
 A branch or tag as REVISION, and an address without its hash, are accepted and said to be not pinned: what they name
@@ -18,12 +19,13 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 RANDOM_WEIGHTS = "random"
+BUILTIN_WEIGHTS = "builtin:mini"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".json")
 """Of files that weights may be: tensors, or the description beside them."""
 NOT_PINNED = "not pinned"
-FORMS = "hub:OWNER/NAME[/FILE]@REVISION, https://…#sha256=…, a path or `random`"
+FORMS = "hub:OWNER/NAME[/FILE]@REVISION, https://…#sha256=…, a path, `builtin:mini` or `random`"
 
-_HUB, _HTTPS = "hub:", "https://"
+_HUB, _HTTPS, _BUILTIN = "hub:", "https://", "builtin:"
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9_](?:[\w.+-]|/(?=\w)){0,199}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -100,7 +102,20 @@ class RandomWeights:
         return RANDOM_WEIGHTS
 
 
-WeightSource = HubWeights | UrlWeights | LocalWeights | RandomWeights
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuiltinWeights:
+    """Weights in the package."""
+
+    @property
+    def pinned(self) -> bool:
+        """They change only with kreabench, and are hashed."""
+        return True
+
+    def __str__(self) -> str:
+        return BUILTIN_WEIGHTS
+
+
+WeightSource = HubWeights | UrlWeights | LocalWeights | RandomWeights | BuiltinWeights
 
 
 def parse_source(text: str) -> WeightSource:
@@ -109,6 +124,10 @@ def parse_source(text: str) -> WeightSource:
         raise ValueError(f"weights must be {FORMS}, and is {text!r}")
     if text == RANDOM_WEIGHTS:
         return RandomWeights()
+    if text == BUILTIN_WEIGHTS:
+        return BuiltinWeights()
+    if text.startswith(_BUILTIN):
+        raise ValueError(f"weights must be {FORMS}, and is {text!r}: the one built in is {BUILTIN_WEIGHTS}")
     if text.startswith(_HUB):
         return _hub(text)
     if text.startswith(_HTTPS):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.metrics import weight_hub, weight_urls
+from kreabench.metrics import mini_clip, weight_hub, weight_urls
 from kreabench.metrics.needs import FETCH, Located, Say
 from kreabench.metrics.weight_errors import FetchRefused, WeightsMissing
 from kreabench.metrics.weight_hashes import DESCRIPTIONS, MODEL_FILES, file_sha256, files_sha256, model_files
@@ -18,6 +18,7 @@ from kreabench.metrics.weight_sources import (
     NOT_PINNED,
     RANDOM_WEIGHTS,
     SUFFIXES,
+    BuiltinWeights,
     HubWeights,
     LocalWeights,
     RandomWeights,
@@ -45,6 +46,8 @@ class WeightsNeed:
     """Of problems."""
     tensors: bool = True
     """Whether a folder must hold weights; else only tokenizer and preprocessing are looked at, and fetched."""
+    shipped: str = ""
+    """What `builtin:mini` stands for, in the folder of the CLIP that ships with kreabench; empty: nothing."""
 
     @property
     def fetchable(self) -> bool:
@@ -62,6 +65,8 @@ class WeightsNeed:
                 return weight_hub.locate(source, environ, tensors=self.tensors)
             if isinstance(source, UrlWeights):
                 return weight_urls.locate(source, environ)
+            if isinstance(source, BuiltinWeights):
+                source = self._built_in(source)
             return _local(source, environ, tensors=self.tensors)
         except WeightsMissing as error:
             raise self._problem(str(error), self._remedy(environ), form=error.form) from error
@@ -103,6 +108,11 @@ class WeightsNeed:
             return parse_source(self.source)
         except ValueError as error:
             raise self._problem(str(error)) from error
+
+    def _built_in(self, source: BuiltinWeights) -> LocalWeights:
+        if not self.shipped:
+            raise WeightsMissing(f"{source}, which has none of these", form="another source")
+        return LocalWeights(path=str(mini_clip.shipped(self.shipped, key=self.key)))
 
     def _remedy(self, environ: Mapping[str, str]) -> str:
         if not self.fetchable:

@@ -186,12 +186,16 @@ def targets_table(targets: Sequence[TargetSpec]) -> Table:
 
 
 def _nature(target: TargetSpec) -> str:
-    said = [text for text, applies in _brands(target) if applies]
+    said = [text for text in _brands(target) if text]
     return ", ".join(said) or "as published"
 
 
-def _brands(target: TargetSpec) -> Iterable[tuple[str, bool]]:
-    return ("untrained weights", target.untrained), ("emulated service", target.emulated)
+def _brands(target: TargetSpec) -> Iterable[str]:
+    return (
+        target.model_note,
+        "untrained weights" if target.untrained else "",
+        "emulated service" if target.emulated else "",
+    )
 
 
 def _columns(*titles: str, prose: Sequence[str] = ()) -> tuple[Column, ...]:

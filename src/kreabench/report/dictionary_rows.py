@@ -64,7 +64,10 @@ COMMON = (
     _text("metric", "Name of the metric, as configured"),
     _text("kind", "Kind of the metric"),
     _flag("untrained", "Whether the metric's own weights are random: its values mean nothing"),
-    _text("notice", "What keeps the numbers from being real: untrained weights, an emulated service"),
+    _text(
+        "notice",
+        "What to know of the model, and what keeps its numbers from being real: untrained weights, an emulated service",
+    ),
 )
 """Columns of several files."""
 

@@ -23,6 +23,7 @@ from kreabench.report.journal import Journal, read_journal
 from kreabench.report.quality import Quality, assess
 from kreabench.report.race import in_race
 from kreabench.report.repeats import repeats_of
+from kreabench.report.text import visible
 from kreabench.report.votes import Votes, votes_on
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.samples import Samples
@@ -110,7 +111,7 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
         repeats=tuple(repeats_of(run, table, journal.samples)),
         drifts=tuple(find_drifts(table)),
         votes=votes_on(read_votes(run.path), shown.settings, table, metrics),
-        brand=notice(experiment.targets) or "",
+        brand=visible(notice(experiment.targets) or ""),
     )
 
 

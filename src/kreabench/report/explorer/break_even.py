@@ -68,13 +68,19 @@ def _source(summary: SettingSummary, target: TargetSpec) -> str:
     return f"{said}; list read {visible(target.price.date)} from {message(target.price.source, 200)}"
 
 
+def _target_notes(target: TargetSpec) -> Iterator[str]:
+    if target.emulated:
+        yield f"{visible(target.name)} is emulated: its dollars are by the price list, nothing was billed."
+    if target.untrained and not target.hosted:
+        yield f"{visible(target.name)} has untrained weights: its times are no real model's."
+    if target.model_note:
+        yield f"{visible(target.name)}: {visible(target.model_note)}."
+
+
 def _notes(sources: Sequence[Source], own: Sequence[OwnData], hosted: Sequence[HostedData]) -> Iterator[str]:
     for source in sources:
         for target in source.evidence.experiment.targets:
-            if target.emulated:
-                yield f"{visible(target.name)} is emulated: its dollars are by the price list, nothing was billed."
-            if target.untrained and not target.hosted:
-                yield f"{visible(target.name)} has untrained weights: its times are no real model's."
+            yield from _target_notes(target)
     if own and any(one.usd_per_hour is None for one in own):
         some = "" if all(one.usd_per_hour is None for one in own) else " of every run"
         yield (
