@@ -1,7 +1,7 @@
 """What the miniature model can do, by its checker: measured through the tool, with 95 % intervals over captions.
 
     python benchmarks/miniature.py [--model builtin:mini|FOLDER] [--retrained FOLDER] [--prompts 100] [--parts steps,…]
-                                   [--quick] [--keep FOLDER] [--out FILE] [--write]
+                                   [--quick] [--plain] [--keep FOLDER] [--out FILE] [--write]
 
 Parts: steps, guidance, accelerations, repeats, agreement, choices, gates, costs, and sheet, which draws the contact
 sheet. Prints tables and writes them as `benchmarks/results/miniature.md` and `.json`; with `--write` also as the file
@@ -51,7 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.keep or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        bench = Bench(folder=folder, model=_model(options.model), prompts=options.prompts, retrained=options.retrained)
+        bench = Bench(
+            folder=folder,
+            model=_model(options.model),
+            prompts=options.prompts,
+            retrained=options.retrained and options.retrained.resolve(),
+            clip=not options.plain,
+        )
         tables = [table for name in options.parts if name != SHEET for table in _measured(name, bench)]
         if SHEET in options.parts:
             print(draw_sheet(bench, SHEET_FILE if options.write else options.out.with_suffix(".png")))
@@ -69,6 +75,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=PROMPTS, help="captions of the curves [100]")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_PROMPTS} captions: a try, not a finding")
     parser.add_argument("--parts", default=",".join((*PARTS, SHEET)), help="of " + ", ".join((*PARTS, SHEET)))
+    parser.add_argument("--plain", action="store_true", help="without the metrics of the small CLIP")
     parser.add_argument("--keep", type=Path, help="keep the runs in this folder; finished ones are not drawn again")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the Markdown file; the data stand beside it")
     parser.add_argument("--write", action="store_true", help="write the files of the package")

@@ -12,7 +12,7 @@ from kreabench.analysis.ratios import ratio_of_medians
 from kreabench.core.per_prompt import from_details
 from kreabench.rundir.directory import RunDirectory
 from miniature_prompts import ONE, TWO
-from miniature_runs import ACCURACY, ALL_RIGHT, GUIDANCE, METRICS, STEPS, WORDS, chosen, mean, paired, pictures
+from miniature_runs import ACCURACY, ALL_RIGHT, GUIDANCE, STEPS, WORDS, chosen, mean, paired, pictures
 from miniature_tables import Table, percent, points, with_interval
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def guidance_run(bench: Bench) -> Run:
     words = bench.words(
         "guidance",
         f"axes.guidance={list(GUIDANCES)}",
-        metrics=(*METRICS, "mini_vendi"),
+        metrics=(*bench.metrics, *(["mini_vendi"] if bench.clip else [])),
         seeds=GUIDANCE_SEEDS,
         limit=bench.judged,
     )

@@ -30,7 +30,9 @@ ACCURACY, ALL_RIGHT = "accuracy", "all right"
 """Columns of `pictures`: the metric as a share, and whether nothing at all is wrong: 1 or 0."""
 WORDS = ("count", "colour", "shape", "size", "place", "relation", "background", "texture")
 """What is checked, in the order of tables; of two shapes `colour` and `shape` are those of both."""
-METRICS = (METRIC, "mini_clip_score", "mini_aesthetic", "psnr", "ssim", "look")
+PLAIN_METRICS = (METRIC, "psnr", "ssim", "look")
+CLIP_METRICS = ("mini_clip_score", "mini_aesthetic")
+"""Of the CLIP that was trained on the same world."""
 TWO_AT_ONCE = 2
 
 
@@ -44,7 +46,15 @@ class Bench:
     prompts: int
     """Captions of the curves; gates and truths take a fixed share and multiple of it."""
     retrained: Path | None = None
+    """Folder of the pipeline trained from another seed."""
+    clip: bool = True
+    """Whether pictures are also scored by the small CLIP."""
     drawn: dict[str, Run] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Of the curves."""
+        return (*PLAIN_METRICS, *(CLIP_METRICS if self.clip else ()))
 
     @property
     def seeds(self) -> int:
@@ -74,7 +84,7 @@ class Bench:
         name: str,
         *more: str,
         model: str | None = None,
-        metrics: tuple[str, ...] = METRICS,
+        metrics: tuple[str, ...] = (),
         limit: int | None = None,
         seeds: int | None = None,
         truth: bool = False,
@@ -87,16 +97,13 @@ class Bench:
             f"report.dir={self.folder / 'reports'}",
             "target=[mini_local]",
             f"target.mini_local.model={model or self.model}",
-            "target.mini_local.untrained=false",
-            "target.mini_local.options.max_sequence_length=16",
-            "target.mini_local.options.torch_threads=1",
             "axes.size=[48x48]",
             f"axes.steps=[{STEPS}]",
             f"axes.guidance=[{GUIDANCE}]",
             f"prompts.file={self.captions(truth)}",
             f"prompts.limit={limit or 'null'}",
             f"run.seeds={chosen}",
-            f"metrics=[{','.join(metrics)}]",
+            f"metrics=[{','.join(metrics or self.metrics)}]",
             *more,
         )
 
@@ -165,7 +172,9 @@ def chosen(rows: pd.DataFrame, **values: object) -> pd.DataFrame:
 
 
 def mean(rows: pd.DataFrame, column: str) -> Estimate | None:
-    """Over prompts, with its interval."""
+    """Over prompts, with its interval; None where nothing is known."""
+    if column not in rows:
+        return None
     known = rows[rows[column].notna()]
     return prompt_mean(known[column].to_numpy(dtype=float), list(known["prompt_id"]))
 
