@@ -51,7 +51,7 @@ def _shared(tables: list[pd.DataFrame]) -> pd.DataFrame:
     keys = ["prompt_id", "seed"]
     shared = set.intersection(*(set(zip(*(table[key] for key in keys), strict=True)) for table in tables))
     rows = pd.concat(tables, ignore_index=True)
-    known = [pair in shared for pair in zip(*(rows[key] for key in keys), strict=True)]
+    known = np.array([pair in shared for pair in zip(*(rows[key] for key in keys), strict=True)])
     return rows[known & rows[ACCURACY].notna()]
 
 

@@ -61,7 +61,7 @@ def choice_tables(bench: Bench) -> list[Table]:
     truths = _truths(pictures(known), sweep)
     best = min((one for one in truths if one.is_good_enough(margin)), key=lambda one: one.latency_s)
     named = {name: _named(run) for name, run in (("the sweep", sweep), ("the race", race))}
-    return [_settings_table(bench, truths, margin, best, named), _race_table(sweep, race, named, best)]
+    return [_settings_table(bench, truths, margin, best, named), _race_table(sweep, race, named, truths, margin, best)]
 
 
 def _named(run: Run) -> tuple[str, int] | None:
@@ -127,23 +127,29 @@ def _settings_table(
     )
 
 
-def _race_table(sweep: Run, race: Run, named: dict[str, tuple[str, int] | None], best: Truth) -> Table:
+def _race_table(
+    sweep: Run, race: Run, named: dict[str, tuple[str, int] | None], truths: list[Truth], margin: float, best: Truth
+) -> Table:
     drawn, raced = len(sweep.samples), len(race.samples)
+    by_name = {(one.acceleration, one.steps): one for one in truths}
 
-    def words(answer: tuple[str, int] | None) -> str:
-        return "none" if answer is None else f"{answer[0]}, {answer[1]} steps"
+    def words(answer: tuple[str, int] | None) -> tuple[str, str, str]:
+        if answer is None:
+            return "none", "–", "no"
+        one = by_name[answer]
+        return f"{answer[0]}, {answer[1]} steps", *("yes" if is_so else "no" for is_so in _is(one, margin, best))
 
     return Table(
         title="Racing",
         note="The same question asked of a race, which drops what cannot be the answer.",
-        header=("", "pictures", "answer", "the truly best"),
+        header=("", "pictures", "answer", "truly good enough", "truly the best"),
         rows=(
-            ("all settings drawn", f"{drawn:,}", words(named["the sweep"]), words((best.acceleration, best.steps))),
-            (
-                "race",
-                f"{raced:,} ({1 - raced / drawn:.0%} saved)",
-                words(named["the race"]),
-                words((best.acceleration, best.steps)),
-            ),
+            ("all settings drawn", f"{drawn:,}", *words(named["the sweep"])),
+            ("race", f"{raced:,} ({1 - raced / drawn:.0%} saved)", *words(named["the race"])),
         ),
     )
+
+
+def _is(one: Truth, margin: float, best: Truth) -> tuple[bool, bool]:
+    """Good enough, and the best."""
+    return one.is_good_enough(margin), one is best
