@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file, save_file
-
 from kreabench.backends.mini import resolve_model
 
 Change = Callable[[Path], None]
@@ -39,6 +36,9 @@ class Version:
 
 def noise(model: Path, *, part: str, deviations: float) -> None:
     """Noise in every matrix of a part, in standard deviations of that matrix."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
     file = next((model / part).glob("*.safetensors"))
     generator = torch.Generator().manual_seed(0)
     weights = {}
@@ -58,11 +58,15 @@ def vae_setting(model: Path, *, name: str, factor: float) -> None:
     file.write_text(json.dumps(config))
 
 
-def stored_as(model: Path, *, dtype: torch.dtype) -> None:
+def stored_as(model: Path, *, dtype: str) -> None:
     """All weights, kept in other numbers."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    wanted = getattr(torch, dtype)
     for file in model.rglob("*.safetensors"):
         weights = {
-            name: value.to(dtype) if value.is_floating_point() else value for name, value in load_file(file).items()
+            name: value.to(wanted) if value.is_floating_point() else value for name, value in load_file(file).items()
         }
         save_file(weights, file, metadata={"format": "pt"})
 
@@ -93,8 +97,8 @@ HARMLESS = (
     Version(name="drawn again", harmless=True),
     Version(name="recompiled (compile_regional)", words=("acceleration=[compile_regional]",), harmless=True),
     Version(name="fused projections (fuse_qkv)", words=("acceleration=[fuse_qkv]",), harmless=True),
-    Version(name="stored in float32", change=partial(stored_as, dtype=torch.float32), harmless=True),
-    Version(name="stored in bfloat16", change=partial(stored_as, dtype=torch.bfloat16), harmless=True),
+    Version(name="stored in float32", change=partial(stored_as, dtype="float32"), harmless=True),
+    Version(name="stored in bfloat16", change=partial(stored_as, dtype="bfloat16"), harmless=True),
 )
 
 

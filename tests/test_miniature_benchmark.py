@@ -99,7 +99,7 @@ def test_versions_change_what_they_say_and_nothing_else(bench: Any, tmp_path: Pa
     (tmp_path / "vae" / "config.json").write_text('{"scaling_factor": 2.0, "shift_factor": 0.5}')
     bench.versions.vae_setting(tmp_path, name="scaling_factor", factor=1.3)
     assert json.loads((tmp_path / "vae" / "config.json").read_text()) == {"scaling_factor": 2.6, "shift_factor": 0.5}
-    bench.versions.stored_as(tmp_path, dtype=torch.float32)
+    bench.versions.stored_as(tmp_path, dtype="float32")
     assert load_file(file)["matrix"].dtype == torch.float32
 
 
