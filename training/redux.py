@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from kreabench.drawn.captions import Claims, caption, some_of
+from kreabench.drawn.render import SIDE_PX
 from kreabench.drawn.scene import redrawn
 from training.data import batch_of, pictures, signed
 from training.flux import TRANSFORMER, any_guidance, noised
@@ -30,8 +31,8 @@ ENCODER: dict[str, Any] = {
     "intermediate_size": 128,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
-    "image_size": 48,
-    "patch_size": 12,
+    "image_size": SIDE_PX,
+    "patch_size": SIDE_PX // 4,  # as many patches as a caption has tokens
     "vision_use_head": False,  # Redux takes the patches, not the head's summary
 }
 EMBEDDER: dict[str, Any] = {"redux_dim": ENCODER["hidden_size"], "txt_in_features": TRANSFORMER["joint_attention_dim"]}
