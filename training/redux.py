@@ -18,6 +18,7 @@ from kreabench.drawn.render import SIDE_PX
 from kreabench.drawn.scene import redrawn
 from training.data import batch_of, pictures, signed
 from training.flux import TRANSFORMER, any_guidance, noised
+from training.focus import focus
 from training.stage import Chance, Stage, run_stage
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Batch:
     prompts: list[str]
     captions: list[str]
     """All that is to be seen in both."""
+    weights: Tensor
+    """Of the patches, as in the stages before."""
 
 
 def draw(examples: Examples, chance: Chance) -> Batch:
@@ -97,6 +100,7 @@ def draw(examples: Examples, chance: Chance) -> Batch:
         images=pictures(given),
         prompts=[_prompt(each, chance.numpy) for each in claims],
         captions=[caption(told_one_way(each)) for each in claims],
+        weights=focus(claims),
     )
 
 
@@ -150,7 +154,7 @@ def train(stage: Stage, examples: Examples, parts: Parts, begun: Prior) -> Prior
             wanted = parts.denoise(noisy, sigma, guidance, parts.encode(batch.captions))
             words = parts.encode(batch.prompts)
         found = parts.denoise(noisy, sigma, guidance, prior.join(signed(batch.images), words))
-        return (found - wanted).square().mean()
+        return (batch.weights * (found - wanted).square()).mean()
 
     trained = run_stage(stage, prior, step)
     assert isinstance(trained, Prior)
