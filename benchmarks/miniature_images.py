@@ -84,7 +84,8 @@ def followed(claims: Claims, before: Image.Image, after: Image.Image) -> tuple[f
 
 def change(rows: Iterable[Row], seeds: int, draw: Draw) -> tuple[Share, Share]:
     """What is changed and what is left, over the rows."""
-    changed, left = [], []
+    changed: list[float] = []
+    left: list[float] = []
     for row in rows:
         before, claims = drawn(row), claims_of(row.prompt)
         results = [followed(claims, before, draw(row.prompt, before, seed)) for seed in range(seeds)]

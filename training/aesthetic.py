@@ -56,7 +56,7 @@ def fitted(learner: Learner, vae: Any, seed: int) -> dict[str, Tensor]:
 def spoiled(vae: Any, images: Tensor, kind: str, level: Tensor, generator: torch.Generator) -> Tensor:
     """uint8 pictures, each at its level, from 0 to 1."""
     if kind == "half denoised":
-        parts = zip(images.split(128), level.split(128), strict=True)
+        parts = zip(torch.split(images, 128), torch.split(level, 128), strict=True)
         return torch.cat([half_denoised(vae, part, each, generator) for part, each in parts])
     clean = images.float() / 255
     if kind == "drawn":
@@ -69,7 +69,7 @@ def spoiled(vae: Any, images: Tensor, kind: str, level: Tensor, generator: torch
 def embedded(learner: Learner, images: Tensor) -> Tensor:
     """Normalised embeddings of pictures from 0 to 1, rounded as a file of pictures would have them."""
     rounded = (images * 255).round() / 255
-    return torch.cat([functional.normalize(learner.pictures(part), dim=-1) for part in rounded.split(256)])
+    return torch.cat([functional.normalize(learner.pictures(part), dim=-1) for part in torch.split(rounded, 256)])
 
 
 def rated(state: dict[str, Tensor], rows: Tensor) -> Tensor:

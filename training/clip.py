@@ -132,11 +132,10 @@ class Examples:
         self.images = torch.stack([pictures(drawn), pictures(neighbours)], 1).flatten(0, 1)
         some = torch.rand(denoised, generator=generator)
         self.denoised_level = (1.25 * some - 0.25).clamp(min=0)
+        levels = torch.split(self.denoised_level, 128)
+        parts = zip(torch.split(self.images[:denoised], 128), levels, strict=True)
         self.denoised = torch.cat(
-            [
-                (255 * half_denoised(vae, each, level, generator)).round().byte()
-                for each, level in zip(self.images[:denoised].split(128), self.denoised_level.split(128), strict=True)
-            ]
+            [(255 * half_denoised(vae, each, level, generator)).round().byte() for each, level in parts]
         )
 
     def draw(self, chance: Chance) -> Batch:

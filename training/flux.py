@@ -135,7 +135,7 @@ def pack(latents: Tensor) -> Tensor:
 @torch.no_grad()
 def encoded(vae: Any, images: Tensor) -> Tensor:
     """Latents of the VAE, neither shifted nor scaled."""
-    return torch.cat([vae.encode(signed(part)).latent_dist.mean for part in images.split(250)])
+    return torch.cat([vae.encode(signed(part)).latent_dist.mean for part in torch.split(images, 250)])
 
 
 class Examples:

@@ -24,7 +24,8 @@ def share_read(vae: Any, seed: int, count: int) -> float:
     """Of all that pictures not trained on show, as much as is read right from what the autoencoder makes of them."""
     drawn = scenes(seed + 3, count)
     decoded = [
-        _bytes(vae.decode(vae.encode(signed(part)).latent_dist.mean).sample) for part in pictures(drawn).split(100)
+        _bytes(vae.decode(vae.encode(signed(part)).latent_dist.mean).sample)
+        for part in torch.split(pictures(drawn), 100)
     ]
     results = [
         right

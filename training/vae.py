@@ -45,7 +45,8 @@ def loss_of(model: Any, images: Tensor, chance: Chance) -> Tensor:
     weight = 1.0 + 2.0 * functional.max_pool2d(saturated, 3, stride=1, padding=1)
     error = decoded - images
     kl = 0.5 * (posterior.mean.square() + posterior.var - 1.0 - posterior.logvar).mean()
-    return (weight * (error.square() + 0.1 * error.abs())).mean() + KL_WEIGHT * kl
+    loss: Tensor = (weight * (error.square() + 0.1 * error.abs())).mean() + KL_WEIGHT * kl
+    return loss
 
 
 def train(stage: Stage, count: int) -> Any:
@@ -83,7 +84,7 @@ def even_out(model: Any, images: Tensor) -> None:
     is linear and undone by the decoder: what it decodes stays the same. The encoder's own variances cannot be mixed
     like this, and become one small constant.
     """
-    latents = torch.cat([model.encode(signed(part)).latent_dist.mean for part in images.split(250)])
+    latents = torch.cat([model.encode(signed(part)).latent_dist.mean for part in torch.split(images, 250)])
     channels = latents.permute(0, 2, 3, 1).flatten(0, 2)
     values, directions = torch.linalg.eigh((channels - channels.mean(0)).T.cov())
     mix = directions @ torch.diag(values ** (-EVENNESS / 2)) @ directions.T
