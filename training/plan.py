@@ -25,7 +25,7 @@ LENGTHS: dict[str, Length] = {
     "distil": Length(steps=2500, learning_rate=3e-4),
     "clip": Length(steps=3500, learning_rate=2e-3),
     "redux_words": Length(steps=4000, learning_rate=2e-3),
-    "redux": Length(steps=800, learning_rate=5e-4, average=0.995),
+    "redux": Length(steps=1500, learning_rate=5e-4, average=0.995),
 }
 """Name of a stage, which its checkpoint and its lines of the log have → its length."""
 
