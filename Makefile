@@ -64,6 +64,9 @@ bench-decisions: $(INSTALLED_DEV)  ## decisions where the truth is known, damage
 	$(BIN)/python benchmarks/damaged_versions.py
 	$(BIN)/python benchmarks/decisions_speed.py
 
+bench-miniature: $(INSTALLED_DEV)  ## what the miniature model can do, by its checker, and whether decisions on it are right
+	$(BIN)/python benchmarks/miniature.py
+
 gpu: $(INSTALLED)  ## FLUX.1 at full size with random weights on this GPU; no network
 	$(BIN)/python benchmarks/gpu.py
 

@@ -53,7 +53,7 @@ def choice_tables(bench: Bench) -> list[Table]:
         "run.race=true",
         "race.objective=latency",
         f"race.max_quality_loss={{{METRIC}: {{noise_floor: {SHARE}}}}}",
-        f"race.first_prompts={max(4, bench.judged // 8)}",
+        f"race.first_prompts={max(5, bench.judged // 8)}",
     )
     race = bench.draw("race", *bench.words("race", *axes, *question, **asked))
     known = bench.draw_beside({"known": bench.words("known", *axes, metrics=(METRIC,), seeds=1, truth=True)})["known"]
