@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
+from tests.metric_references.drawn import words_right
 
 from accuracy_check import Check, item, opened, scores
 from kreabench.drawn.captions import caption, claims_of, some_of
 from kreabench.drawn.render import render
 from kreabench.drawn.scene import random_scene, redrawn
-from tests.metric_references.drawn import words_right
 
 SCENES = 60
 SIDES_PX = (48, 96, 131)

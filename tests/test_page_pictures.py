@@ -431,6 +431,26 @@ def test_a_page_that_holds_its_pictures_asks_for_nothing(browser: Any, tmp_path:
     watched.context.close()
 
 
+@pytest.mark.parametrize(("side", "look"), [(48, "pixelated"), (128, "auto")])
+def test_pictures_of_few_pixels_are_enlarged_with_sharp_edges(
+    browser: Any, tmp_path: Path, side: int, look: str
+) -> None:
+    index = small_report(tmp_path, sizes=((side, side),))
+    assert ('<img class="small"' in index.read_text(encoding="utf-8")) == (look == "pixelated")  # without a script
+    watched = Watched(browser, index)
+    page = watched.page
+    looks = "image => [getComputedStyle(image).imageRendering, image.getBoundingClientRect().width]"
+    images = page.locator(".pictures-grid img, .worst-entry img").all()
+    first_tile(page).click()
+    images += page.locator(".pane img").all()
+    assert len(images) > 4
+    for image in images:
+        rendering, width = image.evaluate(looks)
+        assert rendering == look
+        assert width > 1.5 * 48
+    watched.context.close()
+
+
 @pytest.mark.parametrize("changes", [{"done": 0.0}, {"scores": False}], ids=["nothing ran", "no scores"])
 def test_a_run_without_pictures_or_scores_says_so(browser: Any, tmp_path: Path, changes: Any) -> None:
     watched = Watched(browser, small_report(tmp_path, **changes))

@@ -22,6 +22,7 @@ from kreabench.core.specs import (
     ReferenceSpec,
     ServiceSpec,
     TargetSpec,
+    Trained,
 )
 from kreabench.plan_build import build_plan
 from kreabench.plan_difference import describe_difference
@@ -134,6 +135,7 @@ def test_hashes_are_those_of_every_other_machine() -> None:
         ({"budget_usd": 3.0}, True),
         ({"metrics": ()}, True),
         ({"targets": (make_target(usd_per_hour=9.0),)}, True),
+        ({"targets": (make_target(trained=Trained(sizes=((48, 48),))),)}, True),
         ({"targets": (make_target(model="builtin:other"),)}, False),
         ({"targets": (make_target(revision="abc"),)}, False),
         ({"targets": (make_target(options={"latency_s": 1.0}),)}, False),

@@ -19,6 +19,8 @@ import pytest
 
 from kreabench.core.planned import Plan
 from kreabench.core.specs import InputImage
+from kreabench.report.build import build_document
+from kreabench.report.drawing.sheet import draw_sheet
 from kreabench.report.evidence import gather
 from kreabench.report.explorer import pictures as pictures_module
 from kreabench.report.explorer.data import PictureData
@@ -27,6 +29,7 @@ from kreabench.report.explorer.pictures import Pictured, pictured
 from kreabench.report.explorer.quantities import quantities_of
 from kreabench.report.explorer.sources import sources_of
 from kreabench.report.options import ReportOptions
+from kreabench.report.thumbnails import thumbnail
 from kreabench.report.write import write_report
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
@@ -194,6 +197,31 @@ def test_a_large_file_gets_a_thumbnail_and_a_view_of_at_most_so_many_pixels(tmp_
             assert image.format == "JPEG"
             sizes.append(image.size)
     assert sizes == [(160, 120), (320, 240)]
+
+
+def test_a_picture_of_few_pixels_keeps_its_colours_where_jpeg_would_smear_them(tmp_path: Path) -> None:
+    """Single pixels of red on blue, which a JPEG with colours at half the resolution makes purple."""
+    dots = np.zeros((48, 48, 3), dtype=np.uint8)
+    dots[..., 2] = 255
+    dots[::4, ::4] = (255, 0, 0)
+    (tmp_path / "dots.png").write_bytes(encode_image(PIL.Image.fromarray(dots)))
+    kept = thumbnail(tmp_path, "dots.png")
+    assert kept.size == (48, 48)
+    with PIL.Image.open(io.BytesIO(kept.content)) as image:
+        seen = np.asarray(image.convert("RGB")).astype(int)
+    assert np.abs(seen - dots).mean() < 8
+
+
+def test_a_sheet_enlarges_pictures_of_few_pixels_by_whole_numbers(tmp_path: Path) -> None:
+    run, plan = make_run(tmp_path / "run", **(LOCAL | {"sizes": ((48, 48),)}))
+    (grid, *_) = build_document(run, plan, read_table(run)).pictures.grids
+    with PIL.Image.open(io.BytesIO(draw_sheet(grid))) as image:
+        seen = np.asarray(image.convert("RGB"))[56:152, 166:262]  # of the first prompt and setting
+    first = grid.rows[0].cells[0].thumbnail
+    assert first is not None
+    with PIL.Image.open(io.BytesIO(first)) as image:
+        twice = np.asarray(image.convert("RGB")).repeat(2, axis=0).repeat(2, axis=1)
+    assert np.array_equal(seen, twice)
 
 
 def test_known_files_are_not_made_again(tmp_path: Path) -> None:

@@ -1,16 +1,16 @@
-"""What the small CLIP is trained on: captions that differ in one thing, and pictures that are worse by known amounts."""
+"""What the small CLIP is trained on: captions that differ in one thing, and pictures worse by known amounts."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-
-from kreabench.drawn.captions import caption, claims_of, parse
-from kreabench.drawn.scene import random_scene
 from training.changes import CHANGES, changeable, changed, codes, scene_of
 from training.data import pictures, scenes
 from training.degrade import KINDS, degraded
+
+from kreabench.drawn.captions import caption, claims_of, parse
+from kreabench.drawn.scene import random_scene
 
 
 @pytest.mark.parametrize("what", CHANGES)

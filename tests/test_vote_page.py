@@ -24,8 +24,8 @@ pytestmark = pytest.mark.browser
 class Site:
     """A vote on a socket, as people reach it."""
 
-    def __init__(self, path: Path, *, voter: str | None, pairs: int) -> None:
-        self.run, pool = made_run(path, prompts=HOSTILE)
+    def __init__(self, path: Path, *, voter: str | None, pairs: int, **changes: Any) -> None:
+        self.run, pool = made_run(path, **({"prompts": HOSTILE} | changes))
         self._writer = vote_writer(self.run.path)
         self._socket = _bound("127.0.0.1", 0, "--port")
         listener = self._socket.__enter__()
@@ -149,6 +149,17 @@ def test_a_vote_by_buttons_with_skip_and_zoom(browser: Any, site: Site) -> None:
     assert site.votes() == ["left", "right", "tie"]
     assert visit.complaints == []
     visit.context.close()
+
+
+def test_pictures_of_few_pixels_are_enlarged_with_sharp_edges(browser: Any, tmp_path: Path) -> None:
+    site = Site(tmp_path / "run", voter="Ada", pairs=1, sizes=((48, 48),))
+    visit = Visit(browser, site)
+    visit.wait_for("0 of 1")
+    image = visit.page.locator("#left img")
+    assert image.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+    assert image.bounding_box()["height"] > 200
+    visit.context.close()
+    site.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

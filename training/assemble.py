@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from training.redux import PROCESSOR, Prior
+
 SCHEDULER: dict[str, Any] = {
     "shift": 3.0,
     "use_dynamic_shifting": True,
@@ -40,6 +42,21 @@ def write_pipeline(folder: Path, vae: Any, parts: Any, *, shift: float, scale: f
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
     for part in (vae, parts.text_encoder, parts.text_encoder_2, parts.transformer):
         part.float()
+
+
+def write_prior(folder: Path, prior: Prior) -> None:
+    """What Redux adds to it, in the layout of black-forest-labs/FLUX.1-Redux-dev."""
+    from diffusers import FluxPriorReduxPipeline
+    from transformers import SiglipImageProcessor
+
+    pipeline = FluxPriorReduxPipeline(
+        image_encoder=prior.image_encoder,
+        feature_extractor=SiglipImageProcessor(**PROCESSOR),
+        image_embedder=prior.image_embedder,
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    prior.float()
 
 
 def write_manifest(root: Path, about: dict[str, Any]) -> None:

@@ -20,9 +20,9 @@ from torch.nn import functional
 from kreabench.backends.offline_tokenizers import clip_tokenizer
 from kreabench.drawn.captions import WORDS, Claims, caption, claims_of, some_of
 from training.changes import CHANGES, SIZES_OF_CODES, any_change, changeable, changed, codes, scene_of
-from training.data import batches, pictures, scenes
+from training.data import batch_of, pictures, scenes
 from training.degrade import KINDS, degraded, half_denoised
-from training.stage import Stage, run_stage
+from training.stage import Chance, Stage, run_stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,10 +53,6 @@ MODEL: dict[str, Any] = {
 }
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of CLIP, by channel."""
-POOL = 12_000
-"""Pictures, each with a neighbour."""
-DENOISED = 4_096
-"""Pictures of the pool that there also are as the autoencoder has them, clean and half denoised."""
 PAIRS = 32
 """In a batch."""
 CLEAN, VAGUE = 0.5, 0.3
@@ -94,7 +90,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.tokenizer = clip_tokenizer(WORDS)
-        assert len(self.tokenizer) == MODEL["text_cfg"]["vocab_size"]  # noqa: S101
+        assert len(self.tokenizer) == MODEL["text_cfg"]["vocab_size"]
 
     def __call__(self, captions: list[str]) -> Tensor:
         read = self.tokenizer(captions, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt")
@@ -119,35 +115,39 @@ class Batch:
 class Examples:
     """Pictures with neighbours, drawn anew as batches."""
 
-    def __init__(self, vae: Any, seed: int, count: int = POOL, denoised: int = DENOISED) -> None:
-        self.rng = np.random.default_rng(seed + 40)
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(self, vae: Any, seed: int, count: int, denoised: int) -> None:
+        """`count` pictures, each with a neighbour.
+
+        `denoised` of them there also are as the autoencoder has them, clean and half denoised.
+        """
+        rng, generator = np.random.default_rng(seed + 40), torch.Generator().manual_seed(seed)
         drawn = scenes(seed + 40, count)
         self.claims: list[Claims] = []
         neighbours = []
         for scene in drawn:
             own = claims_of(scene)
-            other = any_change(own, self.rng)
-            neighbours.append(scene_of(other, scene, self.rng))
+            other = any_change(own, rng)
+            neighbours.append(scene_of(other, scene, rng))
             self.claims += [own, other]
         self.images = torch.stack([pictures(drawn), pictures(neighbours)], 1).flatten(0, 1)
-        self.order = batches(count, PAIRS, seed)
-        some = torch.rand(denoised, generator=self.generator)
+        some = torch.rand(denoised, generator=generator)
         self.denoised_level = (1.25 * some - 0.25).clamp(min=0)
         self.denoised = torch.cat(
             [
-                (255 * half_denoised(vae, each, level, self.generator)).round().byte()
+                (255 * half_denoised(vae, each, level, generator)).round().byte()
                 for each, level in zip(self.images[:denoised].split(128), self.denoised_level.split(128), strict=True)
             ]
         )
 
-    def draw(self) -> Batch:
-        pairs = next(self.order)
+    def draw(self, chance: Chance) -> Batch:
+        """A batch."""
+        rng = chance.numpy
+        pairs = batch_of(len(self.images) // 2, PAIRS, chance)
         chosen = torch.stack([2 * pairs, 2 * pairs + 1], 1).flatten()
         claims = [self.claims[index] for index in chosen.tolist()]
-        said = [some_of(each, self.rng) if self.rng.random() < VAGUE else each for each in claims]
-        said += [any_change(each, self.rng) for each in said]
-        images, level = self._spoiled(chosen)
+        said = [some_of(each, rng) if rng.random() < VAGUE else each for each in claims]
+        said += [any_change(each, rng) for each in said]
+        images, level = self._spoiled(chosen, chance.torch)
         return Batch(
             images=images,
             level=level,
@@ -156,15 +156,15 @@ class Examples:
             captions=[caption(each) for each in said],
         )
 
-    def _spoiled(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def _spoiled(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The pictures from 0 to 1, some degraded, and their levels."""
         images = self.images[chosen].float() / 255
         count = len(chosen)
-        level = torch.rand(count, generator=self.generator)
-        level = torch.where(torch.rand(count, generator=self.generator) < CLEAN, 0.0, level)
-        order = torch.randperm(count, generator=self.generator)
+        level = torch.rand(count, generator=generator)
+        level = torch.where(torch.rand(count, generator=generator) < CLEAN, 0.0, level)
+        order = torch.randperm(count, generator=generator)
         for kind, part in zip(KINDS, order.chunk(len(KINDS)), strict=True):
-            images[part] = degraded(images[part], kind, level[part], self.generator)
+            images[part] = degraded(images[part], kind, level[part], generator)
         for position, index in enumerate(chosen.tolist()):
             if index < len(self.denoised) and position % 2 == 0:
                 images[position] = self.denoised[index].float() / 255
@@ -193,18 +193,18 @@ def loss_of(learner: Learner, batch: Batch, read: Reader) -> Tensor:
     return total
 
 
-def train(stage: Stage, vae: Any) -> Learner:
-    """The whole stage; `vae` is the trained autoencoder."""
+def train(stage: Stage, vae: Any, count: int, denoised: int) -> Learner:
+    """The whole stage; `vae` is the trained autoencoder, `count` and `denoised` are those of `Examples`."""
     torch.manual_seed(stage.seed)
     learner, read = Learner(), Reader()
-    examples = Examples(vae, stage.seed)
+    examples = Examples(vae, stage.seed, count, denoised)
     trained = run_stage(
         stage,
         learner,
-        lambda: loss_of(learner, examples.draw(), read),
+        lambda chance: loss_of(learner, examples.draw(chance), read),
         check=lambda averaged: check(averaged, read, stage.seed + 41),
     )
-    assert isinstance(trained, Learner)  # noqa: S101
+    assert isinstance(trained, Learner)
     return trained
 
 

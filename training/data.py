@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,8 @@ from kreabench.drawn.scene import Scene, random_scene
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from training.stage import Chance
 
 
 def scenes(seed: int, count: int) -> list[Scene]:
@@ -31,9 +32,6 @@ def signed(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1.0
 
 
-def batches(count: int, size: int, seed: int) -> Iterator[Tensor]:
-    """Indices of `count` things, shuffled anew each time round, without end."""
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        order = torch.randperm(count, generator=generator)
-        yield from order[: count - count % size].view(-1, size)
+def batch_of(count: int, size: int, chance: Chance) -> Tensor:
+    """Indices of `size` among `count` things."""
+    return torch.randint(count, (size,), generator=chance.torch)

@@ -10,15 +10,16 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from kreabench.backends.offline_tokenizers import clip_tokenizer, t5_tokenizer
 from kreabench.drawn.captions import WORDS, Claims, caption, claims_of, some_of
 from kreabench.drawn.scene import Scene
-from training.data import batches, pictures, scenes, signed
-from training.stage import Stage, run_stage
+from training.data import batch_of, pictures, scenes, signed
+from training.focus import focus
+from training.stage import Chance, Stage, run_stage
+from training.vae import CONFIG as LATENTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,7 @@ TEXT_TOKENS = 16
 """Of T5: FLUX.1 does not mask its padding, so this is part of the model."""
 TRANSFORMER: dict[str, Any] = {
     "patch_size": 1,
-    "in_channels": 48,
+    "in_channels": 4 * LATENTS["latent_channels"],
     "num_layers": 2,
     "num_single_layers": 4,
     "attention_head_dim": 32,
@@ -56,7 +57,8 @@ T5: dict[str, Any] = {
     "tie_word_embeddings": False,
     "dropout_rate": 0.0,
 }
-POOL = 48_000
+ZERO_AT_FIRST = ("proj_out", ".norm.linear", ".norm1.linear", ".norm1_context.linear", "norm_out.linear")
+"""Ends of the names of layers that begin at zero, so that each block begins as nothing."""
 BATCH = 64
 UNCAPTIONED = 0.1
 """Share of pictures trained on without a caption, for guidance."""
@@ -81,19 +83,26 @@ class Parts(nn.Module):
         self.text_encoder_2 = T5EncoderModel(T5Config(**T5, vocab_size=len(self.t5_words)))
         self.transformer = FluxTransformer2DModel(**TRANSFORMER)
         for name, part in self.transformer.named_modules():
-            if isinstance(part, nn.Linear) and (name == "proj_out" or name.endswith((".norm.linear", ".norm1.linear", ".norm1_context.linear", "norm_out.linear"))):
+            if isinstance(part, nn.Linear) and name.endswith(ZERO_AT_FIRST):
                 nn.init.zeros_(part.weight)
                 nn.init.zeros_(part.bias)
 
+    def matrices(self) -> list[nn.Parameter]:
+        """Weights within the blocks, whose updates are made orthogonal; not those that only shift and scale."""
+        blocks = (*self.transformer.transformer_blocks, *self.transformer.single_transformer_blocks)
+        named = (pair for block in blocks for pair in block.named_parameters())
+        return [weight for name, weight in named if weight.ndim == 2 and "norm" not in name]
+
     def encode(self, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Hidden states [n, TEXT_TOKENS, 96] and pooled [n, 64]."""
-        wide = self.t5_words(captions, padding="max_length", max_length=TEXT_TOKENS, truncation=True, return_tensors="pt")
+        fixed = {"padding": "max_length", "max_length": TEXT_TOKENS, "truncation": True, "return_tensors": "pt"}
+        wide = self.t5_words(captions, **fixed)
         # What follows its end token does not reach CLIP's pooled output: pad no further than needed.
         short = self.clip_words(captions, padding=True, max_length=77, truncation=True, return_tensors="pt")
         return self.text_encoder_2(wide.input_ids)[0], self.text_encoder(short.input_ids).pooler_output
 
     def denoise(self, noisy: Tensor, sigma: Tensor, guidance: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
-        """Velocity of packed latents [n, 36, 48]."""
+        """Velocity of packed latents [n, 36, 32]."""
         hidden, pooled = text
         velocity: Tensor = self.transformer(
             hidden_states=noisy,
@@ -132,37 +141,43 @@ def encoded(vae: Any, images: Tensor) -> Tensor:
 class Examples:
     """Packed latents with captions that say more or less of them."""
 
-    def __init__(self, vae: Any, seed: int, file: Path, count: int = POOL) -> None:
+    def __init__(self, vae: Any, seed: int, file: Path, count: int) -> None:
         """Encoded once, and kept in `file`."""
-        drawn = scenes(seed + 10, count)
-        self.claims = [claims_of(scene) for scene in drawn]
+        self.scenes = scenes(seed + 10, count)
+        self.claims = [claims_of(scene) for scene in self.scenes]
         if not file.exists():
-            parts = (encoded(vae, pictures(drawn[start : start + 1000])) for start in range(0, count, 1000))
-            torch.save(torch.cat(list(parts)), file)
+            encode(vae, self.scenes, file)
         latents = torch.load(file, weights_only=True)
         self.shift, self.scale = float(latents.mean()), 1 / float(latents.std())
         self.latents = pack((latents - self.shift) * self.scale)
-        self.order = batches(count, BATCH, seed)
-        self.rng = np.random.default_rng(seed)
-        self.generator = torch.Generator().manual_seed(seed)
 
-    def draw(self, *, uncaptioned: float) -> tuple[Tensor, list[str]]:
-        chosen = next(self.order)
-        captions = [self._caption(self.claims[index], uncaptioned) for index in chosen.tolist()]
-        return self.latents[chosen], captions
+    def draw(self, chance: Chance) -> tuple[Tensor, list[Claims]]:
+        """A batch, and what its captions say."""
+        chosen = batch_of(len(self.latents), BATCH, chance)
+        return self.latents[chosen], [some_of(self.claims[index], chance.numpy) for index in chosen.tolist()]
 
-    def _caption(self, claims: Claims, uncaptioned: float) -> str:
-        return "" if self.rng.random() < uncaptioned else caption(some_of(claims, self.rng))
 
-    def noised(self, clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Noisy latents, their sigmas, and the velocity that leads from the picture to the noise."""
-        count = len(clean)
-        normal = torch.sigmoid(torch.randn(count, generator=self.generator) + 0.45)
-        even = torch.rand(count, generator=self.generator)
-        sigma = torch.where(torch.rand(count, generator=self.generator) < 0.8, normal, even)
-        noise = torch.randn(clean.shape, generator=self.generator)
-        mix = sigma[:, None, None]
-        return (1 - mix) * clean + mix * noise, sigma, noise - clean
+def encode(vae: Any, drawn: list[Scene], file: Path) -> None:
+    """The pictures of `drawn`, a part at a time so that not all are in memory; the whole file or none of it."""
+    parts = [encoded(vae, pictures(drawn[start : start + 1000])) for start in range(0, len(drawn), 1000)]
+    torch.save(torch.cat(parts), file.with_suffix(".tmp"))
+    file.with_suffix(".tmp").replace(file)
+
+
+def noised(clean: Tensor, chance: Chance) -> tuple[Tensor, Tensor, Tensor]:
+    """Noisy latents, their sigmas, and the velocity that leads from the picture to the noise."""
+    count, generator = len(clean), chance.torch
+    normal = torch.sigmoid(torch.randn(count, generator=generator) + 0.2)
+    even = torch.rand(count, generator=generator)
+    sigma = torch.where(torch.rand(count, generator=generator) < 0.8, normal, even)
+    noise = torch.randn(clean.shape, generator=generator)
+    mix = sigma[:, None, None]
+    return (1 - mix) * clean + mix * noise, sigma, noise - clean
+
+
+def any_guidance(count: int, chance: Chance) -> Tensor:
+    """From 1 to the most."""
+    return 1 + (MOST_GUIDANCE - 1) * torch.rand(count, generator=chance.torch)
 
 
 def train(stage: Stage, examples: Examples) -> Parts:
@@ -171,14 +186,15 @@ def train(stage: Stage, examples: Examples) -> Parts:
     parts = Parts()
     guidance = torch.ones(BATCH)
 
-    def step() -> Tensor:
-        clean, captions = examples.draw(uncaptioned=UNCAPTIONED)
-        noisy, sigma, velocity = examples.noised(clean)
+    def step(chance: Chance) -> Tensor:
+        clean, claims = examples.draw(chance)
+        captions = [caption(each) if chance.numpy.random() >= UNCAPTIONED else "" for each in claims]
+        noisy, sigma, velocity = noised(clean, chance)
         found = parts.denoise(noisy, sigma, guidance, parts.encode(captions))
-        return (found - velocity).square().mean()
+        return (focus(claims) * (found - velocity).square()).mean()
 
-    trained = run_stage(stage, parts, step)
-    assert isinstance(trained, Parts)  # noqa: S101
+    trained = run_stage(stage, parts, step, evenly=parts.matrices())
+    assert isinstance(trained, Parts)
     return trained
 
 
@@ -190,18 +206,18 @@ def distil(stage: Stage, examples: Examples, teacher: Parts) -> Parts:
         part.requires_grad_(False)
     one = torch.ones(BATCH)
 
-    def step() -> Tensor:
-        clean, captions = examples.draw(uncaptioned=0.0)
-        noisy, sigma, _ = examples.noised(clean)
-        guidance = 1 + (MOST_GUIDANCE - 1) * torch.rand(BATCH, generator=examples.generator)
+    def step(chance: Chance) -> Tensor:
+        clean, claims = examples.draw(chance)
+        noisy, sigma, _ = noised(clean, chance)
+        guidance = any_guidance(BATCH, chance)
         with torch.no_grad():
-            text, nothing = teacher.encode(captions), teacher.encode([""])
+            text, nothing = teacher.encode([caption(each) for each in claims]), teacher.encode([""])
             blank = (nothing[0].expand(BATCH, -1, -1), nothing[1].expand(BATCH, -1))
             asked = teacher.denoise(noisy, sigma, one, text)
             unasked = teacher.denoise(noisy, sigma, one, blank)
             wanted = unasked + guidance[:, None, None] * (asked - unasked)
-        return (student.denoise(noisy, sigma, guidance, text) - wanted).square().mean()
+        return (focus(claims) * (student.denoise(noisy, sigma, guidance, text) - wanted).square()).mean()
 
-    trained = run_stage(stage, student, step)
-    assert isinstance(trained, Parts)  # noqa: S101
+    trained = run_stage(stage, student, step, evenly=student.matrices())
+    assert isinstance(trained, Parts)
     return trained

@@ -15,8 +15,7 @@ from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 REPORT = Path(__file__).resolve().parents[2] / "reports" / "demo"
 WINDOW: ViewportSize = {"width": 1280, "height": 900}
-VIEW = "#/y=psnr"
-"""psnr, as the scores of untrained metrics show nothing."""
+VIEW = "#/y=drawn_accuracy"
 GAP = 24
 """Pixels between the two parts."""
 

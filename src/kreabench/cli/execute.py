@@ -15,16 +15,17 @@ from kreabench.core.specs import TargetSpec
 from kreabench.drops import drops_of
 from kreabench.plan_of_run import plan_of
 from kreabench.report.format import count, usd
+from kreabench.report.trained import not_trained_for
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import read_table
 
 
 def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: bool) -> int:
     """The exit code of the run."""
-    out = console()
-    banner = notice(run.info.experiment.targets)
-    if banner:
-        say(out, f"! {banner}", "bold yellow")
+    out, targets, plan = console(), run.info.experiment.targets, plan_of(run)
+    banner = notice(targets)
+    for text in (*filter(None, [banner]), *not_trained_for(targets, plan.settings)):
+        say(out, f"! {text}", "bold yellow")
     try:
         with ProgressObserver(out) as observer:
             outcome = pipeline.execute(run, observer=observer, report_path=report_path, retry_failed=retry_failed)
@@ -33,12 +34,11 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
         raise
     from kreabench.cli.run_table import print_failures, print_money, print_settings  # load scipy: not before drawing
 
-    plan = plan_of(run)
     print_settings(out, run, plan, read_table(run))
     print_money(out, run, plan)
     failed = [sample for sample in run.samples().values() if sample.status == "failed"]
     print_failures(out, run.path, failed, drops_of(run))
-    _print_outcome(out, outcome, run.info.experiment.targets)
+    _print_outcome(out, outcome, targets)
     if banner:
         say(out, f"! {banner}", "bold yellow")
     return int(outcome.exit_code)

@@ -18,6 +18,7 @@ from kreabench.estimate import GroupEstimate, PlanEstimate, estimate_plan, reque
 from kreabench.race.estimate import race_extents
 from kreabench.race.rounds import rounds_of
 from kreabench.report.format import ABSENT, count, duration, general, usd
+from kreabench.report.trained import not_trained_for
 
 LEAST_TIMINGS = 6
 """Fewest of which a median has an interval of 95 %."""
@@ -70,6 +71,8 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
     _print_money(out, experiment, plan, guess)
     _print_first_calls(out, plan)
     _print_close_seeds(out, experiment)
+    for text in not_trained_for(experiment.targets, plan.settings):
+        say(out, f"! {text}", "bold yellow")
     state = "exists" if (run_path / "run.json").exists() else "new"
     say(out, f"run {run_path} ({state}), plan {plan.hash}")
 

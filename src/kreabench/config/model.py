@@ -87,6 +87,15 @@ class ExpectedConfig(Model):
     source: str
 
 
+class TrainedConfig(Model):
+    """What a model was trained for; whether its parts agree is checked in `config.trained`."""
+
+    sizes: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    min_pixels: Annotated[int, Field(ge=1)] | None = None
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
+    max_sequence_length: Annotated[int, Field(ge=1)] | None = None
+
+
 class ServiceConfig(Model):
     """A loopback service started for the target."""
 
@@ -113,6 +122,7 @@ class TargetConfig(Model):
     expected: ExpectedConfig | None = None
     service: ServiceConfig | None = None
     key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
+    trained: TrainedConfig | None = None
     options: dict[str, Any] = {}
 
 

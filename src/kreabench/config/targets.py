@@ -14,6 +14,7 @@ from kreabench.backends.table import BACKENDS
 from kreabench.config import endpoints
 from kreabench.config.model import PricingConfig, ServiceConfig, TargetConfig, options_model
 from kreabench.config.problems import problems_of, shown
+from kreabench.config.trained import trained_of
 from kreabench.core.errors import Problem
 from kreabench.core.registry import suggest
 from kreabench.core.sizes import parse_size
@@ -107,6 +108,7 @@ def make_target(collect: Collector, name: str, config: TargetConfig, pricing: Pr
         parameters=dict(config.parameters),
         random_weights=options.get("weights") == "random",
         model_note=config.model_note,
+        trained=trained_of(f"{key}.trained", config.trained, collect.problems.append),
     )
 
 

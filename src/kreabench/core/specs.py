@@ -113,6 +113,20 @@ class ExpectedTime:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """What a model was trained for. Whatever else its limits allow may be asked of it, and is warned of."""
+
+    sizes: tuple[tuple[int, int], ...] = ()
+    """Width and height in pixels; empty where nobody says, or where a range of pixels does."""
+    min_pixels: int | None = None
+    """Fewest pixels of a picture, width times height; None: no such end."""
+    max_pixels: int | None = None
+    """Most of them; as `min_pixels`."""
+    max_sequence_length: int | None = None
+    """Tokens that the text encoder pads every prompt to; None where nobody says."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceSpec:
     """A loopback service that the run starts before a load group and stops after it."""
 
@@ -157,6 +171,8 @@ class TargetSpec:
     """Every weight is random but the sizes are the model's: times, memory and energy count, pictures do not."""
     model_note: str = ""
     """What a reader must know of the model before any number, in a few words; brands every report. Empty: nothing."""
+    trained: Trained | None = None
+    """None where nobody says. No part of the target's identity, as it changes no picture."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,8 +20,8 @@ LEAST_OVERLAP = 0.87
 Of 500 rendered scenes the right shape has 0.95 or more and the best wrong one 0.84 at most. After noise (3 levels), a
 blur (0.6 px) or a good autoencoder the right one still has 0.89.
 """
-MOST_SOFT = 4.5
-"""Width of edges in pixels (rendered ones have 1) from which on an outline is a blob, whatever it overlaps with."""
+MOST_SOFT = 2.5
+"""Width of edges in pixels (rendered ones have 1, after a blur of 0.6 px 2.2) from which on an outline is a blob."""
 AREAS = {
     "circle": math.pi,
     "square": 1.76**2,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kreabench.drawn.scene import BACKGROUNDS, COLOURS, Ground, Item, Scene
+from kreabench.drawn.scene import BACKGROUNDS, COLOURS, Ground, Scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -25,7 +25,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 """Of shapes. All are far more saturated than any background."""
 SHAPES = ("circle", "square", "triangle", "cross", "ring")
-SIZES: dict[str, tuple[float, float]] = {"small": (0.13, 0.16), "large": (0.225, 0.27)}
+SIZES: dict[str, tuple[float, float]] = {"small": (0.15, 0.18), "large": (0.24, 0.28)}
 """Word → least and greatest radius."""
 PLACES: dict[str, tuple[int, int]] = {
     "centre": (0, 0),
@@ -45,11 +45,11 @@ BACKGROUNDS: dict[str, tuple[int, int, int]] = {
 }
 TEXTURES = ("plain", "striped", "dotted")
 
-PAIR_RADII = (0.13, 0.17)
+PAIR_RADII = (0.15, 0.18)
 """Of two shapes in one picture, whose sizes have no name."""
 PLACE_SHIFT = 0.22
 """From the middle of the picture to a named place."""
-PAIR_SHIFT = 0.23
+PAIR_SHIFT = 0.235
 """From the middle of the picture to each of two shapes."""
 _MARGIN = 0.02
 _SQUARE_TURN, _OTHER_TURN = math.radians(12), math.radians(15)
@@ -178,8 +178,8 @@ def _random_ground(rng: Generator, colour: str | None = None, texture: str | Non
         texture=texture,
         shade=float(rng.uniform(-0.02, 0.02)),
         glow=(float(rng.uniform(-0.03, 0.03)), float(rng.uniform(-0.03, 0.03))),
-        period=float(rng.uniform(0.19, 0.25)),
-        angle=float(rng.choice(4)) * math.pi / 4 if texture == "striped" else 0.0,
+        period=float(rng.uniform(0.2, 0.25)),
+        angle=float(rng.integers(2)) * math.pi / 2 if texture == "striped" else 0.0,
         phase=(float(rng.random()), float(rng.random())),
     )
 

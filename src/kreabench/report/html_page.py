@@ -18,6 +18,7 @@ from kreabench.report.drawing.style import dark
 from kreabench.report.explorer.data import ReportData
 from kreabench.report.explorer.encode import for_page
 from kreabench.report.page import Page
+from kreabench.report.thumbnails import SMALL_PX
 
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 TEMPLATES = Path(__file__).with_name("templates")
@@ -59,6 +60,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    made.globals["SMALL_PX"] = SMALL_PX
     made.filters["code_parts"] = code_parts
     made.filters["jpeg_uri"] = lambda content: data_uri(content, "image/jpeg")
     return made

@@ -22,6 +22,7 @@ from kreabench.report.quality import look_notices, score_notices, untrained_noti
 from kreabench.report.race import race_notices
 from kreabench.report.sets import set_notices
 from kreabench.report.text import message, visible
+from kreabench.report.trained import not_trained_for
 
 OLD_PRICE_DAYS = 90
 """After which a price list is likely to have changed."""
@@ -40,6 +41,7 @@ def notices_of(evidence: Evidence, today: date | None = None) -> tuple[Notice, .
         *failed_score_notices(one.summaries),
         *score_notices(one.summaries),
         *untrained_notice(one.summaries, journal.set_scores),
+        *(_warning(text) for text in not_trained_for(one.experiment.targets, plan.settings)),
         *look_notices(one.quality.shifts),
         *set_notices(journal.set_scores, plan.settings, per_set(one.experiment.metrics)),
         *money_notices(journal.money),

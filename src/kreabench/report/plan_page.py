@@ -12,18 +12,19 @@ from kreabench.report.labels import differing_axes, reference_mark, setting_cell
 from kreabench.report.page import Page, Section
 from kreabench.report.parts import Cell, Column, Notice, Row, Table
 from kreabench.report.text import message, visible
+from kreabench.report.trained import not_trained_for
 
 
 def plan_page(experiment: ExperimentSpec, plan: Plan, estimate: PlanEstimate) -> Page:
     """The whole page; nothing of it was run."""
-    brand = notice(experiment.targets)
+    warnings = (*filter(None, [notice(experiment.targets)]), *not_trained_for(experiment.targets, plan.settings))
     skipped = skipped_table(plan)
     return Page(
         kind="plan",
         title=f"Plan of {visible(experiment.name)}",
         subtitle=message(experiment.description),
         answer=(_extent(plan, estimate),),
-        notices=() if brand is None else (Notice(level="warning", text=brand),),
+        notices=tuple(Notice(level="warning", text=text) for text in warnings),
         sections=(
             Section(id="loads", title="Model loads", tables=(("", _loads_table(estimate)),)),
             Section(id="settings", title="Settings", tables=(("", _settings_table(plan)),)),

@@ -15,7 +15,13 @@ import PIL.ImageOps
 THUMBNAIL_PX = 160
 """Longest side of a thumbnail."""
 
+SMALL_PX = THUMBNAIL_PX // 2
+"""A picture with no side longer than this is shown enlarged, with its pixels as squares, and kept without loss that is
+seen then. The scripts of pages have the same number: `gallery.js`, `vote.js`."""
+
 THUMBNAIL_QUALITY = 85
+
+_SMALL_QUALITY = 97
 
 _MAX_PIXELS = 64_000_000
 """More than any target may draw (`Limits.max_pixels`) and little enough to decode."""
@@ -85,7 +91,12 @@ def decoded(content: bytes, longest: int) -> PIL.Image.Image:
 
 
 def shrunk(picture: PIL.Image.Image, longest: int, quality: int, *, fine: bool = False) -> Thumbnail:
-    """`picture` with no side longer than `longest`, as a JPEG; a `fine` one is as sharp in colour as in light."""
+    """`picture` with no side longer than `longest`, as a JPEG; a `fine` one is as sharp in colour as in light.
+
+    So is a small one, nearly without loss, as its blocks and halos would be enlarged with it.
+    """
+    if max(picture.size) <= SMALL_PX:
+        quality, fine = _SMALL_QUALITY, True
     if max(picture.size) > longest:
         picture = picture.copy()
         picture.thumbnail((longest, longest), PIL.Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)

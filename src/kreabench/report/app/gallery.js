@@ -3,6 +3,7 @@
 
 const gallery = (() => {
   const TILE = 160;
+  const SMALL_PX = 80; // A picture with no longer side is enlarged with its pixels as squares; as in `thumbnails.py`.
   const LONG_TEXT = 220;
   const unitKey = (prompt, seed) => `${seed} ${prompt}`;
 
@@ -44,8 +45,10 @@ const gallery = (() => {
     image.width = Math.max(1, Math.round(width * scale));
     image.height = Math.max(1, Math.round(height * scale));
     image.src = address(name);
+    image.classList.toggle("small", isSmall(width, height));
     return image;
   };
+  const isSmall = (width, height) => Math.max(width, height) <= SMALL_PX;
   const image = (...given) => fill(h("img", { loading: "lazy", decoding: "async" }), ...given);
   const WORDS = { failed: "failed", pending: "not run yet", missing: "missing", unreadable: "unreadable", left_out: "left out" };
   const none = (state, reason) => {
@@ -82,10 +85,12 @@ const gallery = (() => {
     const name = prompts.get(prompt)?.input;
     if (!name) return null;
     const alt = `input picture of prompt ${prompt}`;
-    return h("figure", { class: "input-picture" }, h("img", { loading: "lazy", decoding: "async", alt, src: address(name) }), h("figcaption", {}, "input"));
+    const input = h("img", { loading: "lazy", decoding: "async", alt, src: address(name) });
+    input.addEventListener("load", () => input.classList.toggle("small", isSmall(input.naturalWidth, input.naturalHeight)));
+    return h("figure", { class: "input-picture" }, input, h("figcaption", {}, "input"));
   };
   return {
     at, shownPrompts, allSeeds, seeds, bestSeed, metrics, reference, isReference, nameOf, altOf, fill, image, none, noPicture,
-    isShown, flag, bare, amountOf, score, promptText, promptName, shortText, inputOf,
+    isShown, isSmall, flag, bare, amountOf, score, promptText, promptName, shortText, inputOf,
   };
 })();

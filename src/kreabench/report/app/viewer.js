@@ -102,6 +102,7 @@ const openViewer = (() => {
     const label = h("span", { class: "pane-label" }, place ? "Right" : "Left", bdi(`: ${gallery.nameOf(view[side])}`, { class: "more" }));
     if (!gallery.isShown(picture)) return [gallery.noPicture(picture), label];
     const image = h("img", { alt: gallery.altOf(picture), draggable: "false", src: address(picture.view || picture.thumbnail) });
+    image.classList.toggle("small", gallery.isSmall(picture.width, picture.height));
     return [image, label, gallery.flag(picture)].filter(Boolean);
   };
 

@@ -54,7 +54,8 @@ def _cell_size(grid: Grid) -> tuple[int, int]:
     sizes = [picture.size for row in grid.rows for picture in row.cells if picture.thumbnail is not None]
     width = max((width for width, _ in sizes), default=PICTURE_PX)
     height = max((height for _, height in sizes), default=PICTURE_PX)
-    scale = min(1.0, PICTURE_PX / max(width, height))
+    times = PICTURE_PX / max(width, height)
+    scale = int(times) if times > 1 else times  # the pixels of an enlarged one are whole squares
     return max(_LEAST_PX, round(width * scale)), max(_LEAST_PX, round(height * scale))
 
 
@@ -64,7 +65,11 @@ def _paste(
     if picture.thumbnail is not None:
         with PIL.Image.open(io.BytesIO(picture.thumbnail), formats=("JPEG",)) as image:
             small = image.convert("RGB")
-            small.thumbnail(cell, PIL.Image.Resampling.LANCZOS)
+            times = min(cell[0] // small.width, cell[1] // small.height)
+            if times > 1:
+                small = small.resize((small.width * times, small.height * times), PIL.Image.Resampling.NEAREST)
+            else:
+                small.thumbnail(cell, PIL.Image.Resampling.LANCZOS)
             sheet.paste(small, at)
         if picture.flag:
             pen.rectangle((at[0], at[1], at[0] + cell[0] - 1, at[1] + 20), fill="#7a1020")

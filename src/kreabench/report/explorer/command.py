@@ -19,6 +19,8 @@ _RUN = ("seeds", "repeats", "passes", "warmup", "order_seed")
 """Of `run`; the folder and the race are the reader's, concurrency is the setting's."""
 _WHOLE = ("budget", "scoring")
 """Sections that are repeated as they were."""
+_LATER = ("trained",)
+"""Of a target; runs from before these keys lack them, and asked for none."""
 
 
 class Commands:
@@ -150,7 +152,8 @@ def _setting_words(values: Values, setting: Setting, reference: Setting | None) 
             there = shipped(group, name)
             if there is None:
                 raise NoOverride(f"the {group} {name} is no shipped one")
-            yield from _changes(f"{group}.{name}", _section(values, group, name), there)
+            absent = {key: None for key in _LATER if key in there}
+            yield from _changes(f"{group}.{name}", {**absent, **_section(values, group, name)}, there)
     yield override("axes.steps", ["default"] if steps == [None] else sorted(step for step in steps if step is not None))
     yield from _axes(setting)
     if len(accelerations) > 1 and len(steps) > 1:

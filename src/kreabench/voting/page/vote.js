@@ -6,6 +6,7 @@ const choices = [...document.querySelectorAll("[data-choice]")];
 const keys = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie", ArrowUp: "both_bad" };
 const words = { left: "left", right: "right", tie: "as good", both_bad: "both bad" };
 const storage = "kreabench-vote";
+const SMALL_PX = 80; // A picture with no longer side is enlarged with its pixels as squares; as in a report.
 
 let state = null;
 let since = 0; // when both pictures came into sight; 0 while they are not
@@ -33,6 +34,9 @@ const load = (id, side) => {
     image.alt = `${side} picture`;
     image.src = `picture/${id}`;
     image.addEventListener("click", () => zoom(!zoomed()));
+    image.addEventListener("load", () => {
+      image.classList.toggle("small", Math.max(image.naturalWidth, image.naturalHeight) <= SMALL_PX);
+    });
     loaded.set(id, image);
   }
   return loaded.get(id);
