@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint types format docs picture bench bench-metrics bench-hosted bench-decisions miniature gpu clean
+.PHONY: help demo test lint types format docs picture bench bench-metrics bench-hosted bench-decisions bench-miniature miniature gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ bench-decisions: $(INSTALLED_DEV)  ## decisions where the truth is known, damage
 	$(BIN)/python benchmarks/validity.py
 	$(BIN)/python benchmarks/damaged_versions.py
 	$(BIN)/python benchmarks/decisions_speed.py
+
+bench-miniature: $(INSTALLED_DEV)  ## what the miniature model can do, by its checker, and whether decisions on it are right
+	$(BIN)/python benchmarks/miniature.py
 
 miniature: $(INSTALLED_DEV)  ## train the miniature that ships, into outputs/miniature; stop and go on at will
 	$(BIN)/python -m training outputs/miniature

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from kreabench.analysis.estimates import Estimate, prompt_mean
+from kreabench.analysis.estimates import Bounds, Estimate, prompt_mean
 from kreabench.metrics.table import row_of
 from miniature_curves import acceleration_run, guidance_run, steps_run
 from miniature_runs import ACCURACY, METRIC, pictures
@@ -83,8 +83,8 @@ def _line(rows: pd.DataFrame, metric: str, sign: float) -> tuple[str, ...] | Non
         name,
         f"{known['setting_id'].nunique()}",
         with_interval(_over_settings(known)),
-        with_interval(_over_prompts(within)),
-        percent(_over_prompts(prefers)),
+        with_interval(_over_prompts(within, (-1.0, 1.0))),
+        percent(_over_prompts(prefers, (0.0, 1.0))),
     )
 
 
@@ -105,9 +105,9 @@ def preference(truth: Floats, value: Floats) -> float:
     return float((0.5 + 0.5 * own[pairs]).mean()) if pairs.any() else float("nan")
 
 
-def _over_prompts(values: list[float]) -> Estimate | None:
+def _over_prompts(values: list[float], bounds: Bounds) -> Estimate | None:
     known = [value for value in values if np.isfinite(value)]
-    return prompt_mean(known, [str(number) for number in range(len(known))])
+    return prompt_mean(known, [str(number) for number in range(len(known))], bounds=bounds)
 
 
 def _over_settings(rows: pd.DataFrame) -> Estimate | None:

@@ -53,7 +53,7 @@ def choice_tables(bench: Bench) -> list[Table]:
         "run.race=true",
         "race.objective=latency",
         f"race.max_quality_loss={{{METRIC}: {{noise_floor: {SHARE}}}}}",
-        f"race.first_prompts={max(4, bench.judged // 8)}",
+        f"race.first_prompts={max(5, bench.judged // 8)}",
     )
     race = bench.draw("race", *bench.words("race", *axes, *question, **asked))
     known = bench.draw_beside({"known": bench.words("known", *axes, metrics=(METRIC,), seeds=1, truth=True)})["known"]
@@ -118,7 +118,7 @@ def _settings_table(
                 f"{one.acceleration}, {one.steps} steps",
                 percent(one.accuracy),
                 points(one.change),
-                "yes" if one.is_good_enough(margin) else "no",
+                _yes(one.is_good_enough(margin)),
                 f"{one.latency_s:.3f}",
                 mark(one),
             )
@@ -137,7 +137,7 @@ def _race_table(
         if answer is None:
             return "none", "–", "no"
         one = by_name[answer]
-        return f"{answer[0]}, {answer[1]} steps", *("yes" if is_so else "no" for is_so in _is(one, margin, best))
+        return f"{answer[0]}, {answer[1]} steps", _yes(one.is_good_enough(margin)), _yes(one is best)
 
     return Table(
         title="Racing",
@@ -150,6 +150,5 @@ def _race_table(
     )
 
 
-def _is(one: Truth, margin: float, best: Truth) -> tuple[bool, bool]:
-    """Good enough, and the best."""
-    return one.is_good_enough(margin), one is best
+def _yes(so: bool) -> str:
+    return "yes" if so else "no"

@@ -211,7 +211,8 @@ def acceleration_tables(bench: Bench) -> list[Table]:
             title="Accelerations",
             note=f"At {STEPS} steps and guidance {GUIDANCE}, {bench.prompts} captions × 1 seed, on one thread of a "
             "processor. Differences, equal pictures and PSNR are to `none`, caption by caption; PSNR is of the "
-            "pictures that differ. The time is that of denoising, as a ratio of medians to `none`.",
+            "pictures that differ. The time is that of denoising, as a ratio of medians to `none`; what is loaded "
+            "anew for its acceleration was timed some minutes later, which the intervals do not hold.",
             header=(
                 "",
                 "accuracy, %",

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import kreabench
-from kreabench.analysis.estimates import Estimate, prompt_mean
+from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, difference_bounds, prompt_mean
 from kreabench.analysis.paired import pair_scores
 from kreabench.metrics.table import METRICS as ROWS
 from kreabench.rundir.directory import RunDirectory
@@ -176,7 +176,7 @@ def mean(rows: pd.DataFrame, column: str) -> Estimate | None:
     if column not in rows:
         return None
     known = rows[rows[column].notna()]
-    return prompt_mean(known[column].to_numpy(dtype=float), list(known["prompt_id"]))
+    return prompt_mean(known[column].to_numpy(dtype=float), list(known["prompt_id"]), bounds=_bounds(column))
 
 
 def paired(base: pd.DataFrame, candidate: pd.DataFrame, column: str) -> Estimate | None:
@@ -184,4 +184,10 @@ def paired(base: pd.DataFrame, candidate: pd.DataFrame, column: str) -> Estimate
     both = base.merge(candidate, on=["prompt_id", "seed", "image_index"], suffixes=("_base", "_candidate"))
     left, right = (both[f"{column}_{side}"].to_numpy(dtype=float, na_value=np.nan) for side in ("base", "candidate"))
     scores = pair_scores(left, right, both["prompt_id"].to_numpy(dtype=object))
-    return prompt_mean(scores.difference, scores.prompts) if scores.difference.size else None
+    if not scores.difference.size:
+        return None
+    return prompt_mean(scores.difference, scores.prompts, bounds=difference_bounds(_bounds(column)))
+
+
+def _bounds(column: str) -> Bounds:
+    return (0.0, 1.0) if column in (*WORDS, ACCURACY, ALL_RIGHT) else UNBOUNDED

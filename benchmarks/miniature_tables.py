@@ -52,7 +52,7 @@ def points(difference: Estimate | None) -> str:
 
 
 def with_interval(found: Estimate | None, *, scale: float = 1.0, digits: int = 2, signed: bool = False) -> str:
-    """`12.3 (11.0 to 13.6)`; the interval is left out where there is none, and a dash stands for nothing."""
+    """`12.3 (11.0 to 13.6)`; the interval is left out where there is none or nothing varies. A dash is nothing."""
     if found is None:
         return "–"
 
@@ -60,7 +60,7 @@ def with_interval(found: Estimate | None, *, scale: float = 1.0, digits: int = 2
         text = f"{value * scale:{'+' if signed else ''}.{digits}f}"
         return text.replace("-", "−")
 
-    if found.low is None or found.high is None:
+    if found.low is None or found.high is None or found.low == found.high:
         return shown(found.value)
     return f"{shown(found.value)} ({shown(found.low)} to {shown(found.high)})"
 
