@@ -322,6 +322,7 @@ RUNNABLE = (
     "int8_dynamic",
     "int8_weight_only",
     "vae_tiling",
+    "first_block_cache_coarse",
     *CACHES,
 )
 """Shipped profiles that a processor can run; written out, as composing each takes seconds wherever tests are listed."""

@@ -78,7 +78,8 @@ def _ambiguous(asked: Claims, shown: Scene) -> bool:
         (changed(ONE, 0, y=0.5), {"place"}),
         (changed(ONE, 0, x=0.72), {"place"}),
         (changed(ONE, 0, radius=0.24, y=0.34), {"size"}),
-        (changed(ONE, 0, radius=0.09), {"size"}),
+        (changed(ONE, 0, radius=0.116), {"size"}),
+        (changed(ONE, 0, radius=0.09), {"size", "shape"}),
         (replace(ONE, ground=replace(GROUND, colour="pink")), {"background"}),
         (replace(ONE, ground=replace(GROUND, texture="plain")), {"texture"}),
         (replace(ONE, ground=replace(GROUND, texture="dotted")), {"texture"}),
@@ -141,7 +142,7 @@ def test_what_was_not_read_is_never_right() -> None:
     assert check(claims, nothing) == {"count": True, **dict.fromkeys(set(check(claims, nothing)) - {"count"}, False)}
 
 
-@pytest.mark.parametrize(("radius", "size"), [(0.1, "small"), (0.19, "small"), (0.195, "large"), (0.3, "large")])
+@pytest.mark.parametrize(("radius", "size"), [(0.125, "small"), (0.205, "small"), (0.215, "large"), (0.3, "large")])
 def test_sizes_part_halfway(radius: float, size: str) -> None:
     reading = Reading(items=(item(radius=radius),), background=None, texture=None)
 

@@ -141,7 +141,7 @@ def stored(path: Path, experiment: Any, plan: Plan, config: str) -> RunDirectory
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("file: short.jsonl", "file: /home/somebody/mine.jsonl", "its prompts come from a file of its own"),
+        ("file: miniature.jsonl", "file: /home/somebody/mine.jsonl", "its prompts come from a file of its own"),
         ("  mini_local:", "  my_local:", "does not hold what it was asked"),
         ("      vae_channels_last: {}\n", "", "which the shipped configuration has"),
         ("kind: psnr", "kind: '/opt/secret/metric'", "a path or a key"),

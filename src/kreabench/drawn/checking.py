@@ -57,10 +57,15 @@ def _check_pair(claims: Claims, reading: Reading) -> dict[str, bool]:
         right[f"colour_{number}"] = item is not None and item.colour == colour
         right[f"shape_{number}"] = item is not None and item.shape == shape
     if claims.relation is not None:
-        right["relation"] = (
-            told_apart and first is not None and second is not None and relation_of(first, second) == claims.relation
-        )
+        right["relation"] = told_apart and _relation(first, second) == claims.relation
     return right
+
+
+def _relation(first: ReadItem | None, second: ReadItem | None) -> str | None:
+    """None as well where one of them is nothing that has a name: a speck is nowhere."""
+    if first is None or second is None or any(item.colour is None and item.shape is None for item in (first, second)):
+        return None
+    return relation_of(first, second)
 
 
 def _assigned(claims: Claims, items: tuple[ReadItem, ...]) -> tuple[ReadItem | None, ReadItem | None, bool]:

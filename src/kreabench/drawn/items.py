@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from kreabench.drawn.outlines import outline_of
-from kreabench.drawn.scene import COLOURS
+from kreabench.drawn.scene import COLOURS, SIZES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 STANDS_OUT = 30.0
 """Levels in the opponent plane. The palest paint on the nearest background (purple on pink) is at 72."""
 LEAST_SHARE = 0.008
-"""Of the picture that something must cover: a quarter of the smallest shape, a triangle of radius 0.13."""
+"""Of the picture that something must cover: a third of the smallest shape, a triangle of radius 0.15."""
 COLOUR_REACH = 28.0
 """Levels in the opponent plane from a colour of the palette: half of what orange and yellow are apart."""
 LIGHT_REACH = 40.0
 """Levels of lightness from it: three times the most that a scene adds to a whole shape."""
+LEAST_RADIUS = 0.75 * SIZES["small"][0]
+"""Anything smaller is a speck, whatever its outline."""
 CORE = 0.8
 """Coverage from which a pixel shows an object's own colour."""
 
@@ -126,7 +128,7 @@ def _item(levels: Plane, cover: Plane) -> ReadItem:
     shape, radius_px = outline_of(cover, x_px, y_px)
     return ReadItem(
         colour=_colour(levels[cover > CORE]),
-        shape=shape,
+        shape=shape if radius_px >= LEAST_RADIUS * side_px else None,
         x=x_px / side_px,
         y=y_px / side_px,
         radius=radius_px / side_px,
