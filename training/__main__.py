@@ -1,4 +1,4 @@
-"""Trains the miniature: `python -m training OUT [--seed S] [--threads N] [--only STAGE…]`."""
+"""Trains the miniature: `python -m training OUT [--seed S] [--threads N] [--compile] [--only STAGE…]`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder of checkpoints, log and weights; a second call goes on there")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2, help="of this machine; another number gives other weights")
+    parser.add_argument("--compile", action="store_true", help="a fifth faster with a C++ compiler; moves last digits")
     parser.add_argument("--only", nargs="+", choices=STAGES, default=[], metavar="STAGE", help=", ".join(STAGES))
     asked = parser.parse_args(arguments)
-    training = Training(folder=asked.out, seed=asked.seed, threads=asked.threads)
+    training = Training(folder=asked.out, seed=asked.seed, threads=asked.threads, compiled=asked.compile)
     try:
         run(training, asked.only, lambda line: print(line, flush=True))
     except KeyboardInterrupt:

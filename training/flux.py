@@ -87,6 +87,11 @@ class Parts(nn.Module):
                 nn.init.zeros_(part.weight)
                 nn.init.zeros_(part.bias)
 
+    def compile_blocks(self) -> None:
+        """A fifth faster after the first minute; needs a C++ compiler."""
+        for block in (*self.transformer.transformer_blocks, *self.transformer.single_transformer_blocks):
+            block.compile()
+
     def matrices(self) -> list[nn.Parameter]:
         """Weights within the blocks, whose updates are made orthogonal; not those that only shift and scale."""
         blocks = (*self.transformer.transformer_blocks, *self.transformer.single_transformer_blocks)
@@ -180,10 +185,12 @@ def any_guidance(count: int, chance: Chance) -> Tensor:
     return 1 + (MOST_GUIDANCE - 1) * torch.rand(count, generator=chance.torch)
 
 
-def train(stage: Stage, examples: Examples) -> Parts:
+def train(stage: Stage, examples: Examples, *, compiled: bool = False) -> Parts:
     """The second stage."""
     torch.manual_seed(stage.seed)
     parts = Parts()
+    if compiled:
+        parts.compile_blocks()
     guidance = torch.ones(BATCH)
 
     def step(chance: Chance) -> Tensor:
@@ -198,10 +205,13 @@ def train(stage: Stage, examples: Examples) -> Parts:
     return trained
 
 
-def distil(stage: Stage, examples: Examples, teacher: Parts) -> Parts:
+def distil(stage: Stage, examples: Examples, teacher: Parts, *, compiled: bool = False) -> Parts:
     """The third stage. The text encoders stay as they are."""
     torch.manual_seed(stage.seed)
     student = copy.deepcopy(teacher).requires_grad_(True)
+    if compiled:
+        student.compile_blocks()
+        teacher.compile_blocks()
     for part in (student.text_encoder, student.text_encoder_2):
         part.requires_grad_(False)
     one = torch.ones(BATCH)

@@ -20,8 +20,8 @@ class Length:
 
 
 LENGTHS: dict[str, Length] = {
-    "vae": Length(steps=4000, learning_rate=2e-3),
-    "flux": Length(steps=16000, learning_rate=1.5e-3, warm_up=300, average=0.999),
+    "vae": Length(steps=2500, learning_rate=2e-3),
+    "flux": Length(steps=12000, learning_rate=1.5e-3, warm_up=300, average=0.999),
     "distil": Length(steps=1500, learning_rate=5e-4),
     "clip": Length(steps=3500, learning_rate=2e-3),
     "redux_words": Length(steps=4000, learning_rate=2e-3),

@@ -37,6 +37,8 @@ class Training:
     seed: int
     threads: int
     plan: Plan = field(default_factory=Plan)
+    compiled: bool = False
+    """Whether the transformer's blocks are compiled for training, which moves the last digits as threads do."""
 
     def stage(self, name: str) -> Stage:
         """As planned."""
@@ -105,11 +107,11 @@ def _encode(training: Training) -> None:
 
 
 def _flux(training: Training) -> None:
-    flux.train(training.stage("flux"), training.examples)
+    flux.train(training.stage("flux"), training.examples, compiled=training.compiled)
 
 
 def _distil(training: Training) -> None:
-    flux.distil(training.stage("distil"), training.examples, training.undistilled)
+    flux.distil(training.stage("distil"), training.examples, training.undistilled, compiled=training.compiled)
 
 
 def _clip(training: Training) -> None:
@@ -187,4 +189,4 @@ def _keep_settings(training: Training) -> None:
         file.write_text(json.dumps(asked) + "\n", encoding="utf-8")
     elif (begun := json.loads(file.read_text(encoding="utf-8"))) != asked:
         raise NotYet(f"{training.folder} was begun with {begun}, not with {asked}: go on with that, or elsewhere")
-    write_log(training.folder, {"stage": "begun", "threads": training.threads})
+    write_log(training.folder, {"stage": "begun", "threads": training.threads, "compiled": training.compiled})

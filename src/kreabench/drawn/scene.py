@@ -52,7 +52,7 @@ PLACE_SHIFT = 0.22
 PAIR_SHIFT = 0.235
 """From the middle of the picture to each of two shapes."""
 _MARGIN = 0.02
-_SQUARE_TURN, _OTHER_TURN = math.radians(12), math.radians(15)
+_TURN = math.radians(5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +149,7 @@ def _pair(
     items = []
     for (colour, shape), sign in zip(words, (1, -1), strict=True):
         along = PAIR_SHIFT + float(rng.uniform(-0.015, 0.025))
-        aside = float(rng.uniform(-0.1, 0.1))
+        aside = float(rng.uniform(-0.06, 0.06))
         x = 0.5 + sign * along * across + (aside if across == 0 else 0.0)
         y = 0.5 + sign * along * down + (aside if down == 0 else 0.0)
         items.append(_item(rng, shape, colour, x, y, float(rng.uniform(*PAIR_RADII))))
@@ -157,15 +157,14 @@ def _pair(
 
 
 def _item(rng: Generator, shape: str, colour: str, x: float, y: float, radius: float) -> Item:
-    turn = _SQUARE_TURN if shape == "square" else _OTHER_TURN
-    glow = (float(rng.uniform(-0.05, 0.05)), float(rng.uniform(-0.05, 0.05)))
+    glow = (float(rng.uniform(-0.03, 0.03)), float(rng.uniform(-0.03, 0.03)))
     return Item(
         shape=shape,
         colour=colour,
         x=x,
         y=y,
         radius=radius,
-        angle=float(rng.uniform(-turn, turn)),
+        angle=float(rng.uniform(-_TURN, _TURN)),
         shade=float(rng.uniform(-0.05, 0.05)),
         glow=glow,
     )
@@ -177,9 +176,8 @@ def _random_ground(rng: Generator, colour: str | None = None, texture: str | Non
         colour=colour,
         texture=texture,
         shade=float(rng.uniform(-0.02, 0.02)),
-        glow=(float(rng.uniform(-0.03, 0.03)), float(rng.uniform(-0.03, 0.03))),
-        period=float(rng.uniform(0.2, 0.25)),
-        angle=float(rng.integers(2)) * math.pi / 2 if texture == "striped" else 0.0,
+        glow=(float(rng.uniform(-0.02, 0.02)), float(rng.uniform(-0.02, 0.02))),
+        period=float(rng.uniform(0.22, 0.25)),
         phase=(float(rng.random()), float(rng.random())),
     )
 
