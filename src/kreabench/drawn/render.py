@@ -104,7 +104,7 @@ def _pattern(ground: Ground, x: Plane, y: Plane, side_px: int) -> Plane:
         return np.zeros_like(x)
     sharpness = ground.period * side_px
     if ground.texture == "striped":
-        along = (x * math.cos(ground.angle) + y * math.sin(ground.angle)) / ground.period + ground.phase[0]
+        along = x / ground.period + ground.phase[0]
         return np.clip(0.5 + (np.abs(along % 1.0 - 0.5) - 0.25) * sharpness, 0.0, 1.0)
     across = (x / ground.period + ground.phase[0]) % 1.0 - 0.5
     down = (y / ground.period + ground.phase[1]) % 1.0 - 0.5

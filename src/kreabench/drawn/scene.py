@@ -83,7 +83,6 @@ class Ground:
     """Lightness added over half a side to the right and downwards."""
     period: float = 0.2
     """Of stripes or dots."""
-    angle: float = 0.0
     phase: tuple[float, float] = (0.0, 0.0)
     """In periods."""
 
