@@ -176,3 +176,21 @@ def browser(chromium: Any) -> Iterator[Any]:
     asyncio._set_running_loop(loop)
     yield started
     asyncio._set_running_loop(None)
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Any, index: Path) -> Iterator[Any]:
+    """A module's own page `index`, opened once; its choices stand in its address, so each test can begin anew."""
+    from tests.browser_support import Visited
+
+    page = Visited(browser, index)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def watched(visit: Any) -> Iterator[Any]:
+    """The same without choices; a test fails where the page complained during it."""
+    visit.at()
+    yield visit
+    assert visit.complaints == []

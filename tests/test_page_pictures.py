@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -62,21 +61,6 @@ def told(index: Path) -> bytes:
 def data(told: bytes) -> Any:
     """The same, which a test may change."""
     return json.loads(told)
-
-
-@pytest.fixture(scope="module")
-def visit(browser: Any, index: Path) -> Iterator[Visited]:
-    """The page, opened once; its choices stand in its address, so each test can begin anew."""
-    page = Visited(browser, index)
-    yield page
-    page.close()
-
-
-@pytest.fixture
-def watched(visit: Visited) -> Iterator[Visited]:
-    visit.at()
-    yield visit
-    assert visit.complaints == []
 
 
 def heads(page: Any) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,21 +46,6 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(index: Path) -> Path:
     """The page without a script."""
     return index.with_name("plain.html")
-
-
-@pytest.fixture(scope="module")
-def visit(browser: Any, index: Path) -> Iterator[Visited]:
-    """The page, opened once; its choices stand in its address, so each test can begin anew."""
-    page = Visited(browser, index)
-    yield page
-    page.close()
-
-
-@pytest.fixture
-def watched(visit: Visited) -> Iterator[Visited]:
-    visit.at()
-    yield visit
-    assert visit.complaints == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

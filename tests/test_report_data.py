@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kreabench.analysis.device import DeviceSummary
+from kreabench.analysis.estimates import Estimate
 from kreabench.config.resolve import load
 from kreabench.core.planned import Plan, Setting, SkippedSetting
 from kreabench.core.records import DropRecord
@@ -33,7 +35,7 @@ from kreabench.report.evidence import Evidence, gather
 from kreabench.report.explorer import encode
 from kreabench.report.explorer.build import build_data
 from kreabench.report.explorer.command import Commands
-from kreabench.report.explorer.data import ReportData
+from kreabench.report.explorer.data import ReportData, ValueData
 from kreabench.report.explorer.pictures import Pictured
 from kreabench.report.explorer.quantities import absent_of, is_identical
 from kreabench.report.explorer.sources import sources_of
@@ -504,3 +506,49 @@ def test_pictures_that_are_all_the_references_are_the_best_fidelity_there_is(evi
     assert front.chance[ideal.id] == 1.0 or any(one.values["latency_s"].value < cost for one in data.settings)
     slower = {one.id for one in data.settings if one.values["latency_s"].value > cost}
     assert not slower & set(front.on), "it beats whatever costs more"
+
+
+def test_dollars_floors_and_loads_are_those_that_were_recorded(evidence: Evidence) -> None:
+    first, *others = evidence.summaries
+    device = DeviceSummary(
+        reference_tflop=None,
+        done_share=None,
+        floor_s=0.125,
+        share_of_floor=Estimate(value=0.5, low=0.4, high=0.6, n=7),
+        energy_j=None,
+        sm_clock_mhz=None,
+        sm_clock_min_mhz=None,
+        temperature_c=None,
+        throttle_reasons=(),
+        reserved_bytes=None,
+        driver_process_bytes=None,
+        driver_device_bytes=None,
+        flags=(),
+    )
+    cost = replace(first.cost, usd_per_image=0.02, priced_images=5, bases=("billed", "price_list"))
+    loads = tuple(replace(evidence.journal.loads[0], load_s=seconds) for seconds in (1.0, 2.0, 30.0))
+    found = data_of(
+        replace(
+            evidence,
+            summaries=(replace(first, device=device, cost=cost), *others),
+            journal=replace(evidence.journal, loads=loads),
+        )
+    )
+    changed, *rest = found.settings
+    assert (changed.floor_s, changed.share_of_floor) == (0.125, ValueData(value=0.5, low=0.4, high=0.6, n=7, remark=""))
+    assert {one.floor_s for one in rest} == {None}
+    dollars = changed.values["usd_per_image"]
+    assert (dollars.value, dollars.low, dollars.high, dollars.n) == (0.02, None, None, 5)
+    assert dollars.remark == "billed, price_list"
+    loaded = {one.load_s for one in found.break_even.own if one.setting == changed.id}
+    assert loaded == {2.0}, "the median of several loads, not their mean"
+
+
+def test_a_mean_says_how_many_pictures_are_not_in_it(evidence: Evidence) -> None:
+    first, *others = evidence.summaries
+    metric = replace(first.metrics[0], infinite=2, not_applicable=3, failed=4, unscored=5, truncated=6)
+    partly = replace(first, metrics=(metric, *first.metrics[1:]))
+    (found, *_) = data_of(replace(evidence, summaries=(partly, *others))).settings
+    assert found.values[metric.name].remark == (
+        "2 identical to the reference, not in the mean, 12 without a score, 6 prompts cut"
+    )

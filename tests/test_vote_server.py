@@ -395,10 +395,10 @@ class Process:
             [sys.executable, "-m", "kreabench", "vote", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            bufsize=0,  # what a buffer took along with the first line, `communicate` would not see
         )
         assert self.process.stdout is not None
-        self.first = self.process.stdout.readline()
+        self.first = self.process.stdout.readline().decode()
         found = re.search(r"http://\S+/", self.first)
         assert found is not None, self.process.communicate(timeout=30)
         self.url = found[0]
@@ -412,7 +412,7 @@ class Process:
     def end(self, number: int) -> tuple[int, str, str]:
         self.process.send_signal(number)
         out, err = self.process.communicate(timeout=30)
-        return self.process.returncode, out, err
+        return self.process.returncode, out.decode(), err.decode()
 
 
 def test_ctrl_c_ends_a_vote_with_a_summary_and_exit_code_0(run_path: Path) -> None:

@@ -16,6 +16,7 @@ import choix
 import krippendorff
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -25,6 +26,7 @@ from kreabench.analysis.votes import left_share, strengths_of, tally
 from kreabench.cli.run_show import print_run
 from kreabench.cli.terminal import console
 from kreabench.core.errors import ConfigError, RunDirectoryError
+from kreabench.core.specs import MetricSpec
 from kreabench.core.vote_records import Choice, UndoRecord, VoteRecord
 from kreabench.report.options import ReportOptions
 from kreabench.report.votes import votes_line, votes_on
@@ -35,7 +37,7 @@ from kreabench.rundir.votes import VOTES_FILE, read_votes, vote_writer
 from kreabench.voting.dealer import Dealer
 from kreabench.voting.pool import Pair, pool_of
 from tests.report_runs import HOSTILE, make_run
-from tests.support import make_target
+from tests.support import make_setting, make_target
 from tests.vote_support import all_pairs, answer, made_run, made_vote, preferred
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -229,6 +231,31 @@ def test_the_interval_of_a_share_holds_also_where_prompts_differ() -> None:
     assert sure.high == 1.0
     assert sure.low is not None
     assert sure.low < 0.7
+
+
+@pytest.mark.parametrize(("kind", "share"), [("clip_score", 1.0), ("lpips", 0.0)])
+def test_a_metric_foretells_votes_by_its_own_direction(kind: str, share: float) -> None:
+    votes = [made_vote("a", "b", "left", prompt=f"p{n // 2}", seed=n) for n in range(6)]
+    rows = [(side, 2.0 if side.setting_id == "a" else 1.0) for vote in votes for side in (vote.left, vote.right)]
+    table = pd.DataFrame(
+        {
+            "request_id": [side.request_id for side, _ in rows],
+            "image_index": 0,
+            "image_sha256": [side.image_sha256 for side, _ in rows],
+            "score_judge": [value for _, value in rows],
+            "score_judge_status": "ok",
+        }
+    )
+    found = votes_on(
+        votes,
+        [replace(make_setting(), id=name) for name in ("a", "b")],
+        table,
+        (MetricSpec(name="judge", kind=kind, options={}),),
+    )
+    assert found is not None
+    (one,) = found.predictions
+    assert (one.share.value, one.share.n, one.prompts) == (share, 6, 3)
+    assert [strength.prompts for strength in found.strengths] == [3, 3]
 
 
 # Which pairs
