@@ -39,7 +39,7 @@ CALL: dict[str, Any] = {
     "height": SIDE_PX,
     "width": SIDE_PX,
     "num_inference_steps": 8,
-    "guidance_scale": 4.5,
+    "guidance_scale": 3.0,
     "max_sequence_length": 16,
     "num_images_per_prompt": 1,
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kreabench import Run
 
 METRIC = "drawn_accuracy"
-STEPS, GUIDANCE = 8, 4.5
+STEPS, GUIDANCE = 8, 3.0
 """What the miniature's target draws with where nothing else is said."""
 ACCURACY, ALL_RIGHT = "accuracy", "all right"
 """Columns of `pictures`: the metric as a share, and whether nothing at all is wrong: 1 or 0."""

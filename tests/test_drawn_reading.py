@@ -109,13 +109,15 @@ def test_a_picture_of_one_colour_shows_nothing(colour: tuple[int, int, int], sha
 @pytest.mark.parametrize("grey", [True, False])
 def test_noise_is_read_as_nothing_that_a_caption_names(grey: bool) -> None:
     rng = np.random.default_rng(5)
+    by_chance = 0
     for scene in scenes(20, 6):
         noise = rng.integers(0, 256, (48, 48, 1 if grey else 3), dtype=np.uint8)
         reading = read(np.broadcast_to(noise, (48, 48, 3)).copy())
         assert (reading.background, reading.texture) == (None, None)
         right = check(claims_of(scene), reading)
         assert not [name for name, value in right.items() if value and name.startswith(("count", "shape", "relation"))]
-        assert sum(right.values()) <= 1  # a patch of noise may have a colour by chance
+        by_chance += sum(right.values())
+    assert by_chance <= 5  # of 140: a patch of noise may have a colour or a size
 
 
 def test_a_weak_grain_is_no_texture() -> None:
