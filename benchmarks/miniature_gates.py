@@ -61,7 +61,7 @@ class Judged:
 def gate_tables(bench: Bench) -> list[Table]:
     """All versions."""
     judged = [*_judged_all(bench, versions_of(bench.model, bench.retrained))]
-    missing = "" if bench.retrained else " No pipeline trained from another seed was given (`--retrained`)."
+    missing = "" if bench.retrained else " No retrained pipeline was given (`--retrained`)."
     decided = [one for one in judged if one.met in ("yes", "NO", "undecided")]
     return [
         Table(

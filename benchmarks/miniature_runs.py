@@ -46,7 +46,7 @@ class Bench:
     prompts: int
     """Captions of the curves; gates and truths take a fixed share and multiple of it."""
     retrained: Path | None = None
-    """Folder of the pipeline trained from another seed."""
+    """Folder of a pipeline that was retrained, from another seed say."""
     clip: bool = True
     """Whether pictures are also scored by the small CLIP."""
     drawn: dict[str, Run] = field(default_factory=dict)
