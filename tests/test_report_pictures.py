@@ -261,6 +261,20 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path: Path) -> Non
         assert one.files == {}
 
 
+@pytest.mark.parametrize("damaged_at", [0, 1, 2])
+def test_a_damaged_file_takes_no_other_of_the_same_content_along(tmp_path: Path, damaged_at: int) -> None:
+    content = encode_image(picture(96, 64))
+    same = [original(tmp_path, content, "png", (96, 64), name) for name in ("one", "two", "three")]
+    (tmp_path / same[damaged_at].relative).write_bytes(content[:100])
+    (kept,) = keep_all(same).values()
+    assert kept.state == "shown"
+    assert kept.files == {kept.thumbnail: content}
+    for each in same:
+        (tmp_path / each.relative).unlink()
+    (gone,) = keep_all(same).values()
+    assert (gone.state, gone.files) == ("missing", {})
+
+
 def with_large_pictures(run: Run) -> Run:
     """The same with a picture of 256² noise for each, no two of them equal."""
     directory, plan, table = run

@@ -207,7 +207,8 @@ def test_a_service_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_the_command_cleanly(number: signal.Signals) -> None:
-    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Without a buffer: a second line that it took along with the first one, `communicate` would not see.
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         assert set(ready) == {"run_host", "queue_host", "rest_url", "cdn_url", "scheme", "ca_file", "pid"}
@@ -215,8 +216,8 @@ def test_signals_end_the_command_cleanly(number: signal.Signals) -> None:
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert out == "", "one line only"
-    assert "Traceback" not in err
+    assert out == b"", "one line only"
+    assert b"Traceback" not in err
     assert not Path(ready["ca_file"]).exists()
 
 

@@ -81,11 +81,25 @@ class Kept:
 def keep_all(
     originals: Iterable[Original], sizes: Sizes = Sizes(), known: Callable[[str], bool] | None = None
 ) -> dict[str, Kept]:
-    """SHA-256 → what is kept; each picture is decoded once. Of names that are `known` nothing is made."""
-    distinct = {original.sha256: original for original in originals}
+    """SHA-256 → what is kept; each picture is decoded once. Of names that are `known` nothing is made.
+
+    Of several files of one content, one that can be read is enough.
+    """
+    files: dict[str, list[Original]] = {}
+    for original in originals:
+        files.setdefault(original.sha256, []).append(original)
     with bombs_refused(), ThreadPoolExecutor(_THREADS) as pool:
-        kept = pool.map(lambda original: keep(original, sizes, known), distinct.values())
-        return dict(zip(distinct, kept, strict=True))
+        kept = pool.map(lambda same: _keep_one_of(same, sizes, known), files.values())
+        return dict(zip(files, kept, strict=True))
+
+
+def _keep_one_of(same: Iterable[Original], sizes: Sizes, known: Callable[[str], bool] | None) -> Kept:
+    kept = Kept()
+    for original in same:
+        kept = keep(original, sizes, known)
+        if kept.state == "shown":
+            break
+    return kept
 
 
 def keep(original: Original, sizes: Sizes, known: Callable[[str], bool] | None = None) -> Kept:
