@@ -179,6 +179,21 @@ def test_every_wanted_layer_is_packed(open_mini: Callable[..., DiffusersBackend]
     assert not packed & {"x_embedder", "context_embedder", "proj_out"}
 
 
+def test_a_layer_with_a_row_of_zeros_is_not_packed_in_fp8(open_mini: Callable[..., DiffusersBackend]) -> None:
+    import torch
+
+    from kreabench.backends.accelerations.weights import quantise
+
+    pipeline = pipeline_of(open_mini())
+    layer = pipeline.transformer.transformer_blocks[0].ff.net[2]
+    with torch.no_grad():
+        layer.weight[3] = 0
+    said = quantise(pipeline, "fp8_weight_only", {})
+    assert said["left_for_empty_rows"] == 1
+    assert type(layer.weight).__name__ == "Parameter"
+    assert torch.isfinite(pipeline.transformer.transformer_blocks[0].ff.net[0].proj.weight.dequantize()).all()
+
+
 def _is_linear(module: Any) -> bool:
     import torch
 

@@ -341,7 +341,7 @@ def test_experiments_are_listed_with_what_they_draw_cost_and_take(call: Call, tm
     assert re.search(r"takes about \S+ s, model loads included", entries["trial"])
     assert "costs $1.20 at list price, with a budget of $5.00; a GPU of your own" in entries["local_or_hosted"]
     assert "takes unknown: no time is expected of krea_local, krea_fal" in entries["local_or_hosted"]
-    assert "$9.00 at list price, emulated: nothing is paid" in entries["demo"]
+    assert "$18.00 at list price, emulated: nothing is paid" in entries["demo"]
     assert "an unknown price of krea_hf_replicate, krea_hf_together" in entries["compare_providers"]
     assert "my own draws unknown, as it does not compose here" in entries["broken"]
     assert "axes.stepz" in entries["broken"]

@@ -88,12 +88,15 @@ def quantise(pipeline: Any, name: str, values: Mapping[str, Any]) -> dict[str, A
     # a quarter of the model, are packed where memory is the point.
     with_modulation = name.endswith("weight_only")
     wanted = {path for path, module in transformer.named_modules() if _is_packed(path, module, with_modulation)}
+    # torchao's fp8 divides a row by its largest weight: of nothing but zeros it makes NaN.
+    empty = {path for path in wanted if name.startswith("fp8") and _has_empty_row(transformer.get_submodule(path))}
+    wanted -= empty
     before = {path: _weight_type(transformer, path) for path in wanted}
     quantize_(transformer, _torchao_config(name, values), filter_fn=lambda _, path: path in wanted)
     left = sorted(path for path in wanted if _weight_type(transformer, path) is before[path])
     if left or not wanted:
         raise RuntimeError(f"{name} packed {len(wanted) - len(left)} of {len(wanted)} layers; {left[:3]} stayed as is")
-    return {"layers": len(wanted)}
+    return {"layers": len(wanted)} | ({"left_for_empty_rows": len(empty)} if empty else {})
 
 
 def _is_packed(path: str, module: Any, with_modulation: bool) -> bool:
@@ -106,6 +109,10 @@ def _is_packed(path: str, module: Any, with_modulation: bool) -> bool:
     sides = module.in_features % _MULTIPLE == 0 and module.out_features % _MULTIPLE == 0
     is_modulation = any(name.startswith("norm") for name in names)
     return in_block and sides and (with_modulation or not is_modulation)
+
+
+def _has_empty_row(linear: Any) -> bool:
+    return bool((linear.weight.abs().amax(dim=1) == 0).any())
 
 
 def _weight_type(transformer: Any, path: str) -> type[Any]:
