@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,10 @@ def b64_reply(*contents: bytes, **changes: Any) -> Reply:
     return json_reply({"created": 1, "data": items}, **changes)
 
 
+def always(reply: Reply, _: Seen) -> Reply:
+    return reply
+
+
 def problems(**changes: Any) -> str:
     return "; ".join(map(str, OpenAIImagesBackend.check(target(**changes), (make_acceleration(),))))
 
@@ -136,7 +141,7 @@ def test_another_address_is_fetched_only_where_it_is_allowed(tmp_path: Path, mon
     with serving(lambda _: picture_reply(), tls=tls) as files, serving(lambda _: picture_reply()) as other:
         for address, words in ((other.url, "not https"), ("https://example.com", "not allowed"), ("ftp://a/b", "ftp")):
             reply = json_reply({"data": [{"url": f"{address}/a.png"}]})
-            with serving(lambda _, reply=reply: reply) as server, opened(server.url) as backend:
+            with serving(partial(always, reply)) as server, opened(server.url) as backend:
                 with pytest.raises(GenerationError, match=words) as caught:
                     draw(backend)
                 assert not caught.value.transient
