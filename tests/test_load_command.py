@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import signal
 import threading
 import time
@@ -22,10 +23,11 @@ from kreabench.decisions.load_levels import load_curves
 from kreabench.plan_build import build_plan
 from kreabench.plan_of_run import plan_of
 from kreabench.plan_requests import arrival_instants
+from kreabench.report.explorer.command import Commands
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 from tests.hf_support import Reply, Seen, serving
-from tests.support import encode_image, picture
+from tests.support import encode_image, make_run, picture
 from tests.test_openai_images import b64_reply
 
 Call = Callable[..., "tuple[int, str]"]
@@ -160,6 +162,21 @@ def test_arrivals_are_drawn_in_the_plan_and_every_level_has_the_same_pictures() 
     assert max(at_s or 0.0 for at_s in instants) < 60
     assert len({one.id for group in plan.groups for one in group.requests}) == plan.request_count
     assert planned("load.duration_s=30").hash != plan.hash
+
+
+@pytest.mark.parametrize("arrivals", ["poisson", "closed"])
+def test_the_report_has_the_command_that_draws_a_level_again(arrivals: str, tmp_path: Path) -> None:
+    composed = load([*SMALL, "run.load=on", f"load.arrivals={arrivals}", "load.duration_s=20"])
+    plan = build_plan(composed.experiment)
+    run = make_run(tmp_path / "run", experiment=composed.experiment)
+    (run.path / "config.yaml").write_text(composed.config_yaml, encoding="utf-8")
+    by_id = {setting.id: setting for setting in plan.settings}
+    for setting in plan.settings:
+        line = Commands(run).of(setting, by_id[str(setting.reference_id)])
+        assert line.startswith("kreabench run "), line
+        again = build_plan(load(shlex.split(line)[2:]).experiment)
+        group, same = (next(g for g in one.groups if g.settings[0].id == setting.id) for one in (plan, again))
+        assert (group.requests, len(again.settings)) == (same.requests, 1 + (setting.id != setting.reference_id))
 
 
 def test_random_arrivals_come_at_their_rate_and_fixed_ones_evenly() -> None:

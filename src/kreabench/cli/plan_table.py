@@ -216,7 +216,13 @@ def _print_first_calls(out: Console, plan: Plan) -> None:
     """The first request on each connection is no timing, and each request in flight has a connection of its own."""
     for group in plan.groups:
         requests, at_once = len(group.requests), group.concurrency
-        if group.target.hosted and at_once > 1 and requests - at_once < LEAST_TIMINGS * len(group.settings):
+        loaded = group.traffic is not None  # there an opening is part of what is measured
+        if (
+            not loaded
+            and group.target.hosted
+            and at_once > 1
+            and requests - at_once < LEAST_TIMINGS * len(group.settings)
+        ):
             timed = max(0, requests - at_once)
             text = (
                 f"! {group.target.name} at {at_once} in flight: only about {timed} of {count(requests, 'request')} can "

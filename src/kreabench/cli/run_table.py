@@ -58,7 +58,8 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
         *look_notices(shifts_of(table, plan.settings, metrics)),
         *set_notices(set_scores, plan.settings, of_sets),
         *hosted_notices(hosted),
-        *measuring_notices(summaries, find_drifts(table)),
+        # Under load latencies shall move.
+        *measuring_notices(summaries, () if run.info.experiment.traffic is not None else find_drifts(table)),
     ):
         say(out, f"! {found.text}", "yellow")
     for sentence in (repeatability_sentence(repeats_of(run, table)), floors_sentence(run, plan, table)):

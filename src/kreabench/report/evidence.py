@@ -112,7 +112,8 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
         fidelity=fidelity_report(side, experiment),
         hosted=summarise_hosted(table, [target.name for target in experiment.targets if target.hosted]),
         repeats=tuple(repeats_of(run, table, journal.samples)),
-        drifts=tuple(find_drifts(table)),
+        # Under load latencies shall move.
+        drifts=() if experiment.traffic is not None else tuple(find_drifts(table)),
         votes=votes_on(read_votes(run.path), shown.settings, table, metrics),
         brand=visible(notice(experiment.targets) or ""),
         load=load_curves(shown, records, table, [spec for spec in metrics if has_direction(spec)]),

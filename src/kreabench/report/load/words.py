@@ -25,6 +25,8 @@ def load_sentences(curves: Sequence[LoadCurve]) -> list[str]:
 def _sentences(curve: LoadCurve) -> Iterator[str]:
     name = message(curve.name, 200)
     yield f"{name}: {_knee(curve)}"
+    if any(level.summary.grows for level in curve.levels):
+        yield f"{name}: where the queue grows, latencies are those of this duration; they would go on growing."
     if (kept := _promise(curve)) is not None:
         yield f"{name}: {kept}"
     for level in curve.levels:
@@ -47,7 +49,7 @@ def _promise(curve: LoadCurve) -> str | None:
     objective_s, kept = curve.traffic.objective_s, curve.saturation.greatest_kept
     if objective_s is None:
         return None
-    what = f"{curve.traffic.objective_share:.3g} of all requests within {objective_s:g} s"
+    what = f"{100 * curve.traffic.objective_share:.3g} % of all requests within {objective_s:g} s"
     if kept is None:
         return f"{what} is not shown at the lightest load."
     unit = "/s" if curve.traffic.is_open else " in flight"
