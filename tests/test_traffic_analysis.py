@@ -130,6 +130,27 @@ def test_the_knee_is_the_capacity() -> None:
     assert hits >= 36
 
 
+def test_a_service_that_collapses_has_its_knee_between_two_loads() -> None:
+    """It carries 4 a second, and 1 where 8 come."""
+    rng = np.random.default_rng(9)
+    loads = (2.0, 3.5, 8.0)
+    work_s = (0.25, 0.25, 1.0)
+    levels = [level(queue(rng, rate, 60.0, np.array([work]))) for rate, work in zip(loads, work_s, strict=True)]
+    found = open_saturation(loads, levels, 0.9)
+    assert found.collapses
+    assert found.knee is not None
+    assert (found.knee.value, found.knee.interval) == (3.5, (3.5, 8.0))
+
+
+def test_too_few_requests_at_a_light_load_hide_no_promise_kept_at_a_heavier_one() -> None:
+    rng = np.random.default_rng(10)
+    loads = (0.1, 2.0, 20.0)
+    levels = [level(queue(rng, rate, 60.0, np.array([0.1])), objective_s=1.0) for rate in loads]
+    found = open_saturation(loads, levels, 0.9)
+    assert found.promises == ("undecided", "kept", "broken")
+    assert found.greatest_kept == 2.0
+
+
 def test_below_the_capacity_there_is_no_knee() -> None:
     rng = np.random.default_rng(7)
     loads = (0.5, 1.0)

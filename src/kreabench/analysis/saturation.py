@@ -27,10 +27,13 @@ class Saturation:
     Of a closed loop: the requests in flight from which more hardly carry more. None where no level shows it."""
     above: float | None
     """The heaviest load, where the knee lies beyond it or shows nowhere."""
+    collapses: bool
+    """Of an open loop: beyond its knee it is shown to carry less than it did before. Then `knee` is the heaviest load
+    before, and its interval goes to the lightest one beyond."""
     promises: tuple[Promise, ...]
     """One a level, ascending: whether enough requests were good. `undecided` where the interval holds both."""
     greatest_kept: float | None
-    """Load of the last level before the first that did not keep the promise; None where the first one did not."""
+    """Heaviest load that kept it, of those lighter than any that broke it; None where none did."""
 
 
 def promise_of(level: LevelSummary, objective_share: float) -> Promise:
@@ -46,10 +49,16 @@ def open_saturation(loads: Sequence[float], levels: Sequence[LevelSummary], obje
     """Of rates, ascending. The knee is what the lightest level whose queue is shown to grow carried in its second half.
 
     An open loop carries what comes, up to its capacity (min(rate, capacity)), so that its knee is the capacity. Above
-    it a service may collapse and carry less, and so a heavier level says less about it.
+    it a service may collapse and carry less: then the knee is only known to lie between two loads.
     """
-    grown = next((level for level in levels if level.grows), None)
-    return _saturation(loads, levels, objective_share, None if grown is None else grown.second_half)
+    number = next((number for number, level in enumerate(levels) if level.grows), None)
+    if number is None:
+        return _saturation(loads, levels, objective_share, None)
+    knee = levels[number].second_half
+    collapses = number > 0 and knee.high is not None and knee.high < levels[number - 1].throughput.value
+    if collapses:
+        knee = Estimate(value=loads[number - 1], low=loads[number - 1], high=loads[number], n=knee.n)
+    return _saturation(loads, levels, objective_share, knee, collapses=collapses)
 
 
 def closed_saturation(
@@ -66,15 +75,20 @@ def closed_saturation(
 
 
 def _saturation(
-    loads: Sequence[float], levels: Sequence[LevelSummary], objective_share: float, knee: Estimate | None
+    loads: Sequence[float],
+    levels: Sequence[LevelSummary],
+    objective_share: float,
+    knee: Estimate | None,
+    *,
+    collapses: bool = False,
 ) -> Saturation:
     promises = tuple(promise_of(level, objective_share) for level in levels)
-    kept = 0
-    while kept < len(promises) and promises[kept] == "kept":
-        kept += 1
+    before = promises.index("broken") if "broken" in promises else len(promises)
+    kept = [load for load, promise in zip(loads[:before], promises, strict=False) if promise == "kept"]
     return Saturation(
         knee=knee,
         above=loads[-1] if knee is None else None,
         promises=promises,
-        greatest_kept=loads[kept - 1] if kept else None,
+        greatest_kept=kept[-1] if kept else None,
+        collapses=collapses,
     )

@@ -46,7 +46,7 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
         print_load_of(out, run, plan, table)
     print_money(out, run, plan)
     failed = [sample for sample in run.samples().values() if sample.status == "failed"]
-    print_failures(out, run.path, failed, drops_of(run))
+    print_failures(out, run.path, failed, drops_of(run), loaded=run.info.experiment.traffic is not None)
     _print_outcome(out, outcome, targets)
     if banner:
         say(out, f"! {banner}", "bold yellow")

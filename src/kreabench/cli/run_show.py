@@ -75,6 +75,6 @@ def _print_state(out: Console, evidence: Evidence) -> None:
     say(out, text, wrap=True)
     for line in money_lines(evidence.journal.money):
         say(out, line, wrap=True)
-    print_failures(out, run.path, failed, dropped)
+    print_failures(out, run.path, failed, dropped, loaded=evidence.experiment.traffic is not None)
     if left and not run.is_drawn:
         say(out, f"go on with: kreabench resume {run.path}")

@@ -19,18 +19,34 @@ def load_name(level: LoadLevel) -> str:
 
 def load_sentences(curves: Sequence[LoadCurve]) -> list[str]:
     """A few sentences a setting: its knee, the objective, and what keeps the numbers from being sure."""
-    return [sentence for curve in curves for sentence in _sentences(curve)]
+    several = len(curves) > 1
+    return [
+        f"{message(curve.name, 200)}: {sentence}" if several else f"{sentence[0].upper()}{sentence[1:]}"
+        for curve in curves
+        for sentence in _sentences(curve)
+    ]
 
 
 def _sentences(curve: LoadCurve) -> Iterator[str]:
-    name = message(curve.name, 200)
-    yield f"{name}: {_knee(curve)}"
+    yield _knee(curve)
     if any(level.summary.grows for level in curve.levels):
-        yield f"{name}: where the queue grows, latencies are those of this duration; they would go on growing."
+        yield "where the queue grows, latencies are those of this duration: they would go on growing."
     if (kept := _promise(curve)) is not None:
-        yield f"{name}: {kept}"
+        yield kept
     for level in curve.levels:
-        yield from (f"{name} {load_name(level)}: {remark}" for remark in _remarks(level))
+        yield from (f"{load_name(level)}: {remark}" for remark in _remarks(level))
+    late = [
+        f"{significant(level.summary.lag_s, 2)} s {load_name(level)}"
+        for level in curve.levels
+        if level.summary.lag_s is not None
+        and level.summary.latency is not None
+        and level.summary.lag_s > MUCH_LAG * level.summary.latency.value
+    ]
+    if late:
+        yield (
+            f"requests left this machine late, which is part of their latency: up to {', '.join(late)}. Either "
+            "load.max_in_flight was reached, or the machine is too slow for this load."
+        )
 
 
 def _knee(curve: LoadCurve) -> str:
@@ -41,6 +57,11 @@ def _knee(curve: LoadCurve) -> str:
         return f"the knee is at {knee.value:g} in flight; more hardly carry more."
     if knee is None:
         return f"no queue was seen to grow up to {above:g}/s: the knee, if there is one, lies above."
+    if curve.saturation.collapses:
+        return (
+            f"the knee lies between {knee.low:g}/s and {knee.high:g}/s; beyond it the service collapses: it carries less "
+            "than before."
+        )
     text, interval = estimate(knee)
     return f"the knee is at {text}/s{f' ({interval})' if interval else ''}: beyond it the queue grows."
 
@@ -51,7 +72,7 @@ def _promise(curve: LoadCurve) -> str | None:
         return None
     what = f"{100 * curve.traffic.objective_share:.3g} % of all requests within {objective_s:g} s"
     if kept is None:
-        return f"{what} is not shown at the lightest load."
+        return f"{what} is shown at no load."
     unit = "/s" if curve.traffic.is_open else " in flight"
     return f"{what} is kept up to {kept:g}{unit}."
 
@@ -62,11 +83,6 @@ def _remarks(level: LoadLevel) -> Iterator[str]:
         yield f"was cut short after {significant(one.window_s)} s; what was unanswered then is in no number."
     if one.unanswered:
         yield f"{count(one.unanswered, 'request')} had no answer when the level was ended."
-    if one.lag_s is not None and one.latency is not None and one.lag_s > MUCH_LAG * one.latency.value:
-        yield (
-            f"requests left this machine up to {significant(one.lag_s)} s late, which is part of their latency: "
-            "load.max_in_flight was reached, or the machine is too slow for this rate."
-        )
     for shift in level.shifts:
         low, high = shift.change.interval or (0.0, 0.0)
         if low * high > 0:
