@@ -59,8 +59,8 @@ def _knee(curve: LoadCurve) -> str:
         return f"no queue was seen to grow up to {above:g}/s: the knee, if there is one, lies above."
     if curve.saturation.collapses:
         return (
-            f"the knee lies between {knee.low:g}/s and {knee.high:g}/s; beyond it the service collapses: it carries "
-            "less than before."
+            f"the knee lies between {knee.low:g}/s and {knee.high:g}/s; beyond it less is carried than before: the "
+            "service collapses, unless it is this machine that could not keep up."
         )
     text, interval = estimate(knee)
     return f"the knee is at {text}/s{f' ({interval})' if interval else ''}: beyond it the queue grows."
