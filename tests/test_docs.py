@@ -99,11 +99,11 @@ def test_every_command_line_is_understood(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # prompt files and run directories of whoever runs this are none of its business
     name, given = parse(words_of(line))
-    if name in ("run", "plan"):
+    if name in ("run", "plan", "load"):
         flags = {word for word in given["overrides"] if word.startswith("-")}
         assert flags <= PASSED_ON
         if not flags:
-            kreabench.plan(*given["overrides"])
+            kreabench.plan(*(["run.load=on"] if name == "load" else []), *given["overrides"])
     elif name == "list":
         assert given["what"] in {*KINDS, EXPERIMENTS, METRICS}
     elif name == "score" and given["names"]:

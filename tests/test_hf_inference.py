@@ -452,7 +452,7 @@ def test_a_closed_back_end_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_closing_ends_what_is_being_drawn(encrypted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a short wait for it; the picture may be billed, so it is not to be sent again."""
     tls = certificate(tmp_path, monkeypatch) if encrypted else None
-    monkeypatch.setattr("kreabench.backends.hf_inference_session._DRAIN_S", 0.2)
+    monkeypatch.setattr("kreabench.backends.hf_inference_transport._DRAIN_S", 0.2)
     errors: list[GenerationError] = []
     with serving(lambda _: replace(base64_reply(), wait_s=60), tls=tls) as server:
         with opened("together", server.url, monkeypatch) as backend:

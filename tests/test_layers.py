@@ -16,7 +16,7 @@ LAYERS = [
     {"core"},
     {"drawn", "miniature"},
     {"limits", "pricing", "rundir", "backends", "metrics", "analysis"},
-    {"plan_build", "plan_difference", "plan_of_run", "plan_references", "estimate"}
+    {"plan_build", "plan_difference", "plan_of_run", "plan_references", "plan_requests", "estimate"}
     | {"pairing", "pairing_floors", "drops"},
     {"decisions"},
     {"config", "execution", "emulator", "scoring", "report"},

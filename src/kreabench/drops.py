@@ -1,11 +1,11 @@
-"""What a race has dropped, out of a run's journal, and the plan without it."""
+"""What a race has dropped, out of a run's journal, and the plan without it; and what a load run left out."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from kreabench.core.planned import Plan
+from kreabench.core.planned import LoadGroup, Plan
 from kreabench.core.policies import COSTS
 from kreabench.core.records import DropRecord, LookRecord, Record, SampleRecord
 from kreabench.core.specs import RaceSpec
@@ -65,9 +65,13 @@ def without(plan: Plan, dropped: Collection[str]) -> Plan:
 
 
 def spared(plan: Plan, samples: Mapping[str, SampleRecord], dropped: Collection[str]) -> int:
-    """Requests of dropped settings that need not be drawn."""
+    """Requests that will not be drawn: of dropped settings, and of levels of load that have begun and are over."""
+
+    def is_over(group: LoadGroup) -> bool:
+        return group.traffic is not None and any(request.id in samples for request in group.requests)
+
     return sum(
-        request.setting_id in dropped and request.id not in samples
-        for group in plan.groups
+        request.id not in samples and (over or request.setting_id in dropped)
+        for group, over in ((group, is_over(group)) for group in plan.groups)
         for request in group.requests
     )

@@ -74,6 +74,8 @@ def _estimate_group(group: LoadGroup) -> GroupEstimate:
     calls = drawn + list(group.settings) * group.warmup
     prices = [request_price_usd(group.target, setting) for setting in drawn]
     seconds = [expected_s(group.target, setting) for setting in calls]
+    if group.traffic is not None:  # ends by the clock
+        seconds = [group.traffic.duration_s * group.concurrency]
     load_s = group.target.expected.load_s if group.target.expected else 0.0
     calls_s = None if any(s is None for s in seconds) else sum(s or 0.0 for s in seconds) / group.concurrency
     return GroupEstimate(

@@ -45,7 +45,7 @@ class Outcome:
 
     run_path: Path
     requests: int
-    """Planned, less what racing spared."""
+    """Planned, less what racing spared and what levels of load ended without."""
     delivered: int
     failed: int
     spent_usd: float
@@ -57,7 +57,7 @@ class Outcome:
     dropped: int = 0
     """Settings that racing dropped."""
     spared: int = 0
-    """Their requests that were not drawn."""
+    """Their requests that were not drawn, and those that levels of load ended without."""
 
     @property
     def exit_code(self) -> ExitCode:

@@ -10,14 +10,12 @@ from typing import Any, TypeVar
 
 from kreabench.backends.accelerations.choose import chosen, missing
 from kreabench.backends.accelerations.features import features_of_phase
-from kreabench.backends.input_images import NORMALISATION
 from kreabench.backends.table import identity_options, service_identity
 from kreabench.core.endpoint_inputs import FILLED_INPUTS
 from kreabench.core.ids import stable_hash
 from kreabench.core.planned import (
     LoadGroup,
     Plan,
-    Request,
     Setting,
     SkippedSetting,
 )
@@ -29,6 +27,7 @@ from kreabench.core.specs import (
     Prompt,
     TargetSpec,
 )
+from kreabench.core.traffic import TrafficSpec
 from kreabench.limits import (
     reject_acceleration,
     reject_guidance,
@@ -39,11 +38,9 @@ from kreabench.limits import (
     reject_strength,
 )
 from kreabench.plan_references import reference_ids
+from kreabench.plan_requests import IDENTITY_VERSION, requests_of, requests_of_level
 
 T = TypeVar("T")
-
-IDENTITY_VERSION = 1
-"""Part of every hash; raised when the meaning of a request changes, so that old and new are never taken as equal."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,13 +56,14 @@ class Point:
     output_format: OutputFormat
     strength: float | None = None
     concurrency: int = 1
+    rate_per_s: float | None = None
 
 
 def build_plan(experiment: ExperimentSpec) -> Plan:
     """Multiply the axes, leave out what is excluded, list what cannot be done, and order the requests."""
     settings: dict[str, Setting] = {}
     groups: dict[str, tuple[TargetSpec, dict[str, AccelerationSpec], list[Setting]]] = {}
-    skipped: list[SkippedSetting] = []
+    skipped: dict[SkippedSetting, None] = {}
     excluded = 0
     for point in _points(experiment):
         if is_excluded(point, experiment.axes.exclude):
@@ -74,9 +72,9 @@ def build_plan(experiment: ExperimentSpec) -> Plan:
         point = replace(point, acceleration=chosen(point.acceleration, point.target, experiment.machine))
         reason = rejection(point) or missing(point.acceleration.features, point.target, experiment.machine)
         if reason is not None:
-            skipped.append(_skipped(point, reason))
+            skipped[_skipped(point, reason)] = None
             continue
-        setting = _setting(point)
+        setting = _setting(point, experiment.traffic)
         settings[setting.id] = setting
         group = groups.setdefault(setting.load_key, (point.target, {}, []))
         group[1][point.acceleration.name] = point.acceleration
@@ -90,7 +88,8 @@ def build_plan(experiment: ExperimentSpec) -> Plan:
             settings=tuple(replace(setting, reference_id=references[setting.id]) for setting in members),
             requests=(),
             warmup=0 if target.hosted else experiment.warmup,
-            concurrency=members[0].concurrency,
+            concurrency=_most_in_flight(members[0], experiment.traffic),
+            traffic=experiment.traffic,
         )
         for load_key, (target, accelerations, members) in groups.items()
     ]
@@ -113,7 +112,11 @@ def _passes(experiment: ExperimentSpec, groups: Sequence[LoadGroup]) -> Iterator
             yield replace(
                 group,
                 id=group.id if number == 1 else f"{group.id}-pass{number}",
-                requests=tuple(_requests(experiment, group.id, group.settings, prompts, repeats)),
+                requests=tuple(
+                    requests_of(experiment, group.id, group.settings, prompts, repeats)
+                    if experiment.traffic is None
+                    else requests_of_level(experiment, experiment.traffic, group.settings[0], prompts)
+                ),
                 pass_number=number,
             )
 
@@ -172,9 +175,9 @@ def _points(experiment: ExperimentSpec) -> Iterator[Point]:
             _unique(axes.num_images),
             _unique(axes.output_format),
             _strengths(target, axes.strength),
-            _unique(experiment.concurrency) if target.hosted else [1],
+            _levels(experiment, target),
         )
-        for acceleration, steps, guidance, size, num_images, output_format, strength, concurrency in product:
+        for acceleration, steps, guidance, size, num_images, output_format, strength, (rate, in_flight) in product:
             yield Point(
                 target=target,
                 acceleration=acceleration,
@@ -184,8 +187,20 @@ def _points(experiment: ExperimentSpec) -> Iterator[Point]:
                 num_images=num_images,
                 output_format=output_format,
                 strength=strength,
-                concurrency=concurrency,
+                concurrency=in_flight,
+                rate_per_s=rate,
             )
+
+
+def _levels(experiment: ExperimentSpec, target: TargetSpec) -> list[tuple[float | None, int]]:
+    """Rate of arrivals, if there is one, and requests in flight."""
+    if experiment.traffic is not None:
+        return list(experiment.traffic.levels)
+    return [(None, in_flight) for in_flight in _unique(experiment.concurrency)] if target.hosted else [(None, 1)]
+
+
+def _most_in_flight(setting: Setting, traffic: TrafficSpec | None) -> int:
+    return traffic.max_in_flight if traffic is not None and traffic.is_open else setting.concurrency
 
 
 def _strengths(target: TargetSpec, values: Iterable[float | str]) -> list[float | None]:
@@ -223,11 +238,13 @@ def _load_features(acceleration: AccelerationSpec) -> dict[str, dict[str, Any]]:
     return features_of_phase(acceleration.features, "load")
 
 
-def _setting(point: Point) -> Setting:
+def _setting(point: Point, traffic: TrafficSpec | None = None) -> Setting:
     target, acceleration = point.target, point.acceleration
     width, height = parse_size(point.size)
     identity = target_identity(target)
-    concurrency = {} if point.concurrency == 1 else {"concurrency": point.concurrency}
+    concurrency: dict[str, Any] = {} if point.concurrency == 1 else {"concurrency": point.concurrency}
+    if traffic is not None and point.rate_per_s is not None:
+        concurrency = {"arrivals": traffic.arrivals, "rate_per_s": point.rate_per_s}
     load_key = stable_hash(
         {
             "version": IDENTITY_VERSION,
@@ -263,10 +280,12 @@ def _setting(point: Point) -> Setting:
         height=height,
         num_images=point.num_images,
         output_format=point.output_format,
-        load_key=load_key,
+        # Under load every setting has the service to itself.
+        load_key=load_key if traffic is None else stable_hash([load_key, setting_id]),
         reference_id=None,
         strength=point.strength,
         concurrency=point.concurrency,
+        rate_per_s=point.rate_per_s,
     )
 
 
@@ -292,54 +311,14 @@ def _prompts_of(target: TargetSpec, prompts: Sequence[Prompt]) -> list[Prompt]:
     return [replace(prompt, images=()) if prompt.images else prompt for prompt in prompts]
 
 
-def _requests(
-    experiment: ExperimentSpec,
-    load_key: str,
-    settings: Sequence[Setting],
-    prompts: Sequence[Prompt],
-    repeats: Iterable[int],
-) -> Iterator[Request]:
-    """Interleaved by prompt: every setting draws a prompt before the next prompt begins, in a seeded random order.
-
-    The order is a sort by hash, so it is the same on every Python version, and adding a setting or prompt moves no
-    other one past its neighbours.
-    """
-    for repeat in repeats:
-        for prompt in sorted(prompts, key=lambda prompt: _order(experiment, load_key, repeat, prompt.id)):
-            for seed in experiment.seeds:
-                within = sorted(
-                    settings, key=lambda setting: _order(experiment, load_key, repeat, prompt.id, seed, setting.id)
-                )
-                for setting in within:
-                    yield Request(
-                        id=_request_id(setting.id, prompt, seed, repeat),
-                        setting_id=setting.id,
-                        prompt_id=prompt.id,
-                        prompt=prompt.text,
-                        seed=seed,
-                        repeat=repeat,
-                        images=prompt.images,
-                    )
-
-
-def _order(experiment: ExperimentSpec, *parts: object) -> bytes:
-    return hashlib.sha256("\0".join(map(str, (experiment.order_seed, *parts))).encode()).digest()
-
-
-def _request_id(setting_id: str, prompt: Prompt, seed: int, repeat: int) -> str:
-    parts = [str(IDENTITY_VERSION), setting_id, prompt.id, prompt.text, str(seed), str(repeat)]
-    if prompt.images:
-        parts += [NORMALISATION, *(image.sha256 for image in prompt.images)]
-    text = "\0".join(parts)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def _plan_hash(groups: list[LoadGroup]) -> str:
     digest = hashlib.sha256(f"plan {IDENTITY_VERSION}".encode())
     for group in groups:
         digest.update(f"group {group.id} {group.warmup}\n".encode())
         for setting in group.settings:
             digest.update(f"setting {setting.id} {setting.reference_id}\n".encode())
+        if group.traffic is not None:
+            digest.update(f"traffic {stable_hash(group.traffic)}\n".encode())
         for request in group.requests:
             digest.update(f"{request.id}\n".encode())
     return digest.hexdigest()[:16]

@@ -19,7 +19,7 @@ def describe_difference(old: ExperimentSpec, new: ExperimentSpec) -> tuple[str, 
     lines += _set_difference(
         "prompt", {_prompt_key(p): p.id for p in old.prompts}, {_prompt_key(p): p.id for p in new.prompts}
     )
-    for name in ("seeds", "repeats", "passes", "warmup", "order_seed", "reference"):
+    for name in ("seeds", "repeats", "passes", "warmup", "order_seed", "reference", "traffic"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             lines.append(f"{name}: was {_plain(before)}, now {_plain(after)}")

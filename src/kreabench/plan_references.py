@@ -13,11 +13,12 @@ def reference_ids(experiment: ExperimentSpec, settings: Iterable[Setting]) -> di
     """Setting id → id of its reference: same in all but acceleration and steps, which `reference` fixes.
 
     `default` steps fall back on the most steps planned where the target's default is not among them. Where the
-    endpoint has no steps, the acceleration alone decides.
+    endpoint has no steps, the acceleration alone decides. In a load run the reference is under the lightest load.
     """
     families: dict[tuple[Any, ...], list[Setting]] = {}
-    for setting in settings:
-        families.setdefault(_family(setting), []).append(setting)
+    # Under load the reference has the lightest one: of several candidates the last one counts.
+    for setting in sorted(settings, key=lambda one: (one.rate_per_s or 0.0, one.concurrency), reverse=True):
+        families.setdefault(_family(setting, loaded=experiment.traffic is not None), []).append(setting)
     defaults = {target.name: target.defaults.steps for target in experiment.targets}
     result: dict[str, str | None] = {}
     for members in families.values():
@@ -40,7 +41,7 @@ def _reference_steps(wanted: int | str, default: int | None, planned: Iterable[i
     return default if wanted == "default" else int(wanted)
 
 
-def _family(setting: Setting) -> tuple[Any, ...]:
+def _family(setting: Setting, *, loaded: bool) -> tuple[Any, ...]:
     return (
         setting.target,
         setting.guidance,
@@ -49,5 +50,5 @@ def _family(setting: Setting) -> tuple[Any, ...]:
         setting.num_images,
         setting.output_format,
         setting.strength,
-        setting.concurrency,
+        None if loaded else setting.concurrency,
     )

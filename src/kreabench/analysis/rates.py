@@ -30,6 +30,12 @@ def rate_difference(
     )
 
 
+def share_of(share: float, n: float, *, confidence: float = CONFIDENCE) -> Estimate:
+    """A share of 1 that was seen in `n` trials, with Wilson's interval."""
+    low, high = _wilson(share * n, n, confidence)
+    return Estimate(value=share, low=low, high=high, n=int(n))
+
+
 def _wilson(count: float, n: float, confidence: float) -> tuple[float, float]:
     """Ends of Wilson's score interval of a share (JASA 22, 1927)."""
     z, share = float(special.ndtri((1 + confidence) / 2)), count / n

@@ -43,6 +43,8 @@ class DownloadRules:
     max_bytes: int
     timeout_s: float
     """Of one picture, redirects included; a read that hangs may add once more as much."""
+    own_origin: str | None = None
+    """Scheme, host and port of the service itself where a person has named it: fetched from too, wherever it is."""
 
 
 def resolve_host(host: str) -> list[str]:
@@ -99,6 +101,8 @@ class Downloader:
 
     def _check_url(self, url: httpx.URL) -> None:
         """Before anything is sent, also at each redirect."""
+        if self._is_own(url):
+            return
         host = url.raw_host.decode("ascii").lower().rstrip(".")
         if url.scheme != "https":
             raise _error(f"the picture's address is {url.scheme or 'no URL'}, not https", type="network")
@@ -111,6 +115,10 @@ class Downloader:
         for address in self._resolve(host):
             self._check_address(address, host)
         self._resolved.add(host)
+
+    def _is_own(self, url: httpx.URL) -> bool:
+        own = self._rules.own_origin
+        return own is not None and url.copy_with(raw_path=b"/", fragment=None) == httpx.URL(own)
 
     def _is_allowed_name(self, host: str) -> bool:
         if self._rules.loopback and host in _LOOPBACK_NAMES:
@@ -127,7 +135,7 @@ class Downloader:
     def _check_peer(self, response: httpx.Response, url: httpx.URL) -> None:
         """The address that really answered: names can change their meaning between look-up and connection."""
         stream = response.extensions.get("network_stream")
-        if stream is None or _goes_through_proxy(url.host):
+        if stream is None or self._is_own(url) or _goes_through_proxy(url.host):
             return
         self._check_address(str(stream.get_extra_info("server_addr")[0]), url.host)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kreabench.backends.base import GeneratedImage
+from kreabench.backends.base import GeneratedImage, Ticket
 from kreabench.backends.hf_inference_errors import MAYBE_BILLED, ProviderAnswer
 from kreabench.backends.hf_inference_transport import Call
 from kreabench.backends.service_values import amount, amounts_by_name, seed_of
 from kreabench.core.errors import GenerationError
-from kreabench.core.records import HostedCall
+from kreabench.core.records import HostedCall, Timings
 
 _ID_HEADERS = ("x-fal-request-id", "x-request-id", "x-inference-id", "inference-id")
 
@@ -66,6 +67,27 @@ def picture(content: bytes, call: Call, *, checked: bool, max_bytes: int) -> Gen
         content=content,
         seed=seed_of(seed),
         nsfw=flag if isinstance(flag, bool) else None,
+    )
+
+
+def timings_of(call: Call, ticket: Ticket, *, first_call: bool) -> Timings:
+    """Stages `client`, `connect`, `call` and `download`, as `hf_inference_session` describes them."""
+    begun_s = call.begun_s if call.begun_s is not None else call.ended_s
+    answered_s = call.answered_s if call.answered_s is not None else call.ended_s
+    connect_s = call.connect_s or 0.0
+    stages = {"client": begun_s - ticket.intended_s}
+    if call.connect_s is not None:
+        stages["connect"] = connect_s
+    stages["call"] = answered_s - begun_s - connect_s
+    if call.download_s is not None:
+        stages["download"] = call.download_s[1] - call.download_s[0]
+    total = call.ended_s - ticket.intended_s
+    return Timings(
+        end_to_end_s=total,
+        stages_s=stages,
+        residual_s=total - math.fsum(stages.values()),
+        first_call=first_call,
+        resolution_s=call.gap_s,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kreabench.core.endpoint_inputs import Finding, check_arguments
@@ -23,13 +23,13 @@ def call_arguments(
     what `names` calls otherwise.
     """
     if setting.num_images != 1:
-        raise _refused(
+        raise refused(
             [Finding(name="num_images", found=str(setting.num_images), expected="1: a call gives one picture")]
         )
-    asked = _asked(target, setting, request, level)
+    asked = asked_inputs(target, setting, request, level)
     findings = check_arguments(target.inputs, asked)
     if findings:
-        raise _refused(findings)
+        raise refused(findings)
     arguments: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in asked.items():
@@ -42,7 +42,7 @@ def call_arguments(
     return {**arguments, "extra_body": extra} if extra else arguments
 
 
-def _asked(target: TargetSpec, setting: Setting, request: Request, level: str | None) -> dict[str, Any]:
+def asked_inputs(target: TargetSpec, setting: Setting, request: Request, level: str | None) -> dict[str, Any]:
     """Input → value, of those that the target has. A constant of the target is kept even if no input: it is refused."""
     wanted = {
         "prompt": request.prompt,
@@ -64,7 +64,8 @@ def _format_name(field: InputField | None, output_format: str) -> str:
     return "jpg" if output_format == "jpeg" and "jpeg" not in values and "jpg" in values else output_format
 
 
-def _refused(findings: Any) -> GenerationError:
+def refused(findings: Iterable[Finding]) -> GenerationError:
+    """The error of a request that is not sent, as the endpoint would not take it."""
     text = "; ".join(f"{finding.name}: found {finding.found}, expected {finding.expected}" for finding in findings)
     return GenerationError(
         f"the endpoint would refuse this request: {text}"[:500],

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from urllib.parse import urlsplit
 
-from kreabench.backends.keys import is_usable_key
 from kreabench.backends.options import HfInferenceOptions
+from kreabench.backends.service_check import (
+    host_of,
+    is_address,
+    is_loopback,
+    key_problems,
+    level_problems,
+    limit_problems,
+)
 from kreabench.core.errors import Problem
 from kreabench.core.specs import AccelerationSpec, TargetSpec
 
 _DEFAULT_KEY_VARIABLE = "HF_TOKEN"
 _TOKEN_PREFIX = "hf_"  # noqa: S105 - how the library tells a token of Hugging Face from a provider's key
 _OWN_ENDPOINT = "hf-inference"
-_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _ON = {"1", "ON", "YES", "TRUE"}
 
 
@@ -35,9 +38,9 @@ def check_target(
     return (
         *_check_provider(key, options),
         *_check_address(key, target, options),
-        *_check_options(key, options),
+        *limit_problems(key, options.request_timeout_s, options.max_download_bytes, options.download_hosts),
         *_check_inputs(key, target),
-        *_check_levels(target, accelerations),
+        *level_problems(target, accelerations),
         *_check_environment(target, options, environ),
     )
 
@@ -70,9 +73,9 @@ def _check_address(key: str, target: TargetSpec, options: HfInferenceOptions) ->
     if url is not None and options.provider != _OWN_ENDPOINT:
         expected = f"{_OWN_ENDPOINT}, as the library asks base_url in place of any provider"
         yield Problem(key=f"{key}.options.provider", found=options.provider, expected=expected)
-    host = _host(url) if url is not None else ""
-    loopback = _is_loopback(host)
-    if url is not None and not _is_address(url, loopback=loopback):
+    host = host_of(url) if url is not None else ""
+    loopback = is_loopback(host)
+    if url is not None and not is_address(url, http=loopback):
         # Nothing of the address is shown: it may hold a password.
         expected = "an https address without user name, password, query or fragment (http on this machine only)"
         yield Problem(key=f"{key}.options.base_url", found="something else", expected=expected)
@@ -85,22 +88,6 @@ def _check_address(key: str, target: TargetSpec, options: HfInferenceOptions) ->
         yield Problem(key=f"{key}.options.base_url", found=host or "none", expected=expected)
 
 
-def _check_options(key: str, options: HfInferenceOptions) -> Iterator[Problem]:
-    wanted = (
-        ("request_timeout_s", options.request_timeout_s, options.request_timeout_s > 0, "more than 0 seconds"),
-        ("max_download_bytes", options.max_download_bytes, options.max_download_bytes > 0, "at least 1 byte"),
-        (
-            "download_hosts",
-            list(options.download_hosts),
-            all(_HOST_NAME.fullmatch(host) for host in options.download_hosts),
-            "bare host names in lower case, without scheme, port or path",
-        ),
-    )
-    for name, found, fine, expected in wanted:
-        if not fine:
-            yield Problem(key=f"{key}.options.{name}", found=str(found), expected=expected)
-
-
 def _check_inputs(key: str, target: TargetSpec) -> Iterator[Problem]:
     if target.task != "text-to-image":
         yield Problem(key=f"{key}.task", found=target.task, expected="text-to-image")
@@ -111,33 +98,14 @@ def _check_inputs(key: str, target: TargetSpec) -> Iterator[Problem]:
         yield Problem(key=f"{key}.inputs.num_images", found="more than one picture", expected=expected)
 
 
-def _check_levels(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> Iterator[Problem]:
-    accepted = target.accelerations or ("none",)
-    for acceleration in accelerations:
-        if acceleration.hosted not in accepted:
-            yield Problem(
-                key=f"acceleration.{acceleration.name}.hosted",
-                found=str(acceleration.hosted),
-                expected=f"one of {', '.join(accepted)} for target {target.name}",
-            )
-
-
 def _check_environment(
     target: TargetSpec, options: HfInferenceOptions, environ: Mapping[str, str]
 ) -> Iterator[Problem]:
     key_env = key_variable(target)
-    key = environ.get(key_env, "")
-    if not key:
-        yield Problem(
-            key=key_env,
-            found="not set",
-            expected=f"the key of the service, for target {target.name}",
-            remedy=f"export {key_env}=… in the shell that starts kreabench; it is written nowhere.",
-        )
-    elif not is_usable_key(key):
-        expected = "a key of printable characters without spaces"
-        yield Problem(key=key_env, found="a value that no header can hold", expected=expected)
-    elif key.startswith(_TOKEN_PREFIX) != options.routed and options.base_url is None:
+    problems = tuple(key_problems(key_env, target, environ))
+    yield from problems
+    routed = environ.get(key_env, "").startswith(_TOKEN_PREFIX)
+    if not problems and routed != options.routed and options.base_url is None:
         # The library goes by the key alone; the report would name the wrong way, and the wrong account would pay.
         yield Problem(
             key=f"target.{target.name}.options.routed",
@@ -152,29 +120,3 @@ def _check_environment(
             expected="not set, as the library then sends nothing at all",
             remedy=f"Unset it, or leave out target {target.name}.",
         )
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_address(url: str, *, loopback: bool) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    schemes = {"https", "http"} if loopback else {"https"}
-    plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    return parts.scheme in schemes and bool(parts.hostname) and plain
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

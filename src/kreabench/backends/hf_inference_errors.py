@@ -28,6 +28,8 @@ _AGAIN = "Whether it was billed is not known. To send it again: `kreabench resum
 
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 _POLICY = re.compile(r"nsfw|content[ _-]?policy|content[ _-]?moderation|safety (system|filter|checker)", re.IGNORECASE)
+_SPENT = re.compile(r"insufficient_quota|billing_hard_limit", re.IGNORECASE)
+"""A spent account, told as a rate limit."""
 _TIMEOUT_STATUS = {408, 504, 524}
 _UNAVAILABLE = 503
 _FAILED = {"failed", "canceled", "cancelled", "aborted"}
@@ -134,7 +136,7 @@ class ProviderFailures:
             return self._judge_server(answer)
         if 300 <= code < 400:
             return "network", False, "The address of the service has moved; requests are not sent after it."
-        return self._judge_refusal(code)
+        return self._judge_refusal(402 if code == 429 and _SPENT.search(_detail(answer)) else code)
 
     def _judge_server(self, answer: ProviderAnswer) -> tuple[str, bool, str]:
         if not isinstance(answer.body, dict):

@@ -16,8 +16,6 @@ else on. The library repeats nothing by itself.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from threading import Lock
@@ -33,17 +31,14 @@ from huggingface_hub.utils._http import default_client_factory, hf_request_event
 
 from kreabench.backends.base import GeneratedImage, Generation, Ticket
 from kreabench.backends.fal_download import DownloadRules
-from kreabench.backends.hf_inference_account import hosted_call, picture, service_request_id
+from kreabench.backends.hf_inference_account import hosted_call, picture, service_request_id, timings_of
 from kreabench.backends.hf_inference_errors import ProviderAnswer, ProviderFailures
 from kreabench.backends.hf_inference_transport import CURRENT, Call, WatchedTransport, closed_before_sending
 from kreabench.backends.options import HfInferenceOptions
 from kreabench.core.errors import GenerationError
-from kreabench.core.records import Timings
 from kreabench.core.specs import TargetSpec
 
 _DECODER = "_bytes_to_image"
-_DRAIN_S = 5.0
-"""How long `close` waits for pictures that are paid for already."""
 _LIBRARY_ERRORS = (
     HfHubHTTPError,
     httpx2.HTTPError,
@@ -154,7 +149,7 @@ class HfInferenceSession:
         account = hosted_call(call, routed=self._options.routed, in_flight=in_flight, scrub=self._failures.scrub)
         return Generation(
             images=(self._picture(content, call),),
-            timings=_timings(call, ticket, first_call=first_call or call.connect_s is not None),
+            timings=timings_of(call, ticket, first_call=first_call or call.connect_s is not None),
             memory=None,
             steps_run=None,
             hosted=account,
@@ -162,19 +157,11 @@ class HfInferenceSession:
 
     def close(self) -> None:
         """Let what is being drawn end, for a few seconds: it is paid for. Then end it, and give the library back."""
-        self._transport.closing = True
-        self._wait_for_calls()
-        self._transport.abort()
-        self._wait_for_calls()
+        self._transport.end_calls()
         set_client_factory(default_client_factory)
         if self._decode is not None and getattr(client_module, _DECODER) == self._keep_bytes:
             setattr(client_module, _DECODER, self._decode)
         self._transport.close_all()
-
-    def _wait_for_calls(self) -> None:
-        give_up_s = time.monotonic() + _DRAIN_S
-        while self._transport.in_flight() and time.monotonic() < give_up_s:
-            time.sleep(0.02)
 
     def _http_client(self) -> httpx2.Client:
         """As the library makes its own, but for redirects, compression and what is below."""
@@ -250,23 +237,3 @@ class HfInferenceSession:
     def _picture(self, content: bytes, call: Call) -> GeneratedImage:
         checked = self._target.parameters.get("enable_safety_checker", True)
         return picture(content, call, checked=checked is True, max_bytes=self._options.max_download_bytes)
-
-
-def _timings(call: Call, ticket: Ticket, *, first_call: bool) -> Timings:
-    begun_s = call.begun_s if call.begun_s is not None else call.ended_s
-    answered_s = call.answered_s if call.answered_s is not None else call.ended_s
-    connect_s = call.connect_s or 0.0
-    stages = {"client": begun_s - ticket.intended_s}
-    if call.connect_s is not None:
-        stages["connect"] = connect_s
-    stages["call"] = answered_s - begun_s - connect_s
-    if call.download_s is not None:
-        stages["download"] = call.download_s[1] - call.download_s[0]
-    total = call.ended_s - ticket.intended_s
-    return Timings(
-        end_to_end_s=total,
-        stages_s=stages,
-        residual_s=total - math.fsum(stages.values()),
-        first_call=first_call,
-        resolution_s=call.gap_s,
-    )

@@ -10,6 +10,8 @@ to `WatchedTransport`, which tells three kinds apart:
 - a GET without the key: the picture at an address that the answer named (fal, Replicate, WaveSpeed). The library would
   fetch any address; here `fal_download.Downloader` does, with its rules (https, allowed hosts, public, bounded).
 
+The client of OpenAI's image interface sends through it too: its POST, and pictures by address.
+
 Each call in flight has a lane: an HTTP client of its own, whose connection is kept for the next call. That tells which
 call opened a connection, and lets `abort` end a call that waits for an answer.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -34,6 +37,8 @@ from kreabench.core.errors import GenerationError
 _ASK_AGAIN_AFTER_S = (0.1, 0.4, 1.6)
 """Pauses before a state or a picture is asked for again; such reads change nothing there."""
 _PASSING_STATUS = {429, 500, 502, 503, 504}
+_DRAIN_S = 5.0
+"""How long calls may take to end once nothing more is sent: their pictures are paid for already."""
 _OPENED = ("connect_tcp.complete", "start_tls.complete")
 
 
@@ -78,7 +83,7 @@ class Call:
     gap_s: float | None = None
     """The longest that the end of the job can have gone unseen: from the read before the last to the last's answer."""
     download_s: tuple[float, float] | None = None
-    """Begin and end."""
+    """Begin of the first picture's and end of the last one's."""
     repeats: int = 0
     """Reads that had to be asked again."""
     answer: ProviderAnswer | None = None
@@ -150,8 +155,19 @@ class WatchedTransport(httpx2.BaseTransport):
         with self._lock:
             return len(self._busy)
 
-    def abort(self) -> None:
-        """End the calls under way."""
+    def end_calls(self) -> None:
+        """Let what is being drawn end, for a few seconds: it is paid for. Then end it."""
+        self.closing = True
+        self._wait_for_calls()
+        self._abort()
+        self._wait_for_calls()
+
+    def _wait_for_calls(self) -> None:
+        give_up_s = time.monotonic() + _DRAIN_S
+        while self.in_flight() and time.monotonic() < give_up_s:
+            time.sleep(0.02)
+
+    def _abort(self) -> None:
         with self._lock:
             lanes = list(self._busy)
         for lane in lanes:
@@ -242,7 +258,7 @@ class WatchedTransport(httpx2.BaseTransport):
                 raise self._failures.from_picture(refused.answer.status_code) from None
             call.repeats += 1
             self._sleep(pause_s)
-        call.download_s = (begun_s, call.clock())
+        call.download_s = (begun_s if call.download_s is None else call.download_s[0], call.clock())
         return httpx2.Response(200, content=content, request=request)
 
     def _check_patience(self, call: Call) -> None:

@@ -141,6 +141,25 @@ class FalEmulatorOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OpenAIImagesOptions:
+    """Any server with OpenAI's image interface, through the openai client: `POST BASE_URL/images/generations`."""
+
+    base_url: str
+    """Where it is, up to and without `/images/generations`; http where no key is sent, or on this machine."""
+    response_format: Literal["b64_json", "url"] | None = "b64_json"
+    """How pictures are asked for; null asks for neither, as some services refuse the word. Either answer is read."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Input → what the server calls it; unless given `image_size` is `size` (as 1024x1024) and `num_images` is `n`."""
+    request_timeout_s: float = 180.0
+    """Of the call that answers with the pictures, waiting included, and once more of each picture's download."""
+    download_hosts: tuple[str, ...] = ()
+    """Hosts (and their subdomains) from which pictures are fetched where the answer names addresses, by https alone;
+    that of `base_url` is one whatever it is."""
+    max_download_bytes: int = 64_000_000
+    """Of one picture."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HfInferenceOptions:
     """Providers of inference through huggingface_hub's `InferenceClient.text_to_image`."""
 

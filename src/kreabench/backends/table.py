@@ -14,6 +14,7 @@ from kreabench.backends.options import (
     FalEmulatorOptions,
     FalOptions,
     HfInferenceOptions,
+    OpenAIImagesOptions,
 )
 from kreabench.core.registry import load_object
 from kreabench.core.specs import ServiceSpec, TaskKind
@@ -55,6 +56,13 @@ BACKENDS: dict[str, BackendRow] = {
         options=HfInferenceOptions,
         hosted=True,
         summary="other providers, through huggingface_hub's InferenceClient",
+    ),
+    "openai_images": BackendRow(
+        location="kreabench.backends.openai_images:OpenAIImagesBackend",
+        needs_inputs=True,
+        options=OpenAIImagesOptions,
+        hosted=True,
+        summary="any server with OpenAI's image interface, by its address",
     ),
     "fake": BackendRow(
         location="kreabench.backends.fake:FakeBackend",

@@ -17,7 +17,7 @@ from kreabench.plan_of_run import plan_of
 from kreabench.report.format import count, usd
 from kreabench.report.trained import not_trained_for
 from kreabench.rundir.directory import RunDirectory
-from kreabench.rundir.table import read_table
+from kreabench.rundir.table import join_table, read_table
 
 
 def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: bool) -> int:
@@ -31,13 +31,22 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
             outcome = pipeline.execute(run, observer=observer, report_path=report_path, retry_failed=retry_failed)
     except KeyboardInterrupt:
         say(out, f"interrupted; everything recorded so far is kept. Go on with: kreabench resume {run.path}")
+        if run.info.experiment.traffic is not None:
+            from kreabench.cli.load_table import print_load_of
+
+            print_load_of(out, run, plan, join_table(run, plan))
         raise
     from kreabench.cli.run_table import print_failures, print_money, print_settings  # load scipy: not before drawing
 
-    print_settings(out, run, plan, read_table(run))
+    table = read_table(run)
+    print_settings(out, run, plan, table)
+    if run.info.experiment.traffic is not None:
+        from kreabench.cli.load_table import print_load_of
+
+        print_load_of(out, run, plan, table)
     print_money(out, run, plan)
     failed = [sample for sample in run.samples().values() if sample.status == "failed"]
-    print_failures(out, run.path, failed, drops_of(run))
+    print_failures(out, run.path, failed, drops_of(run), loaded=run.info.experiment.traffic is not None)
     _print_outcome(out, outcome, targets)
     if banner:
         say(out, f"! {banner}", "bold yellow")

@@ -58,9 +58,7 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
     hours = "unknown time" if guess.hours is None else f"about {duration(guess.hours * 3600)}"
     dollars = f"{_dollars(guess)}{_limit(experiment.budget_usd)}"
     parts = (
-        f"{count(plan.request_count, 'request')} ({count(len(plan.settings), 'setting')} × "
-        f"{count(len(experiment.prompts), 'prompt')} × {count(len(experiment.seeds), 'seed')} × "
-        f"{count(experiment.repeats, 'repeat')}{_passes(experiment)})",
+        f"{count(plan.request_count, 'request')} ({_made_of(experiment, plan)})",
         count(images, "image"),
         count(len(plan.groups), "model load"),
         dollars,
@@ -75,6 +73,18 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
         say(out, f"! {text}", "bold yellow")
     state = "exists" if (run_path / "run.json").exists() else "new"
     say(out, f"run {run_path} ({state}), plan {plan.hash}")
+
+
+def _made_of(experiment: ExperimentSpec, plan: Plan) -> str:
+    """What the number of requests comes from."""
+    settings, traffic = count(len(plan.settings), "setting"), experiment.traffic
+    if traffic is not None:
+        how = "what arrives in" if traffic.is_open else f"at most {traffic.max_requests:,} in"
+        return f"{settings} under load, each {how} {duration(traffic.duration_s)}"
+    return (
+        f"{settings} × {count(len(experiment.prompts), 'prompt')} × {count(len(experiment.seeds), 'seed')} × "
+        f"{count(experiment.repeats, 'repeat')}{_passes(experiment)}"
+    )
 
 
 def _print_race(out: Console, experiment: ExperimentSpec, plan: Plan) -> None:
@@ -181,6 +191,7 @@ def _pass(group: LoadGroup) -> str:
 def _settings_list(settings: Sequence[Setting]) -> Table:
     strengths = any(setting.strength is not None for setting in settings)
     at_once = any(setting.concurrency > 1 for setting in settings)
+    rates = any(setting.rate_per_s is not None for setting in settings)
     table = make_table(
         ("setting", "l"),
         ("target", "l"),
@@ -192,6 +203,7 @@ def _settings_list(settings: Sequence[Setting]) -> Table:
         ("images", "r"),
         ("format", "l"),
         *([("in flight", "r")] if at_once else []),
+        *([("arrivals 1/s", "r")] if rates else []),
         ("", "l"),
     )
     for setting in settings:
@@ -207,6 +219,7 @@ def _settings_list(settings: Sequence[Setting]) -> Table:
             str(setting.num_images),
             setting.output_format,
             *([str(setting.concurrency)] if at_once else []),
+            *([general(setting.rate_per_s)] if rates else []),
             mark,
         )
     return table
@@ -216,7 +229,13 @@ def _print_first_calls(out: Console, plan: Plan) -> None:
     """The first request on each connection is no timing, and each request in flight has a connection of its own."""
     for group in plan.groups:
         requests, at_once = len(group.requests), group.concurrency
-        if group.target.hosted and at_once > 1 and requests - at_once < LEAST_TIMINGS * len(group.settings):
+        loaded = group.traffic is not None  # there an opening is part of what is measured
+        if (
+            not loaded
+            and group.target.hosted
+            and at_once > 1
+            and requests - at_once < LEAST_TIMINGS * len(group.settings)
+        ):
             timed = max(0, requests - at_once)
             text = (
                 f"! {group.target.name} at {at_once} in flight: only about {timed} of {count(requests, 'request')} can "

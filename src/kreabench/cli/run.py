@@ -50,6 +50,11 @@ def run(overrides: tuple[str, ...], config_dir: Path | None, retry_failed: bool)
 
         run_hydra_flags([*overrides, *(["--config-dir", str(config_dir)] if config_dir else [])])
         return None
+    return start_and_execute(overrides, config_dir, retry_failed=retry_failed)
+
+
+def start_and_execute(overrides: tuple[str, ...], config_dir: Path | None, *, retry_failed: bool = False) -> int:
+    """Begin the run that `overrides` ask for, or go on with it; the exit code."""
     from kreabench import pipeline
     from kreabench.cli.execute import execute_and_print
     from kreabench.cli.terminal import console, say

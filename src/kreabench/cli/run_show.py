@@ -6,6 +6,7 @@ from datetime import date
 
 from rich.console import Console
 
+from kreabench.cli.load_table import print_load
 from kreabench.cli.run_table import print_failures, print_left_out, print_tables
 from kreabench.cli.terminal import say
 from kreabench.core.planned import Plan
@@ -33,6 +34,7 @@ def print_run(out: Console, run: RunDirectory, plan: Plan, today: date | None = 
         say(out, f"! {evidence.brand}", "bold yellow", wrap=True)
     _print_verdict(out, run, verdict_of(sources_of([evidence])))
     print_tables(out, evidence.summaries, evidence.journal.set_scores, evidence.experiment.metrics)
+    print_load(out, evidence.load)
     scored = evidence.side.floor_scores
     if scored and (floors := floors_words(evidence.fidelity.floors)):
         say(out, floors, "bold", wrap=True)
@@ -73,6 +75,6 @@ def _print_state(out: Console, evidence: Evidence) -> None:
     say(out, text, wrap=True)
     for line in money_lines(evidence.journal.money):
         say(out, line, wrap=True)
-    print_failures(out, run.path, failed, dropped)
+    print_failures(out, run.path, failed, dropped, loaded=evidence.experiment.traffic is not None)
     if left and not run.is_drawn:
         say(out, f"go on with: kreabench resume {run.path}")

@@ -58,7 +58,8 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
         *look_notices(shifts_of(table, plan.settings, metrics)),
         *set_notices(set_scores, plan.settings, of_sets),
         *hosted_notices(hosted),
-        *measuring_notices(summaries, find_drifts(table)),
+        # Under load latencies shall move.
+        *measuring_notices(summaries, () if run.info.experiment.traffic is not None else find_drifts(table)),
     ):
         say(out, f"! {found.text}", "yellow")
     for sentence in (repeatability_sentence(repeats_of(run, table)), floors_sentence(run, plan, table)):
@@ -126,22 +127,30 @@ def print_money(out: Console, run: RunDirectory, plan: Plan) -> None:
         say(out, f"! {found.text}", "yellow")
 
 
-def print_failures(out: Console, run_path: Path, failed: Sequence[SampleRecord], dropped: Collection[str] = ()) -> None:
-    """Failed samples, gathered by what went wrong, and which command tries them again: none of `dropped` settings."""
+def print_failures(
+    out: Console,
+    run_path: Path,
+    failed: Sequence[SampleRecord],
+    dropped: Collection[str] = (),
+    *,
+    loaded: bool = False,
+) -> None:
+    """Failed samples, gathered by what went wrong, and which command tries them again: none of `dropped` settings, and
+    none of a load run (`loaded`), where a failure is a result."""
     errors = [sample.error for sample in failed if sample.error]
     counts = Counter((error.type, error.stage, error.message, error.remedy) for error in errors)
     for (type_, stage, message, remedy), number in counts.most_common(SHOWN_FAILURES):
         say(out, f"failed {number}: {type_} in {stage}: {message}" + (f" ({remedy})" if remedy else ""))
     if len(counts) > SHOWN_FAILURES:
         say(out, f"… {len(counts) - SHOWN_FAILURES} more kinds of failure in the report")
-    # Of a dropped setting only what a service may have drawn is still fetched.
-    left = [s.error for s in failed if s.error and (s.setting_id not in dropped or s.error.fetch_again)]
+    # Of these only what a service may have drawn is still fetched.
+    left = [s.error for s in failed if s.error and (s.error.fetch_again or not (loaded or s.setting_id in dropped))]
     again = sum(error.transient or error.fetch_again for error in left)
     if again:
         say(out, f"{again} of these are tried again, or fetched, by: kreabench resume {run_path}")
     if len(left) > again:
         say(out, f"{len(left) - again} are tried again only by: kreabench resume {run_path} --retry-failed")
-    if len(errors) > len(left):
+    if len(errors) > len(left) and not loaded:
         say(out, f"{len(errors) - len(left)} are of settings that racing dropped, and are not tried again")
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field, create_model, model_vali
 
 from kreabench.config.strict import STRICT
 from kreabench.core.specs import InputType, OutputFormat, TaskKind
+from kreabench.core.traffic import Arrivals
 
 
 def _as_list(value: Any) -> Any:
@@ -262,6 +263,7 @@ class RunConfig(Model):
     ] = [1]
     order_seed: int
     race: Switch = False
+    load: Switch = False
 
 
 class LossConfig(Model):
@@ -296,6 +298,26 @@ class RaceConfig(Model):
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     looks: Annotated[int, Field(ge=1, le=20)] = 5
     first_prompts: Annotated[int, Field(ge=5)] = 8
+
+
+Rate = Annotated[float, Field(gt=0, le=100)]
+
+
+class LoadConfig(Model):
+    """How requests arrive in a load run (`kreabench load`, or `run.load=on`)."""
+
+    arrivals: Arrivals = "poisson"
+    rate: Annotated[list[Rate], BeforeValidator(_as_list), Field(min_length=1, max_length=50)] = [0.5, 1.0, 2.0, 4.0]
+    in_flight: Annotated[
+        list[Annotated[int, Field(ge=1, le=500)]], BeforeValidator(_as_list), Field(min_length=1, max_length=50)
+    ] = [1, 2, 4, 8]
+    duration_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    drain_s: Annotated[float, Field(ge=0, le=3_600)] = 60.0
+    max_requests: Annotated[int, Field(ge=1, le=100_000)] = 500
+    max_in_flight: Annotated[int, Field(ge=1, le=500)] = 64
+    objective_s: Positive | None = None
+    objective_share: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
 
 
 class ReferenceConfig(Model):
@@ -342,3 +364,4 @@ class Config(Model):
     scoring: ScoringConfig = ScoringConfig()
     report: ReportConfig
     race: RaceConfig = RaceConfig()
+    load: LoadConfig = LoadConfig()

@@ -19,6 +19,7 @@ from kreabench.config.prompts import PromptSet, expanded, load_prompt_set
 from kreabench.config.race import make_race
 from kreabench.config.targets import Collector, make_target
 from kreabench.config.tasks import task_problems
+from kreabench.config.traffic import make_traffic
 from kreabench.core.device_names import DEVICE_NAMES, is_device_name
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.registry import suggest
@@ -134,6 +135,7 @@ def resolve(
     metrics = tuple(_metric(collect, name, value) for name, value in config.metrics.items())
     scoring = _scoring(collect, config.scoring)
     race = make_race(collect, config, metrics, targets, loaded_prompts) if config.run.race else None
+    traffic = make_traffic(collect, config, targets) if config.run.load else None
     if config.budget.usd is not None:
         collect.problems.extend(budget_problems(targets))
     if collect.problems:
@@ -162,6 +164,7 @@ def resolve(
         machine=machine,
         scoring=scoring,
         race=race,
+        traffic=traffic,
     )
 
 

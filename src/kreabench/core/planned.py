@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kreabench.core.specs import AccelerationSpec, InputImage, OutputFormat, TargetSpec, TaskKind
+from kreabench.core.traffic import TrafficSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +33,8 @@ class Setting:
     """Of image-to-image: 1 keeps nothing of the input picture. Only about that share of the steps runs."""
     concurrency: int = 1
     """Requests in flight at once; more than 1 only at hosted targets."""
+    rate_per_s: float | None = None
+    """Requests that arrive in a second whatever is in flight, in an open loop; None elsewhere."""
 
     @property
     def steps_to_run(self) -> int | None:
@@ -52,9 +55,10 @@ class Setting:
         guidance = "" if self.guidance is None else f"g{self.guidance:g} "
         strength = "" if self.strength is None else f"strength {self.strength:g} "
         concurrency = f" {self.concurrency} in flight" if self.concurrency > 1 else ""
+        rate = "" if self.rate_per_s is None else f" at {self.rate_per_s:g}/s"
         return (
             f"{self.target} {self.acceleration} {steps}{guidance}{strength}"
-            f"{self.width}×{self.height}{images} {self.output_format}{concurrency}"
+            f"{self.width}×{self.height}{images} {self.output_format}{concurrency}{rate}"
         )
 
 
@@ -71,6 +75,8 @@ class Request:
     repeat: int
     images: tuple[InputImage, ...] = ()
     """Input pictures, for tasks that have some."""
+    at_s: float | None = None
+    """When it is meant to start, in seconds after its group's beginning; None: as soon as its turn comes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +109,9 @@ class LoadGroup:
     pass_number: int = 1
     """Requests of another pass are other repeats."""
     concurrency: int = 1
-    """Of all its settings: how many of its requests are in flight at once."""
+    """Of all its settings: how many of its requests are in flight at once, at most."""
+    traffic: TrafficSpec | None = None
+    """Of one level of a load run, whose only setting says which; None elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -296,6 +296,8 @@ class SampleRecord:
     """What makes the numbers doubtful, in words: a stage faster than its floor, a cache without effect, a neighbour."""
     safety_check_s: float | None = None
     """Seconds that the safety checker looked at the pictures, after `timings` ended; None where none looked."""
+    failed_after_s: float | None = None
+    """Of a failed one: seconds from its intended start until it had failed; None where nobody saw that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kreabench.core.questions import QuestionSpec
+from kreabench.core.traffic import TrafficSpec
 
 TaskKind = Literal["text-to-image", "image-to-image", "redux"]
 OutputFormat = Literal["png", "jpeg"]
@@ -346,3 +347,5 @@ class ExperimentSpec:
     """Where it was resolved: settings that it cannot do are skipped. Kept on resuming; None takes all to be there."""
     race: RaceSpec | None = None
     """None: every setting draws every prompt."""
+    traffic: TrafficSpec | None = None
+    """Of a load run: every setting is put under each level of load. None: requests follow one another."""

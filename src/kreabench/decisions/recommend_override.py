@@ -23,6 +23,7 @@ def override_words(setting: Setting) -> tuple[str, ...]:
         *(() if setting.num_images == 1 else (f"axes.num_images=[{setting.num_images}]",)),
         f"axes.output_format=[{setting.output_format}]",
         *(() if setting.concurrency == 1 else (f"run.concurrency={setting.concurrency}",)),
+        *(() if setting.rate_per_s is None else ("run.load=on", override("load.rate", [setting.rate_per_s]))),
     )
 
 

@@ -184,7 +184,8 @@ class HostedAnswers:
             self._requests.known.pop(request.id, None)
             self._requests.put_back([request])
             return True
-        if error.type != "rate_limited" or flight.service_id is not None:
+        # Under load a refusal is what is measured; to hold back and try again would be another load.
+        if error.type != "rate_limited" or flight.service_id is not None or self._group.traffic is not None:
             return False
         self._throttle.refused(flight.sent_s, retry_after_s)
         refusals = self._requests.refusals.get(request.id, 0) + 1

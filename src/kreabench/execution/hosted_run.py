@@ -58,7 +58,7 @@ class HostedGroupRun:
         """
         with interruptible() as interrupt:
             try:
-                yield from _whole(self._answers.lost(self._requests.lost))
+                yield from whole(self._answers.lost(self._requests.lost))
                 while self._is_going_on() and not interrupt.requested:
                     yield from self._step(interrupt)
                 if interrupt.requested:
@@ -71,9 +71,9 @@ class HostedGroupRun:
 
     def give_up(self, error: Failure) -> Iterator[Batch]:
         """Nothing can be opened: say so, and fail every request that is left so that a later resume tries it again."""
-        yield from _whole(self._answers.lost(self._requests.lost))
+        yield from whole(self._answers.lost(self._requests.lost))
         trouble = Trouble(error=error, started_utc=self._around.now(), elapsed_s=0.0, died=False)
-        yield from _whole(self._open_failed(trouble))
+        yield from whole(self._open_failed(trouble))
 
     def _is_going_on(self) -> bool:
         if self._answers.storage is not None:  # what is drawn from now on would be paid for only to be lost
@@ -82,13 +82,13 @@ class HostedGroupRun:
 
     def _step(self, interrupt: Interrupt) -> Iterator[Batch]:
         if self._worker is None:
-            yield from _whole(self._open(interrupt))
+            yield from whole(self._open(interrupt))
         elif self._answers.worn and not self._requests.flights:
             self._drop_worker()
             self._answers.worn = False
         else:
             yield from self._send(self._worker)
-            yield from _whole(self._take(self._worker))
+            yield from whole(self._take(self._worker))
 
     def _open(self, interrupt: Interrupt) -> list[Record]:
         """Start a worker and have it open the back end. Nothing comes of it when an interrupt comes first."""
@@ -146,13 +146,24 @@ class HostedGroupRun:
     def _send(self, worker: WorkerProcess) -> Iterator[Batch]:
         """Send what may go. What is new is journalled first, all of it at once."""
         flights = self._chosen()
-        yield from _whole([self._answers.submission(flight) for flight in flights if not flight.fetching])
+        yield from whole([self._answers.submission(flight) for flight in flights if not flight.fetching])
         for flight in flights:
             flight.sent_s, flight.started_utc = self._clock(), self._around.now()
             flight.throttled = self._throttle.limit < self._group.concurrency
             self._requests.flights[flight.request.id] = flight
             request = flight.request
-            worker.send(Generate(setting_id=request.setting_id, request=request, earlier_id=flight.service_id))
+            worker.send(
+                Generate(
+                    setting_id=request.setting_id,
+                    request=request,
+                    earlier_id=flight.service_id,
+                    intended_s=self._intended_s(request),
+                )
+            )
+
+    def _intended_s(self, request: Request) -> float | None:
+        """When `request` is meant to start; None: as soon as the worker has it."""
+        return None
 
     def _chosen(self) -> list[Flight]:
         """Requests taken from the queue and admitted to the budget. Raises BudgetReached when nothing is in flight."""
@@ -269,7 +280,7 @@ class HostedGroupRun:
         gone = False
         while self._requests.flights and not gone and self._clock() < ends_s:
             answers, gone = self._worker.receive(ends_s - self._clock())
-            yield from _whole(self._answers.records(answers))
+            yield from whole(self._answers.records(answers))
         # What nobody answered is as the journal has it: submitted.
 
     def _drop_worker(self) -> None:
@@ -283,7 +294,7 @@ class HostedGroupRun:
             worker.stop()
 
 
-def _whole(records: list[Record]) -> Iterator[Batch]:
+def whole(records: list[Record]) -> Iterator[Batch]:
     """`records` as one batch; nothing for none."""
     if records:
         yield tuple(records)

@@ -64,6 +64,8 @@ class HostedWorker:
 
     def start(self, order: Generate, intended_s: float) -> None:
         """Have a thread carry out `order`, which was read at `intended_s` of the performance counter."""
+        if order.intended_s is not None:
+            intended_s = order.intended_s
         self._calls.submit(self._carry_out, order, intended_s, self._answering.now())
 
     def finish(self) -> None:
@@ -87,6 +89,9 @@ class HostedWorker:
 
     def _carry_out(self, order: Generate, intended_s: float, started_utc: str) -> None:
         request_id = order.request.id
+        if (early_s := intended_s - self._answering.clock()) > 0:
+            self._closing.wait(early_s)
+            started_utc = self._answering.now()
         try:
             if self._closing.is_set():
                 raise _not_begun(order)

@@ -16,6 +16,7 @@ from kreabench.execution.group_run import GroupRun, Surroundings
 from kreabench.execution.hosted_run import HostedGroupRun
 from kreabench.execution.services import start_service
 from kreabench.execution.supervise import WorkerProcess
+from kreabench.execution.traffic_run import TrafficRun
 
 LOGS_FOLDER = "logs"
 
@@ -56,13 +57,10 @@ class LocalEngine:
             label = f"{self._now()} {group.target.name}"
             return WorkerProcess(log_path=run_path / log_name, environ=environ, label=label)
 
-        kind = HostedGroupRun if group.target.hosted else GroupRun
-        run = kind(
-            work,
-            Surroundings(
-                spec=self._spec, run_path=run_path, admit=admit, launch=launch, log_name=log_name, now=self._now
-            ),
+        around = Surroundings(
+            spec=self._spec, run_path=run_path, admit=admit, launch=launch, log_name=log_name, now=self._now
         )
+        run = _run_of(work, around)
         with ExitStack() as services:
             if group.target.service is not None:
                 log_path = run_path / LOGS_FOLDER / f"service-{group.id}.log"
@@ -73,6 +71,16 @@ class LocalEngine:
                     yield from run.give_up(_service_failure(problem))
                     return
             yield from run.batches()
+
+
+def _run_of(work: GroupWork, around: Surroundings) -> GroupRun | HostedGroupRun:
+    group = work.group
+    if not group.target.hosted:
+        return GroupRun(work, around)
+    # A level of load that was cut short is not gone on with: only what is open at the service is fetched.
+    if group.traffic is None or work.submitted:
+        return HostedGroupRun(work, around)
+    return TrafficRun(work, around, group.traffic)
 
 
 def _service_failure(problem: EnvironmentProblem) -> Failure:

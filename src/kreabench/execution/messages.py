@@ -47,6 +47,9 @@ class Generate:
     request: Request
     earlier_id: str | None = None
     """The service's id of what an earlier session submitted: fetch that, submit nothing."""
+    intended_s: float | None = None
+    """When it is meant to start, on this machine's `time.perf_counter`, which its processes share; the order may come
+    earlier. None: when it is read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -92,6 +92,7 @@ def failed_sample(
         hosted=delivery.hosted if delivery else None,
         cost=cost,
         error=trouble.error,
+        failed_after_s=trouble.elapsed_s or None,
         device=delivery.device if delivery else None,
         work=delivery.work if delivery else None,
         flags=delivery.flags if delivery else (),

@@ -36,10 +36,13 @@ def journal_skips(run: RunDirectory, writer: RunWriter, plan: Plan) -> None:
 def pending_work(plan: Plan, state: RunState, *, retry_failed: bool, dropped: Collection[str] = ()) -> list[GroupWork]:
     """What is left: requests without a final state, and failed ones that may be tried again.
 
-    Of settings `dropped` by a race only what is open at a service: it may have been paid for, and is fetched.
+    A level of load that has begun is never gone on with: half of it would find the service at rest. Of it, and of
+    settings `dropped` by a race, only what is open at a service: it may have been paid for, and is fetched.
     """
 
     def is_left(request: Request, group: LoadGroup) -> bool:
+        if group.traffic is not None and _has_begun(group, state):
+            return group.target.service is None and request.id in state.submitted
         sample = state.samples.get(request.id)
         lost = group.target.service is not None or state.submitted.get(request.id) is None
         if request.setting_id in dropped and lost:
@@ -66,6 +69,13 @@ def pending_work(plan: Plan, state: RunState, *, retry_failed: bool, dropped: Co
         )
 
     return [group_work for group_work in map(work, plan.groups) if group_work.pending]
+
+
+def _has_begun(group: LoadGroup, state: RunState) -> bool:
+    # `tries` as well: a request that a worker took with it leaves nothing else.
+    return any(
+        request.id in known for known in (state.samples, state.submitted, state.tries) for request in group.requests
+    )
 
 
 def nothing_to_draw(plan: Plan) -> Problem:

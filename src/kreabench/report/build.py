@@ -91,6 +91,7 @@ def document_of(
         set_scores=journal.set_scores,
         shifts=one.quality.shifts,
         categories=one.quality.categories,
+        load=one.load,
     )
 
 

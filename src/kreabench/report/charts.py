@@ -109,8 +109,9 @@ def _point(summary: SettingSummary, x: Estimate, y: Estimate) -> Point:
     setting = summary.setting
     others = (setting.target, setting.acceleration, general(setting.guidance), setting.num_images)
     strength = () if setting.strength is None else (f"strength {setting.strength:g}",)
+    rate = () if setting.rate_per_s is None else (f"at {setting.rate_per_s:g}/s",)
     return Point(
-        series=" ".join(map(str, (*others, setting.output_format, *strength, setting.concurrency))),
+        series=" ".join(map(str, (*others, setting.output_format, *strength, setting.concurrency, *rate))),
         colour=setting.acceleration,
         marker=setting.target,
         label=f"{setting.label} {setting.id}",
@@ -174,4 +175,6 @@ def _bar_label(summary: SettingSummary, summaries: Sequence[SettingSummary]) -> 
         parts.append(setting.output_format)
     if len({s.setting.concurrency for s in summaries}) > 1:
         parts.append(f"{setting.concurrency} in flight")
+    if setting.rate_per_s is not None:
+        parts.append(f"at {setting.rate_per_s:g}/s")
     return ", ".join(parts)

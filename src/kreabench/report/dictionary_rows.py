@@ -223,6 +223,34 @@ _SETS = (
     _number("(?P<name>[a-z][a-z0-9_]*)", "", "Detail of the metric that made the value: {name}"),
 )
 
+_LOAD = (
+    _text("arrivals", "poisson, fixed (at the rate of the load) or closed (so many in flight)"),
+    _number("load", "", "Requests that arrive in a second; of a closed loop requests in flight"),
+    _number("window_s", "s", "From the beginning to the end of the arrivals"),
+    _count("planned", "Requests of the level; of a closed loop at most"),
+    _count("sent", "Requests that were sent, and answered where the level was cut short"),
+    _count("ok", "Requests that delivered"),
+    _count("failed", "Requests that failed"),
+    _count("unanswered", "Requests without an answer when the level was ended"),
+    _flag("cut_short", "Whether the level ended before its arrivals did"),
+    _number("objective_s", "s", "Latency from which a request is no good"),
+    _text("objective", "kept, broken or undecided: whether enough requests were good"),
+    _number(f"throughput_per_s{_PART}", "1/s", "Delivered within the window"),
+    _number(f"goodput_per_s{_PART}", "1/s", "Delivered within the objective"),
+    _number(f"error_share{_PART}", "1", "Failed or unanswered, of all sent"),
+    _number(f"latency_s{_PART}", "s", "Median from the intended start to the last byte"),
+    _number(f"p(?P<name>90|95|99)_s{_PART}", "s", "{name}th percentile of the same"),
+    _count("independent", "How many independent latencies those delivered are worth"),
+    _number(f"growth_per_s{_PART}", "1/s", "By how much the queue grew in the second half of the window"),
+    _flag("grows", "Whether it is established that it grew"),
+    _count("most_in_system", "Requests sent and unanswered at one instant, at most"),
+    _count("left_in_system", "The same at the end of the window"),
+    _number("lag_s", "s", "Greatest delay within the client, part of the latency"),
+    _count("pairs", "Pictures that the lightest load has of the same prompt, seed and repeat"),
+    _count("same_files", "Of these, how many are the very same file"),
+    _number(f"knee{_PART}", "", "Load from which the service carries no more; in the unit of `load`"),
+)
+
 _VOTES = (
     _text("vote_id", "Id of the pair as it was handed out"),
     _text("at_utc", "When the vote was given, ISO 8601"),
@@ -246,6 +274,7 @@ OF_FILE: dict[str, tuple[Meaning, ...]] = {
     "shifts": _SHIFTS,
     "categories": _CATEGORIES,
     "set_scores": (*COMMON, *_SETS),
+    "load": _LOAD,
     "votes": _VOTES,
 }
 """Name of a file → its own columns, looked up before COMMON; `scores` is a frame of the library."""

@@ -8,6 +8,7 @@ from kreabench.analysis.categories import CategorySummary
 from kreabench.analysis.settings import SettingSummary
 from kreabench.analysis.shifts import Shift
 from kreabench.core.score_records import SetScoreRecord
+from kreabench.decisions.load_levels import LoadCurve
 from kreabench.report.explorer.data import VerdictData
 from kreabench.report.figure_data import Figure
 from kreabench.report.page import Section
@@ -52,6 +53,8 @@ class Document:
     """The numbers of their table, as `summaries`."""
     categories: tuple[CategorySummary, ...] = ()
     """As `shifts`."""
+    load: tuple[LoadCurve, ...] = ()
+    """The numbers of a load run."""
     comparisons: tuple[Section, ...] = ()
     """Of several runs: these, and each further one against the first. Before everything else."""
     runs: tuple[tuple[str, Document], ...] = ()

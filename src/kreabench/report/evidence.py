@@ -15,6 +15,7 @@ from kreabench.analysis.settings import SettingSummary, requested_by_setting, su
 from kreabench.core.planned import Plan
 from kreabench.core.records import DropRecord
 from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
+from kreabench.decisions.load_levels import LoadCurve, load_curves
 from kreabench.decisions.sides import Side, side_of
 from kreabench.drops import drops_in, without
 from kreabench.metrics.table import has_direction, per_image, row_of
@@ -57,6 +58,8 @@ class Evidence:
     """None where nobody voted."""
     brand: str
     """What keeps the numbers from being real; or empty."""
+    load: tuple[LoadCurve, ...] = ()
+    """Of a load run."""
 
     @property
     def experiment(self) -> ExperimentSpec:
@@ -109,9 +112,11 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
         fidelity=fidelity_report(side, experiment),
         hosted=summarise_hosted(table, [target.name for target in experiment.targets if target.hosted]),
         repeats=tuple(repeats_of(run, table, journal.samples)),
-        drifts=tuple(find_drifts(table)),
+        # Under load latencies shall move.
+        drifts=() if experiment.traffic is not None else tuple(find_drifts(table)),
         votes=votes_on(read_votes(run.path), shown.settings, table, metrics),
         brand=visible(notice(experiment.targets) or ""),
+        load=load_curves(shown, records, table, [spec for spec in metrics if has_direction(spec)]),
     )
 
 

@@ -139,6 +139,34 @@ class Curves:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LoadPoint:
+    """One load on a service."""
+
+    load: float
+    throughput: Estimate
+    """Requests a second."""
+    goodput: Estimate | None
+    """The same, of those within the objective; None without one."""
+    median: Estimate | None
+    """Seconds."""
+    tail: Estimate | None
+    """Seconds of the 90th percentile."""
+    grows: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadPlot:
+    """What a service carries, and how long it takes, over the load."""
+
+    x_label: str
+    points: tuple[LoadPoint, ...]
+    knee: Estimate | None
+    objective_s: float | None
+    follows: bool
+    """Whether load is in the unit of throughput, which then cannot be more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
     """Something to draw."""
 
@@ -150,4 +178,4 @@ class Figure:
     """What a person who cannot see it should know."""
     brand: str
     """Drawn into the figure, as figures are passed on alone: what keeps its numbers from being real; or empty."""
-    data: Scatter | Bars | FrontPlot | Curves | Lines
+    data: Scatter | Bars | FrontPlot | Curves | Lines | LoadPlot

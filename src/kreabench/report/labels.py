@@ -8,7 +8,7 @@ from kreabench.core.planned import Setting
 from kreabench.report.parts import Cell
 from kreabench.report.text import visible
 
-_AXES = ("guidance", "strength", "num_images", "output_format", "concurrency")
+_AXES = ("guidance", "strength", "num_images", "output_format", "concurrency", "rate_per_s")
 """Beside target, acceleration, steps and size, which are always named."""
 
 
@@ -28,6 +28,7 @@ def setting_cell(setting: Setting, axes: Sequence[str], *, mark: bool = False) -
         "num_images": f"×{setting.num_images}",
         "output_format": setting.output_format,
         "concurrency": f"{setting.concurrency} in flight",
+        "rate_per_s": "" if setting.rate_per_s is None else f"at {setting.rate_per_s:g}/s",
     }
     steps = "" if setting.steps is None else f"{setting.steps} step{'s' if setting.steps != 1 else ''}"
     size, tail = f"{setting.width} × {setting.height}", reference_mark(setting) if mark else ""

@@ -112,6 +112,7 @@ def _columns(members: Sequence[Setting]) -> tuple[GridColumn, ...]:
         parts += [f"× {setting.num_images}"] if "num_images" in varied else []
         parts += [setting.output_format] if "output_format" in varied else []
         parts += [f"{setting.concurrency} in flight"] if "concurrency" in varied else []
+        parts += [f"at {setting.rate_per_s:g}/s"] if "rate_per_s" in varied and setting.rate_per_s is not None else []
         mark = "reference" if setting.reference_id == setting.id else ""
         columns.append(GridColumn(title=setting.acceleration, detail=", ".join(parts), mark=mark))
     return tuple(columns)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from kreabench.report.commands_table import commands_table
 from kreabench.report.document import Document
 from kreabench.report.explorer.data import ReportData, VerdictData
+from kreabench.report.load.figures import load_figures
+from kreabench.report.load.tables import load_table
 from kreabench.report.page import Page, Section
 from kreabench.report.parts import Table
 
@@ -22,6 +24,7 @@ def report_page(
         ("shifts.csv", document.shifts),
         ("categories.csv", document.categories),
         ("set_scores.csv", document.set_scores),
+        ("load.csv", document.load),
     )
     return Page(
         kind="report",
@@ -37,6 +40,7 @@ def report_page(
         sections=(
             *_regressions(document.verdict),
             *document.comparisons,
+            *_load(document),
             *_explored(document),
             *_details(document, explorer),
         ),
@@ -62,6 +66,20 @@ def _regressions(verdict: VerdictData) -> Iterator[Section]:
             title="Regressions",
             text=verdict.regressions_note,
             sentences=(*listed, *([f"And {more:,} more, in report.json."] if more else [])),
+        )
+
+
+def _load(document: Document) -> Iterator[Section]:
+    """How the service bore each load."""
+    table = load_table(document.load)
+    if table is not None:
+        yield Section(
+            id="load",
+            title="Under load",
+            name="Load",
+            opens=True,
+            figures=load_figures(document.load, document.brand),
+            tables=(("", table),),
         )
 
 

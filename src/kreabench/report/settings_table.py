@@ -30,7 +30,7 @@ def settings_table(
     kinds: set[str] = {s.memory.kind for s in summaries if s.memory}
     extras = [
         name
-        for name in ("strength", "num_images", "output_format", "concurrency")
+        for name in ("strength", "num_images", "output_format", "concurrency", "rate_per_s")
         if len({getattr(s.setting, name) for s in summaries}) > 1
     ]
     gpu = any(s.device is not None and s.device.sm_clock_mhz is not None for s in summaries)
@@ -81,6 +81,7 @@ def _setting_columns(extras: Sequence[str]) -> tuple[Column, ...]:
         "num_images": Column(title="Images", numeric=True),
         "output_format": Column(title="Format"),
         "concurrency": Column(title="In flight", note="Hosted requests under way at once.", numeric=True),
+        "rate_per_s": Column(title="Arrivals", unit="1/s", note="Requests sent whatever is in flight.", numeric=True),
     }
     return (
         Column(title="Target"),

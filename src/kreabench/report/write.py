@@ -18,6 +18,7 @@ from kreabench.report.explorer.pictures import pictured
 from kreabench.report.explorer.quantities import quantities_of
 from kreabench.report.explorer.sources import sources_of
 from kreabench.report.files import page_files, write_files
+from kreabench.report.load.tables import load_csv
 from kreabench.report.options import ReportOptions
 from kreabench.report.parquet import samples_parquet, settings_parquet
 from kreabench.report.report_page import report_page
@@ -123,5 +124,7 @@ def _tables(document: Document) -> Iterator[tuple[str, bytes]]:
         yield "set_scores.csv", set_scores_csv(document.set_scores, labels, document.brand).encode()
     if document.shifts:
         yield "shifts.csv", shifts_csv(document.shifts, document.brand).encode()
+    if document.load:
+        yield "load.csv", load_csv(document.load, document.brand).encode()
     if document.categories:
         yield "categories.csv", categories_csv(document.categories, document.brand).encode()

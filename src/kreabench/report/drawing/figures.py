@@ -16,9 +16,10 @@ from kreabench.report.drawing.bars import draw_bars
 from kreabench.report.drawing.curves import draw_curves
 from kreabench.report.drawing.front import draw_front
 from kreabench.report.drawing.lines import draw_lines
+from kreabench.report.drawing.load import draw_load
 from kreabench.report.drawing.scatter import draw_scatter
 from kreabench.report.drawing.style import LIGHT, NARROW, WIDE, Layout, style
-from kreabench.report.figure_data import Curves, Figure, FrontPlot, Lines, Scatter
+from kreabench.report.figure_data import Curves, Figure, FrontPlot, Lines, LoadPlot, Scatter
 
 Format = Literal["png", "svg"]
 _UNDATED: dict[Format, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
@@ -79,6 +80,8 @@ def _canvas(figure: Figure, layout: Layout) -> Canvas:
         return draw_curves(data, layout)
     if isinstance(data, Lines):
         return draw_lines(data, layout)
+    if isinstance(data, LoadPlot):
+        return draw_load(data, layout)
     if isinstance(data, Scatter):
         return draw_scatter(data, layout, figure.brand)
     return draw_bars(data, layout, figure.brand)

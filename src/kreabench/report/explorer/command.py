@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kreabench.core.overrides import NoOverride, override, overrides_of
@@ -17,6 +17,8 @@ from kreabench.rundir.directory import CONFIG_FILE, RunDirectory
 _SOURCES = ("file", "hub", "grammar")
 _RUN = ("seeds", "repeats", "passes", "warmup", "order_seed")
 """Of `run`; the folder and the race are the reader's, concurrency is the setting's."""
+_LEVELS = ("rate", "in_flight")
+"""Of `load`; they are the setting's."""
 _WHOLE = ("budget", "scoring")
 """Sections that are repeated as they were."""
 _LATER = ("trained",)
@@ -86,6 +88,11 @@ def _common(values: Values, experiment: ExperimentSpec) -> Iterator[str]:
     for key in _RUN:
         if key in run:
             yield from _changes(f"run.{key}", run[key], theirs.get(key))
+    if experiment.traffic is not None:
+        yield override("run.load", True)
+        for key, value in _section(values, "load").items():
+            if key not in _LEVELS:
+                yield from _changes(f"load.{key}", value, top()["load"].get(key))
     yield from _metrics(_section(values, "metrics"))
     for name in _WHOLE:
         yield from _changes(name, _section(values, name), top()[name])
@@ -156,6 +163,7 @@ def _setting_words(values: Values, setting: Setting, reference: Setting | None) 
             yield from _changes(f"{group}.{name}", {**absent, **_section(values, group, name)}, there)
     yield override("axes.steps", ["default"] if steps == [None] else sorted(step for step in steps if step is not None))
     yield from _axes(setting)
+    yield from _load(values, members)
     if len(accelerations) > 1 and len(steps) > 1:
         corners = [{"acceleration": one.acceleration, "steps": two.steps} for one in members for two in members]
         kept = [{"acceleration": one.acceleration, "steps": one.steps} for one in members]
@@ -173,8 +181,17 @@ def _axes(setting: Setting) -> Iterator[str]:
         yield override("axes.strength", [setting.strength])
     if setting.output_format != "png":
         yield override("axes.output_format", [setting.output_format])
-    if setting.concurrency != 1:
-        yield override("run.concurrency", setting.concurrency)
+
+
+def _load(values: Values, members: Sequence[Setting]) -> Iterator[str]:
+    """Rate of arrivals or requests in flight; of a load run that of the reference beside it."""
+    rates = sorted({one.rate_per_s for one in members if one.rate_per_s is not None})
+    if rates:
+        yield override("load.rate", rates)
+    elif _section(values, "run").get("load"):
+        yield override("load.in_flight", sorted({one.concurrency for one in members}))
+    elif members[0].concurrency != 1:
+        yield override("run.concurrency", members[0].concurrency)
 
 
 def _reference(values: Values, reference: Setting | None) -> Iterator[str]:

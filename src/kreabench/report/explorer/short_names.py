@@ -16,6 +16,7 @@ _SAID = {
     "strength": "strength {:g}",
     "num_images": "×{}",
     "concurrency": "{} in flight",
+    "rate_per_s": "at {:g}/s",
 }
 """How an axis is told in few letters, where its value alone would be a riddle."""
 

@@ -11,7 +11,15 @@ from kreabench.report.explorer.data import AxisData, AxisValue, RunData
 from kreabench.report.several.names import RunName, names_of
 from kreabench.report.text import message, visible
 
-_UNITS = {"steps": "", "guidance": "", "size": "px", "strength": "", "num_images": "", "concurrency": ""}
+_UNITS = {
+    "steps": "",
+    "guidance": "",
+    "size": "px",
+    "strength": "",
+    "num_images": "",
+    "concurrency": "",
+    "rate_per_s": "1/s",
+}
 _LABELS = {
     "run": "Run",
     "target": "Target",
@@ -23,6 +31,7 @@ _LABELS = {
     "num_images": "Images a request",
     "output_format": "Format",
     "concurrency": "In flight",
+    "rate_per_s": "Arrivals",
 }
 
 
@@ -79,6 +88,8 @@ def axes_of_setting(source: Source, setting: Setting) -> dict[str, AxisValue]:
         "num_images": setting.num_images,
         "output_format": setting.output_format,
         "concurrency": setting.concurrency,
+        # An axis of load runs alone.
+        **({"rate_per_s": setting.rate_per_s} if source.evidence.experiment.traffic is not None else {}),
     }
 
 

@@ -1,0 +1,61 @@
+"""A load run: `load` of the configuration → its spec, with everything wrong with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from kreabench.config.model import Config
+from kreabench.config.targets import Collector
+from kreabench.core.specs import TargetSpec
+from kreabench.core.traffic import TrafficSpec
+
+_SPREAD = 5
+"""Standard deviations that the number of random arrivals stays within, for all practical purposes."""
+
+
+def make_traffic(collect: Collector, config: Config, targets: Sequence[TargetSpec]) -> TrafficSpec:
+    """The load that is asked for; `collect` is told what it cannot be."""
+    load = config.load
+    for target in targets:
+        if not target.hosted:
+            expected = "hosted targets alone: nobody else's requests queue at a model in a worker of ours"
+            collect.add(f"target.{target.name}", "a local target, under load", expected)
+    for key, found, fine in (
+        ("run.race", "on", not config.run.race),
+        ("run.concurrency", str(config.run.concurrency), config.run.concurrency == [1]),
+        ("run.repeats", str(config.run.repeats), config.run.repeats == 1),
+        ("run.passes", str(config.run.passes), config.run.passes == 1),
+    ):
+        if not fine:
+            expected = "its default in a load run, where `load` says what is sent and when"
+            collect.add(key, found, expected)
+    traffic = TrafficSpec(
+        arrivals=load.arrivals,
+        rate_per_s=tuple(sorted(set(load.rate))),
+        in_flight=tuple(sorted(set(load.in_flight))),
+        duration_s=load.duration_s,
+        drain_s=load.drain_s,
+        max_requests=load.max_requests,
+        max_in_flight=load.max_in_flight,
+        objective_s=load.objective_s,
+        objective_share=load.objective_share,
+        seed=load.seed,
+    )
+    _check_count(collect, traffic)
+    return traffic
+
+
+def _check_count(collect: Collector, traffic: TrafficSpec) -> None:
+    """A level that is cut by a number would be shorter than its duration, and nobody would see it."""
+    if not traffic.is_open:
+        return
+    most = traffic.rate_per_s[-1] * traffic.duration_s
+    needed = math.ceil(most + (_SPREAD * math.sqrt(most) if traffic.arrivals == "poisson" else 0.0))
+    if needed > traffic.max_requests:
+        collect.add(
+            "load.max_requests",
+            str(traffic.max_requests),
+            f"at least {needed}, for {traffic.rate_per_s[-1]:g}/s over {traffic.duration_s:g} s",
+            "Raise it, or lower load.rate or load.duration_s",
+        )

@@ -1,0 +1,232 @@
+"""From the journal of a load run to what its levels say: who was answered when, and whether pictures got worse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kreabench.analysis.estimates import Estimate, prompt_mean
+from kreabench.analysis.saturation import Saturation, closed_saturation, open_saturation
+from kreabench.analysis.traffic import Arrivals, LevelSummary, summarise_level
+from kreabench.core.planned import LoadGroup, Plan, Request, Setting
+from kreabench.core.records import FailureRecord, Record, SampleRecord, SubmissionRecord
+from kreabench.core.specs import MetricSpec
+from kreabench.core.traffic import TrafficSpec
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_SEED = 0
+"""Of the draws that say how sure the knee of a closed loop is."""
+_PAIR = ["prompt_id", "seed", "repeat", "image_index"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shift:
+    """A metric under this load less the same under the lightest, of pictures of the same prompt and seed."""
+
+    metric: MetricSpec
+    change: Estimate
+    """Mean over prompts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadLevel:
+    """One setting under one load."""
+
+    setting: Setting
+    load: float
+    """Requests a second; of a closed loop requests in flight."""
+    summary: LevelSummary
+    planned: int
+    cut_short: bool
+    """It ended before its arrivals did: an interrupt, a spent budget, a dead worker. What was then unanswered is in no
+    number."""
+    pairs: int
+    """Pictures that the lightest load has of the same prompt, seed and repeat."""
+    same: int
+    """Of these, how many are the very same file."""
+    shifts: tuple[Shift, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadCurve:
+    """One setting under all its loads, ascending; only those that had a request."""
+
+    name: str
+    """What people call the setting, without its load."""
+    traffic: TrafficSpec
+    levels: tuple[LoadLevel, ...]
+    saturation: Saturation
+
+
+def load_curves(
+    plan: Plan, records: Iterable[Record], table: DataFrame, metrics: Sequence[MetricSpec] = ()
+) -> tuple[LoadCurve, ...]:
+    """Every setting that was put under load, in the order of `plan`; none where it is no load run.
+
+    `records` are the journal's, `table` the samples' (`rundir.table`), `metrics` those with a score a picture that have
+    a better side.
+    """
+    journal = _Journal(records)
+    curves: dict[Setting, list[tuple[LoadGroup, TrafficSpec]]] = {}
+    for group in plan.groups:
+        if group.traffic is not None:
+            curves.setdefault(_without_load(group.settings[0]), []).append((group, group.traffic))
+    found = [_curve(setting, groups, journal, table, metrics) for setting, groups in curves.items()]
+    return tuple(curve for curve in found if curve is not None)
+
+
+def _without_load(setting: Setting) -> Setting:
+    return replace(setting, id="", load_key="", reference_id=None, concurrency=1, rate_per_s=None)
+
+
+class _Journal:
+    """What the records say of each request."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.samples: dict[str, SampleRecord] = {}
+        self.sent_utc: dict[str, str] = {}
+        """Request id → when it was first about to be sent."""
+        for record in records:
+            if isinstance(record, SampleRecord):
+                self.samples[record.request_id] = record
+            elif isinstance(record, SubmissionRecord):
+                self.sent_utc.setdefault(record.request_id, record.at_utc)
+            elif isinstance(record, FailureRecord) and record.error.stage == "client" and record.request_id:
+                self.sent_utc.pop(record.request_id, None)  # handed to the worker, and cut short before its instant
+
+
+def _curve(
+    setting: Setting,
+    groups: Sequence[tuple[LoadGroup, TrafficSpec]],
+    journal: _Journal,
+    table: DataFrame,
+    metrics: Sequence[MetricSpec],
+) -> LoadCurve | None:
+    traffic = groups[0][1]
+    levels: list[LoadLevel] = []
+    for group, _ in groups:
+        one = group.settings[0]
+        arrivals, cut_short = _arrivals(group, traffic, journal)
+        if arrivals is None:
+            continue
+        pairs, same, shifts = _beside(table, levels[0].setting if levels else one, one, metrics)
+        levels.append(
+            LoadLevel(
+                setting=one,
+                load=float(one.concurrency) if one.rate_per_s is None else one.rate_per_s,
+                summary=summarise_level(arrivals, objective_s=traffic.objective_s, open_loop=traffic.is_open),
+                planned=len(group.requests),
+                cut_short=cut_short,
+                pairs=pairs,
+                same=same,
+                shifts=shifts,
+            )
+        )
+    if not levels:
+        return None
+    return LoadCurve(name=setting.label, traffic=traffic, levels=tuple(levels), saturation=_saturation(traffic, levels))
+
+
+def _saturation(traffic: TrafficSpec, levels: Sequence[LoadLevel]) -> Saturation:
+    loads, summaries = [level.load for level in levels], [level.summary for level in levels]
+    if traffic.is_open:
+        return open_saturation(loads, summaries, traffic.objective_share)
+    return closed_saturation(loads, summaries, traffic.objective_share, np.random.default_rng(_SEED))
+
+
+def _arrivals(group: LoadGroup, traffic: TrafficSpec, journal: _Journal) -> tuple[Arrivals | None, bool]:
+    """Those of a level, and whether it was cut short; None without any."""
+    sent = [request for request in group.requests if request.id in journal.sent_utc]
+    if not sent:
+        return None, False
+    starts = _starts(sent, journal)
+    rows = sorted(
+        (starts[request.id], *_end(starts[request.id], journal.samples.get(request.id)), _lag(request, journal))
+        for request in sent
+    )
+    window_s, cut_short = _window(group, traffic, sent, rows)
+    if cut_short:
+        rows = [row for row in rows if math.isfinite(row[1])]
+    if not rows or window_s <= 0:
+        return None, cut_short
+    at_s, end_s, ok, lag_s = (np.asarray(column) for column in zip(*rows, strict=True))
+    return Arrivals(window_s=window_s, at_s=at_s, end_s=end_s, ok=ok, lag_s=lag_s[ok]), cut_short
+
+
+def _starts(sent: Sequence[Request], journal: _Journal) -> dict[str, float]:
+    """Request id → seconds of its intended start; in a closed loop that is when its turn came."""
+    if sent[0].at_s is not None:
+        return {request.id: request.at_s or 0.0 for request in sent}
+    began = {
+        request.id: _seconds(
+            journal.samples[request.id].started_utc if request.id in journal.samples else journal.sent_utc[request.id]
+        )
+        for request in sent
+    }
+    first = min(began.values())
+    return {request_id: seconds - first for request_id, seconds in began.items()}
+
+
+def _end(start_s: float, sample: SampleRecord | None) -> tuple[float, bool]:
+    """When it was answered (infinite where it was not, or not by the level itself), and whether with a picture."""
+    if sample is None or (sample.hosted is not None and sample.hosted.recovered):
+        return math.inf, False
+    if sample.status == "ok" and sample.timings is not None:
+        return start_s + sample.timings.end_to_end_s, True
+    return (math.inf if sample.failed_after_s is None else start_s + sample.failed_after_s), False
+
+
+def _lag(request: Request, journal: _Journal) -> float:
+    sample = journal.samples.get(request.id)
+    timings = None if sample is None else sample.timings
+    return 0.0 if timings is None else timings.stages_s.get("client", 0.0)
+
+
+def _window(
+    group: LoadGroup, traffic: TrafficSpec, sent: Sequence[Request], rows: Sequence[tuple[float, float, bool, float]]
+) -> tuple[float, bool]:
+    """Seconds of the level's arrivals, and whether they were cut short."""
+    if traffic.is_open:
+        ids = {request.id for request in sent}
+        missing = next((request for request in group.requests if request.id not in ids), None)
+        return (traffic.duration_s, False) if missing is None else (missing.at_s or 0.0, True)
+    last_s = rows[-1][0]
+    answered = [end_s for _, end_s, _, _ in rows if math.isfinite(end_s)]
+    seen_s = max(last_s, *answered) if answered else last_s
+    if len(sent) == len(group.requests) or seen_s < traffic.duration_s:
+        return min(traffic.duration_s, seen_s), len(sent) < len(group.requests)
+    return traffic.duration_s, False
+
+
+def _seconds(utc: str) -> float:
+    return datetime.fromisoformat(utc).timestamp()
+
+
+def _beside(
+    table: DataFrame, lightest: Setting, setting: Setting, metrics: Sequence[MetricSpec]
+) -> tuple[int, int, tuple[Shift, ...]]:
+    """Pictures of `setting` beside those of the lightest load: pairs, equal files, and how the scores moved."""
+    delivered = table[(table["status"] == "ok") & table["image_index"].notna()]
+    mine, other = (delivered[delivered["setting_id"] == one.id] for one in (setting, lightest))
+    if setting.id == lightest.id or not len(mine) or not len(other):
+        return 0, 0, ()
+    both = mine.merge(other, on=_PAIR, suffixes=("", "_lightest"))
+    same = int((both["image_sha256"] == both["image_sha256_lightest"]).sum())
+    shifts = []
+    for metric in metrics:
+        column = f"score_{metric.name}"
+        if column not in both:
+            continue
+        change = (both[column] - both[f"{column}_lightest"]).to_numpy(dtype=float)
+        there = np.isfinite(change)
+        mean = prompt_mean(change[there], both["prompt_id"][there].tolist())
+        if mean is not None:
+            shifts.append(Shift(metric=metric, change=mean))
+    return len(both), same, tuple(shifts)

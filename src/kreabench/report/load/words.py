@@ -1,0 +1,90 @@
+"""What a load run says, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kreabench.decisions.load_levels import LoadCurve, LoadLevel
+from kreabench.report.format import count, estimate, significant
+from kreabench.report.text import message
+
+MUCH_LAG = 0.1
+"""Share of the median latency from which the delays within the client are no longer beside the point."""
+
+
+def load_name(level: LoadLevel) -> str:
+    """`at 2/s`, `4 in flight`."""
+    return f"{level.load:g} in flight" if level.setting.rate_per_s is None else f"at {level.load:g}/s"
+
+
+def load_sentences(curves: Sequence[LoadCurve]) -> list[str]:
+    """A few sentences a setting: its knee, the objective, and what keeps the numbers from being sure."""
+    several = len(curves) > 1
+    return [
+        f"{message(curve.name, 200)}: {sentence}" if several else f"{sentence[0].upper()}{sentence[1:]}"
+        for curve in curves
+        for sentence in _sentences(curve)
+    ]
+
+
+def _sentences(curve: LoadCurve) -> Iterator[str]:
+    yield _knee(curve)
+    if any(level.summary.grows for level in curve.levels):
+        yield "where the queue grows, latencies are those of this duration: they would go on growing."
+    if (kept := _promise(curve)) is not None:
+        yield kept
+    for level in curve.levels:
+        yield from (f"{load_name(level)}: {remark}" for remark in _remarks(level))
+    late = [
+        f"{significant(level.summary.lag_s, 2)} s {load_name(level)}"
+        for level in curve.levels
+        if level.summary.lag_s is not None
+        and level.summary.latency is not None
+        and level.summary.lag_s > MUCH_LAG * level.summary.latency.value
+    ]
+    if late:
+        yield (
+            f"requests left this machine late, which is part of their latency: up to {', '.join(late)}. Either "
+            "load.max_in_flight was reached, or the machine is too slow for this load."
+        )
+
+
+def _knee(curve: LoadCurve) -> str:
+    knee, above = curve.saturation.knee, curve.saturation.above
+    if not curve.traffic.is_open:
+        if knee is None:
+            return "no knee is sure: it takes four numbers in flight whose throughputs bend."
+        return f"the knee is at {knee.value:g} in flight; more hardly carry more."
+    if knee is None:
+        return f"no queue was seen to grow up to {above:g}/s: the knee, if there is one, lies above."
+    if curve.saturation.collapses:
+        return (
+            f"the knee lies between {knee.low:g}/s and {knee.high:g}/s; beyond it less is carried than before: the "
+            "service collapses, unless it is this machine that could not keep up."
+        )
+    text, interval = estimate(knee)
+    return f"the knee is at {text}/s{f' ({interval})' if interval else ''}: beyond it the queue grows."
+
+
+def _promise(curve: LoadCurve) -> str | None:
+    objective_s, kept = curve.traffic.objective_s, curve.saturation.greatest_kept
+    if objective_s is None:
+        return None
+    what = f"{100 * curve.traffic.objective_share:.3g} % of all requests within {objective_s:g} s"
+    if kept is None:
+        return f"{what} is shown at no load."
+    unit = "/s" if curve.traffic.is_open else " in flight"
+    return f"{what} is kept up to {kept:g}{unit}."
+
+
+def _remarks(level: LoadLevel) -> Iterator[str]:
+    one = level.summary
+    if level.cut_short:
+        yield f"was cut short after {significant(one.window_s)} s; what was unanswered then is in no number."
+    if one.unanswered:
+        yield f"{count(one.unanswered, 'request')} had no answer when the level was ended."
+    for shift in level.shifts:
+        low, high = shift.change.interval or (0.0, 0.0)
+        if low * high > 0:
+            text, interval = estimate(shift.change)
+            yield f"{shift.metric.name} differs from that under the lightest load by {text} ({interval})."
