@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 from rich.console import Console
 
@@ -20,6 +21,7 @@ from kreabench.report.hosted import money_lines
 from kreabench.report.notices import notices_of
 from kreabench.report.votes import votes_line
 from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.elsewhere import url_of
 from kreabench.rundir.table import join_table
 
 SHOWN_REGRESSIONS = 10
@@ -54,7 +56,7 @@ def _print_verdict(out: Console, run: RunDirectory, verdict: VerdictData) -> Non
         say(out, f"! worse: {regression.sentence}", "yellow", wrap=True)
     if len(verdict.regressions) > SHOWN_REGRESSIONS:
         say(out, f"… {len(verdict.regressions) - SHOWN_REGRESSIONS} more regressions in the report")
-    say(out, f"more: kreabench recommend {run.path}")
+    say(out, f"more: kreabench recommend {url_of(run.path) or run.path}")
     out.print()
 
 
@@ -73,6 +75,9 @@ def _print_state(out: Console, evidence: Evidence) -> None:
     say(out, text, wrap=True)
     for line in money_lines(evidence.journal.money):
         say(out, line, wrap=True)
-    print_failures(out, run.path, failed, dropped)
-    if left and not run.is_drawn:
+    url = url_of(run.path)
+    print_failures(out, run.path if url is None else Path("RUN"), failed, dropped)
+    if url is not None and (left or failed):
+        say(out, f"go on, after `kreabench pull {url} RUN`, with: kreabench resume RUN")
+    elif left and not run.is_drawn:
         say(out, f"go on with: kreabench resume {run.path}")
