@@ -47,6 +47,12 @@ def push(run_path: Path, url: str, allow_missing: bool) -> None:
     seconds = time.monotonic() - begun_s
     if done.left_out:
         say(out, f"! without {count(len(done.left_out), 'picture')}, such as {done.left_out[0]}", "yellow")
+    if not done.exclusive:
+        say(
+            out,
+            "! this store ignores If-None-Match: let one machine at a time push to this URL",
+            "yellow",
+        )
     if done.found_objects:
         say(out, f"{count(done.found_objects, 'object')} of a push that was cut off were there already")
     what = "nothing was new"

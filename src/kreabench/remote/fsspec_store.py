@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from kreabench.core.errors import EnvironmentProblem, Problem
-from kreabench.remote.store_errors import store_error
+from kreabench.remote.store_errors import is_refused_condition, store_error
 from kreabench.remote.urls import Location
 
 T = TypeVar("T")
@@ -64,7 +64,11 @@ class FsspecStore:
         self._call(lambda fs: fs.pipe_file(self._path(name), content))
 
     def create(self, name: str, content: bytes) -> None:
-        self._call(lambda fs: fs.pipe_file(self._path(name), content, mode="create"), existing=name)
+        try:
+            self._call(lambda fs: fs.pipe_file(self._path(name), content, mode="create"), existing=name)
+        except FileExistsError:
+            if self.get(name) != content:  # else it is ours: the answer to the first try was lost
+                raise
 
     def sizes(self, below: str = "") -> dict[str, int]:
         folder = self._path(below).rstrip("/")
@@ -101,6 +105,8 @@ class FsspecStore:
                 raise store_error(self._location, error) from error
             raise FileExistsError(existing) from error
         except Exception as error:  # each client has a family of its own
+            if existing is not None and is_refused_condition(error):
+                raise FileExistsError(existing) from error
             raise store_error(self._location, error) from error
 
 

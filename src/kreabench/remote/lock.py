@@ -81,6 +81,8 @@ class Lease:
     def __init__(self, store: Store, number: int, holder: Holder, now: Now, lease_s: float) -> None:
         self._store, self._number, self._now, self._lease_s = store, number, now, lease_s
         self.holder = holder
+        self.exclusive = _is_exclusive(store, _name(number), holder)
+        """Whether the store lets only one of several create an object; else two may hold one lock."""
 
     def renew(self) -> None:
         """Hold it for another lease from now on. Raises StorageError."""
@@ -154,6 +156,15 @@ def holder_of(store: Store, now: datetime) -> Holder | None:
     """Who holds the lock at `store`; None where nobody does."""
     last = _last(store)
     return None if last is None or last[1].released or _is_over(last[1], now) else last[1]
+
+
+def _is_exclusive(store: Store, name: str, holder: Holder) -> bool:
+    try:
+        store.create(name, codec.encode(replace(holder, token="")))
+    except FileExistsError:
+        return True
+    store.put(name, codec.encode(holder))
+    return False
 
 
 def _check_over(store: Store, holder: Holder, now: datetime) -> None:

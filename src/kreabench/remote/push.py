@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kreabench.core.errors import RunDirectoryError
@@ -37,6 +37,8 @@ class Pushed:
     """Of the run, at the URL now."""
     left_out: tuple[str, ...]
     """Pictures that are gone from the run, or were changed."""
+    exclusive: bool = True
+    """Whether the store keeps two pushes at once apart; see `lock.Lease.exclusive`."""
 
 
 def push(
@@ -72,7 +74,7 @@ def push(
             left_out |= bad
             _check_missing(left_out, path, allow_missing=allow_missing)
         _commit(store, lease, number, plan)
-    return _pushed(number, snapshot, left_out, sender)
+    return replace(_pushed(number, snapshot, left_out, sender), exclusive=lease.exclusive)
 
 
 def _commit(store: Store, lease: Lease, number: int, plan: PushPlan) -> None:

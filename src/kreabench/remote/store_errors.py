@@ -74,6 +74,16 @@ def store_error(location: Location, error: BaseException) -> StorageError:
     )
 
 
+def is_refused_condition(error: BaseException) -> bool:
+    """Whether a store said that an object is there already, or is being made by another at this moment."""
+    codes: set[object] = set()
+    for one in _causes(error):
+        response = getattr(one, "response", None)  # of botocore
+        codes.add(response.get("Error", {}).get("Code") if isinstance(response, dict) else None)
+        codes.add(str(getattr(one, "code", "")))  # of gcsfs
+    return bool(codes & {"PreconditionFailed", "ConditionalRequestConflict", "412"})
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     seen = 0
     while error is not None and seen < 10:
