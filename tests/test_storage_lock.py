@@ -143,7 +143,7 @@ def test_who_read_an_old_list_does_not_get_it(store: Store) -> None:
             done.append(take(store, clock, owner="third"))
 
     with pytest.raises(RunDirectoryError, match="by third"):
-        take(Watched(store, others_come), clock, owner="late")  # type: ignore[arg-type]
+        take(Watched(store, others_come), clock, owner="late")
     done[1].check()
 
 
