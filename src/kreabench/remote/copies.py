@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kreabench.core.cache import cache_folder
 from kreabench.remote.commits import Commit
-from kreabench.remote.fetching import bring, contents_of, fetches_of, journal_bytes
+from kreabench.remote.fetching import bring, contents_of, fetches_of, is_there, journal_bytes
 from kreabench.remote.lock import now_utc
 from kreabench.remote.manifest import JOURNALS, WHOLE_FILES, StoredFile
 from kreabench.remote.reading import committed
@@ -97,12 +97,5 @@ class _Files:
 
     def _bring(self, relative: str) -> None:
         file = self._files.get(relative)
-        if file is not None and not _is_whole(self._run_path / relative, file.size_bytes):
+        if file is not None and not is_there(self._run_path, file):
             bring(self._store, fetches_of([file], self._objects), self._run_path)
-
-
-def _is_whole(path: Path, size_bytes: int) -> bool:
-    try:
-        return path.stat().st_size == size_bytes
-    except OSError:
-        return False

@@ -15,7 +15,7 @@ from kreabench.core.errors import RunDirectoryError
 from kreabench.remote.journals import read_part
 from kreabench.remote.manifest import Journal, StoredFile, StoredObject
 from kreabench.remote.stores import Store
-from kreabench.rundir.files import make_folders, storage_error, sync_folder, write_all
+from kreabench.rundir.files import make_folders, storage_error, write_all
 
 WORKERS = 16
 
@@ -72,7 +72,7 @@ def check_folders(run_path: Path, files: Iterable[StoredFile]) -> None:
 
 
 def bring(store: Store, fetches: list[Fetch], run_path: Path, progress: Progress | None = None) -> None:
-    """Write the files of `fetches` below `run_path`, durably.
+    """Write the files of `fetches` below `run_path`, each whole or not at all; `settle` makes them durable.
 
     Raises RunDirectoryError for what is gone or not what was pushed, StorageError where store or disk refuse.
     """
@@ -96,8 +96,11 @@ def bring(store: Store, fetches: list[Fetch], run_path: Path, progress: Progress
                     progress(done, total)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    for folder in folders:
-        sync_folder(folder)
+
+
+def settle() -> None:
+    """Make all that was brought durable: one wait for the disks instead of one a file, which takes minutes."""
+    os.sync()
 
 
 def _bring_one(store: Store, fetch: Fetch, run_path: Path) -> None:
@@ -132,13 +135,12 @@ def journal_bytes(store: Store, journal: Journal) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, also where two processes bring one file; its name is made durable with its folder."""
+    """Whole or not at all, also where two processes bring one file."""
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             write_all(descriptor, content)
-            os.fsync(descriptor)
         finally:
             os.close(descriptor)
         temporary.replace(path)  # a link is replaced, not followed

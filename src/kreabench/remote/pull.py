@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from kreabench.core.errors import RunDirectoryError
-from kreabench.remote.fetching import Progress, bring, contents_of, fetches_of, is_there, journal_bytes
+from kreabench.remote.fetching import Progress, bring, contents_of, fetches_of, is_there, journal_bytes, settle
 from kreabench.remote.journals import has_more
 from kreabench.remote.lock import Now, now_utc
 from kreabench.remote.manifest import LOGS_FOLDER, WHOLE_FILES, Manifest, StoredFile
@@ -71,6 +71,8 @@ def pull(store: Store, path: Path, *, progress: Progress | None = None, now: Now
         last = [file for file in wanted if file.path in WHOLE_FILES]
         fetches = fetches_of((file for file in wanted if file not in last), manifest.objects)
         bring(store, fetches, path, progress)
+        if fetches:
+            settle()  # before the lines that name them
         for journal in fresh:
             _write(path / journal.name, journal_bytes(store, journal))
         _write_last(store, manifest, last, path)
