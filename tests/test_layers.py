@@ -18,6 +18,7 @@ LAYERS = [
     {"limits", "pricing", "rundir", "backends", "metrics", "analysis"},
     {"plan_build", "plan_difference", "plan_of_run", "plan_references", "plan_requests", "estimate"}
     | {"pairing", "pairing_floors", "drops"},
+    {"remote"},
     {"decisions"},
     {"config", "execution", "emulator", "scoring", "report"},
     {"race", "observer", "voting"},

@@ -34,9 +34,9 @@ def compare(
 ) -> int:
     """Compare two runs, or settings of one, in pairs of pictures of one prompt and seed.
 
-    BASE and CANDIDATE are run directories, or selections of their settings: RUN:acceleration=high,steps=8 or
-    RUN:reference. Settings are partners where they are equal on every axis that has several values. BASE alone:
-    every setting of the run, or of the selection, against its reference.
+    BASE and CANDIDATE are run directories, URLs of pushed runs, or selections of their settings:
+    RUN:acceleration=high,steps=8 or RUN:reference. Settings are partners where they are equal on every axis that has
+    several values. BASE alone: every setting of the run, or of the selection, against its reference.
 
     \b
       kreabench compare runs/before runs/after

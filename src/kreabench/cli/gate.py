@@ -40,10 +40,10 @@ def gate(
 ) -> int:
     """Did CANDIDATE get worse than BASE? Judged check by check, by the margins of a policy.
 
-    Each is a run directory, a baseline file, or some settings of one: RUN:reference, RUN:acceleration=high,steps=8.
-    Pictures are compared in pairs of one prompt and seed. Three outcomes: passed (any loss is shown to lie inside the
-    margin), regressed (a loss is established, and not shown to lie inside it), inconclusive otherwise, with the number
-    of prompts that would decide. No significant difference is never a pass.
+    Each is a run directory, the URL of a pushed run, a baseline file, or some settings of one: RUN:reference,
+    RUN:acceleration=high,steps=8. Pictures are compared in pairs of one prompt and seed. Three outcomes: passed (any
+    loss is shown to lie inside the margin), regressed (a loss is established, and not shown to lie inside it),
+    inconclusive otherwise, with the number of prompts that would decide. No significant difference is never a pass.
 
     In JUnit XML a regression is a failure, an inconclusive check an error. Markdown is also appended to the file that
     GITHUB_STEP_SUMMARY names, where it does.

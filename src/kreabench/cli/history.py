@@ -47,8 +47,9 @@ def history(
 ) -> None:
     """Draw each metric and cost over runs of several versions, and find the step where it changed.
 
-    RUN is a run directory, a baseline file, or either with a setting: runs/today:acceleration=high,steps=8. A step is
-    sought from 8 runs on; besides, each run is compared with the one before it, in pairs by prompt and seed.
+    RUN is a run directory, the URL of a pushed run, a baseline file, or any with a setting:
+    runs/today:acceleration=high,steps=8. A step is sought from 8 runs on; besides, each run is compared with the one
+    before it, in pairs by prompt and seed.
 
     \b
       kreabench history runs/nightly-*

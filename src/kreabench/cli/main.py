@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("kreabench.cli.report:report", "Write the page, tables and figures of runs."),
     "show": ("kreabench.cli.report:show", "Print a run's verdict, settings and failures."),
     "vote": ("kreabench.cli.vote:vote", "Vote blind on pairs of a run's pictures."),
+    "push": ("kreabench.cli.transfer:push", "Send a run to shared storage: S3, GCS, a folder."),
+    "pull": ("kreabench.cli.transfer:pull", "Bring a pushed run into a folder, verified."),
     "baseline": ("kreabench.cli.baseline:baseline", "Keep a run's scores in a small file, for git."),
     "list": ("kreabench.cli.listing:list_", "List targets, experiments, metrics and so on."),
     "doctor": ("kreabench.cli.doctor:doctor", "What will work on this machine, and what lacks."),

@@ -104,8 +104,8 @@ def _front(ctx: click.Context, param: click.Parameter, text: str | None) -> tupl
 def recommend(run: str, config_dir: Path | None, out: Path | None, json_file: Path | None, **asked: Any) -> int:
     """Which setting to use: the best one that is shown to lose no more than is allowed.
 
-    RUN is a run directory, or RUN:AXIS=VALUE,… for some of its settings. Each setting is compared with the reference
-    of its own target, size and guidance.
+    RUN is a run directory or the URL of a pushed run, or RUN:AXIS=VALUE,… for some of its settings. Each setting is
+    compared with the reference of its own target, size and guidance.
 
     \b
       kreabench recommend runs/krea

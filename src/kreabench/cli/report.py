@@ -10,11 +10,11 @@ import click
 
 from kreabench.report.options import MAX_PICTURES, ReportOptions
 
-RUN = click.argument("run_path", metavar="RUN", type=click.Path(path_type=Path))
+RUN = click.argument("run", metavar="RUN")
 
 
 @click.command()
-@click.argument("run_paths", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [default: reports/<name>].")
 @click.option(
     "--images",
@@ -26,11 +26,11 @@ RUN = click.argument("run_path", metavar="RUN", type=click.Path(path_type=Path))
 @click.option(
     "--max-pictures", type=click.IntRange(min=0), default=MAX_PICTURES, show_default=True, help="Most pictures to show."
 )
-def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed", "link"], max_pictures: int) -> None:
+def report(names: tuple[str, ...], out: Path | None, images: Literal["embed", "link"], max_pictures: int) -> None:
     """Write the report of a run, in whatever state it is, or of several in one.
 
-    RUN is a run directory such as runs/demo; of several the first is what the others are compared with. Files of an
-    earlier report are replaced, others in the folder are left alone.
+    RUN is a run directory such as runs/demo, or the URL of a pushed run; of several the first is what the others are
+    compared with. Files of an earlier report are replaced, others in the folder are left alone.
 
     \b
       index.html           the page; it loads nothing from elsewhere
@@ -45,11 +45,12 @@ def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed
       kreabench report runs/demo
       kreabench report runs/before runs/after --out reports/versions
     """
+    from kreabench.remote.copies import run_path
     from kreabench.report.several.names import folder_name
     from kreabench.reporting import rereport
     from kreabench.rundir.directory import RunDirectory
 
-    runs = [RunDirectory.open(path) for path in run_paths]
+    runs = [RunDirectory.open(run_path(name)) for name in names]
     name = folder_name([run.info.experiment.name for run in runs])
     options = ReportOptions(images=images, max_pictures=max_pictures, today=datetime.now(UTC).date())
     index = rereport(runs, out or Path("reports") / name, options)
@@ -58,15 +59,16 @@ def report(run_paths: tuple[Path, ...], out: Path | None, images: Literal["embed
 
 @click.command()
 @RUN
-def show(run_path: Path) -> None:
+def show(run: str) -> None:
     """Print a run's verdict, its settings, what got worse, what failed and what is left.
 
-    RUN is a run directory such as runs/demo. Only reads, also while the run goes on.
+    RUN is a run directory such as runs/demo, or the URL of a pushed run. Only reads, also while the run goes on.
     """
     from kreabench.cli.run_show import print_run
     from kreabench.cli.terminal import console
     from kreabench.plan_of_run import plan_of
+    from kreabench.remote.copies import run_path
     from kreabench.rundir.directory import RunDirectory
 
-    run = RunDirectory.open(run_path)
-    print_run(console(piped_width=80), run, plan_of(run), datetime.now(UTC).date())
+    opened = RunDirectory.open(run_path(run))
+    print_run(console(piped_width=80), opened, plan_of(opened), datetime.now(UTC).date())

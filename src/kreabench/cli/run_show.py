@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 from rich.console import Console
 
@@ -21,6 +22,7 @@ from kreabench.report.hosted import money_lines
 from kreabench.report.notices import notices_of
 from kreabench.report.votes import votes_line
 from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.elsewhere import url_of
 from kreabench.rundir.table import join_table
 
 SHOWN_REGRESSIONS = 10
@@ -56,7 +58,7 @@ def _print_verdict(out: Console, run: RunDirectory, verdict: VerdictData) -> Non
         say(out, f"! worse: {regression.sentence}", "yellow", wrap=True)
     if len(verdict.regressions) > SHOWN_REGRESSIONS:
         say(out, f"… {len(verdict.regressions) - SHOWN_REGRESSIONS} more regressions in the report")
-    say(out, f"more: kreabench recommend {run.path}")
+    say(out, f"more: kreabench recommend {url_of(run.path) or run.path}")
     out.print()
 
 
@@ -75,6 +77,9 @@ def _print_state(out: Console, evidence: Evidence) -> None:
     say(out, text, wrap=True)
     for line in money_lines(evidence.journal.money):
         say(out, line, wrap=True)
-    print_failures(out, run.path, failed, dropped, loaded=evidence.experiment.traffic is not None)
-    if left and not run.is_drawn:
+    url, loaded = url_of(run.path), evidence.experiment.traffic is not None
+    print_failures(out, run.path if url is None else Path("RUN"), failed, dropped, loaded=loaded)
+    if url is not None and (left or failed):
+        say(out, f"go on, after `kreabench pull {url} RUN`, with: kreabench resume RUN")
+    elif left and not run.is_drawn:
         say(out, f"go on with: kreabench resume {run.path}")

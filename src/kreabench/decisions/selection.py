@@ -9,6 +9,8 @@ from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.planned import Setting
 from kreabench.core.registry import suggest
 from kreabench.core.sizes import parse_size
+from kreabench.remote.copies import copy_of
+from kreabench.remote.urls import is_url, split_selection
 
 REFERENCE = "reference"
 """Chooses the settings that are references."""
@@ -29,7 +31,13 @@ _AXES: Mapping[str, Callable[[Setting, str], bool]] = {
 
 
 def split_name(text: str) -> tuple[Path, str]:
-    """`RUN:SELECTION` → the path and the selection, which is empty where there is none. A path may hold colons."""
+    """`RUN:SELECTION` → the path and the selection, which is empty where there is none. A path may hold colons.
+
+    RUN may be the URL of a pushed run: the path is then that of a copy. Raises as `remote.copies.copy_of`.
+    """
+    if is_url(text):
+        url, selection = split_selection(text)
+        return copy_of(url), selection
     if Path(text).exists():
         return Path(text), ""
     path, colon, selection = text.rpartition(":")

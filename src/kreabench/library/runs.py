@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 def open_run(path: str | os.PathLike[str]) -> Run:
     """The run directory at `path`, in whatever state it is; nothing in it is changed, and nothing drawn.
 
-    Raises RunDirectoryError where there is none, or none that this version can read.
+    `path` may be the URL of a pushed run: what is needed of it is copied into the cache.
+    Raises RunDirectoryError where there is none, or none that this version can read, StorageError where a store
+    refuses.
     """
-    return Run(RunDirectory.open(Path(path)))
+    from kreabench.remote.copies import run_path
+
+    return Run(RunDirectory.open(run_path(os.fspath(path))))
 
 
 class Run(Shown):

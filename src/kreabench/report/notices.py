@@ -23,6 +23,7 @@ from kreabench.report.race import race_notices
 from kreabench.report.sets import set_notices
 from kreabench.report.text import message, visible
 from kreabench.report.trained import not_trained_for
+from kreabench.rundir.elsewhere import has_file
 
 OLD_PRICE_DAYS = 90
 """After which a price list is likely to have changed."""
@@ -161,7 +162,7 @@ def _pictures(evidence: Evidence) -> Iterator[Notice]:
         what += [f"{count(off, 'picture')} {'is' if off == 1 else 'are'} among the delivered"] if off else []
         yield _warning(f"Delivered size is not the asked one: {', '.join(what)}.")
     paths = images["image_path"].iloc[:: max(1, len(images) // LOOKED_AT)]
-    if len(paths) and not any((evidence.run.path / path).is_file() for path in paths):
+    if len(paths) and not any(has_file(evidence.run.path, path) for path in paths):
         yield _warning(
             "A run without its pictures: none of the files that were looked for is beside it, so none is shown. Scores "
             "are those that were made before."

@@ -12,6 +12,8 @@ from pathlib import Path
 import PIL.Image
 import PIL.ImageOps
 
+from kreabench.rundir.elsewhere import bring
+
 THUMBNAIL_PX = 160
 """Longest side of a thumbnail."""
 
@@ -57,6 +59,7 @@ def read_inside(run_path: Path, relative: str) -> bytes:
     path = (run_path / relative).resolve()
     if not path.is_relative_to(run_path.resolve()):
         raise ValueError("its path leads out of the run directory")
+    bring(run_path, relative)
     if not path.is_file():
         raise FileNotFoundError(relative)
     try:

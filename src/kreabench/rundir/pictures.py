@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.records import ImageRecord
+from kreabench.rundir.elsewhere import bring
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,6 +45,7 @@ def _read_unchanged(run_path: Path, record: ImageRecord) -> bytes:
     relative = PurePosixPath(record.path)
     if relative.is_absolute() or ".." in relative.parts:
         raise RunDirectoryError(f"{record.path} is not inside the run directory", remedy="Do not trust this run.")
+    bring(run_path, record.path)
     try:
         content = (run_path / relative).read_bytes()
     except FileNotFoundError as error:

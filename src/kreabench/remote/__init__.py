@@ -1,0 +1,1 @@
+"""Runs on shared storage: pushed, pulled, and read where they lie."""
