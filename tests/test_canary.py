@@ -72,12 +72,13 @@ def test_a_silent_change_of_the_model_is_named(folder: Path, capfd: pytest.Captu
     code, found = day(folder, pattern_version=1)
     assert (code, found["alarms"][0]) == (1, "pictures")
     assert not {"latency", "price"} & set(found["alarms"])
-    assert "all 8 pictures differ from earlier days, on which the service repeated every picture" in (
-        found["pictures"]["reason"]
+    assert (
+        "all 8 pictures differ from earlier days, on which the service repeated every picture"
+        in (found["pictures"]["reason"])
     )
     out = capfd.readouterr().out
     assert "the hosted model changed" in out
-    assert "days      *=C" in out
+    assert "days: *=C" in out
     assert "secret-of-mine" not in out
     again, same = call(folder, "--judge-only")
     assert (again, same["pictures"]) == (1, found["pictures"])
@@ -102,7 +103,7 @@ def test_a_failed_day_is_said_and_is_no_change(folder: Path, capfd: pytest.Captu
     assert (code, found["alarms"]) == (4, [])
     assert found["pictures"]["state"] == "failed"
     assert found["day"]["failures"] == {"server_error": 8}
-    assert "0 of 8 delivered; 8 server_error" in capfd.readouterr().out
+    assert "requests: failed: 0 of 8 delivered; 8 server_error" in capfd.readouterr().out
     assert [one["pictures"] for one in found["days"]] == ["first", "identical", "failed"]
 
 

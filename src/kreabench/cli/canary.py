@@ -157,7 +157,7 @@ def print_canary(out: Console, result: CanaryResult, target: str) -> None:
     style = "bold red" if result.alarms else "yellow" if result.exit_code() else "green"
     say(out, f"canary {target}, {result.day.name}: {headline(result)}", style)
     for name, state, reason in rows(result):
-        say(out, f"  {name:<9} {state:<13} {reason}".rstrip())
+        say(out, f"{name}: {state}{': ' if state else ''}{reason}")
     if result.alarms and result.differing:
-        say(out, f"  besides, not as the day before: {'; '.join(result.differing)}")
-    say(out, f"  days      {course(result)}   ({legend(result)})")
+        say(out, f"besides, not as on the day before: {'; '.join(result.differing)}")
+    say(out, f"days: {course(result)} ({legend(result)})")
