@@ -82,6 +82,10 @@ def test_a_silent_change_of_the_model_is_named(folder: Path, capfd: pytest.Captu
     assert "secret-of-mine" not in out
     again, same = call(folder, "--judge-only")
     assert (again, same["pictures"]) == (1, found["pictures"])
+    capfd.readouterr()
+    with pytest.raises(SystemExit):
+        main(["canary", "krea_fal", "--judge-only", "--dir", str(folder), "--json", "-"])
+    assert json.loads(capfd.readouterr().out) == same
 
 
 def test_a_service_that_is_only_slower_is_told_apart(folder: Path) -> None:

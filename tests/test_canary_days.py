@@ -68,8 +68,9 @@ def write_day(
         samples.append(make_sample(request, group_id=group.id, images=(image,), **failed))
     with run.writer() as writer, run.score_writer() as scores:
         load = LoadRecord(group_id=group.id, target=group.target.name, started_utc=UTC, load_s=0.1, identity={})
-        for record in (load, *samples):
-            writer.append(record)
+        writer.append(load)
+        for sample in samples:
+            writer.append(sample)
         scores.append_scores(
             [
                 make_score(sample, identity=identity, value=score(request))

@@ -88,7 +88,40 @@ def test_a_change_of_most_prompts_is_seen_where_the_others_repeat_exactly() -> N
     assert six.p_value <= daily_level(0.2, 3)
     three = separation(5 * [same] + 3 * [changed], rng=rng)
     assert three.least_p == pytest.approx(7**-3)
-    assert three.p_value == pytest.approx(7**-3, rel=0.3)
+    assert three.p_value == pytest.approx(7**-3)
+
+
+def test_with_the_fewest_drawings_a_clear_change_is_seen_for_sure() -> None:
+    """Two drawings on either side: what lies apart in every prompt has the exact p-value, whatever is drawn."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        found = separation(day(rng, today=2, earlier=2, shift=30.0), rng=rng)
+        assert found.p_value == found.least_p == pytest.approx(3**-8)
+        assert found.p_value is not None
+        assert found.p_value <= daily_level(0.2, 3)
+
+
+def test_drawn_relabellings_agree_with_a_list_of_all() -> None:
+    """Three prompts of six drawings: every combination, by hand."""
+    rng = np.random.default_rng(1)
+    prompts = day(rng, prompts=3, today=1, earlier=5, shift=1.5)
+
+    def apart(one: Drawings, chosen: int) -> float:
+        others = [other for other in range(6) if other != chosen]
+        between = np.mean([one.distances[chosen, other] for other in others])
+        within = np.mean([one.distances[a, b] for a in others for b in others if a < b])
+        return float((between - within) / one.distances[np.triu_indices(6, 1)].mean())
+
+    sums = [
+        apart(prompts[0], a) + apart(prompts[1], b) + apart(prompts[2], c)
+        for a in range(6)
+        for b in range(6)
+        for c in range(6)
+    ]
+    exact = float(np.mean(np.asarray(sums) >= sums[0] - 1e-9))
+    found = separation(prompts, rng=rng)
+    assert found.p_value == pytest.approx(exact, abs=0.005)
+    assert 0.05 < exact < 0.95, "not at an end, where there is nothing to draw"
 
 
 def test_what_was_drawn_too_seldom_is_no_test() -> None:

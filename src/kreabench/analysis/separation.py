@@ -55,20 +55,17 @@ def separation(prompts: Sequence[Drawings], *, rng: np.random.Generator) -> Sepa
     statistic is the mean over prompts of between less within, each divided by the prompt's mean distance, so that all
     prompts weigh alike; it is large where today lies apart (cf. Székely and Rizzo's energy statistic, InterStat 2004).
     All labellings of a prompt are listed, and drawn independently from prompt to prompt; the p-value counts the one
-    observed too (Phipson and Smyth, SAGMB 9, 2010), so that it errs on the safe side.
+    observed too (Phipson and Smyth, SAGMB 9, 2010), so that it errs on the safe side. Where none could lie farther
+    apart than the observed one it is exact: with few drawings that is all that ever reaches the level.
     """
     tested = [values for one in prompts if (values := _statistics(one)) is not None]
     within = [value for one in prompts if (value := _within(one)) is not None]
     between = [float(one.distances[: one.today, one.today :].mean()) for one in prompts]
     p_value = least_p = None
     if tested:
-        observed = sum(float(values[0]) for values in tested)
-        total = np.zeros(RESAMPLES)
-        for values in tested:
-            total += values[rng.integers(values.size, size=RESAMPLES)]
-        p_value = float((1 + np.count_nonzero(total >= observed - _TIE)) / (RESAMPLES + 1))
-        shares = [float(np.mean(values >= values.max() - _TIE)) for values in tested]
-        least_p = max(math.prod(shares), 1 / (RESAMPLES + 1))
+        least_p = math.prod(float(np.mean(values >= values.max() - _TIE)) for values in tested)
+        farthest = all(values[0] >= values.max() - _TIE for values in tested)
+        p_value = least_p if farthest else _drawn(tested, rng)
     return Separation(
         between=float(np.mean(between)) if between else 0.0,
         within=float(np.mean(within)) if within else None,
@@ -76,6 +73,15 @@ def separation(prompts: Sequence[Drawings], *, rng: np.random.Generator) -> Sepa
         least_p=least_p,
         prompts=len(tested),
     )
+
+
+def _drawn(tested: Sequence[Floats], rng: np.random.Generator) -> float:
+    """p-value of the first labelling of every prompt, by drawing others."""
+    observed = sum(float(values[0]) for values in tested)
+    total = np.zeros(RESAMPLES)
+    for values in tested:
+        total += values[rng.integers(values.size, size=RESAMPLES)]
+    return float((1 + np.count_nonzero(total >= observed - _TIE)) / (RESAMPLES + 1))
 
 
 def _statistics(one: Drawings) -> Floats | None:

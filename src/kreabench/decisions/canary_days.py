@@ -76,13 +76,15 @@ class Day:
         return self.requests - self.delivered
 
 
-def open_days(folder: Path) -> tuple[tuple[Day, ...], tuple[str, ...]]:
+def open_days(folder: Path, opened: dict[Path, Side] | None = None) -> tuple[tuple[Day, ...], tuple[str, ...]]:
     """The days below `folder`, oldest first, and what was left out of them, in sentences.
+
+    `opened` are runs that were read before and have ended since; those read now are added.
 
     The newest run says what is asked: one that asked another thing (another setting, other words of every prompt) is
     left out, as is one that cannot be read. Raises ConfigError where no run is left or the newest has several settings.
     """
-    sides, notices = _sides(folder)
+    sides, notices = _sides(folder, {} if opened is None else opened)
     if not sides:
         found = "; ".join(notices) or "no run"
         raise ConfigError([Problem(key=str(folder), found=found, expected="a folder with a run of the canary in it")])
@@ -100,13 +102,15 @@ def open_days(folder: Path) -> tuple[tuple[Day, ...], tuple[str, ...]]:
     return tuple(days), tuple(notices)
 
 
-def _sides(folder: Path) -> tuple[list[Side], list[str]]:
+def _sides(folder: Path, opened: dict[Path, Side]) -> tuple[list[Side], list[str]]:
     """By date."""
     sides: list[Side] = []
     notices: list[str] = []
     for path in sorted(file.parent for file in folder.glob(f"*/{RUN_FILE}")):
         try:
-            sides.append(open_side(str(path)))
+            if path not in opened:
+                opened[path] = open_side(str(path))
+            sides.append(opened[path])
         except RunDirectoryError as error:
             notices.append(f"{path.name} cannot be read and does not count: {error.message}")
     return sorted(sides, key=lambda side: (side.created_utc, side.name)), notices

@@ -139,7 +139,13 @@ def _tested(
         reason = f"{differ}, but no farther than the service's own repeats (p = {found.p_value:.2g}); {_how_far(found)}"
         return replace(told, state="within", reason=reason)
     farthest = stretch.farthest(distance)
-    if farthest is not None and found.between <= farthest:
+    if farthest is None:
+        reason = (
+            f"{differ}, and lie apart from {told.days[0]} (p = {found.p_value:.2g}), but how unlike two days of this "
+            f"service are is not known yet; {_how_far(found)}"
+        )
+        return replace(told, state="undecided", reason=reason)
+    if found.between <= farthest:
         reason = f"{differ}, but an earlier day lay as far from the others; {_how_far(found)}"
         return replace(told, state="within", reason=reason)
     reason = f"{differ}, and lie apart from them (p = {found.p_value:.2g}); {_how_far(found)}"

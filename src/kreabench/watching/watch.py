@@ -16,6 +16,7 @@ from kreabench.decisions.canary import KINDS, CanaryResult, judge_canary, repeat
 from kreabench.decisions.canary_days import open_days
 from kreabench.decisions.canary_pictures import judge_pictures
 from kreabench.decisions.canary_stretch import Distance
+from kreabench.decisions.sides import Side
 from kreabench.rundir.directory import RUN_FILE
 from kreabench.rundir.files import make_folders, storage_remedy
 from kreabench.rundir.lock import hold
@@ -47,12 +48,13 @@ class Watch:
         """Use `watching`."""
         self.folder = folder
         self._question, self._distance, self._environ = question, distance, environ
+        self._opened: dict[Path, Side] = {}
 
     def repeats(self) -> int:
         """How often the next day should draw each picture."""
         if not any(self.folder.glob(f"*/{RUN_FILE}")):
             return repeats_wanted((), ())
-        days, _ = open_days(self.folder)
+        days, _ = open_days(self.folder, self._opened)
         level = daily_level(self._question.false_alarms_per_year, KINDS)
         return repeats_wanted(days, judge_pictures(days, self._distance, level=level))
 
@@ -62,7 +64,7 @@ class Watch:
 
     def judge(self) -> CanaryResult:
         """The newest day beside those before. Raises ConfigError where there is none."""
-        days, notices = open_days(self.folder)
+        days, notices = open_days(self.folder, self._opened)
         return judge_canary(
             days,
             self._distance,
