@@ -24,7 +24,7 @@ from kreabench.emulator.app import build_app
 from kreabench.emulator.certificates import write_certificates
 from kreabench.emulator.endpoints import read_endpoints
 from kreabench.emulator.faults import FaultPlan
-from kreabench.emulator.painters import PatternPainter
+from kreabench.emulator.painters import make_painter
 from kreabench.emulator.serve import Server, bound_socket, ready_line
 from kreabench.emulator.service import Place, Service, make_service
 from kreabench.emulator.studio import Studio
@@ -70,7 +70,7 @@ def served(truth: Path | None = None, *, http: bool = True, **options: Any) -> I
     """A service on a free port, until the block ends; without `http` over TLS, as the back end insists on."""
     chosen = FalEmulatorOptions(images="patterns", http=http, **{"seed": 3, **options})
     ca_file, server_file = (None, None) if http else _certificates()
-    studio = Studio(PatternPainter())
+    studio = Studio(make_painter(chosen))
     studio.start()
     ready = threading.Event()
     with bound_socket(0) as listener, TruthLog(truth) as log:

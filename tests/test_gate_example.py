@@ -35,7 +35,7 @@ def test_the_workflow_is_one() -> None:
 
 
 def test_the_example_runs_all_stages() -> None:
-    assert {shlex.split(line)[1] for _, line in LINES} == {"doctor", "run", "gate", "baseline"}
+    assert {shlex.split(line)[1] for _, line in LINES} == {"doctor", "run", "gate", "baseline", "canary"}
 
 
 @pytest.mark.parametrize(("file", "line"), LINES)

@@ -31,7 +31,7 @@ def test_shipped_policies_judge_everything_that_they_promise(name: str) -> None:
     named = {check.name for check in policy.checks}
     look = {kind for kind, row in METRICS.items() if row.better == "reference"}
     assert look <= named, "metrics without a better side are no part of every_metric"
-    assert {"latency", "failure_rate"} <= named or name == "quality_only"
+    assert {"latency", "failure_rate"} <= named or name in {"quality_only", "canary"}
     assert named <= {*COSTS, *RATES, *known_metrics()}
 
 

@@ -24,7 +24,7 @@ LAYERS = [
     {"race", "observer", "voting"},
     {"drawing"},
     {"pipeline", "gating", "planning", "recommending", "reporting"},
-    {"library"},
+    {"library", "watching"},
     {"cli"},
     {"__main__", "pytest_plugin"},
 ]

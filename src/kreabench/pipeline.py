@@ -53,7 +53,8 @@ class Outcome:
     budget_message: str | None
     """Why drawing stopped; None where it did not."""
     scoring: ScoringSummary
-    report_index: Path
+    report_index: Path | None
+    """None where no report was asked for."""
     dropped: int = 0
     """Settings that racing dropped."""
     spared: int = 0
@@ -156,12 +157,13 @@ def execute(
     run: RunDirectory,
     *,
     observer: Observer,
-    report_path: Path,
+    report_path: Path | None,
     retry_failed: bool = False,
     engine: Engine | None = None,
 ) -> Outcome:
-    """Generate what is missing, score it and report. The journal is locked throughout."""
-    spare_run(report_path)
+    """Generate what is missing, score it and report, where `report_path` says to. The journal is locked throughout."""
+    if report_path is not None:
+        spare_run(report_path)
     plan, engine = plan_of(run), engine or LocalEngine(run.info.experiment.engine)
     with run.writer() as writer, ExitStack() as stack:
         run.save_info()
@@ -182,9 +184,10 @@ def execute(
         beside, budget_message = drawing.draw(work)
         observer.stage("scoring")
         scoring = score_rest(run, plan, beside, progress=observer.scoring, note=observer.note)
-        observer.stage("report")
+        if report_path is not None:
+            observer.stage("report")
         rebuild_table(run, plan)
-    index = write_report(run, plan, report_path)
+    index = None if report_path is None else write_report(run, plan, report_path)
     return _outcome(run, plan, budget, budget_message, scoring, index)
 
 
@@ -201,7 +204,7 @@ def _outcome(
     budget: Budget,
     budget_message: str | None,
     scoring: ScoringSummary,
-    index: Path,
+    index: Path | None,
 ) -> Outcome:
     samples_by_id, dropped = run.samples(), drops_of(run)
     samples, not_drawn = samples_by_id.values(), spared(plan, samples_by_id, dropped)

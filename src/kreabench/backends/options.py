@@ -118,6 +118,11 @@ class FalEmulatorOptions:
     """Seeds everything that is drawn: seeds of requests that bring none, times, faults; None draws anew each time."""
     truth_log: str | None = None
     """File for what really happened, one JSON line a request; None writes none."""
+    pattern_version: int = field(default=0, metadata=LATER)
+    """Of the model that `patterns` stand for: with another one every pattern is another one, and nothing says so."""
+    pattern_noise: float = field(default=0.0, metadata=LATER)
+    """Grey levels by which a pattern differs each time it is drawn, as a service's that does not repeat exactly; the
+    noise is drawn from `seed`."""
     endpoint: tuple[str, ...] = field(default=(), metadata=LATER)
     """Further endpoints: files of the form of `conf/target/krea_fal.yaml`."""
     folder: str | None = field(default=None, metadata=LATER)

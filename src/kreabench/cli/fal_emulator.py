@@ -78,6 +78,18 @@ def _list_faults(ctx: click.Context, param: click.Parameter, value: bool) -> Non
 )
 @click.option("--folder", type=click.Path(file_okay=False), default=None, help="Where the pictures of `folder` lie.")
 @click.option(
+    "--pattern-version",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Of the model that patterns stand for: another one draws others, and says nothing of it.",
+)
+@click.option(
+    "--pattern-noise",
+    type=click.FloatRange(min=0),
+    default=None,
+    help="Grey levels by which patterns differ each time, as of a service that does not repeat exactly.",
+)
+@click.option(
     "--endpoint",
     type=click.Path(dir_okay=False),
     multiple=True,

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gate": ("kreabench.cli.gate:gate", "Did it get worse? Passed, regressed or inconclusive."),
     "recommend": ("kreabench.cli.recommend:recommend", "Which setting to use, how sure, and what else."),
     "history": ("kreabench.cli.history:history", "Metrics over versions, and where they took a step."),
+    "canary": ("kreabench.cli.canary:canary", "A few pictures a day: did the hosted model change?"),
     "report": ("kreabench.cli.report:report", "Write the page, tables and figures of runs."),
     "show": ("kreabench.cli.report:show", "Print a run's verdict, settings and failures."),
     "vote": ("kreabench.cli.vote:vote", "Vote blind on pairs of a run's pictures."),

@@ -81,7 +81,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> dict[st
     prepared = [_prepared(override, known_groups) for override in overrides]
     _check_group_options(overrides, known_groups, config_dir)
     shipped, *own = search_path(config_dir)
-    prepared.append(f"hydra.searchpath=[{','.join(_quoted(f'file://{folder}') for folder in own)}]")
+    prepared.append(f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in own)}]")
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(shipped)):
             config = hydra_compose(config_name=CONFIG_NAME, overrides=prepared)
@@ -92,7 +92,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None) -> dict[st
     return {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """`text` as Hydra's grammar takes it, whatever it holds."""
     return "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections import OrderedDict
 from pathlib import Path
 
@@ -48,7 +49,10 @@ class PatternPainter:
     Few colours in flat cells: a megapixel is drawn and encoded in 3 ms (JPEG) or 8 ms (PNG) of one core.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, version: int = 0, noise: float = 0.0, seed: int | None = None) -> None:
+        """Every `version` has patterns of its own; `noise`, in grey levels, is drawn anew for each, from `seed`."""
+        self._version, self._noise = version, noise
+        self._random = random.Random(seed)  # noqa: S311
         self._cache = PictureCache()
 
     def open(self) -> None:
@@ -68,7 +72,8 @@ class PatternPainter:
         from PIL.Image import Resampling, fromarray
 
         text = f"{seed}\n{order.prompt}".encode("utf-8", "surrogatepass")
-        digest = hashlib.sha256(b"\n".join([text, *order.inputs])).digest()
+        version = [str(self._version).encode()] if self._version else []
+        digest = hashlib.sha256(b"\n".join([text, *order.inputs, *version])).digest()
         key = (digest, order.width, order.height, order.output_format, order.acceleration)
         kept = self._cache.get(key)
         if kept is not None:
@@ -77,7 +82,12 @@ class PatternPainter:
         cells = rng.uniform(16, 240, (_PATTERN_CELLS, _PATTERN_CELLS, 3))
         shift = _PATTERN_LEVELS.get(order.acceleration, 4.0)
         cells += rng.choice([-shift, shift], cells.shape)
-        mosaic = fromarray(cells.astype(np.uint8)).resize((order.width, order.height), Resampling.NEAREST)
+        if self._noise:
+            fresh = np.random.default_rng(self._random.getrandbits(64))
+            cells += fresh.normal(0.0, self._noise, cells.shape)
+        mosaic = fromarray(cells.clip(0, 255).astype(np.uint8)).resize((order.width, order.height), Resampling.NEAREST)
+        if self._noise:
+            return encode_picture(mosaic, order.output_format)
         return self._cache.put(key, encode_picture(mosaic, order.output_format))
 
 
@@ -139,7 +149,7 @@ def black_pictures(order: Order) -> list[bytes]:
 def make_painter(options: FalEmulatorOptions) -> Painter:
     """The painter that `options.images` names. Raises EnvironmentProblem."""
     if options.images == "patterns":
-        return PatternPainter()
+        return PatternPainter(options.pattern_version, options.pattern_noise, options.seed)
     if options.images == "folder":
         if options.folder is None:
             problem = Problem(key="--folder", found="nothing", expected="a folder of pictures, as --images is folder")

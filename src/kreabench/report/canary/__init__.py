@@ -1,0 +1,1 @@
+"""A canary's verdict for people and for programs."""

@@ -1,0 +1,1 @@
+"""The canary: a small run of a hosted target every day, judged by the days before it."""
