@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="builtin:mini", help="a built-in's name, or a pipeline's folder")
-    parser.add_argument("--retrained", type=Path, help="folder of a pipeline that was retrained; its name stands in the table")
+    parser.add_argument(
+        "--retrained", type=Path, help="folder of a pipeline that was retrained; its name stands in the table"
+    )
     parser.add_argument("--prompts", type=int, default=PROMPTS, help="captions of the curves [100]")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_PROMPTS} captions: a try, not a finding")
     parser.add_argument("--parts", default=",".join((*PARTS, SHEET)), help="of " + ", ".join((*PARTS, SHEET)))

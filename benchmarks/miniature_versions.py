@@ -105,10 +105,10 @@ HARMLESS = (
 def versions_of(model: str, retrained: Path | None) -> tuple[Version, ...]:
     """All that are judged. The built-in damaged one belongs to the built-in model alone."""
     noisy = (Version(name="builtin:mini-noisy", model="builtin:mini-noisy"),) if model == "builtin:mini" else ()
-    other = (
-        () if retrained is None else (Version(name=f"retrained: {retrained.name}", model=str(retrained), harmless=True),)
-    )
-    return (*DAMAGED, *noisy, *HARMLESS, *other)
+    if retrained is None:
+        return (*DAMAGED, *noisy, *HARMLESS)
+    other = Version(name=f"retrained: {retrained.name}", model=str(retrained), harmless=True)
+    return (*DAMAGED, *noisy, *HARMLESS, other)
 
 
 def made(version: Version, model: str, folder: Path) -> str:

@@ -68,7 +68,8 @@ def noisy(picture: Picture, sigma: float = 3.0) -> Picture:
 
 
 def blurred(picture: Picture, sigma_px: float = 0.6) -> Picture:
-    return np.rint(ndimage.gaussian_filter(picture.astype(float), (sigma_px, sigma_px, 0))).astype(np.uint8)
+    blurry: Picture = np.rint(ndimage.gaussian_filter(picture.astype(float), (sigma_px, sigma_px, 0))).astype(np.uint8)
+    return blurry
 
 
 @pytest.mark.parametrize("damage", [jpeg, noisy, blurred])

@@ -22,7 +22,8 @@ def name_of(model: str) -> str:
     if ours is None:
         return model.replace("/", "-")
     ours.register()
-    return ours.NAME
+    name: str = ours.NAME
+    return name
 
 
 def config_of(architecture: str, model: str) -> dict[str, Any]:
