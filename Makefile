@@ -67,7 +67,7 @@ bench-decisions: $(INSTALLED_DEV)  ## decisions where the truth is known, damage
 bench-miniature: $(INSTALLED_DEV)  ## what the miniature model can do, by its checker, and whether decisions on it are right
 	$(BIN)/python benchmarks/miniature.py
 
-miniature: $(INSTALLED_DEV)  ## train the miniature that ships, into outputs/miniature; stop and go on at will
+miniature: $(INSTALLED_DEV)  ## train the miniature anew, into outputs/miniature; stop and go on at will
 	$(BIN)/python -m training outputs/miniature
 
 gpu: $(INSTALLED)  ## FLUX.1 at full size with random weights on this GPU; no network

@@ -38,7 +38,11 @@ class Judged:
 
     @property
     def deserved(self) -> str:
-        """What the truth asks for; empty where its interval holds the margin."""
+        """What the truth asks for; empty where it asks for nothing.
+
+        A gate calls a loss regressed that is established and not shown to be within the margin. So a true loss within
+        the margin deserves no verdict, and one of which the truth's interval holds the margin neither.
+        """
         if self.margin is None or not self.truth_known:
             return ""
         if self.change is None:
@@ -46,13 +50,15 @@ class Judged:
         low, high = self.change.interval or (self.change.value, self.change.value)
         if high < -self.margin:
             return "regressed"
-        return "passed" if low > -self.margin else ""
+        return "passed" if low > -self.margin and high >= 0 else ""
 
     @property
     def met(self) -> str:
         """Whether the verdict is as deserved, in words."""
+        if self.margin is None:
+            return "NO"
         if not self.deserved:
-            return "at the margin" if self.truth_known else "–"
+            return "either" if self.truth_known else "–"
         if self.verdict == self.deserved:
             return "yes"
         return "undecided" if self.verdict == "inconclusive" else "NO"
@@ -69,8 +75,10 @@ def gate_tables(bench: Bench) -> list[Table]:
             note=f"The true change of mean accuracy at {STEPS} steps is that of {bench.known} captions × 1 seed "
             f"which no gate saw. The verdicts are those of `kreabench gate --policy {POLICY}` over {bench.judged} "
             f"other captions × {SEEDS} seeds, on accuracy, whose margin is half a noise floor. A version must "
-            "regress where its true loss is shown to exceed the margin, and pass where it is shown not to. "
-            f"{sum(one.met == 'yes' for one in decided)} of {len(decided)} verdicts are as deserved, "
+            "regress where its true loss is shown to exceed the margin, and pass where it is shown to be within it "
+            "and not shown to be a loss; a true loss within the margin may be called either. "
+            f"{sum(one.met == 'yes' for one in decided)} of {len(decided)} such verdicts are as deserved, "
+            f"{sum(one.met == 'undecided' for one in decided)} are left undecided, "
             f"{sum(one.met == 'NO' for one in decided)} are wrong. Besides stands what else did not pass; two runs "
             f"were drawn at once, so that times scatter.{missing}",
             header=(

@@ -72,7 +72,7 @@ class Bench:
 
     def captions(self, truth: bool) -> Path:
         """The prompt set that decisions see, or the one of which the truth is known."""
-        file = self.folder / ("truth.jsonl" if truth else "captions.jsonl")
+        file = self.folder / f"{'truth' if truth else 'captions'}-{self.prompts}.jsonl"
         if not file.exists():
             drawn = balanced_captions(self.prompts + self.known)
             chosen = drawn[self.prompts :] if truth else drawn[: self.prompts]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from statsmodels.stats.proportion import proportion_confint
 
 from kreabench.analysis.estimates import Estimate
 
@@ -42,7 +44,10 @@ def _aligned(cell: str, width: int, column: int) -> str:
 
 
 def percent(share: Estimate | None) -> str:
-    """A share with its interval, in percent."""
+    """A share with its interval, in percent. Where all are right or all wrong the exact one: resamples do not vary."""
+    if share is not None and share.low == share.high and share.value in (0.0, 1.0):
+        low, high = proportion_confint(round(share.value * share.n), share.n, method="beta")
+        share = replace(share, low=float(low), high=float(high))
     return with_interval(share, scale=100, digits=1)
 
 

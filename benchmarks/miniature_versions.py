@@ -25,8 +25,6 @@ class Version:
     """Another model in its place."""
     words: tuple[str, ...] = ()
     """Overrides of its run."""
-    harmless: bool = False
-    """Whether nothing should come of it: for the order of tables alone, the truth is measured all the same."""
 
     @property
     def slug(self) -> str:
@@ -94,11 +92,11 @@ DAMAGED = (
     ),
 )
 HARMLESS = (
-    Version(name="drawn again", harmless=True),
-    Version(name="recompiled (compile_regional)", words=("acceleration=[compile_regional]",), harmless=True),
-    Version(name="fused projections (fuse_qkv)", words=("acceleration=[fuse_qkv]",), harmless=True),
-    Version(name="stored in float32", change=partial(stored_as, dtype="float32"), harmless=True),
-    Version(name="stored in bfloat16", change=partial(stored_as, dtype="bfloat16"), harmless=True),
+    Version(name="drawn again"),
+    Version(name="recompiled (compile_regional)", words=("acceleration=[compile_regional]",)),
+    Version(name="fused projections (fuse_qkv)", words=("acceleration=[fuse_qkv]",)),
+    Version(name="stored in float32", change=partial(stored_as, dtype="float32")),
+    Version(name="stored in bfloat16", change=partial(stored_as, dtype="bfloat16")),
 )
 
 
@@ -107,7 +105,7 @@ def versions_of(model: str, retrained: Path | None) -> tuple[Version, ...]:
     noisy = (Version(name="builtin:mini-noisy", model="builtin:mini-noisy"),) if model == "builtin:mini" else ()
     if retrained is None:
         return (*DAMAGED, *noisy, *HARMLESS)
-    other = Version(name=f"retrained: {retrained.name}", model=str(retrained), harmless=True)
+    other = Version(name=f"retrained: {retrained.name}", model=str(retrained))
     return (*DAMAGED, *noisy, *HARMLESS, other)
 
 

@@ -72,5 +72,13 @@ def test_black_and_noise_have_a_low_score_and_no_picture_none() -> None:
     assert score(CAPTION, Image.new("RGB", (0, 0))).status == "not_applicable"
 
 
+@pytest.mark.parametrize("size", [(64, 48), (40, 40)])
+def test_what_the_checker_would_misread_is_not_applicable(size: tuple[int, int]) -> None:
+    found = score(CAPTION, Image.fromarray(render(SCENE)).resize(size))
+
+    assert (found.status, found.value) == ("not_applicable", None)
+    assert f"{size[0]}x{size[1]}" in found.reason
+
+
 def test_a_picture_of_another_mode_fails_alone() -> None:
     assert score(CAPTION, PICTURE.convert("L")).reason == "ValueError: expected an RGB picture, found L"

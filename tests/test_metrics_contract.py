@@ -34,8 +34,9 @@ def items_of(kind: str) -> tuple[ScoreItem, ...]:
 
 
 def understood(kind: str, item: ScoreItem) -> ScoreItem:
-    """With a prompt that the metric can score, where it does not take any."""
-    return replace(item, prompt=PROMPT[kind]) if kind in PROMPT else item
+    """With a prompt and a square that the metric can score, where it does not take any."""
+    side = min(item.image.size)
+    return replace(item, prompt=PROMPT[kind], image=item.image.crop((0, 0, side, side))) if kind in PROMPT else item
 
 
 BAD_ITEMS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,13 +17,17 @@ from kreabench.backends.local_diffusers import DiffusersBackend
 from kreabench.backends.mini import builtin_revision
 from kreabench.config.resolve import load
 from kreabench.core.specs import TargetSpec
-from tests.support import make_acceleration, make_request, make_setting
+from kreabench.drawn.captions import parse
+from kreabench.drawn.checking import check
+from kreabench.drawn.reading import read
+from tests.support import ROOT, make_acceleration, make_request, make_setting
 
 LOAD_S = 1.0
 PICTURE_S = 0.5
 PATIENCE = 3
 """Of these tests with a busy machine; `benchmarks/miniature.py` prints the times themselves."""
 
+PROMPTS = ROOT / "conf" / "prompts" / "miniature.jsonl"
 PROMPT = "a large red circle on a white background"
 
 
@@ -88,6 +93,37 @@ def test_the_same_seed_gives_the_same_bytes(draw: Callable[..., bytes], target: 
     (image,) = other.generate(setting, make_request(setting, prompt=PROMPT, seed=3)).images
     other.close()
     assert image.content == draw(seed=3)
+
+
+def test_more_steps_draw_more_of_what_is_asked_and_noise_in_the_weights_less(
+    draw: Callable[..., bytes], target: TargetSpec
+) -> None:
+    prompts = [str(json.loads(line)["prompt"]) for line in PROMPTS.read_text().splitlines()[:16]]
+    noisy = DiffusersBackend()
+    noisy.open(replace(target, model="builtin:mini-noisy"), [make_acceleration()], ())
+
+    def draw_noisy(prompt: str) -> bytes:
+        setting = make_setting(steps=8, width=48, height=48, guidance=3.0)
+        (image,) = noisy.generate(setting, make_request(setting, prompt=prompt, seed=0)).images
+        return image.content
+
+    good = accuracy(prompts, lambda prompt: draw(prompt, guidance=3.0))
+    poor = accuracy(prompts, lambda prompt: draw(prompt, steps=1, guidance=3.0))
+    spoilt = accuracy(prompts, draw_noisy)
+    noisy.close()
+    assert good >= 0.8
+    assert poor <= good - 0.2
+    assert spoilt <= good - 0.15
+
+
+def accuracy(prompts: list[str], draw: Callable[[str], bytes]) -> float:
+    """Share of what the captions say that the checker reads back."""
+    right = []
+    for prompt in prompts:
+        claims = parse(prompt)
+        assert claims is not None
+        right.append(np.mean(list(check(claims, read(pixels(draw(prompt)).astype(np.uint8))).values())))
+    return float(np.mean(right))
 
 
 @pytest.mark.parametrize("prompt", ["portrait of an old fisherman, soft window light", "ein rotes Fahrrad", "Ω→∞", ""])

@@ -66,7 +66,8 @@ def test_rank_correlation_leaves_out_what_is_unknown(bench: Any) -> None:
         (-0.30, -0.20, "inconclusive", "regressed", "undecided"),
         (-0.04, 0.02, "passed", "passed", "yes"),
         (-0.04, 0.02, "regressed", "passed", "NO"),
-        (-0.15, -0.05, "regressed", "", "at the margin"),
+        (-0.15, -0.05, "regressed", "", "either"),
+        (-0.04, -0.01, "regressed", "", "either"),
     ],
 )
 def test_a_verdict_is_held_against_the_truth(
@@ -75,6 +76,12 @@ def test_a_verdict_is_held_against_the_truth(
     change = Estimate(value=(low + high) / 2, low=low, high=high, n=100)
     judged = bench.gates.Judged(name="one", change=change, truth_known=True, margin=0.1, verdict=verdict, others="–")
     assert (judged.deserved, judged.met) == (deserved, met)
+
+
+def test_a_refused_gate_is_wrong(bench: Any) -> None:
+    change = Estimate(value=-0.3, low=-0.33, high=-0.27, n=100)
+    judged = bench.gates.Judged(name="one", change=change, truth_known=True, margin=None, verdict="refused", others="–")
+    assert judged.met == "NO"
 
 
 def test_equal_pictures_deserve_to_pass(bench: Any) -> None:
@@ -110,3 +117,5 @@ def test_tables_are_printed_and_written(bench: Any) -> None:
     assert table.as_markdown().splitlines()[4:6] == ["|  | share |", "| --- | ---: |"]
     assert bench.tables.points(Estimate(value=-0.021, low=None, high=None, n=1)) == "−2.1"
     assert bench.tables.percent(None) == "–"
+    assert bench.tables.percent(Estimate(value=1.0, low=1.0, high=1.0, n=100)) == "100.0 (96.4 to 100.0)"
+    assert bench.tables.percent(Estimate(value=0.0, low=0.0, high=0.0, n=50)) == "0.0 (0.0 to 7.1)"

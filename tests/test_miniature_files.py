@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from kreabench.backends.fal import FalBackend
 from kreabench.backends.local_diffusers import DiffusersBackend
 from kreabench.backends.mini import builtin_revision, resolve_model
 from kreabench.backends.mini_cache import is_intact
@@ -106,6 +107,14 @@ def test_damage_is_refused_before_loading(copied: Path, damage: Callable[[Path],
             resolve_model(asked)
     with pytest.raises(EnvironmentProblem):
         builtin_revision("builtin:mini")
+
+
+def test_damage_is_seen_before_a_loopback_service_is_started(copied: Path) -> None:
+    change(copied)
+    target = load(["target=[mini_fal]"]).experiment.targets[0]
+    (problem,) = (one for one in FalBackend.check(target, []) if "SHA-256" in one.found)
+    assert problem.key == "target.mini_fal.service.options.model"
+    assert f"kreabench/miniature/weights/{MODEL}" in problem.found
 
 
 def test_found_and_expected_hashes_are_those_of_the_files(copied: Path) -> None:

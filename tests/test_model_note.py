@@ -104,3 +104,20 @@ def test_a_note_is_a_few_words_on_a_line(note: str) -> None:
     text = note.strip("'").replace("\\n", "\n")
     with pytest.raises(ConfigError, match=r"target\.fake_local\.model_note"):
         load(["target=[fake_local]", f'target.fake_local.model_note="{text}"'])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("target=[mini_local]", "target.mini_local.model=builtin:mini-untrained"),
+        ("target=[mini_fal]", "target.mini_fal.service.options.model=builtin:mini-untrained"),
+        (
+            "target=[mini_local_redux]",
+            "prompts=miniature_images",
+            "target.mini_local_redux.options.redux_model=builtin:mini-untrained-redux",
+        ),
+    ],
+)
+def test_random_weights_do_not_pass_for_the_miniature(words: tuple[str, ...]) -> None:
+    (target,) = load(words).experiment.targets
+    assert (target.untrained, target.model_note) == (True, "")

@@ -141,7 +141,7 @@ def _assemble(training: Training) -> None:
         weights / "clip" / "aesthetic_head.safetensors", torch.load(training.folder / HEAD, weights_only=True)
     )
     steps = {name: length.steps for name, length in training.plan.lengths.items()}
-    assemble.write_manifest(weights, {"seed": training.seed, "threads": training.threads, "steps": steps})
+    assemble.write_manifest(weights, {"seed": training.seed, "steps": steps})
 
 
 STAGES: dict[str, Callable[[Training], None]] = {

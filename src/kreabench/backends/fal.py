@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import msgspec
 
 from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.keys import is_usable_key
+from kreabench.backends.mini import builtin_problem, is_builtin
 from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError, Problem
 from kreabench.core.planned import Request, Setting
@@ -50,6 +52,7 @@ class FalBackend:
             *_check_endpoint(target),
             *_check_options(target),
             *_check_levels(target, accelerations),
+            *_check_service(target),
             *_check_environment(target, os.environ),
         )
 
@@ -156,6 +159,16 @@ def _check_options(target: TargetSpec) -> list[Problem]:
         for name, found, fine, expected in wanted
         if not fine
     ]
+
+
+def _check_service(target: TargetSpec) -> tuple[Problem, ...]:
+    """What its loopback service would load, where that is a built-in model."""
+    options = target.service.options if target.service else {}
+    model = str(options.get("model", ""))
+    if options.get("images") != "pipeline" or not is_builtin(model):
+        return ()
+    problem = builtin_problem(model)
+    return () if problem is None else (replace(problem, key=f"target.{target.name}.service.options.model"),)
 
 
 def _check_levels(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> list[Problem]:

@@ -42,6 +42,11 @@ def is_builtin(model: str) -> bool:
     return model.startswith(PREFIX)
 
 
+def is_untrained(model: str) -> bool:
+    """Whether `model` is a built-in one with random weights: noise comes of it, whatever its target says."""
+    return model.startswith(f"{PREFIX}mini-untrained")
+
+
 def builtin_problem(model: str, among: Sequence[str] = PIPELINES) -> Problem | None:
     """What is wrong with the name of a built-in `model` or with its shipped files, if anything."""
     name = model.removeprefix(PREFIX)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kreabench.backends.mini import is_untrained
 from kreabench.backends.options import FalEmulatorOptions
 from kreabench.backends.table import BACKENDS
 from kreabench.config import endpoints
@@ -86,6 +87,8 @@ def make_target(collect: Collector, name: str, config: TargetConfig, pricing: Pr
     limits = endpoints.limits_of(key, config, inputs, collect.problems.append)
     if defaults is not None:
         collect.size(f"{key}.default.size", defaults.size)
+    service = _service(collect, key, config.service) if config.service else None
+    random = any(map(is_untrained, _models(config, options, service)))
     return TargetSpec(
         name=name,
         backend=config.backend,
@@ -93,7 +96,7 @@ def make_target(collect: Collector, name: str, config: TargetConfig, pricing: Pr
         model=config.model,
         revision=config.revision,
         hosted=hosted,
-        untrained=config.untrained,
+        untrained=config.untrained or random,
         emulated=config.emulated,
         defaults=defaults or endpoints.empty_defaults(),
         limits=limits or endpoints.empty_limits(),
@@ -101,15 +104,21 @@ def make_target(collect: Collector, name: str, config: TargetConfig, pricing: Pr
         price=_price(pricing, price_key(config.model, options)) if hosted else None,
         usd_per_hour=None if hosted else pricing.device_usd_per_hour,
         expected=ExpectedTime(**config.expected.model_dump()) if config.expected else None,
-        service=_service(collect, key, config.service) if config.service else None,
+        service=service,
         key_env=config.key_env,
         options=options,
         inputs=inputs,
         parameters=dict(config.parameters),
         random_weights=options.get("weights") == "random",
-        model_note=config.model_note,
+        model_note="" if random else config.model_note,
         trained=trained_of(f"{key}.trained", config.trained, collect.problems.append),
     )
+
+
+def _models(config: TargetConfig, options: Mapping[str, Any], service: ServiceSpec | None) -> list[str]:
+    """All whose weights its pictures come from."""
+    drawn = [service.options.get("model")] if service and service.options.get("images") == "pipeline" else []
+    return [str(model) for model in (config.model, options.get("redux_model"), *drawn)]
 
 
 def _price(pricing: PricingConfig, key: str) -> PriceSpec | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kreabench.drawn.captions import Claims
     from kreabench.metrics.needs import Need
 
-VERSION = 1
+VERSION = 2
 """Raised when the same picture would score differently."""
 
 
@@ -51,13 +51,16 @@ class DrawnAccuracy:
 
 def _score_one(item: ScoreItem) -> Score:
     from kreabench.drawn.captions import parse
+    from kreabench.drawn.render import SIDE_PX
 
     claims = parse(item.prompt)
     if claims is None:
         reason = "the prompt is no caption of the drawn world"
         return Score(status="not_applicable", value=None, reason=reason)
-    if min(item.image.size) < 1:
-        return Score(status="not_applicable", value=None, reason="the picture has no pixels")
+    width, height = item.image.size
+    if width != height or width < SIDE_PX:
+        reason = f"the checker reads squares of {SIDE_PX} pixels or more a side, not {width}x{height}"
+        return Score(status="not_applicable", value=None, reason=reason)
     try:
         right = _right(item, claims)
     except Exception as error:  # one bad picture must not cost the others their score

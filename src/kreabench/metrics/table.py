@@ -260,7 +260,8 @@ METRICS: dict[str, MetricRow] = {
         range=(0.0, 1.0),
         needs_prompt=True,
         summary="how much of a caption of the drawn world is in the picture, read back from its pixels",
-        bias="knows drawn pictures alone, counts every word alike, and takes soft or unusual shapes for wrong",
+        bias="knows squares of the drawn world alone, counts every word alike, takes soft shapes for wrong, and "
+        "JPEG with halved colours costs 20 points; a picture of another caption scores 0.29",
         cost="milliseconds",
     ),
     "judge": MetricRow(
