@@ -89,6 +89,9 @@ INTERVALS = ("trade-off", "steps")
 def test_long_intervals_do_not_press_the_points_flat(browser: Any, small: ReportData, tmp_path: Path) -> None:
     page = opened(browser, between(small, 0.0, 9.8), tmp_path, sections=INTERVALS)
     for section in INTERVALS:
+        page.page.wait_for_function(
+            "id => document.querySelector(`#${id} .plot-box`)._fullLayout.yaxis.range[1] < 3", arg=section
+        )
         low, high = up(page, section)
         assert 1.9 < low < 2.3 < 2.36 < high < 2.9, "the points fill the plot"
         part = page.page.locator(f"#{section}")

@@ -171,8 +171,8 @@ class FakeHostedBackend:
             fails=kind == "server_error",
         )
         assert self._service is not None  # noqa: S101 - the worker opens before it asks for anything
-        job_id = None if kind == "rate_limited" else self._service.submit(job, self._options.max_running)
-        if job_id is None:
+        taken = None if kind == "rate_limited" else self._service.submit(job, self._options.max_running)
+        if taken is None:
             error = _failure("rate_limited", "submit", transient=True)
             error.retry_after_s = fault.retry_after_s if fault else None
             raise error
@@ -181,7 +181,7 @@ class FakeHostedBackend:
         if kind == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(self._options.submit_s)
-        return replace(job, id=job_id)
+        return taken
 
     def _found(self, job_id: str) -> Job:
         assert self._service is not None  # noqa: S101 - the worker opens before it asks for anything

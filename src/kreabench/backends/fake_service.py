@@ -42,17 +42,17 @@ class FakeService:
         self._path = folder / JOBS_FILE
         self._path.touch()
 
-    def submit(self, job: Job, max_running: int | None) -> str | None:
-        """Take the job; its id, or None where too many are running."""
+    def submit(self, job: Job, max_running: int | None) -> Job | None:
+        """Take the job: with an id, its times from the moment when it was taken. None where too many are running."""
         with self._locked() as descriptor:
             jobs = read_account(self._path.parent)
             now = time.time()
             running = sum(other.done_s > now and not other.cancelled for other in jobs)
             if max_running is not None and running >= max_running:
                 return None
-            job = replace(job, id=f"job-{len(jobs) + 1:05d}")
+            job = replace(_later(job, now - job.submitted_s), id=f"job-{len(jobs) + 1:05d}")
             os.write(descriptor, msgspec.json.encode(job) + b"\n")
-        return job.id
+        return job
 
     def find(self, job_id: str) -> Job | None:
         return next((job for job in read_account(self._path.parent) if job.id == job_id), None)
@@ -75,6 +75,11 @@ class FakeService:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _later(job: Job, by_s: float) -> Job:
+    times = {"submitted_s": job.submitted_s, "started_s": job.started_s, "done_s": job.done_s}
+    return replace(job, **{name: at_s + by_s for name, at_s in times.items()})
 
 
 def read_account(folder: Path) -> list[Job]:
