@@ -33,6 +33,7 @@ FAILURE_TYPES = (
     "expired",
     "cancelled",
     "storage",
+    "duplicate",
     "internal",
 )
 
