@@ -114,10 +114,10 @@ def start(
             remedy="Choose another name=…, or delete the folder if it is not needed any more.",
         )
     check_same_race(run, experiment)
-    return _with_asked(run, replace(experiment, targets=_branded(experiment.targets, run.info.experiment.targets)))
+    return _with_asked(run, replace(experiment, targets=branded(experiment.targets, run.info.experiment.targets)))
 
 
-def _branded(targets: Sequence[TargetSpec], before: Sequence[TargetSpec]) -> tuple[TargetSpec, ...]:
+def branded(targets: Sequence[TargetSpec], before: Sequence[TargetSpec]) -> tuple[TargetSpec, ...]:
     """`targets` as they are asked for now. What was drawn by untrained weights or an emulated service stays so.
 
     So does a note about the model that drew it.

@@ -11,26 +11,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from kreabench.core.errors import RunDirectoryError
 from kreabench.core.planned import Plan
 from kreabench.core.records import (
     NEVER_TRIED_STAGES,
-    DropRecord,
     Failure,
     FailureRecord,
     ImageRecord,
-    LookRecord,
     Record,
     SampleRecord,
     SkipRecord,
 )
 from kreabench.rundir import codec
-from kreabench.rundir.directory import IMAGES_FOLDER, JOURNAL_FILE, RunDirectory
+from kreabench.rundir.directory import JOURNAL_FILE, RunDirectory
 from kreabench.rundir.files import bring, make_folders, storage_error, sync_folder
 from kreabench.rundir.journal import read_lines
+from kreabench.rundir.merge_checks import RecordCheck
 from kreabench.rundir.pictures import read_unchanged
 from kreabench.rundir.writers import RunWriter
 
@@ -74,26 +73,17 @@ class PartMerge:
     """Whether the last line is not whole; it is left out."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Planned:
-    """Where the plan has a request."""
-
-    setting_id: str
-    group_id: str
-    prompt_id: str
-    seed: int
-    repeat: int
-
-
 @dataclass(slots=True)
 class _Steps:
     """What is to be done for one part."""
 
-    lines: list[tuple[bytes, tuple[ImageRecord, ...]]]
+    lines: list[tuple[bytes, tuple[ImageRecord, ...]]] = field(default_factory=list)
     """Each with the pictures that have to be in place before it."""
     delivered: int = 0
     failed: int = 0
     known: int = 0
+    twice: list[str] = field(default_factory=list)
+    given_up: list[str] = field(default_factory=list)
 
 
 class Merger:
@@ -102,23 +92,10 @@ class Merger:
     def __init__(self, run: RunDirectory, plan: Plan, writer: RunWriter) -> None:
         """Reads the run's journal. Raises RunDirectoryError where that is damaged."""
         self._run, self._writer = run, writer
-        self._groups = {group.id for group in plan.groups}
-        self._requests = {
-            request.id: _Planned(
-                setting_id=request.setting_id,
-                group_id=group.id,
-                prompt_id=request.prompt_id,
-                seed=request.seed,
-                repeat=request.repeat,
-            )
-            for group in plan.groups
-            for request in group.requests
-        }
+        self._check = RecordCheck(plan)
         self._lines: set[bytes] = set()
         self._final: dict[str, tuple[bool, int]] = {}
         """Request id → whether it is delivered, and by which attempt it came to its final state."""
-        self._owners: dict[str, str] = {}
-        """Path of a picture → the request that drew it."""
         for _, line, record in _lines_of(run.path, f"Delete that line, then `kreabench merge {run.path}` again."):
             self._note(line, record)
 
@@ -129,7 +106,7 @@ class Merger:
         `give_up_missing`, for pictures that are gone or changed; StorageError when the disk refuses.
         """
         path = part.path
-        steps, twice, given_up, missing = _Steps(lines=[]), [], [], []
+        steps, missing = _Steps(), []
         remedy = f"Delete that line, which loses its record alone, then `kreabench merge {self._run.path}` again."
         for number, line, record in _lines_of(path, remedy):
             if isinstance(record, SkipRecord):
@@ -137,18 +114,13 @@ class Merger:
             if _digest(line) in self._lines:
                 steps.known += 1
                 continue
-            self._check(path, number, record)
+            self._check(record, f"{path / JOURNAL_FILE}, line {number},")
             if not isinstance(record, SampleRecord):
                 self._take(steps, line, record)
-            elif self._is_overtaken(record):
-                if self._take_as_failure(steps, record, _TWICE) and record.status == "ok":
-                    twice.append(record.request_id)
-            elif (lacking := self._lacking(path, record)) is None:
-                self._take(steps, line, record)
-            elif not give_up_missing:
+                continue
+            lacking = self._take_sample(steps, path, line, record, give_up_missing)
+            if lacking is not None:
                 missing.append(lacking)
-            elif self._take_as_failure(steps, record, _GIVEN_UP):
-                given_up.append(record.request_id)
         if missing:
             raise _missing_pictures(path, self._run.path, missing)
         self._write(path, steps)
@@ -158,56 +130,34 @@ class Merger:
             delivered=steps.delivered,
             failed=steps.failed,
             known=steps.known,
-            twice=tuple(twice),
-            given_up=tuple(given_up),
+            twice=tuple(steps.twice),
+            given_up=tuple(steps.given_up),
             is_cut=_is_cut(path / JOURNAL_FILE),
         )
 
-    def _check(self, path: Path, number: int, record: Record) -> None:
-        """Raises RunDirectoryError for what cannot be of this plan."""
-        found = None
-        if isinstance(record, DropRecord | LookRecord):
-            found = "a race's decision; a race's parts cannot be merged, as each has decided for itself"
-        elif isinstance(record, SampleRecord):
-            found = self._strange_sample(record)
-        elif not isinstance(record, SkipRecord) and record.group_id not in self._groups:
-            found = f"load group {record.group_id!r}, which the plan does not have"
-        request_id = getattr(record, "request_id", None)
-        if found is None and request_id is not None and request_id not in self._requests:
-            found = f"request {request_id!r}, which the plan does not have"
-        if found is not None:
-            raise RunDirectoryError(
-                f"{path / JOURNAL_FILE}, line {number}, holds {found}", remedy="Nothing of this part was merged."
-            )
-
-    def _strange_sample(self, record: SampleRecord) -> str | None:
-        """Why the plan cannot have asked for this sample."""
-        planned = self._requests.get(record.request_id)
-        if planned is None:
-            return f"request {record.request_id!r}, which the plan does not have"
-        for field in ("setting_id", "group_id", "prompt_id", "seed", "repeat"):
-            if getattr(record, field) != getattr(planned, field):
-                return f"{field} {getattr(record, field)!r} of request {record.request_id}; planned was another"
-        for image in record.images:
-            parts = PurePosixPath(image.path).parts
-            if ".." in parts or parts[:1] != (IMAGES_FOLDER,):
-                return f"picture {image.path!r}; pictures lie below {IMAGES_FOLDER}/"
-            if self._owners.get(image.path, record.request_id) != record.request_id:
-                return f"picture {image.path!r}, which is that of another request"
-        return None
+    def _take_sample(
+        self, steps: _Steps, path: Path, line: bytes, record: SampleRecord, give_up_missing: bool
+    ) -> str | None:
+        """Why it cannot be taken; None where it is, or need not be."""
+        if self._is_overtaken(record):
+            if self._take_as_failure(steps, record, _TWICE) and record.status == "ok":
+                steps.twice.append(record.request_id)
+            return None
+        if self._is_known(_as_failure(record, _GIVEN_UP)):
+            steps.known += 1  # given up once; to count it now would count what it cost twice
+            return None
+        lacking = _lacking(path, record)
+        if lacking is None:
+            self._take(steps, line, record)
+        elif give_up_missing:
+            self._take_as_failure(steps, record, _GIVEN_UP)
+            steps.given_up.append(record.request_id)
+            return None
+        return lacking
 
     def _is_overtaken(self, record: SampleRecord) -> bool:
         is_delivered, attempt = self._final.get(record.request_id, (False, 0))
         return is_delivered or attempt > record.attempt
-
-    def _lacking(self, path: Path, record: SampleRecord) -> str | None:
-        """Why the pictures of `record` cannot be taken over; None where all are as they were stored."""
-        for image in record.images:
-            try:
-                read_unchanged(path, image)
-            except RunDirectoryError as error:
-                return error.message
-        return None
 
     def _take(self, steps: _Steps, line: bytes, record: Record) -> None:
         images = record.images if isinstance(record, SampleRecord) else ()
@@ -223,28 +173,22 @@ class Merger:
             if record.error.stage in NEVER_TRIED_STAGES:
                 return False  # nothing was drawn, and nothing bought
             error = record.error
-        attempt = FailureRecord(
-            group_id=record.group_id,
-            setting_id=record.setting_id,
-            request_id=record.request_id,
-            attempt=record.attempt,
-            started_utc=record.started_utc,
-            error=error,
-            cost=record.cost,
-        )
-        line = codec.encode(attempt)
-        if _digest(line) in self._lines:
+        attempt = _as_failure(record, error)
+        if self._is_known(attempt):
             steps.known += 1
             return False
-        self._take(steps, line, attempt)
+        self._take(steps, codec.encode(attempt), attempt)
         return True
+
+    def _is_known(self, record: Record) -> bool:
+        return _digest(codec.encode(record)) in self._lines
 
     def _note(self, line: bytes, record: Record) -> None:
         """The run's journal has `line`, or will have it before anything that comes later."""
         self._lines.add(_digest(line))
         if isinstance(record, SampleRecord):
             self._final[record.request_id] = (record.status == "ok", record.attempt)
-            self._owners.update((image.path, record.request_id) for image in record.images)
+            self._check.owns(record)
 
     def _write(self, path: Path, steps: _Steps) -> None:
         for start in range(0, len(steps.lines), _LINES_AT_ONCE):
@@ -266,6 +210,28 @@ class Merger:
                 sync_folder(folder)
         except OSError as error:
             raise storage_error(target, error) from error
+
+
+def _lacking(path: Path, record: SampleRecord) -> str | None:
+    """Why the pictures of `record` cannot be taken over; None where all are as they were stored."""
+    for image in record.images:
+        try:
+            read_unchanged(path, image)
+        except RunDirectoryError as error:
+            return error.message
+    return None
+
+
+def _as_failure(record: SampleRecord, error: Failure) -> FailureRecord:
+    return FailureRecord(
+        group_id=record.group_id,
+        setting_id=record.setting_id,
+        request_id=record.request_id,
+        attempt=record.attempt,
+        started_utc=record.started_utc,
+        error=error,
+        cost=record.cost,
+    )
 
 
 def _lines_of(run_path: Path, remedy: str) -> Iterator[tuple[int, bytes, Record]]:
@@ -294,6 +260,6 @@ def _missing_pictures(path: Path, run_path: Path, missing: list[str]) -> RunDire
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     return RunDirectoryError(
         f"{path} lacks pictures that its journal names: {missing[0]}{more}",
-        remedy=f"Copy the part whole and merge again; or `kreabench merge {run_path} --give-up-missing`: these requests "
-        "are drawn again. Nothing of this part was merged.",
+        remedy="Nothing of this part was merged. Copy it whole and merge again; or draw these requests again: "
+        f"`kreabench merge {run_path} --give-up-missing`.",
     )

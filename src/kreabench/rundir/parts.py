@@ -2,8 +2,8 @@
 
 parts/<number>/<name>/   a part: run.json with the plan's hash, journal.jsonl, images/, logs/; see `rundir.directory`
 
-Two processes never append to one journal. `rundir.merge` brings parts into the run; a part is only ever read there, also
-while it is still being written.
+Two processes never append to one journal. `rundir.merge` brings parts into the run; a part is only ever read there,
+also while it is still being written.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def run_of_part(path: Path) -> Path | None:
 
 
 def refuse_part(path: Path) -> None:
-    """Raises RunDirectoryError where `path` is a part below a run: who draws the rest of it would draw all of the plan."""
+    """Raises RunDirectoryError where `path` is a part below a run: to go on with it would draw all of the plan."""
     run_path = run_of_part(path)
     if run_path is not None:
         raise RunDirectoryError(

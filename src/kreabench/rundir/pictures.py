@@ -41,7 +41,7 @@ def read_picture(run_path: Path, record: ImageRecord) -> Image:
 
 
 def read_unchanged(run_path: Path, record: ImageRecord) -> bytes:
-    """The file of `record`. Raises RunDirectoryError for one that is gone, unreadable or changed since it was stored."""
+    """The file of `record`. Raises RunDirectoryError for one that is gone, unreadable or not what was stored."""
     relative = PurePosixPath(record.path)
     if relative.is_absolute() or ".." in relative.parts:
         raise RunDirectoryError(f"{record.path} is not inside the run directory", remedy="Do not trust this run.")
