@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import psutil
 
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord, WarmupRecord
-from kreabench.core.specs import EngineSpec, TargetSpec
+from kreabench.core.specs import TargetSpec
 from kreabench.execution.engine import Admit, GroupWork
 from kreabench.execution.local import LocalEngine
 from kreabench.execution.messages import Answer, Generate, Open, Warmup, decode_answer

@@ -16,8 +16,8 @@ from kreabench.drawing import Drawing
 from kreabench.drops import drops_of, spared
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine
-from kreabench.execution.local import LocalEngine
 from kreabench.execution.pending import journal_skips, nothing_to_draw, pending_work
+from kreabench.execution.table import engine_for
 from kreabench.observer import Observer
 from kreabench.plan_build import build_plan
 from kreabench.plan_difference import describe_difference
@@ -162,7 +162,7 @@ def execute(
 ) -> Outcome:
     """Generate what is missing, score it and report. The journal is locked throughout."""
     spare_run(report_path)
-    plan, engine = plan_of(run), engine or LocalEngine(run.info.experiment.engine)
+    plan, engine = plan_of(run), engine or engine_for(run.info.experiment.engine)
     with run.writer() as writer, ExitStack() as stack:
         run.save_info()
         journal_skips(run, writer, plan)

@@ -13,6 +13,7 @@ from kreabench.backends.accelerations.choose import combination_problems
 from kreabench.backends.accelerations.features import complete
 from kreabench.backends.machine import look
 from kreabench.config import compose
+from kreabench.config.engines import engine_spec
 from kreabench.config.model import AccelerationConfig, Config, MetricConfig, ScoringConfig
 from kreabench.config.problems import problems_of, shown
 from kreabench.config.prompts import PromptSet, expanded, load_prompt_set
@@ -26,7 +27,6 @@ from kreabench.core.sizes import parse_size
 from kreabench.core.specs import (
     AccelerationSpec,
     AxesSpec,
-    EngineSpec,
     ExperimentSpec,
     MachineSpec,
     MetricSpec,
@@ -75,7 +75,8 @@ def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
         files.update(found.files)
         return found.prompts
 
-    experiment = resolve(config, prompts, look())
+    machine = look() if config.engine.kind == "local" else None  # the others draw elsewhere
+    experiment = resolve(config, prompts, machine)
     return Composed(
         experiment=experiment,
         run_path=expanded("run.dir", config.run.dir) / config.name,
@@ -155,7 +156,7 @@ def resolve(
         order_seed=config.run.order_seed,
         reference=ReferenceSpec(acceleration=config.reference.acceleration, steps=config.reference.steps),
         metrics=metrics,
-        engine=EngineSpec(**config.engine.model_dump()),
+        engine=engine_spec(config.engine),
         budget_usd=config.budget.usd,
         passes=config.run.passes,
         concurrency=tuple(dict.fromkeys(config.run.concurrency)),

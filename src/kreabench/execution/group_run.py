@@ -8,10 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import StorageError
 from kreabench.core.planned import Request, Setting
 from kreabench.core.records import Failure, FailureRecord, LoadRecord, Record, SampleRecord
-from kreabench.core.specs import EngineSpec
 from kreabench.execution.engine import MAX_WORKER_DEATHS, Admit, GroupWork
 from kreabench.execution.messages import Done, Failed, Generate, Open, Opened, Order, Warmup
 from kreabench.execution.outcomes import (

@@ -7,9 +7,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import EnvironmentProblem
 from kreabench.core.records import Failure, Record
-from kreabench.core.specs import EngineSpec
 from kreabench.execution.clock import utc_now
 from kreabench.execution.engine import Admit, GroupWork
 from kreabench.execution.group_run import GroupRun, Surroundings

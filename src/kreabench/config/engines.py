@@ -1,0 +1,73 @@
+"""The configuration's `engine`: a schema a kind, told apart by `kind`. A new one is a schema and its name in `KINDS`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
+
+from kreabench.config.strict import STRICT
+from kreabench.core.engine_spec import EngineSpec, RaySpec
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class EngineConfig(BaseModel):
+    """What every engine has."""
+
+    model_config = STRICT
+    sample_timeout_s: Seconds
+    warmup_timeout_s: Seconds
+    load_timeout_s: Seconds
+    side_by_side: bool = True
+
+
+class LocalEngineConfig(EngineConfig):
+    """Workers of this machine."""
+
+    kind: Literal["local"]
+    devices: Annotated[
+        list[Annotated[int, Field(ge=0)] | Literal["cpu"]],
+        BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
+        Field(max_length=64),
+    ] = []
+
+
+class RayEngineConfig(EngineConfig):
+    """Workers of a Ray cluster."""
+
+    kind: Literal["ray"]
+    address: Annotated[str, Field(pattern=r"^(auto|[A-Za-z0-9.\[\]:_-]+:\d{1,5})$")] | None = None
+    workers: Annotated[int, Field(ge=1, le=1000)] | None = None
+    gpus_per_worker: Annotated[int, Field(ge=0, le=16)] = 1
+    cpus_per_worker: Annotated[int, Field(ge=0, le=256)] = 1
+    accelerator_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] | None = None
+    start_timeout_s: Seconds = 120.0
+
+
+KINDS = ("local", "ray")
+
+
+def _tag(value: Any) -> str:
+    """In brackets, as pydantic names other members of unions, so that it is left out of the keys of problems."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return f"kind[{kind}]"
+
+
+AnyEngineConfig = Annotated[
+    Annotated[LocalEngineConfig, Tag("kind[local]")] | Annotated[RayEngineConfig, Tag("kind[ray]")],
+    Discriminator(
+        _tag, custom_error_type="engine_kind", custom_error_message=f"with a kind that is one of {', '.join(KINDS)}"
+    ),
+]
+
+
+def engine_spec(config: EngineConfig) -> EngineSpec:
+    """The spec of a valid configuration."""
+    common = {name: getattr(config, name) for name in EngineConfig.model_fields}
+    if isinstance(config, RayEngineConfig):
+        own = {name: getattr(config, name) for name in RayEngineConfig.model_fields if name not in (*common, "kind")}
+        return EngineSpec(kind=config.kind, ray=RaySpec(**own), **common)
+    assert isinstance(config, LocalEngineConfig)  # noqa: S101 - the only other member of the union
+    devices = tuple(device if device == "cpu" else f"cuda:{device}" for device in config.devices)
+    return EngineSpec(kind=config.kind, devices=devices, **common)
