@@ -1,4 +1,4 @@
-"""The configuration's `engine`: a schema a kind, told apart by `kind`. A new one is a schema and its name in `KINDS`."""
+"""The configuration's `engine`: a schema a kind, told apart by `kind`. A new one needs a schema and its name here."""
 
 from __future__ import annotations
 
