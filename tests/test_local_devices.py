@@ -15,6 +15,7 @@ from kreabench.core.planned import LoadGroup
 from kreabench.core.records import Record, SampleRecord
 from kreabench.core.specs import Gpu
 from kreabench.execution.engine import GroupWork
+from kreabench.execution.lane import DISTURBED
 from kreabench.execution.local import LocalEngine
 from kreabench.execution.local_seats import LocalSeats, device_problems
 from kreabench.rundir import codec
@@ -110,6 +111,7 @@ def test_what_is_drawn_beside_others_of_the_processor_is_no_timing_and_says_besi
     for sample in found:
         assert sample.timings is not None
         assert sample.timing_valid == (not sample.beside and not sample.timings.first_call)
+        assert (DISTURBED in sample.flags) == bool(sample.beside)
     last = found[-1]  # by then the other worker has nothing left to do
     assert (last.beside, last.timing_valid) == ((), True)
     assert codec.decode_record(codec.encode(found[0])) == found[0]

@@ -231,7 +231,8 @@ class GroupRun:
                 yield from self._release()
             return
         assert isinstance(answer, Done)  # noqa: S101 - the only other answer to `Generate`
-        backlog.drew(time.monotonic() - began_s)
+        if not answer.delivery.timings.first_call:  # which says little about the next ones
+            backlog.drew(time.monotonic() - began_s)
         yield delivered_sample(self._group, request, attempt, answer)
 
     def _died(self, request: Request, trouble: Trouble) -> Record:

@@ -12,6 +12,10 @@ from kreabench.execution.seats import Seat
 from kreabench.execution.steps import Ask, End, Idle, Steps
 
 
+DISTURBED = "drawn beside other workers on the same processor"
+"""Flag of such a sample, which is no timing."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Neighbour:
     """Somebody at work beside a request."""
@@ -124,6 +128,7 @@ class Lane:
             worker=self.seat.name,
             beside=tuple(sorted({one.target for one in beside})),
             timing_valid=record.timing_valid and not disturbed,
+            flags=(*record.flags, DISTURBED) if disturbed else record.flags,
         )
 
     def _clear(self) -> None:
