@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from kreabench.config.strict import STRICT
-from kreabench.core.engine_spec import EngineSpec, RaySpec
+from kreabench.core.engine_spec import EngineSpec, RaySpec, SlurmSpec
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -45,7 +45,50 @@ class RayEngineConfig(EngineConfig):
     start_timeout_s: Seconds = 120.0
 
 
-KINDS = ("local", "ray")
+SlurmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:=*&|()\[\]-]{1,200}$")]
+"""Of a partition, an account and the like: nothing that could end a line of a submission file."""
+
+_OURS = frozenset(
+    "account array chdir constraint cpus-per-task error gpus-per-node job-name mem nodes ntasks-per-node open-mode "
+    "output parsable partition qos signal test-only time wait wrap".split()
+)
+"""Options of sbatch that have a key of their own, or are not to be touched."""
+
+
+SlurmText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{0,200}$")]
+
+
+class SlurmEngineConfig(EngineConfig):
+    """Jobs of a Slurm cluster."""
+
+    kind: Literal["slurm"]
+    cluster: Literal["slurm", "local"] = "slurm"
+    partition: SlurmName | None = None
+    account: SlurmName | None = None
+    qos: SlurmName | None = None
+    constraint: SlurmName | None = None
+    time_min: Annotated[int, Field(ge=1, le=60 * 24 * 60)] = 240
+    gpus_per_job: Annotated[int, Field(ge=0, le=16)] = 1
+    cpus_per_job: Annotated[int, Field(ge=1, le=512)] = 8
+    mem_gb: Annotated[float, Field(gt=0, le=16_384)] | None = None
+    jobs_per_group: Annotated[int, Field(ge=1, le=1000)] = 1
+    jobs_at_once: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max_requeues: Annotated[int, Field(ge=0, le=100)] = 3
+    extra: dict[Annotated[str, Field(pattern=r"^[a-z][a-z-]{0,40}$")], bool | int | SlurmText] = {}
+    wait: bool = False
+
+    @field_validator("extra")
+    @classmethod
+    def _nothing_of_ours_and_no_secret(cls, extra: dict[str, bool | int | str]) -> dict[str, bool | int | str]:
+        ours = sorted(_OURS & extra.keys())
+        if ours:
+            raise ValueError(f"options of sbatch other than {', '.join(ours)}, which the engine's other keys decide")
+        if "=" in str(extra.get("export", "")):
+            raise ValueError("names of variables alone in export: a value would stand in the submission file")
+        return extra
+
+
+KINDS = ("local", "ray", "slurm")
 
 
 def _tag(value: Any) -> str:
@@ -55,7 +98,9 @@ def _tag(value: Any) -> str:
 
 
 AnyEngineConfig = Annotated[
-    Annotated[LocalEngineConfig, Tag("kind[local]")] | Annotated[RayEngineConfig, Tag("kind[ray]")],
+    Annotated[LocalEngineConfig, Tag("kind[local]")]
+    | Annotated[RayEngineConfig, Tag("kind[ray]")]
+    | Annotated[SlurmEngineConfig, Tag("kind[slurm]")],
     Discriminator(
         _tag, custom_error_type="engine_kind", custom_error_message=f"with a kind that is one of {', '.join(KINDS)}"
     ),
@@ -65,9 +110,11 @@ AnyEngineConfig = Annotated[
 def engine_spec(config: EngineConfig) -> EngineSpec:
     """The spec of a valid configuration."""
     common = {name: getattr(config, name) for name in EngineConfig.model_fields}
+    own = {name: getattr(config, name) for name in type(config).model_fields if name not in (*common, "kind")}
     if isinstance(config, RayEngineConfig):
-        own = {name: getattr(config, name) for name in RayEngineConfig.model_fields if name not in (*common, "kind")}
         return EngineSpec(kind=config.kind, ray=RaySpec(**own), **common)
+    if isinstance(config, SlurmEngineConfig):
+        return EngineSpec(kind=config.kind, slurm=SlurmSpec(**own), **common)
     assert isinstance(config, LocalEngineConfig)  # noqa: S101 - the only other member of the union
     devices = tuple(device if device == "cpu" else f"cuda:{device}" for device in config.devices)
     return EngineSpec(kind=config.kind, devices=devices, **common)

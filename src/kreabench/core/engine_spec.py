@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-EngineKind = Literal["local", "ray"]
+EngineKind = Literal["local", "ray", "slurm"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +26,33 @@ class RaySpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SlurmSpec:
+    """What each job asks a Slurm cluster for, and how many there are."""
+
+    cluster: Literal["slurm", "local"]
+    """`local`: processes of this machine in place of jobs, all at once, to try it without a cluster."""
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    time_min: int
+    """Minutes that a job may take."""
+    gpus_per_job: int
+    cpus_per_job: int
+    mem_gb: float | None
+    jobs_per_group: int
+    """Among which the prompts of a load group are shared out; each loads the model."""
+    jobs_at_once: int | None
+    """Of one load group; None: as many as the cluster starts."""
+    max_requeues: int
+    """How often a job that runs out of time is put into the queue again."""
+    extra: dict[str, str | int | bool]
+    """Further options of sbatch, without their hyphens."""
+    wait: bool
+    """Whether the submitting command waits, merges, scores and reports."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineSpec:
     """Of any kind of engine; what only one kind has is empty for the others."""
 
@@ -39,3 +66,4 @@ class EngineSpec:
     side_by_side: bool = True
     """Whether a hosted target may be asked while others draw, where neither touches the timings of the other."""
     ray: RaySpec | None = None
+    slurm: SlurmSpec | None = None

@@ -44,6 +44,8 @@ class Element:
     """As in `execution.engine.GroupWork`, with the next two."""
     tries: dict[str, int] = field(default_factory=dict)
     submitted: dict[str, str | None] = field(default_factory=dict)
+    devices: dict[str, str] = field(default_factory=dict)
+    """Target → kind of device that drew it before."""
     budget_usd: float | None = None
     """What it may spend on hosted requests; None: no limit."""
 

@@ -48,11 +48,12 @@ def state_of_element(element: Element, state: RunState) -> RunState:
     """What its part holds, on top of what was known when it was given out."""
     begun = state.samples.keys() | state.tries.keys()
     before = {key: value for key, value in element.submitted.items() if key not in begun}
-    return RunState(
-        samples=state.samples,
+    return replace(
+        state,
         deaths=_sum(element.deaths, state.deaths),
         tries=_sum(element.tries, state.tries),
         submitted={**before, **state.submitted},
+        devices={**element.devices, **state.devices},
     )
 
 
@@ -79,6 +80,7 @@ def _element(name: str, work: Iterable[GroupWork]) -> Element:
         deaths=_those(ids, (one.deaths for one in listed)),
         tries=_those(ids, (one.tries for one in listed)),
         submitted=_those(ids, (one.submitted for one in listed)),
+        devices={one.group.target.name: one.device for one in listed if one.device is not None},
     )
 
 
