@@ -14,7 +14,7 @@ from kreabench.plan_difference import describe_difference
 from kreabench.plan_of_run import plan_of
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.merge import Merger, PartMerge
-from kreabench.rundir.parts import PARTS_FOLDER, parts_of
+from kreabench.rundir.parts import PARTS_FOLDER, batch_folders, parts_of
 from kreabench.rundir.provenance import PACKAGES
 from kreabench.rundir.table import rebuild_table
 from kreabench.rundir.writers import RunWriter
@@ -54,7 +54,7 @@ def merge(run_path: Path, part_paths: Sequence[Path] = (), *, give_up_missing: b
     run = RunDirectory.open(run_path)
     plan = plan_of(run)
     paths = list(part_paths) or parts_of(run_path)
-    if not paths:
+    if not paths and not batch_folders(run_path):
         raise RunDirectoryError(
             f"{run_path} has no parts in {PARTS_FOLDER}/",
             remedy="Where the jobs have not begun, wait for them; where the parts lie elsewhere, name their folders.",

@@ -41,14 +41,18 @@ def merge(run_path: Path, part_paths: tuple[Path, ...], give_up_missing: bool, c
       kreabench merge runs/night
       kreabench merge runs/night /scratch/night/parts/1/krea-local-0
     """
-    from kreabench.cli.terminal import console
+    from kreabench.cli.terminal import console, say
     from kreabench.slurm.batches import merge_batches
 
     out = console()
-    merged, states = merge_batches(run_path, part_paths, give_up_missing=give_up_missing, close=close)
+    merged, states, free = merge_batches(run_path, part_paths, give_up_missing=give_up_missing, close_all=close)
     print_merged(out, merged)
-    for line in states:
-        click.echo(line)
+    for state in states:
+        say(out, str(state))
+    if free:
+        say(out, f"Go on with: kreabench resume {run_path}")
+    else:
+        say(out, "Merge again when all jobs have ended; --close takes over from those that never will.")
 
 
 def print_merged(out: Console, merged: Merged) -> None:

@@ -49,11 +49,13 @@ SlurmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:=*&|()\[\]-]{1,200}$")
 """Of a partition, an account and the like: nothing that could end a line of a submission file."""
 
 _OURS = frozenset(
-    "account array chdir constraint cpus-per-task error gpus-per-node job-name mem nodes ntasks-per-node open-mode "
-    "output parsable partition qos signal test-only time wait wrap".split()
-)
+    {
+        "account", "array", "chdir", "constraint", "cpus-per-task", "error", "gpus-per-node", "job-name", "mem",
+        "nodes", "ntasks-per-node", "open-mode", "output", "parsable", "partition", "qos", "signal", "test-only",
+        "time", "wait", "wrap",
+    }
+)  # fmt: skip
 """Options of sbatch that have a key of their own, or are not to be touched."""
-
 
 SlurmText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{0,200}$")]
 

@@ -21,6 +21,7 @@ from kreabench.config.race import make_race
 from kreabench.config.targets import Collector, make_target
 from kreabench.config.tasks import task_problems
 from kreabench.core.device_names import DEVICE_NAMES, is_device_name
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.registry import suggest
 from kreabench.core.sizes import parse_size
@@ -109,6 +110,16 @@ def load_metrics(
     if collect.problems:
         raise ConfigError(collect.problems)
     return metrics
+
+
+def load_engine(overrides: Sequence[str]) -> EngineSpec:
+    """The engine of `overrides`, which are of the group `engine` alone. Raises ConfigError."""
+    strange = [override for override in overrides if not override.startswith(("engine=", "engine."))]
+    if strange or not any(override.startswith("engine=") for override in overrides):
+        found = strange[0] if strange else " ".join(overrides)
+        expected = "engine=NAME, and keys of that engine such as engine.wait=true"
+        raise ConfigError([Problem(key="command line", found=found, expected=expected)])
+    return engine_spec(validate(compose.compose(overrides)).engine)
 
 
 def validate(values: Mapping[str, Any]) -> Config:

@@ -8,14 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-<<<<<<< HEAD
-from kreabench.core.engine_spec import EngineSpec
-from kreabench.core.errors import StorageError
-from kreabench.core.planned import Request, Setting
-from kreabench.core.records import Failure, FailureRecord, LoadRecord, Record, SampleRecord
-from kreabench.execution.engine import MAX_WORKER_DEATHS, Admit, GroupWork
-from kreabench.execution.messages import Done, Failed, Generate, Open, Opened, Order, Warmup
-=======
 from kreabench.core.device_names import device_in_words
 from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import EnvironmentProblem, Problem, StorageError
@@ -24,7 +16,6 @@ from kreabench.core.records import Failure, FailureRecord, LoadRecord, Record, S
 from kreabench.execution.backlog import Backlog
 from kreabench.execution.engine import MAX_WORKER_DEATHS, Admit
 from kreabench.execution.messages import Close, Done, Failed, Generate, Open, Opened, Order, Warmup
->>>>>>> engines
 from kreabench.execution.outcomes import (
     Trouble,
     delivered_sample,

@@ -11,11 +11,8 @@ from pathlib import Path
 from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import EnvironmentProblem
 from kreabench.core.records import Failure, Record
-<<<<<<< HEAD
-=======
 from kreabench.execution.backlog import Backlog
 from kreabench.execution.beside import run_beside, side_by_side
->>>>>>> engines
 from kreabench.execution.clock import utc_now
 from kreabench.execution.engine import Admit, GroupWork
 from kreabench.execution.group_run import Beside, GroupRun, Surroundings

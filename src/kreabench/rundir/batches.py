@@ -152,10 +152,10 @@ def refuse_open_batches(run_path: Path) -> None:
     """Raises RunDirectoryError while jobs may draw: what they have in hand would be drawn, and perhaps paid, twice."""
     found = open_batches(run_path)
     if found:
-        ids = [job for folder in found for job in (jobs.ids.values() if (jobs := read_jobs(folder)) else ["unknown"])]
-        shown = ", ".join(dict.fromkeys(job.split("_")[0] for job in ids))
+        submitted = [jobs for folder in found if (jobs := read_jobs(folder)) is not None]
+        shown = ", ".join(dict.fromkeys(job.split("_")[0] for jobs in submitted for job in jobs.ids.values()))
         raise RunDirectoryError(
-            f"parts of {run_path} are given out to jobs ({shown}) and not merged yet",
+            f"parts of {run_path} are given out to jobs ({shown or 'of unknown id'}) and not merged yet",
             remedy=f"When they have ended: `kreabench merge {run_path}`. To take over from jobs that may still run or "
             f"wait: `kreabench merge {run_path} --close`.",
         )
@@ -174,4 +174,6 @@ def _read(path: Path, type_: type[T]) -> T | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RunDirectoryError(f"{path} cannot be read: {error}", remedy="Restore it from a copy of the run.") from error
+        raise RunDirectoryError(
+            f"{path} cannot be read: {error}", remedy="Restore it from a copy of the run."
+        ) from error

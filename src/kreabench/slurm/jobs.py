@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,22 +30,25 @@ class Executor(Protocol):
     def submit_array(self, fns: Sequence[Callable[[], Any]]) -> Sequence[Job]: ...
 
 
-def make_executor(spec: SlurmSpec, folder: Path, name: str) -> Executor:
-    """Submits to the cluster; its files, which hold no environment, lie in `folder`.
+def check_cluster(spec: SlurmSpec) -> None:
+    """Raises EnvironmentProblem where submitit is not installed or there is no Slurm."""
+    _submitit()
+    lacking = [name for name in ("sbatch", "srun") if shutil.which(name) is None]
+    if spec.cluster == "slurm" and lacking:
+        raise _no_cluster(f"no Slurm: {' and '.join(lacking)} not in PATH")
 
-    Raises EnvironmentProblem where submitit is not installed or there is no Slurm.
-    """
+
+def make_executor(spec: SlurmSpec, folder: Path, name: str) -> Executor:
+    """Submits to the cluster; its files, which hold no environment, lie in `folder`."""
     submitit = _submitit()
+    kind = submitit.LocalExecutor if spec.cluster == "local" else submitit.SlurmExecutor
+    executor = kind(folder, max_num_timeout=spec.max_requeues)
     if spec.cluster == "local":
-        executor = submitit.LocalExecutor(folder, max_num_timeout=spec.max_requeues)
         executor.update_parameters(timeout_min=spec.time_min, gpus_per_node=spec.gpus_per_job)
-        return _typed(executor)
-    try:
-        executor = submitit.SlurmExecutor(folder, max_num_timeout=spec.max_requeues)
-    except RuntimeError as error:  # it looks for srun
-        raise _no_cluster("no Slurm: srun is not in PATH") from error
-    executor.update_parameters(**_parameters(spec, name))
-    return _typed(executor)
+    else:
+        executor.update_parameters(**_parameters(spec, name))
+    typed: Executor = executor
+    return typed
 
 
 def submit(executor: Executor, functions: Sequence[Callable[[], Any]]) -> list[str]:
@@ -122,8 +126,3 @@ def _submitit() -> ModuleType:
 def _no_cluster(found: str) -> EnvironmentProblem:
     remedy = "engine.cluster=local tries it without a cluster."
     return EnvironmentProblem([Problem(key="engine", found=found, expected="jobs that Slurm takes", remedy=remedy)])
-
-
-def _typed(executor: Any) -> Executor:
-    typed: Executor = executor
-    return typed
