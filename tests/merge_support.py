@@ -52,7 +52,9 @@ def write_journal(run: RunDirectory, records: Iterable[Record], *, cut: int | No
     """Have the journal hold `records` and nothing else."""
     listed = list(records)
     for record in listed:
-        for image in record.images if isinstance(record, SampleRecord) else ():
+        if not isinstance(record, SampleRecord):
+            continue
+        for image in record.images:
             file = run.path / image.path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content_of(record, image.index))

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +89,7 @@ def test_merging_again_adds_nothing(run: RunDirectory) -> None:
 
 
 def test_a_part_that_grows_is_taken_up_to_its_last_whole_line(run: RunDirectory) -> None:
-    records = [load(), *map(delivered, REQUESTS[:4])]
+    records: list[Record] = [load(), *map(delivered, REQUESTS[:4])]
     whole = len(b"".join(codec.encode(record) + b"\n" for record in records[:3]))
     growing = part(run, "a", *records, cut=whole + 40)
     merged = merge(run.path)
@@ -377,7 +377,8 @@ def histories(draw: st.DrawFn) -> list[Record]:
     for number, request in enumerate(REQUESTS):
         attempt = 1
         for _ in range(draw(st.integers(0, 2))):
-            records.append(draw(st.sampled_from([crash, failed]))(request, attempt=attempt))
+            makes: Callable[..., Record] = draw(st.sampled_from([crash, failed]))
+            records.append(makes(request, attempt=attempt))
             attempt += 1
         if draw(st.booleans()):
             records.append(delivered(request, attempt=attempt))

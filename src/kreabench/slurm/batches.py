@@ -117,7 +117,6 @@ def wait_for(
     folder: Path,
     tell: Callable[[str], None],
     *,
-    poll_s: float = POLL_S,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
     """Wait until all jobs of a batch have ended; False where nobody can say any more. `tell` is told what changes."""
@@ -134,4 +133,4 @@ def wait_for(
         if now != before:
             tell(now)
             before = now
-        sleep(poll_s)
+        sleep(POLL_S)

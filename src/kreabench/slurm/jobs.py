@@ -74,16 +74,16 @@ def _parameters(spec: SlurmSpec, name: str) -> dict[str, Any]:
         "account": spec.account,
         "qos": spec.qos,
         "constraint": spec.constraint,
-        "mem_gb": spec.mem_gb,
+        "mem": f"{round(1024 * spec.mem_gb)}MB" if spec.mem_gb else None,
         "gpus_per_node": spec.gpus_per_job or None,  # a cluster without GPUs refuses to be asked for none
         "array_parallelism": spec.jobs_at_once,
         "additional_parameters": dict(spec.extra) or None,
     }
     return {
-        "name": name,
-        "timeout_min": spec.time_min,
+        "job_name": name,
+        "time": spec.time_min,
         "nodes": 1,
-        "tasks_per_node": 1,
+        "ntasks_per_node": 1,
         "cpus_per_task": spec.cpus_per_job,
         **{key: value for key, value in optional.items() if value is not None},
     }
