@@ -9,6 +9,7 @@ floor_scores.jsonl  one score of a reference's picture against another one of it
 votes.jsonl       one blind vote a line, see `rundir.votes`
 inputs/           see `rundir.inputs`
 images/           see `rundir.images`
+parts/            see `rundir.parts`
 samples.parquet   see `rundir.table`
 driver.lock       pid of the process that may write the journal
 drawing.lock      pid of the same process, while it draws
