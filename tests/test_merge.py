@@ -242,6 +242,15 @@ STRANGE: dict[str, Record] = {
     "outside the folder": replace(
         delivered(REQUESTS[0]), images=(replace(delivered(REQUESTS[0]).images[0], path="images/../../../x.png"),)
     ),
+    "under a second name": replace(
+        delivered(REQUESTS[0]),
+        images=(
+            replace(
+                delivered(REQUESTS[0]).images[0],
+                path=delivered(REQUESTS[5]).images[0].path.replace("/", "//"),
+            ),
+        ),
+    ),
     "over another file": replace(
         delivered(REQUESTS[0]), images=(replace(delivered(REQUESTS[0]).images[0], path="run.json"),)
     ),

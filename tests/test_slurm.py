@@ -33,9 +33,11 @@ from kreabench.slurm.elements import share_out
 from kreabench.slurm.jobs import Executor
 from kreabench.slurm.problems import jobs_problems
 from kreabench.slurm.submit import Submitted, submit_run
-from tests.engine_support import wait_until
+from tests.engine_support import faulty_target, wait_until, worker_pids
+from tests.engine_support import start as engine_records
 from tests.race_support import racing_experiment
 from tests.slurm_support import JOBS, SMALL, slurm, start, touched
+from tests.support import make_group
 
 __all__ = ["slurm"]
 submitit = pytest.importorskip("submitit")
@@ -364,6 +366,38 @@ def test_prompts_are_never_split_between_jobs(tmp_path: Path) -> None:
         prompts = [{prompt_of[request_id] for request_id in element.requests} for element in array]
         assert sum(map(len, prompts)) == 5
         assert len({element.name for element in array}) == len(array)
+
+
+def test_a_run_begun_on_this_machine_is_gone_on_with_by_jobs(tmp_path: Path) -> None:
+    begun = start(tmp_path, "engine=local")
+    work = pending_work(plan_of(begun), begun.state(), retry_failed=False)
+    with begun.writer() as writer:
+        engine = LocalEngine(begun.info.experiment.engine)
+        with closing(engine.run(work, begun.path, lambda group, request: None)) as batches:
+            for batch in batches:
+                writer.append(*batch)
+                if len(begun.samples()) == 2:
+                    break
+    before = drawn(begun)
+    engine_spec = load_engine(["engine=slurm", "engine.cluster=local", "engine.gpus_per_job=0"])
+    run = pipeline.reopen(begun.path, engine=engine_spec)
+    submitted, (function,) = given_out(run)
+    assert submitted.requests == 2
+    function()
+    assert merge_batches(run.path)[0].delivered == 4
+    assert drawn(run).items() >= before.items()
+    assert RunDirectory.open(run.path).info.experiment.engine.kind == "slurm"
+
+
+@pytest.mark.timeout(120)
+def test_slurms_warning_is_for_the_job_and_not_for_its_worker(tmp_path: Path) -> None:
+    group = make_group(target=faulty_target(tmp_path), prompts=3)
+    with closing(engine_records(group, tmp_path)) as records:
+        found = [next(records)]
+        for pid in worker_pids():
+            os.kill(pid, signal.SIGUSR2)
+        found += records
+    assert [record.kind for record in found] == ["load", "sample", "sample", "sample"]
 
 
 def test_a_part_cannot_be_gone_on_with_alone(tmp_path: Path) -> None:

@@ -121,6 +121,14 @@ def test_a_job_at_its_budget_ends_the_run_as_any_other(
     assert f"{message}. Go on with: kreabench resume runs/trial --budget-usd MORE" in out
 
 
+def test_a_merged_run_is_compared_and_shown_as_any_other(call: Call, cluster: Cluster) -> None:
+    assert call("run", *SMALL, "engine=local", "name=base")[0] == 0
+    assert call("run", *LOCAL, "engine.wait=true", "engine.jobs_per_group=2")[0] == 0
+    code, out, err = call("compare", "runs/base", str(RUN))
+    assert (code, "Traceback" in out) == (0, False), err
+    assert "4" in call("show", str(RUN))[1]
+
+
 def test_closing_frees_a_run_whose_jobs_hang(call: Call, cluster: Cluster) -> None:
     cluster.at_once = False
     call("run", *LOCAL)

@@ -75,8 +75,9 @@ class RecordCheck:
             if found != wanted:
                 return f"request {record.request_id} with {field} {found!r}; the plan has {wanted!r}"
         for image in record.images:
-            parts = PurePosixPath(image.path).parts
-            if ".." in parts or parts[:1] != (IMAGES_FOLDER,):
+            path = PurePosixPath(image.path)
+            # One file must have one name here, or another request's picture could be written over under a second one.
+            if ".." in path.parts or path.parts[:1] != (IMAGES_FOLDER,) or str(path) != image.path:
                 return f"picture {image.path!r}; pictures lie below {IMAGES_FOLDER}/"
             if self._owners.get(image.path, record.request_id) != record.request_id:
                 return f"picture {image.path!r}, which is that of another request"

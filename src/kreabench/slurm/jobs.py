@@ -85,6 +85,7 @@ def _parameters(spec: SlurmSpec, name: str) -> dict[str, Any]:
         "nodes": 1,
         "ntasks_per_node": 1,
         "cpus_per_task": spec.cpus_per_job,
+        "srun_args": [f"--cpus-per-task={spec.cpus_per_job}"],  # since Slurm 22.05 srun no longer inherits it
         **{key: value for key, value in optional.items() if value is not None},
     }
 
