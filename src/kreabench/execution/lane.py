@@ -11,7 +11,6 @@ from kreabench.execution.messages import Close, Generate, Open, Warmup
 from kreabench.execution.seats import Seat
 from kreabench.execution.steps import Ask, End, Idle, Steps
 
-
 DISTURBED = "drawn beside other workers on the same processor"
 """Flag of such a sample, which is no timing."""
 
