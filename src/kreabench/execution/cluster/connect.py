@@ -15,6 +15,8 @@ from kreabench.core.errors import EnvironmentProblem, Problem, one_line
 
 CONNECT_S = 10.0
 KEY = "engine.address"
+_SETTINGS, _FRAME_HEAD_BYTES = 4, 9
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0])
 
 
 def ray_module() -> Any:
@@ -92,19 +94,33 @@ def _check_reachable(address: str) -> None:
     """Ray itself tries for a minute."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S) as connection:
+            found = "" if os.environ.get("RAY_USE_TLS", "0") != "0" or _speaks_http_2(connection) else "something else"
     except (OSError, OverflowError) as error:
         found = f"no connection to {address}: {getattr(error, 'strerror', None) or error}"
+    if found:
         remedy = "`ray status` on the cluster's head says whether it runs; its port is 6379 unless told otherwise."
-        raise problem(KEY, found, "the address of a running cluster", remedy) from error
+        raise problem(KEY, found, "the address of a running cluster", remedy)
+
+
+def _speaks_http_2(connection: socket.socket) -> bool:
+    """Whether a server of gRPC, which Ray's head is, answers: RFC 9113 has both sides begin with their settings."""
+    connection.sendall(_PREFACE)
+    head = b""
+    while len(head) < _FRAME_HEAD_BYTES:
+        more = connection.recv(_FRAME_HEAD_BYTES - len(head))
+        if not more:
+            return False
+        head += more
+    return head[3] == _SETTINGS
 
 
 def _refused(spec: RaySpec, error: Exception) -> EnvironmentProblem:
     text = one_line(error, 400)
-    if "ersion mismatch" in text:
+    if "version mismatch" in text.lower():
         remedy = "Install the Ray and the Python of the cluster here, or the other way round."
         return problem(KEY, text, "a cluster of the same Ray and Python", remedy)
-    if "uthent" in text or "token" in text:
+    if any(word in text.lower() for word in ("authent", "token")):
         remedy = "Set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH here as on the cluster."
         return problem(KEY, "a cluster that refuses this machine", "Ray's authentication token", remedy)
     if spec.address is None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,13 +175,9 @@ class ClusterSeats:
         if said["shared"] is not None:
             remedy = "Put run.dir on a file system that is mounted under the same path everywhere. Nothing was loaded."
             raise problem("run.dir", f"{said['shared']}, on a node", "a folder that every node can write", remedy)
-        if said["problems"]:
-            raise EnvironmentProblem(
-                [
-                    Problem(key="a node of the cluster", found=text, expected="all that it needs")
-                    for text in said["problems"]
-                ]
-            )
+        found = [codec.convert(fields, Problem) for fields in said["problems"]]
+        if found:
+            raise EnvironmentProblem([replace(one, key=f"{one.key}, on a node") for one in found])
 
     def _kill(self, actor: Any) -> None:
         with suppress(Exception):  # the cluster may be gone, and with it the actor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -23,10 +24,12 @@ class Bell:
 
     def __init__(self) -> None:
         self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._lock = threading.Lock()
 
     def ring(self, _: object = None) -> None:
-        with suppress(OSError):  # closed: nobody listens any more
-            os.eventfd_write(self._descriptor, 1)
+        with self._lock:
+            if self._descriptor >= 0:  # else nobody listens any more
+                os.eventfd_write(self._descriptor, 1)
 
     def quiet(self) -> None:
         with suppress(BlockingIOError):
@@ -36,8 +39,9 @@ class Bell:
         return self._descriptor
 
     def close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        os.close(descriptor)
+        with self._lock:  # another thread must not ring what has the same number afterwards
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class Place(Protocol):
