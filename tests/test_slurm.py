@@ -295,7 +295,7 @@ def test_a_batch_that_is_closed_stops_its_jobs(tmp_path: Path) -> None:
 def test_what_a_node_lacks_is_a_failure_that_a_resume_tries_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lacks(plan: Any, group_ids: Any) -> None:
+    def lacks(*_: Any) -> None:
         raise EnvironmentProblem([Problem(key="torch", found="no GPU", expected="one")])
 
     monkeypatch.setattr(draw, "check_environment", lacks)

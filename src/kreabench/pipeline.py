@@ -72,11 +72,15 @@ class Outcome:
         return ExitCode.FAILED_SAMPLES if self.failed or undrawn else self.scoring.exit_code
 
 
-def check_environment(plan: Plan, group_ids: Sequence[str] | None = None) -> None:
-    """Ask each back end what this machine lacks. Raises EnvironmentProblem with everything found."""
+def check_environment(plan: Plan, engine: EngineSpec, group_ids: Sequence[str] | None = None) -> None:
+    """Ask each back end what this machine lacks. Raises EnvironmentProblem with everything found.
+
+    What draws elsewhere is asked there, by the engine, before it loads a model.
+    """
     problems: dict[str, Problem] = {}
     for group in plan.groups:
-        if group_ids is None or group.id in group_ids:
+        here = engine.kind == "local" or group.target.hosted
+        if here and (group_ids is None or group.id in group_ids):
             found = backend_class(group.target.backend).check(group.target, group.accelerations)
             problems.update((str(problem), problem) for problem in found)
     if problems:
@@ -105,8 +109,7 @@ def start(
     if problems := [*race_problems(experiment, plan), *jobs_problems(experiment)]:
         raise ConfigError(problems)
     if not (path / "run.json").exists():
-        elsewhere = experiment.engine.kind == "slurm"  # jobs say themselves what their nodes lack
-        check_environment(plan, [group.id for group in plan.groups if group.target.hosted] if elsewhere else None)
+        check_environment(plan, experiment.engine)
         check_placement(experiment, experiment.targets)
         if not all(target.random_weights for target in experiment.targets):  # nothing scores their pictures
             prepare(on_device(experiment.metrics, experiment.scoring.device), environ, say)
@@ -186,7 +189,7 @@ def execute(
         state = run.state()
         work = pending_work(plan, state, retry_failed=retry_failed, dropped=drops_of(run))
         if draw:
-            check_environment(plan, [item.group.id for item in work])
+            check_environment(plan, run.info.experiment.engine, [item.group.id for item in work])
             check_placement(run.info.experiment, [item.group.target for item in work])
         limit_usd = run.info.experiment.budget_usd
         budget = Budget(limit_usd, plan, scores_usd=0.0 if limit_usd is None else scores_usd(run))

@@ -31,6 +31,8 @@ def side_by_side(
     others = [one for one in able if not one.group.target.hosted]
     if not (spec.side_by_side and hosted and others):
         return [], list(work)
+    if spec.ray is not None and spec.ray.gpus_per_worker == 0:
+        return [], list(work)  # some of its workers may be on this machine
     if spec.kind == "local":
         drawing = drawing_devices([one.group.target for one in others], len(look().gpus))
         count = (os.cpu_count() or 1) if processors is None else processors

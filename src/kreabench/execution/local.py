@@ -11,6 +11,7 @@ from pathlib import Path
 from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import EnvironmentProblem
 from kreabench.core.records import Failure, Record
+from kreabench.core.specs import TargetSpec
 from kreabench.execution.backlog import Backlog
 from kreabench.execution.beside import run_beside, side_by_side
 from kreabench.execution.clock import utc_now
@@ -19,6 +20,7 @@ from kreabench.execution.group_run import Beside, GroupRun, Surroundings
 from kreabench.execution.hosted_run import HostedGroupRun
 from kreabench.execution.local_seats import LocalSeats, check_devices
 from kreabench.execution.pool import LOGS_FOLDER, Pool
+from kreabench.execution.seats import Seats
 from kreabench.execution.services import start_service
 from kreabench.execution.supervise import WorkerProcess
 
@@ -54,7 +56,7 @@ class LocalEngine:
         Raises what `admit` raises, ConfigError for devices that do not fit, StorageError once the disk refuses
         pictures or logs, and EnvironmentProblem where no process can be started at all.
         """
-        check_devices(self._spec.devices, [one.group.target for one in work if one.pending])
+        self._check([one.group.target for one in work if one.pending])
         run_path = run_path.resolve()
         pending = [one for one in work if one.pending]
         beside, pending = side_by_side(self._spec, pending, self._processors)
@@ -67,11 +69,19 @@ class LocalEngine:
             else:
                 yield from self._run_on_devices(list(stretch), run_path, admit, self._environ)
 
+    def _check(self, targets: Sequence[TargetSpec]) -> None:
+        """Raises ConfigError for targets that cannot be drawn where the engine draws."""
+        check_devices(self._spec.devices, targets)
+
+    def _open_seats(self, work: Sequence[GroupWork], run_path: Path, environ: Mapping[str, str]) -> Seats:
+        """Where `work` is drawn."""
+        return LocalSeats(self._spec.devices, environ, WorkerProcess)
+
     def _run_on_devices(
         self, work: Sequence[GroupWork], run_path: Path, admit: Admit, environ: Mapping[str, str]
     ) -> Iterator[Batch]:
         with (
-            closing(LocalSeats(self._spec.devices, environ, WorkerProcess)) as seats,
+            closing(self._open_seats(work, run_path, environ)) as seats,
             closing(Pool(work, seats, self._spec, run_path, admit, self._now)) as pool,
         ):
             yield from pool.batches()
@@ -81,7 +91,7 @@ class LocalEngine:
         hosted = [one for one in work if one.group.target.hosted]
         others = [one for one in work if not one.group.target.hosted]
         with (
-            closing(LocalSeats(self._spec.devices, self._environ, WorkerProcess)) as seats,
+            closing(self._open_seats(others, run_path, self._environ)) as seats,
             closing(Pool(others, seats, self._spec, run_path, admit, self._now)) as pool,
         ):
             runs = [HostedGroupRun(one, self._around(one, run_path, admit, self._environ, pool)) for one in hosted]

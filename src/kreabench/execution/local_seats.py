@@ -104,7 +104,7 @@ def device_problems(
         return [Problem(key=key, found=found, expected="GPUs or processors: no median is of two kinds of device")]
     if len(set(cards)) < len(cards):
         return [Problem(key=key, found=found, expected="each GPU once: two workers would disturb each other's timings")]
-    problems = [problem for target in targets if (problem := _conflict(target, bool(cards))) is not None]
+    problems = [problem for target in targets if (problem := conflict(target, bool(cards))) is not None]
     gpus = look().gpus if gpus is None and cards else gpus or ()
     absent = [card for card in cards if int(card.partition(":")[2]) >= len(gpus)]
     if absent:
@@ -117,8 +117,8 @@ def device_problems(
     return problems
 
 
-def _conflict(target: TargetSpec, on_gpus: bool) -> Problem | None:
-    """Where a target's own device is another one than the seats have."""
+def conflict(target: TargetSpec, on_gpus: bool, key: str = "engine.devices") -> Problem | None:
+    """Where a target's own device is another one than the seats have, as `key` of the configuration says."""
     asked = target.options.get("device")
     fitting = ("auto", "cuda") if on_gpus else ("auto", PROCESSOR)
     if target.hosted or asked is None or asked in fitting:
@@ -126,7 +126,7 @@ def _conflict(target: TargetSpec, on_gpus: bool) -> Problem | None:
     return Problem(
         key=f"target.{target.name}.options.device",
         found=repr(asked),
-        expected=f"{' or '.join(fitting)}, as engine.devices says where workers draw",
+        expected=f"{' or '.join(fitting)}, as {key} says where workers draw",
     )
 
 

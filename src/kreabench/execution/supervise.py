@@ -39,6 +39,8 @@ class Death:
     signal: int | None
     """The signal that ended it; None after an exit or a time limit."""
     exit_code: int | None
+    reason: str = ""
+    """In words, where neither signal nor exit code is known: the machine that it ran on is gone."""
 
 
 class HasFileno(Protocol):

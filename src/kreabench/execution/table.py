@@ -6,7 +6,10 @@ from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.registry import load_object
 from kreabench.execution.engine import Engine
 
-ENGINES = {"local": "kreabench.execution.local:LocalEngine"}
+ENGINES = {
+    "local": "kreabench.execution.local:LocalEngine",
+    "ray": "kreabench.execution.cluster.engine:RayEngine",
+}
 """Kind → `module:Class`, which is made of an EngineSpec."""
 
 

@@ -94,12 +94,12 @@ def _draw(part: RunDirectory, plan: Plan, element: Element, writer: RunWriter, b
     budget = Budget(element.budget_usd, plan)
     for record in part.records():
         budget.record(record)
+    spec = replace(part.info.experiment.engine, kind="local", slurm=None)
     try:
-        check_environment(plan, [item.group.id for item in work])
+        check_environment(plan, spec, [item.group.id for item in work])
     except EnvironmentProblem as problem:
         writer.append(*_cannot(work, problem))
         return Ended(how="failed", message=problem.message)
-    spec = replace(part.info.experiment.engine, kind="local", slurm=None)
     with closing(LocalEngine(spec).run(work, part.path, budget.admit)) as batches:
         try:
             for records in batches:

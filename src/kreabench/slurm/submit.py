@@ -72,7 +72,7 @@ def submit_run(
         work = pending_work(plan, run.state(), retry_failed=retry_failed, dropped=drops_of(run))
         if not work:
             return None
-        check_environment(plan, [item.group.id for item in work if item.group.target.hosted])
+        check_environment(plan, run.info.experiment.engine, [item.group.id for item in work])
         check_cluster(spec)  # before anything is frozen: what lacks here leaves no trace
         arrays = share_out(work, spec.jobs_per_group, _left_usd(run, plan))
         batch = Batch(
