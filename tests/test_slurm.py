@@ -136,30 +136,41 @@ def test_submitits_debug_executor_runs_the_very_same_function(tmp_path: Path) ->
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("unreported")
 def test_a_job_that_is_killed_leaves_a_part_and_another_engine_goes_on(tmp_path: Path) -> None:
-    slow = ("target.fake_local.options.latency_s=0.4", *LOCAL)
-    run = start(tmp_path, *slow)
+    run = hanging_at_the_last_prompt(tmp_path)
     submitted = submit_run(run)
     assert submitted is not None
     (state,) = states_of(submitted.batch_path)
     part = submitted.batch_path / state.name
-    wait_until(lambda: b'"kind":"sample"' in _content(part / "journal.jsonl"), "a sample of the job")
-    assert state.state == "alive"
-    with pytest.raises(RunDirectoryError, match=f"given out to jobs .{state.job_id}."):
-        go_on(run, tmp_path / "report")
-    with pytest.raises(RunDirectoryError, match="not merged yet"):
-        submit_run(run)
     assert state.job_id is not None
-    kill_tree(int(state.job_id))
+    try:
+        wait_until(lambda: _content(part / "journal.jsonl").count(b'"kind":"sample"') == 2, "the samples of the job")
+        assert states_of(submitted.batch_path)[0].state == "alive"
+        with pytest.raises(RunDirectoryError, match=f"given out to jobs .{state.job_id}."):
+            go_on(run, tmp_path / "report")
+        with pytest.raises(RunDirectoryError, match="not merged yet"):
+            submit_run(run)
+    finally:
+        kill_tree(int(state.job_id))
     journal = part / "journal.jsonl"
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"kind":"sample","request_id"')  # as if it had died with the line half written
     merged, states, free = merge_batches(run.path)
     assert (states[0].state, free, merged.parts[0].is_cut) == ("killed", True, True)
-    assert 1 <= merged.delivered < 4
+    assert merged.delivered == 2
     outcome = go_on(run, tmp_path / "report")
     assert (outcome.delivered, outcome.failed) == (4, 0)
     finished = [record.request_id for record in run.records() if isinstance(record, SampleRecord)]
     assert len(finished) == len(set(finished)) == 4
+
+
+def hanging_at_the_last_prompt(folder: Path) -> RunDirectory:
+    """A run whose first worker to come there never comes back."""
+    plain = start(folder / "plain", *LOCAL)
+    last = plan_of(plain).groups[0].requests[-1].prompt
+    target = plain.info.experiment.targets[0]
+    options = {"faults": [{"kind": "hang", "prompt_contains": last, "times": 1}], "state_dir": str(folder)}
+    experiment = replace(plain.info.experiment, targets=(replace(target, options={**target.options, **options}),))
+    return pipeline.start(folder / "run", experiment, "name: hangs\n", os.environ)
 
 
 def kill_tree(pid: int) -> None:
