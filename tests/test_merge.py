@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -386,8 +386,8 @@ def histories(draw: st.DrawFn) -> list[Record]:
     for number, request in enumerate(REQUESTS):
         attempt = 1
         for _ in range(draw(st.integers(0, 2))):
-            makes: Callable[..., Record] = draw(st.sampled_from([crash, failed]))
-            records.append(makes(request, attempt=attempt))
+            tried = crash if draw(st.booleans()) else failed
+            records.append(tried(request, attempt=attempt))
             attempt += 1
         if draw(st.booleans()):
             records.append(delivered(request, attempt=attempt))

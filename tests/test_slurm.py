@@ -23,6 +23,7 @@ from kreabench.core.records import SampleRecord
 from kreabench.execution.local import LocalEngine
 from kreabench.execution.pending import pending_work
 from kreabench.observer import Observer
+from kreabench.plan_build import build_plan
 from kreabench.plan_of_run import plan_of
 from kreabench.rundir.batches import is_closed, read_batch, read_jobs
 from kreabench.rundir.directory import RunDirectory
@@ -165,12 +166,23 @@ def test_a_job_that_is_killed_leaves_a_part_and_another_engine_goes_on(tmp_path:
 
 def hanging_at_the_last_prompt(folder: Path) -> RunDirectory:
     """A run whose first worker to come there never comes back."""
-    plain = start(folder / "plain", *LOCAL)
-    last = plan_of(plain).groups[0].requests[-1].prompt
-    target = plain.info.experiment.targets[0]
-    options = {"faults": [{"kind": "hang", "prompt_contains": last, "times": 1}], "state_dir": str(folder)}
-    experiment = replace(plain.info.experiment, targets=(replace(target, options={**target.options, **options}),))
-    return pipeline.start(folder / "run", experiment, "name: hangs\n", os.environ)
+    experiment = load([*SMALL, *LOCAL]).experiment
+    target = experiment.targets[0]
+    for number in range(100):  # the order of prompts is a hash of all options
+        prompt = experiment.prompts[number % 2].text
+        faults = [{"kind": "hang", "prompt_contains": prompt, "times": 1}]
+        state_dir = folder / str(number)
+        options = {**target.options, "faults": faults, "state_dir": str(state_dir)}
+        hanging = replace(experiment, targets=(replace(target, options=options),))
+        if [request.prompt == prompt for request in build_plan(hanging).groups[0].requests] == [
+            False,
+            False,
+            True,
+            True,
+        ]:
+            state_dir.mkdir()
+            return pipeline.start(folder / "run", hanging, "name: hangs\n", os.environ)
+    raise AssertionError("no order has the prompt last")
 
 
 def kill_tree(pid: int) -> None:
@@ -265,7 +277,7 @@ def test_a_job_started_again_goes_on_where_it_was(tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(function)).checkpoint().function
     assert vars(again) == vars(function)
     taken: list[int] = []
-    real = draw.LocalEngine.run
+    real = LocalEngine.run
 
     def dying(self: LocalEngine, work: Any, run_path: Path, admit: Any) -> Any:
         taken.append(sum(len(item.pending) for item in work))
@@ -275,7 +287,7 @@ def test_a_job_started_again_goes_on_where_it_was(tmp_path: Path) -> None:
                 raise SystemExit(-1)  # what submitit does near the time limit
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(draw.LocalEngine, "run", dying)
+        patch.setattr(LocalEngine, "run", dying)
         with pytest.raises(SystemExit):
             function()
         assert [state.state for state in states_of(submitted.batch_path)] == ["killed"]
@@ -288,7 +300,7 @@ def test_a_job_started_again_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_a_batch_that_is_closed_stops_its_jobs(tmp_path: Path) -> None:
     run = start(tmp_path, *LOCAL)
     submitted, (function,) = given_out(run)
-    real = draw.LocalEngine.run
+    real = LocalEngine.run
 
     def closing_meanwhile(self: LocalEngine, work: Any, run_path: Path, admit: Any) -> Any:
         for batch in real(self, work, run_path, admit):
@@ -297,7 +309,7 @@ def test_a_batch_that_is_closed_stops_its_jobs(tmp_path: Path) -> None:
             yield batch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(draw.LocalEngine, "run", closing_meanwhile)
+        patch.setattr(LocalEngine, "run", closing_meanwhile)
         assert function() == "closed"
     assert function() == "closed"
     assert merge_batches(run.path)[0].delivered == 1

@@ -52,7 +52,7 @@ class Cluster:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     cluster = Cluster()
-    monkeypatch.setitem(submit.submit_run.__kwdefaults__, "make", cluster)
+    monkeypatch.setattr(submit.submit_run, "__kwdefaults__", {"retry_failed": False, "make": cluster})
     return cluster
 
 
