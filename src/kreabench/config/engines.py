@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 
 from kreabench.config.strict import STRICT
 from kreabench.core.engine_spec import EngineSpec, RaySpec
+from kreabench.core.specs import Gpu, MachineSpec
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -71,3 +73,36 @@ def engine_spec(config: EngineConfig) -> EngineSpec:
     assert isinstance(config, LocalEngineConfig)  # noqa: S101 - the only other member of the union
     devices = tuple(device if device == "cpu" else f"cuda:{device}" for device in config.devices)
     return EngineSpec(kind=config.kind, devices=devices, **common)
+
+
+CAPABILITIES = {
+    "V100": (7, 0),
+    "T4": (7, 5),
+    "A100": (8, 0),
+    "A100-40G": (8, 0),
+    "A100-80G": (8, 0),
+    "A10G": (8, 6),
+    "L4": (8, 9),
+    "L40S": (8, 9),
+    "H100": (9, 0),
+    "H20": (9, 0),
+    "H200": (9, 0),
+    "B200": (10, 0),
+}
+"""Kind of GPU as Ray names it → CUDA compute capability, after NVIDIA's table (developer.nvidia.com/cuda-gpus)."""
+
+
+def machine_of(config: EngineConfig, here: MachineSpec) -> MachineSpec:
+    """What the engine's workers have, as far as it decides what is planned; `here` is what this machine has.
+
+    Of a cluster only the GPU is known that the configuration names; its packages are taken to be those of `here`, and
+    its nodes are asked before anything is loaded.
+    """
+    if isinstance(config, RayEngineConfig):
+        kind = config.accelerator_type
+        name = kind or "a GPU of the cluster (engine.accelerator_type tells which)"
+        gpu = Gpu(name=name, capability=CAPABILITIES.get(kind or ""), memory_bytes=None)
+        return replace(here, gpus=(gpu,) if config.gpus_per_worker else ())
+    if isinstance(config, LocalEngineConfig) and "cpu" in config.devices:
+        return replace(here, gpus=())
+    return here
