@@ -25,6 +25,8 @@ import psutil
 from tests.engine_support import admit_all, engine_spec, is_gone
 from tests.support import make_group, make_plan, make_run, make_setting, make_target
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from kreabench.core.engine_spec import RaySpec
 from kreabench.core.planned import LoadGroup, Plan
 from kreabench.core.records import FailureRecord, LoadRecord, SampleRecord

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 import threading
@@ -49,6 +50,7 @@ class FakeRay:
 
     def init(self, **options: Any) -> None:
         self.asked = options
+        signal.signal(signal.SIGTERM, lambda *_: None)  # as Ray does
         if self._error is not None:
             raise self._error
 
@@ -155,11 +157,13 @@ def test_a_cluster_without_room_is_refused(
     assert expected in refusal(monkeypatch, FakeRay(*resources), **changes)
 
 
-def test_nothing_is_handed_to_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_handed_to_the_cluster_and_signals_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = FakeRay({"CPU": 8.0, "GPU": 2.0})
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setenv("FAL_KEY", "a-secret")
+    before = signal.getsignal(signal.SIGTERM)
     connect(SPEC)
+    assert signal.getsignal(signal.SIGTERM) is before
     assert ray.asked.keys() == {"address", "log_to_driver", "logging_level", "include_dashboard"}
     assert "a-secret" not in repr(ray.asked)
 

@@ -11,6 +11,7 @@ from kreabench.config.compose import conf_dir, group_options
 from kreabench.config.resolve import load, load_metrics
 from kreabench.config.targets import Collector
 from kreabench.core.errors import ConfigError
+from kreabench.core.specs import Gpu, MachineSpec
 from kreabench.plan_build import build_plan
 
 
@@ -281,3 +282,24 @@ def test_what_an_engine_does_not_have_is_refused(overrides: list[str], key: str,
     found = problems("experiment=trial", *overrides)
     assert found.keys() == {key}
     assert expected in found[key]
+
+
+@pytest.mark.parametrize(
+    ("engine", "gpus"),
+    [
+        ([], [("here", (8, 0))]),
+        (["engine.devices=[cpu,cpu]"], []),
+        (["engine.devices=[0]"], [("here", (8, 0))]),
+        (["engine=ray", "engine.gpus_per_worker=0"], []),
+        (["engine=ray", "engine.accelerator_type=H100"], [("H100", (9, 0))]),
+        (["engine=ray"], [("a GPU of the cluster (engine.accelerator_type tells which)", None)]),
+    ],
+)
+def test_the_plan_knows_the_devices_of_its_engine(
+    monkeypatch: pytest.MonkeyPatch, engine: list[str], gpus: list[tuple[str, tuple[int, int] | None]]
+) -> None:
+    here = MachineSpec(gpus=(Gpu(name="here", capability=(8, 0), memory_bytes=1),), packages={}, compiler=True)
+    monkeypatch.setattr("kreabench.config.resolve.look", lambda: here)
+    machine = load(["experiment=trial", *engine]).experiment.machine
+    assert machine is not None
+    assert [(gpu.name, gpu.capability) for gpu in machine.gpus] == gpus

@@ -489,14 +489,20 @@ def test_what_the_engine_does_not_have_is_refused(overrides: list[str], key: str
     assert "abc" not in str(raised.value)
 
 
+def test_the_plan_takes_nodes_to_have_the_gpu_that_is_named() -> None:
+    machines = [
+        load([*SMALL, "engine=slurm", *more]).experiment.machine
+        for more in (["engine.gpu_kind=A100"], [], ["engine.gpus_per_job=0"])
+    ]
+    assert [[gpu.capability for gpu in machine.gpus] for machine in machines if machine] == [[(8, 0)], [None], []]
+
+
 def test_what_jobs_cannot_do_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     engine = start(tmp_path / "ours", *JOBS).info.experiment.engine
     (problem,) = jobs_problems(replace(racing_experiment(), engine=engine))
     assert problem.key == "run.race"
     with pytest.raises(ConfigError, match=r"scoring\.during_generation: found true"):
         start(tmp_path, *JOBS, "scoring.during_generation=true")
-    with pytest.raises(ConfigError, match=r"target\.krea_local\.options\.device: found auto"):
-        start(tmp_path, "engine=slurm", "target=[krea_local]")
     assert not (tmp_path / "runs").exists()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag
 
 from kreabench.config.strict import STRICT
 from kreabench.core.engine_spec import EngineSpec, RaySpec, SlurmSpec
+from kreabench.core.specs import Gpu, MachineSpec
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -79,6 +81,7 @@ class SlurmEngineConfig(EngineConfig):
     constraint: SlurmName | None = None
     time_min: Annotated[int, Field(ge=1, le=60 * 24 * 60)] = 240
     gpus_per_job: Annotated[int, Field(ge=0, le=16)] = 1
+    gpu_kind: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] | None = None
     cpus_per_job: Annotated[int, Field(ge=1, le=512)] = 8
     mem_gb: Annotated[float, Field(gt=0, le=16_384)] | None = None
     jobs_per_group: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -118,3 +121,42 @@ def engine_spec(config: EngineConfig) -> EngineSpec:
     assert isinstance(config, LocalEngineConfig)  # noqa: S101 - the only other member of the union
     devices = tuple(device if device == "cpu" else f"cuda:{device}" for device in config.devices)
     return EngineSpec(kind=config.kind, devices=devices, **common)
+
+
+CAPABILITIES = {
+    "V100": (7, 0),
+    "T4": (7, 5),
+    "A100": (8, 0),
+    "A100-40G": (8, 0),
+    "A100-80G": (8, 0),
+    "A10G": (8, 6),
+    "L4": (8, 9),
+    "L40S": (8, 9),
+    "H100": (9, 0),
+    "H20": (9, 0),
+    "H200": (9, 0),
+    "B200": (10, 0),
+}
+"""Kind of GPU as Ray names it → CUDA compute capability, after NVIDIA's table (developer.nvidia.com/cuda-gpus)."""
+
+
+def machine_of(config: EngineConfig, here: MachineSpec) -> MachineSpec:
+    """What the engine's workers have, as far as it decides what is planned; `here` is what this machine has.
+
+    Of a cluster only the GPU is known that the configuration names; its packages are taken to be those of `here`, and
+    its nodes are asked before anything is loaded.
+    """
+    if isinstance(config, RayEngineConfig):
+        return replace(here, gpus=_gpus(config.gpus_per_worker, config.accelerator_type, "engine.accelerator_type"))
+    if isinstance(config, SlurmEngineConfig):
+        return replace(here, gpus=_gpus(config.gpus_per_job, config.gpu_kind, "engine.gpu_kind"))
+    if isinstance(config, LocalEngineConfig) and "cpu" in config.devices:
+        return replace(here, gpus=())
+    return here
+
+
+def _gpus(number: int, kind: str | None, key: str) -> tuple[Gpu, ...]:
+    """The one that the configuration names under `key`, as far as it does; all that draw are of one kind."""
+    name = kind or f"a GPU of the cluster ({key} tells which)"
+    gpu = Gpu(name=name, capability=CAPABILITIES.get(kind or ""), memory_bytes=None)
+    return (gpu,) if number else ()

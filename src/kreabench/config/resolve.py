@@ -13,7 +13,7 @@ from kreabench.backends.accelerations.choose import combination_problems
 from kreabench.backends.accelerations.features import complete
 from kreabench.backends.machine import look
 from kreabench.config import compose
-from kreabench.config.engines import engine_spec
+from kreabench.config.engines import engine_spec, machine_of
 from kreabench.config.model import AccelerationConfig, Config, MetricConfig, ScoringConfig
 from kreabench.config.problems import problems_of, shown
 from kreabench.config.prompts import PromptSet, expanded, load_prompt_set
@@ -76,8 +76,7 @@ def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
         files.update(found.files)
         return found.prompts
 
-    machine = look() if config.engine.kind == "local" else None  # the others draw elsewhere
-    experiment = resolve(config, prompts, machine)
+    experiment = resolve(config, prompts, machine_of(config.engine, look()))
     return Composed(
         experiment=experiment,
         run_path=expanded("run.dir", config.run.dir) / config.name,

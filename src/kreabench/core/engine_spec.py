@@ -38,6 +38,8 @@ class SlurmSpec:
     time_min: int
     """Minutes that a job may take."""
     gpus_per_job: int
+    gpu_kind: str | None
+    """Such as H100: what the plan takes them to be; `constraint` or `partition` chooses such nodes."""
     cpus_per_job: int
     mem_gb: float | None
     jobs_per_group: int

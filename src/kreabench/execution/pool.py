@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.ids import slug
-from kreabench.core.records import Record
+from kreabench.core.records import Record, SampleRecord
 from kreabench.execution.backlog import Backlog
 from kreabench.execution.engine import Admit, GroupWork
 from kreabench.execution.group_run import GroupRun, Surroundings
@@ -180,20 +180,33 @@ class Pool:
         return any(lane.seat.usable() and lane.seat.host not in barred for lane in self._lanes)
 
     def _advance(self) -> list[Record]:
+        """Have each lane that can go on to its next record, or its next order.
+
+        One of several workers is given its next order before the picture that it delivered is journalled, so that it
+        does not wait for the disk: where the driver dies in between, that one is drawn again. Whatever else happened is
+        on the disk first.
+        """
         records: list[Record] = []
         for lane in [lane for lane in self._lanes if lane.is_ready]:
             try:
-                record = lane.advance()
+                record = self._advanced(lane, records)
+                if len(self._lanes) > 1 and isinstance(record, SampleRecord) and record.status == "ok":
+                    self._advanced(lane, records)
             except Exception as error:
                 if not records:
                     raise
                 self._error = error
                 break
-            if record is not None:
-                records.append(record)
-            elif lane.is_at_work:
-                self._introduce(lane)
         return records
+
+    def _advanced(self, lane: Lane, records: list[Record]) -> Record | None:
+        """One step of a lane; its record, if there is one, is added to `records`."""
+        record = lane.advance()
+        if record is not None:
+            records.append(record)
+        elif lane.is_at_work:
+            self._introduce(lane)
+        return record
 
     def _introduce(self, lane: Lane) -> None:
         """Have a lane that got to work and all others at work feel each other."""

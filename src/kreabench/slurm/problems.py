@@ -8,8 +8,7 @@ from kreabench.core.specs import ExperimentSpec
 
 def jobs_problems(experiment: ExperimentSpec) -> list[Problem]:
     """Why jobs on machines that nobody has seen cannot do this; empty for other engines."""
-    spec = experiment.engine.slurm
-    if spec is None:
+    if experiment.engine.slurm is None:
         return []
     problems = []
     if experiment.race is not None:
@@ -18,8 +17,4 @@ def jobs_problems(experiment: ExperimentSpec) -> list[Problem]:
     if experiment.scoring.during_generation:
         found, expected = "true", "false with engine=slurm: there are no pictures here before the parts are merged"
         problems.append(Problem(key="scoring.during_generation", found=found, expected=expected))
-    for target in experiment.targets:
-        if target.options.get("device") == "auto" and not target.hosted and spec.gpus_per_job:
-            expected = "cuda, or cpu with engine.gpus_per_job=0: the plan depends on it, and no node is seen here"
-            problems.append(Problem(key=f"target.{target.name}.options.device", found="auto", expected=expected))
     return problems

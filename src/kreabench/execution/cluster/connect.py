@@ -7,7 +7,11 @@ authentication (RAY_AUTH_MODE=token) reads its token from the environment or the
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kreabench.core.engine_spec import RaySpec
@@ -41,16 +45,28 @@ def connect(spec: RaySpec) -> Any:
         if spec.address not in (None, "auto"):
             _check_reachable(str(spec.address))
         try:
-            ray.init(
-                address=spec.address or "local",
-                log_to_driver=False,
-                logging_level="error",
-                **({"include_dashboard": False} if spec.address is None else {}),
-            )
+            with _ends_as_before():
+                ray.init(
+                    address=spec.address or "local",
+                    log_to_driver=False,
+                    logging_level="error",
+                    **({"include_dashboard": False} if spec.address is None else {}),
+                )
         except Exception as error:  # Ray raises nearly anything
             raise _refused(spec, error) from error
     _check_room(spec, nodes(ray))
     return ray
+
+
+@contextmanager
+def _ends_as_before() -> Iterator[None]:
+    """Ray would have SIGTERM end this process with an exit code of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def nodes(ray: Any) -> list[dict[str, Any]]:

@@ -74,7 +74,6 @@ class ClusterSeats:
     ) -> None:
         """Raises StorageError where the run directory cannot be written."""
         self._ray, self._spec, self._run_path, self._clock = ray, spec, run_path, clock
-        self._bell = Bell()
         self._on_processor = spec.gpus_per_worker == 0
         pairs = {one.group.id: (one.group.target, one.group.accelerations) for one in work}
         self._needs = codec.encode(list(pairs.values()))
@@ -93,6 +92,7 @@ class ClusterSeats:
             (run_path / self._token).write_text(self._token, encoding="utf-8")
         except OSError as error:
             raise storage_error(run_path / self._token, error) from error
+        self._bell = Bell()
         options = {"num_cpus": spec.cpus_per_worker, "num_gpus": spec.gpus_per_worker, "scheduling_strategy": "SPREAD"}
         if spec.accelerator_type is not None:
             options["accelerator_type"] = spec.accelerator_type
