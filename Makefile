@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint types format docs picture bench bench-metrics bench-hosted bench-decisions bench-miniature miniature gpu clean
+.PHONY: help demo test lint types format docs picture bench bench-metrics bench-hosted bench-engines bench-decisions bench-miniature miniature gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,10 @@ bench-metrics: $(INSTALLED_DEV)  ## metrics against other implementations, and t
 bench-hosted: $(INSTALLED_DEV)  ## accuracy, speed and money of the hosted path, against the loopback fal
 	$(BIN)/python benchmarks/fal_latency.py
 	$(BIN)/python benchmarks/fal_faults.py
+
+bench-engines: $(INSTALLED_DEV)  ## what engines cost a request, and a cluster whose nodes, workers and drivers are killed
+	$(BIN)/python benchmarks/engine_speed.py
+	$(BIN)/python benchmarks/ray_faults.py
 
 bench-decisions: $(INSTALLED_DEV)  ## decisions where the truth is known, damaged versions of the tiny model, and speed
 	$(BIN)/python benchmarks/validity.py

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.ids import stable_hash
 from kreabench.core.planned import (
     LoadGroup,
@@ -34,7 +35,6 @@ from kreabench.core.specs import (
     AccelerationSpec,
     AxesSpec,
     Defaults,
-    EngineSpec,
     ExperimentSpec,
     Limits,
     MetricSpec,

@@ -12,12 +12,15 @@ from typing import Any, TypeVar
 
 import psutil
 
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import FailureRecord, LoadRecord, Record, SampleRecord, WarmupRecord
-from kreabench.core.specs import EngineSpec, TargetSpec
+from kreabench.core.specs import TargetSpec
+from kreabench.execution.clock import utc_now
 from kreabench.execution.engine import Admit, GroupWork
 from kreabench.execution.local import LocalEngine
-from kreabench.execution.messages import Answer, Generate, Open, Warmup, decode_answer
+from kreabench.execution.messages import Answer, Close, Order, decode_answer
+from kreabench.execution.supervise import Death
 from tests.support import make_target
 
 R = TypeVar("R", bound=Record)
@@ -30,25 +33,42 @@ class InThisProcess:
         from kreabench.execution.worker import Worker
 
         self._worker = Worker()
+        self._answer: Answer | Death | None = None
+        self._ready = os.eventfd(1)  # always something to read
 
     def alive(self) -> bool:
         return True
 
-    def ask(self, order: Open | Warmup | Generate, limit_s: float) -> Answer:
-        return decode_answer(self._worker.answer(order))
+    def begin(self, order: Order, limit_s: float) -> None:
+        if isinstance(order, Close):
+            self._answer = Death(elapsed_s=0.0, limit_s=None, signal=None, exit_code=0)
+        else:
+            self._answer = decode_answer(self._worker.answer(order))
+
+    def poll(self) -> Answer | Death | None:
+        return self._answer
+
+    def left_s(self) -> float:
+        return 60.0
+
+    def fileno(self) -> int:
+        return self._ready
 
     def stop(self) -> None:
-        self._worker.close()
+        if self._ready >= 0:
+            self._worker.close()
+            os.close(self._ready)
+            self._ready = -1
 
 
 def admit_all(group: LoadGroup, request: Request | None) -> None:
     """No budget."""
 
 
-def engine_spec(**changes: float) -> EngineSpec:
+def engine_spec(**changes: Any) -> EngineSpec:
     """Time limits that no healthy worker reaches, however busy the machine is."""
     base = EngineSpec(kind="local", sample_timeout_s=60.0, warmup_timeout_s=60.0, load_timeout_s=60.0)
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return replace(base, **changes)
 
 
 def faulty_target(state_dir: Path, *faults: dict[str, Any], **changes: Any) -> TargetSpec:
@@ -78,7 +98,7 @@ def start_batches(
     now: Callable[[], str] | None = None,
 ) -> Generator[tuple[Record, ...], None, None]:
     """The engine's iterator over one load group."""
-    engine = LocalEngine(spec or engine_spec(), environ=environ, **({"now": now} if now else {}))
+    engine = LocalEngine(spec or engine_spec(), environ=environ, now=now or utc_now)
     requests = group.requests if pending is None else tuple(pending)
     work = GroupWork(group=group, pending=requests, deaths=deaths or {}, tries=tries or {}, submitted=submitted or {})
     return engine.run([work], run_path, admit)

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.ids import stable_hash
 from kreabench.core.planned import (
     LoadGroup,
@@ -24,7 +25,6 @@ from kreabench.core.specs import (
     AccelerationSpec,
     AxesSpec,
     Defaults,
-    EngineSpec,
     ExperimentSpec,
     Limits,
     MetricSpec,

@@ -11,6 +11,7 @@ from kreabench.config.compose import conf_dir, group_options
 from kreabench.config.resolve import load, load_metrics
 from kreabench.config.targets import Collector
 from kreabench.core.errors import ConfigError
+from kreabench.core.specs import Gpu, MachineSpec
 from kreabench.plan_build import build_plan
 
 
@@ -256,3 +257,49 @@ def test_a_file_of_ones_own_that_is_no_yaml(tmp_path: Path) -> None:
     (tmp_path / "axes/own.yaml").write_text("steps: [", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"own\.yaml"):
         load(["experiment=trial", "axes=own"], tmp_path)
+
+
+def test_each_kind_of_engine_has_keys_of_its_own() -> None:
+    assert load(["experiment=trial", "engine.devices=[0,1]"]).experiment.engine.devices == ("cuda:0", "cuda:1")
+    assert load(["experiment=trial", "engine.devices=cpu"]).experiment.engine.devices == ("cpu",)
+    ray = load(["experiment=trial", "engine=ray", "engine.address=head:6379"]).experiment.engine.ray
+    assert ray is not None
+    assert ray.address == "head:6379"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "expected"),
+    [
+        (["engine=ray", "engine.adress=auto"], "engine.adress", "did you mean address?"),
+        (["engine=ray", "engine.devices=[0]"], "engine.devices", "an unknown key"),
+        (["engine.address=auto"], "engine.address", "an unknown key"),
+        (["engine.devices=[gpu]"], "engine.devices.0", "'cpu'"),
+        (["engine=ray", "engine.workers=0"], "engine.workers", "greater than or equal to 1"),
+        (["engine.kind=thread"], "engine", "one of local, ray"),
+    ],
+)
+def test_what_an_engine_does_not_have_is_refused(overrides: list[str], key: str, expected: str) -> None:
+    found = problems("experiment=trial", *overrides)
+    assert found.keys() == {key}
+    assert expected in found[key]
+
+
+@pytest.mark.parametrize(
+    ("engine", "gpus"),
+    [
+        ([], [("here", (8, 0))]),
+        (["engine.devices=[cpu,cpu]"], []),
+        (["engine.devices=[0]"], [("here", (8, 0))]),
+        (["engine=ray", "engine.gpus_per_worker=0"], []),
+        (["engine=ray", "engine.accelerator_type=H100"], [("H100", (9, 0))]),
+        (["engine=ray"], [("a GPU of the cluster (engine.accelerator_type tells which)", None)]),
+    ],
+)
+def test_the_plan_knows_the_devices_of_its_engine(
+    monkeypatch: pytest.MonkeyPatch, engine: list[str], gpus: list[tuple[str, tuple[int, int] | None]]
+) -> None:
+    here = MachineSpec(gpus=(Gpu(name="here", capability=(8, 0), memory_bytes=1),), packages={}, compiler=True)
+    monkeypatch.setattr("kreabench.config.resolve.look", lambda: here)
+    machine = load(["experiment=trial", *engine]).experiment.machine
+    assert machine is not None
+    assert [(gpu.name, gpu.capability) for gpu in machine.gpus] == gpus

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.planned import LoadGroup
 from kreabench.core.records import Cost, Failure, Record, SampleRecord
-from kreabench.core.specs import EngineSpec
 from tests.engine_support import (
     engine_spec,
     failures,

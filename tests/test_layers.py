@@ -23,7 +23,7 @@ LAYERS = [
     {"config", "execution", "emulator", "scoring", "report"},
     {"race", "observer", "voting"},
     {"drawing"},
-    {"pipeline", "gating", "planning", "recommending", "reporting"},
+    {"pipeline", "gating", "planning", "recommending", "reporting", "merging", "slurm"},
     {"library", "watching"},
     {"cli"},
     {"__main__", "pytest_plugin"},

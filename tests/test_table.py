@@ -142,7 +142,7 @@ def test_everything_known_of_a_sample_is_in_its_row(tmp_path: Path) -> None:
         *("nsfw", "degenerate", "safety_check_s", "strength"),
         *("driver_process_bytes", "driver_device_bytes", "energy_j", "sm_clock_mhz", "sm_clock_min_mhz"),
         *("temperature_c", "throttle_reasons", "foreign_processes"),
-        *("reference_tflop", "done_tflop", "floor_s", "share_of_floor", "flags"),
+        *("reference_tflop", "done_tflop", "floor_s", "share_of_floor", "flags", "worker", "beside"),
         *(
             f"score_{metric}{suffix}"
             for metric in ("clip", "psnr", "ssim")

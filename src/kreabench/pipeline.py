@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kreabench.backends.table import backend_class
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import ConfigError, EnvironmentProblem, ExitCode, Problem, RunDirectoryError
 from kreabench.core.planned import Plan
 from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
@@ -16,8 +17,8 @@ from kreabench.drawing import Drawing
 from kreabench.drops import drops_of, spared
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine
-from kreabench.execution.local import LocalEngine
 from kreabench.execution.pending import journal_skips, nothing_to_draw, pending_work
+from kreabench.execution.table import engine_for
 from kreabench.observer import Observer
 from kreabench.plan_build import build_plan
 from kreabench.plan_difference import describe_difference
@@ -26,8 +27,10 @@ from kreabench.pricing import budget_problems
 from kreabench.race.look import check_same_race
 from kreabench.race.rounds import race_problems
 from kreabench.report.options import ReportOptions
+from kreabench.rundir.batches import refuse_open_batches
 from kreabench.rundir.directory import RunDirectory, RunInfo, spare_run
 from kreabench.rundir.inputs import Sources
+from kreabench.rundir.parts import refuse_part
 from kreabench.rundir.provenance import collect
 from kreabench.rundir.table import rebuild_table
 from kreabench.scoring.beside import score_rest
@@ -37,6 +40,7 @@ from kreabench.scoring.requirements import prepare
 from kreabench.scoring.spending import purse_of, scores_usd
 from kreabench.scoring.stage import score_run
 from kreabench.scoring.summary import ScoringSummary
+from kreabench.slurm.problems import jobs_problems
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,14 +69,19 @@ class Outcome:
         """As the design promises."""
         if self.budget_message or self.scoring.budget_message:
             return ExitCode.BUDGET
-        return ExitCode.FAILED_SAMPLES if self.failed else self.scoring.exit_code
+        undrawn = self.requests - self.delivered - self.failed  # by jobs that were ended from outside
+        return ExitCode.FAILED_SAMPLES if self.failed or undrawn else self.scoring.exit_code
 
 
-def check_environment(plan: Plan, group_ids: Sequence[str] | None = None) -> None:
-    """Ask each back end what this machine lacks. Raises EnvironmentProblem with everything found."""
+def check_environment(plan: Plan, engine: EngineSpec, group_ids: Sequence[str] | None = None) -> None:
+    """Ask each back end what this machine lacks. Raises EnvironmentProblem with everything found.
+
+    What draws elsewhere is asked there, by the engine, before it loads a model.
+    """
     problems: dict[str, Problem] = {}
     for group in plan.groups:
-        if group_ids is None or group.id in group_ids:
+        here = engine.kind == "local" or group.target.hosted
+        if here and (group_ids is None or group.id in group_ids):
             found = backend_class(group.target.backend).check(group.target, group.accelerations)
             problems.update((str(problem), problem) for problem in found)
     if problems:
@@ -98,10 +107,10 @@ def start(
     plan = build_plan(experiment)
     if not plan.request_count:
         raise ConfigError([nothing_to_draw(plan)])
-    if problems := race_problems(experiment, plan):
+    if problems := [*race_problems(experiment, plan), *jobs_problems(experiment)]:
         raise ConfigError(problems)
     if not (path / "run.json").exists():
-        check_environment(plan)
+        check_environment(plan, experiment.engine)
         check_placement(experiment, experiment.targets)
         if not all(target.random_weights for target in experiment.targets):  # nothing scores their pictures
             prepare(on_device(experiment.metrics, experiment.scoring.device), environ, say)
@@ -115,10 +124,10 @@ def start(
             remedy="Choose another name=…, or delete the folder if it is not needed any more.",
         )
     check_same_race(run, experiment)
-    return _with_asked(run, replace(experiment, targets=_branded(experiment.targets, run.info.experiment.targets)))
+    return _with_asked(run, replace(experiment, targets=branded(experiment.targets, run.info.experiment.targets)))
 
 
-def _branded(targets: Sequence[TargetSpec], before: Sequence[TargetSpec]) -> tuple[TargetSpec, ...]:
+def branded(targets: Sequence[TargetSpec], before: Sequence[TargetSpec]) -> tuple[TargetSpec, ...]:
     """`targets` as they are asked for now. What was drawn by untrained weights or an emulated service stays so.
 
     So does a note about the model that drew it.
@@ -137,9 +146,14 @@ def _branded(targets: Sequence[TargetSpec], before: Sequence[TargetSpec]) -> tup
     )
 
 
-def reopen(path: Path, *, budget_usd: float | None = None) -> RunDirectory:
-    """The run at `path`, to go on with; `budget_usd` replaces its budget. Raises ConfigError if it cannot be kept."""
+def reopen(path: Path, *, budget_usd: float | None = None, engine: EngineSpec | None = None) -> RunDirectory:
+    """The run at `path`, to go on with; `budget_usd` replaces its budget, `engine` its engine.
+
+    Raises ConfigError if the budget cannot be kept.
+    """
     run = RunDirectory.open(path)
+    if engine is not None:
+        run = _with_asked(run, replace(run.info.experiment, engine=engine))
     if budget_usd is None:
         return run
     if problems := budget_problems(run.info.experiment.targets):
@@ -160,18 +174,26 @@ def execute(
     report_path: Path | None,
     retry_failed: bool = False,
     engine: Engine | None = None,
+    draw: bool = True,
 ) -> Outcome:
-    """Generate what is missing, score it and report, where `report_path` says to. The journal is locked throughout."""
+    """Generate what is missing, score it and report, where `report_path` says to. The journal is locked throughout.
+
+    Without `draw`: only the rest. Raises RunDirectoryError for a part of a run, and while jobs may still draw what is
+    missing.
+    """
     if report_path is not None:
         spare_run(report_path)
-    plan, engine = plan_of(run), engine or LocalEngine(run.info.experiment.engine)
+    refuse_part(run.path)
+    plan = plan_of(run)
     with run.writer() as writer, ExitStack() as stack:
+        refuse_open_batches(run.path)
         run.save_info()
         journal_skips(run, writer, plan)
         state = run.state()
         work = pending_work(plan, state, retry_failed=retry_failed, dropped=drops_of(run))
-        check_environment(plan, [item.group.id for item in work])
-        check_placement(run.info.experiment, [item.group.target for item in work])
+        if draw:
+            check_environment(plan, run.info.experiment.engine, [item.group.id for item in work])
+            check_placement(run.info.experiment, [item.group.target for item in work])
         limit_usd = run.info.experiment.budget_usd
         budget = Budget(limit_usd, plan, scores_usd=0.0 if limit_usd is None else scores_usd(run))
         for record in run.records():
@@ -180,8 +202,10 @@ def execute(
         final = [sample for sample in state.samples.values() if sample.request_id not in left]
         failed = sum(sample.status == "failed" for sample in final)
         observer.generating(len(final) + len(left), len(final), failed)
-        drawing = Drawing(run, plan, writer, budget, engine, observer, stack)
-        beside, budget_message = drawing.draw(work)
+        beside, budget_message = None, None
+        if draw:
+            engine = engine or engine_for(run.info.experiment.engine)
+            beside, budget_message = Drawing(run, plan, writer, budget, engine, observer, stack).draw(work)
         observer.stage("scoring")
         scoring = score_rest(run, plan, beside, progress=observer.scoring, note=observer.note)
         if report_path is not None:

@@ -65,7 +65,9 @@ def find_drifts(table: pd.DataFrame) -> tuple[Drift, ...]:
 
 
 def _trends(timed: pd.DataFrame) -> Iterator[Drift]:
-    for group_id, rows in timed.groupby("group_id", sort=False):
+    # Each of several workers has a device of its own.
+    whose = ["group_id", *(["worker"] if "worker" in timed else [])]
+    for (group_id, *_), rows in timed.groupby(whose, sort=False, dropna=False):
         seconds = pd.to_datetime(rows["started_utc"], utc=True, format="ISO8601").astype("int64").to_numpy() / 1e9
         for what, column in _COLUMNS.items():
             if column not in rows:
@@ -78,7 +80,7 @@ def _trends(timed: pd.DataFrame) -> Iterator[Drift]:
 
 
 def _relative(rows: pd.DataFrame, column: str, *, ratio: bool) -> NDArray[np.float64]:
-    """Each value against the median of its setting in this group; NaN where it is alone or absent."""
+    """Each value against the median of its setting in these rows; NaN where it is alone or absent."""
     values = pd.Series(
         pd.to_numeric(rows[column]).to_numpy(dtype=float, na_value=np.nan), index=rows.index, dtype=float
     )

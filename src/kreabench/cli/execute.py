@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +11,9 @@ from rich.console import Console
 from kreabench import pipeline
 from kreabench.analysis.notices import nothing_was_paid, notice
 from kreabench.cli.progress import ProgressObserver
+from kreabench.cli.submit import submit_and_wait
 from kreabench.cli.terminal import console, say
+from kreabench.core.errors import ExitCode
 from kreabench.core.specs import TargetSpec
 from kreabench.drops import drops_of
 from kreabench.plan_of_run import plan_of
@@ -26,9 +29,16 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
     banner = notice(targets)
     for text in (*filter(None, [banner]), *not_trained_for(targets, plan.settings)):
         say(out, f"! {text}", "bold yellow")
+    by_jobs = run.info.experiment.engine.kind == "slurm"
+    go_on, budget_message = submit_and_wait(out, run, retry_failed=retry_failed) if by_jobs else (True, None)
+    if not go_on:
+        return int(ExitCode.DONE)
     try:
         with ProgressObserver(out) as observer:
-            outcome = pipeline.execute(run, observer=observer, report_path=report_path, retry_failed=retry_failed)
+            outcome = pipeline.execute(
+                run, observer=observer, report_path=report_path, retry_failed=retry_failed, draw=not by_jobs
+            )
+        outcome = replace(outcome, budget_message=outcome.budget_message or budget_message)
     except KeyboardInterrupt:
         say(out, f"interrupted; everything recorded so far is kept. Go on with: kreabench resume {run.path}")
         if run.info.experiment.traffic is not None:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("kreabench.cli.run:plan", "What a run would do, take and cost; runs nothing."),
     "load": ("kreabench.cli.load:load", "Put hosted targets under load, and find the knee."),
     "resume": ("kreabench.cli.run:resume", "Go on after a crash, an interrupt or a spent budget."),
+    "merge": ("kreabench.cli.merge:merge", "Parts that other processes drew become one run."),
     "score": ("kreabench.cli.score:score", "Score a run's pictures: only what is missing."),
     "compare": ("kreabench.cli.compare:compare", "Two runs, or settings of one, in pairs of pictures."),
     "gate": ("kreabench.cli.gate:gate", "Did it get worse? Passed, regressed or inconclusive."),

@@ -126,6 +126,7 @@ def plan(
 
 @click.command()
 @click.argument("run_path", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("overrides", metavar="[ENGINE]...", nargs=-1)
 @click.option(
     "--budget-usd",
     type=click.FloatRange(min=0),
@@ -134,15 +135,27 @@ def plan(
 )
 @click.option("--retry-failed", is_flag=True, help="Try failed samples again, also those that would fail again.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [default: reports/<name>].")
-def resume(run_path: Path, budget_usd: float | None, retry_failed: bool, out: Path | None) -> int:
+def resume(
+    run_path: Path, overrides: tuple[str, ...], budget_usd: float | None, retry_failed: bool, out: Path | None
+) -> int:
     """Go on with a run after a crash, an interrupt or a spent budget.
 
-    RUN is a run directory such as runs/demo. What is journalled is never drawn again.
+    RUN is a run directory such as runs/demo. What is journalled is never drawn again. ENGINE, such as `engine=local`,
+    chooses another engine than the one that the run had.
+
+    \b
+      kreabench resume runs/demo
+      kreabench resume runs/demo engine=slurm engine.partition=gpu
     """
     from kreabench import pipeline
     from kreabench.cli.execute import execute_and_print
     from kreabench.report.several.names import folder_name
 
-    directory = pipeline.reopen(run_path, budget_usd=budget_usd)
+    engine = None
+    if overrides:
+        from kreabench.config.resolve import load_engine
+
+        engine = load_engine(overrides)
+    directory = pipeline.reopen(run_path, budget_usd=budget_usd, engine=engine)
     report_path = out or Path("reports") / folder_name([directory.info.experiment.name])
     return execute_and_print(directory, report_path=report_path, retry_failed=retry_failed)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, Field, create_model, model_validator
 
+from kreabench.config.engines import AnyEngineConfig
 from kreabench.config.strict import STRICT
 from kreabench.core.specs import InputType, OutputFormat, TaskKind
 from kreabench.core.traffic import Arrivals
@@ -237,15 +238,6 @@ class PricingConfig(Model):
     device_usd_per_hour: Dollars | None = None
 
 
-class EngineConfig(Model):
-    """How requests are executed."""
-
-    kind: Literal["local"]
-    sample_timeout_s: Annotated[float, Field(gt=0)]
-    warmup_timeout_s: Annotated[float, Field(gt=0)]
-    load_timeout_s: Annotated[float, Field(gt=0)]
-
-
 Switch = Annotated[bool, BeforeValidator(lambda value: {"on": True, "off": False}.get(str(value), value))]
 """`on` and `off` too: on a command line these are words."""
 
@@ -357,7 +349,7 @@ class Config(Model):
     prompts: PromptsConfig
     metrics: dict[str, MetricConfig] = {}
     pricing: PricingConfig
-    engine: EngineConfig
+    engine: AnyEngineConfig
     run: RunConfig
     reference: ReferenceConfig
     budget: BudgetConfig

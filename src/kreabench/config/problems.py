@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from kreabench.core.errors import Problem
 from kreabench.core.registry import suggest
@@ -50,22 +51,26 @@ def _is_union_tag(part: int | str) -> bool:
 
 def _fields_at(location: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
     model: Any = root
-    for part in location[:-1]:
+    for part, tag in pairwise(location):
         if _is_union_tag(part):
             continue
-        model = _descend(model, part)
+        model = _descend(model, part, str(tag))
         if model is None:
             return []
     return sorted(model.model_fields)
 
 
-def _descend(model: Any, part: int | str) -> Any:
-    """The model behind one part of a location: a field's model, or the value type of a dict or list of models."""
+def _descend(model: Any, part: int | str, tag: str) -> Any:
+    """The model behind one part of a location: a field's model, or the value type of a dict or list of models.
+
+    `tag` is the next part, which tells the members of a union apart where these have tags.
+    """
     fields = getattr(model, "model_fields", None)
     if isinstance(part, str) and fields is not None and part in fields:
         annotation = fields[part].annotation
         models = [arg for arg in (annotation, *getattr(annotation, "__args__", ())) if hasattr(arg, "model_fields")]
-        return models[0] if models else None
+        tagged = [arg for arg in models if Tag(tag) in getattr(arg, "__metadata__", ())]
+        return next(iter(tagged or models), None)
     return model  # an index, or the name of an entry: the value model was already chosen
 
 

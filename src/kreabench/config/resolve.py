@@ -13,6 +13,7 @@ from kreabench.backends.accelerations.choose import combination_problems
 from kreabench.backends.accelerations.features import complete
 from kreabench.backends.machine import look
 from kreabench.config import compose
+from kreabench.config.engines import engine_spec, machine_of
 from kreabench.config.model import AccelerationConfig, Config, MetricConfig, ScoringConfig
 from kreabench.config.problems import problems_of, shown
 from kreabench.config.prompts import PromptSet, expanded, load_prompt_set
@@ -21,13 +22,13 @@ from kreabench.config.targets import Collector, make_target
 from kreabench.config.tasks import task_problems
 from kreabench.config.traffic import make_traffic
 from kreabench.core.device_names import DEVICE_NAMES, is_device_name
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.registry import suggest
 from kreabench.core.sizes import parse_size
 from kreabench.core.specs import (
     AccelerationSpec,
     AxesSpec,
-    EngineSpec,
     ExperimentSpec,
     MachineSpec,
     MetricSpec,
@@ -76,7 +77,7 @@ def load(overrides: Sequence[str], config_dir: Path | None = None) -> Composed:
         files.update(found.files)
         return found.prompts
 
-    experiment = resolve(config, prompts, look())
+    experiment = resolve(config, prompts, machine_of(config.engine, look()))
     return Composed(
         experiment=experiment,
         run_path=expanded("run.dir", config.run.dir) / config.name,
@@ -109,6 +110,16 @@ def load_metrics(
     if collect.problems:
         raise ConfigError(collect.problems)
     return metrics
+
+
+def load_engine(overrides: Sequence[str]) -> EngineSpec:
+    """The engine of `overrides`, which are of the group `engine` alone. Raises ConfigError."""
+    strange = [override for override in overrides if not override.startswith(("engine=", "engine."))]
+    if strange or not any(override.startswith("engine=") for override in overrides):
+        found = strange[0] if strange else " ".join(overrides)
+        expected = "engine=NAME, and keys of that engine such as engine.wait=true"
+        raise ConfigError([Problem(key="command line", found=found, expected=expected)])
+    return engine_spec(validate(compose.compose(overrides)).engine)
 
 
 def validate(values: Mapping[str, Any]) -> Config:
@@ -157,7 +168,7 @@ def resolve(
         order_seed=config.run.order_seed,
         reference=ReferenceSpec(acceleration=config.reference.acceleration, steps=config.reference.steps),
         metrics=metrics,
-        engine=EngineSpec(**config.engine.model_dump()),
+        engine=engine_spec(config.engine),
         budget_usd=config.budget.usd,
         passes=config.run.passes,
         concurrency=tuple(dict.fromkeys(config.run.concurrency)),

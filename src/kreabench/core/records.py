@@ -33,6 +33,7 @@ FAILURE_TYPES = (
     "expired",
     "cancelled",
     "storage",
+    "duplicate",
     "internal",
 )
 
@@ -232,6 +233,8 @@ class LoadRecord:
     """Back end's own account: model, revision, weights hash where cheap, device, dtype, package versions."""
     calibration: Calibration | None = None
     """None for back ends without a device of their own."""
+    worker: str | None = None
+    """Which of several workers: `cuda:1`, `cpu #2`; with its node in a cluster. None where there is but one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -246,6 +249,8 @@ class WarmupRecord:
     cost: Cost
     memory: Memory | None = None
     device: DeviceState | None = None
+    worker: str | None = None
+    """As in `LoadRecord`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -298,6 +303,10 @@ class SampleRecord:
     """Seconds that the safety checker looked at the pictures, after `timings` ended; None where none looked."""
     failed_after_s: float | None = None
     """Of a failed one: seconds from its intended start until it had failed; None where nobody saw that."""
+    worker: str | None = None
+    """As in `LoadRecord`."""
+    beside: tuple[str, ...] = ()
+    """Targets that other workers of the run were drawing, or loading, at any time while this request was under way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

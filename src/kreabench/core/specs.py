@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.questions import QuestionSpec
 from kreabench.core.traffic import TrafficSpec
 
@@ -295,16 +296,6 @@ class ScoringSpec:
     """In a process of its own while pictures are drawn, on another device than any of them."""
     device: str | None = None
     """Where every metric's model runs, instead of its own `device` option; None leaves these."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EngineSpec:
-    """How requests are executed; changes no result, so it is no part of the plan's identity."""
-
-    kind: Literal["local"]
-    sample_timeout_s: float
-    warmup_timeout_s: float
-    load_timeout_s: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from kreabench.core.device_names import device_in_words
 from kreabench.core.planned import Setting
 from kreabench.core.records import LoadRecord
 from kreabench.core.redaction import redact
@@ -52,9 +53,7 @@ def facts_for(facts: Mapping[str, str], targets: Collection[str]) -> dict[str, s
 def _device(target: TargetSpec, identity: Mapping[str, Any]) -> str:
     if target.hosted:
         return f"hosted ({target.backend}{', emulated' if target.emulated else ''})"
-    kind = str(identity.get("device") or "a device without a name").partition(":")[0]  # cuda:0 and cuda:1 are alike
-    model = identity.get("device_model")
-    return f"{kind} ({model})" if model else kind
+    return device_in_words(identity)
 
 
 def versions_of(info: RunInfo, loads: Iterable[LoadRecord]) -> dict[str, str]:

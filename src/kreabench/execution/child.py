@@ -37,6 +37,7 @@ def settle(parent_pid: int) -> None:
     """Everything a worker does before it listens: die with its parent, leave Ctrl-C to it, explain crashes."""
     die_with_parent(parent_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm warns all processes of a job so; the driver is meant
     faulthandler.enable()
     faulthandler.register(STACKS_SIGNAL)
     try:

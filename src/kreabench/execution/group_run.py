@@ -1,19 +1,21 @@
-"""One load group of a local target: who is blamed for a failure, and what happens next."""
+"""One worker and one load group of a local target: who is blamed for a failure, and what happens next."""
 
 from __future__ import annotations
 
-from collections import deque
+import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
-from kreabench.core.errors import StorageError
+from kreabench.core.device_names import device_in_words
+from kreabench.core.engine_spec import EngineSpec
+from kreabench.core.errors import EnvironmentProblem, Problem, StorageError
 from kreabench.core.planned import Request, Setting
 from kreabench.core.records import Failure, FailureRecord, LoadRecord, Record, SampleRecord
-from kreabench.core.specs import EngineSpec
-from kreabench.execution.engine import MAX_WORKER_DEATHS, Admit, GroupWork
-from kreabench.execution.messages import Done, Failed, Generate, Open, Opened, Order, Warmup
+from kreabench.execution.backlog import Backlog
+from kreabench.execution.engine import MAX_WORKER_DEATHS, Admit
+from kreabench.execution.messages import Close, Done, Failed, Generate, Open, Opened, Order, Warmup
 from kreabench.execution.outcomes import (
     Trouble,
     delivered_sample,
@@ -23,7 +25,16 @@ from kreabench.execution.outcomes import (
     trouble_of_failed,
     warmup_record,
 )
-from kreabench.execution.supervise import Death, WorkerProcess
+from kreabench.execution.steps import Ask, End, Idle, Steps, WorkerHandle
+from kreabench.execution.supervise import CLOSE_GRACE_S, Death
+
+
+class Beside(Protocol):
+    """What goes on beside a hosted group: it becomes readable, or its time comes, when something is to be done."""
+
+    def fileno(self) -> int: ...
+
+    def patience_s(self) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,58 +44,63 @@ class Surroundings:
     spec: EngineSpec
     run_path: Path
     admit: Admit
-    launch: Callable[[], WorkerProcess]
+    launch: Callable[[], Any]
     log_name: str
     """The worker's log, relative to the run directory: for messages."""
     now: Callable[[], str]
     """UTC as records carry it; used where no worker can say when something began."""
+    elsewhere: Callable[[], bool] = lambda: False
+    """Asked when the model cannot be loaded here: whether workers elsewhere go on with the group."""
+    usable: Callable[[], bool] = lambda: True
+    """Whether another worker can be launched in the place of one that died."""
+    beside: Beside | None = None
+    """What a hosted group is to give way to between two waits."""
 
 
 class GroupRun:
-    """Runs one load group with one worker and one request at a time. `batches` may be called once."""
+    """Draws from a backlog with one worker and one request at a time. `steps` may be called once."""
 
-    def __init__(self, work: GroupWork, around: Surroundings) -> None:
-        self._group = work.group
+    def __init__(self, backlog: Backlog, around: Surroundings) -> None:
+        self._backlog = backlog
+        self._group = backlog.group
         self._around = around
-        self._settings = {setting.id: setting for setting in work.group.settings}
-        self._queue = deque(work.pending)
-        self._deaths = dict(work.deaths)
-        """Request id → workers that died with it in hand."""
-        self._tries = dict(work.tries)
-        """Request id → attempts that have ended."""
-        self._load_deaths = 0
-        self._warmup_deaths: dict[str, int] = {}
+        self._settings = {setting.id: setting for setting in backlog.group.settings}
         self._idle_deaths = 0
         """Workers found dead while idle since the last answer to a request."""
-        self._worker: WorkerProcess | None = None
+        self._worker: WorkerHandle | None = None
+        self._over = False
+        """Whether this worker's place is of no use to the group, though others may go on with it."""
 
-    def batches(self) -> Iterator[tuple[Record, ...]]:
+    def steps(self) -> Steps:
         """Every record as it happens, before anything that takes time. However this ends, the worker is stopped."""
-        # Closed also when the caller throws something in: a traceback that somebody keeps would keep the worker alive.
-        with closing(self._records()) as records:
-            for record in records:
-                yield (record,)
-
-    def give_up(self, error: Failure) -> Iterator[tuple[Record, ...]]:
-        """Nothing can be loaded: say so, and fail every request that is left so that a later resume tries it again."""
-        trouble = Trouble(error=error, started_utc=self._around.now(), elapsed_s=0.0, died=False)
-        for record in self._load_failed(trouble):
-            yield (record,)
-
-    def _records(self) -> Generator[Record, None, None]:
         try:
-            while self._queue:
-                if self._worker is None:
+            while not self._over and self._around.usable():
+                if not self._backlog.queue:
+                    if isinstance((yield Idle()), End):
+                        yield from self._release()
+                        return
+                elif self._worker is None:
                     yield from self._load()
                 elif self._worker.alive():
                     yield from self._next_request(self._worker)
                 else:
                     yield from self._found_dead(self._worker)
         finally:
-            self._drop_worker()
+            if self._worker is not None:
+                self._worker.stop()
 
-    def _load(self) -> Iterator[Record]:
+    def _release(self) -> Steps:
+        """Let the worker go, without holding up the others."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            try:
+                yield Ask(worker=worker, order=Close(), limit_s=CLOSE_GRACE_S)
+            finally:
+                worker.stop()
+
+    def _load(self) -> Steps:
         group = self._group
+        began_s = time.monotonic()
         self._worker = worker = self._around.launch()
         order = Open(
             target=group.target,
@@ -92,13 +108,14 @@ class GroupRun:
             settings=group.settings,
             run_path=str(self._around.run_path),
         )
-        answer = self._ask(worker, order, "load")
+        answer = yield from self._ask(worker, order, "load")
         if isinstance(answer, Trouble):
             yield from self._load_failed(answer)
-            self._drop_worker()
+            yield from self._release()
             return
         assert isinstance(answer, Opened)  # noqa: S101 - the only other answer to `Open`
-        self._load_deaths = 0
+        self._check_device(answer)
+        self._backlog.load_deaths = 0
         yield LoadRecord(
             group_id=group.id,
             target=group.target.name,
@@ -108,50 +125,73 @@ class GroupRun:
             calibration=answer.calibration,
         )
         yield from self._warm_up(worker)
+        self._backlog.load_s = time.monotonic() - began_s
+
+    def _check_device(self, answer: Opened) -> None:
+        """Raises EnvironmentProblem where another kind of device drew the target before."""
+        name, device = self._group.target.name, device_in_words(answer.identity)
+        before = self._backlog.devices.setdefault(name, device)
+        if before != device:
+            expected = f"{before}, which drew the rest of the run: no median is of two kinds of device"
+            remedy = (
+                "Go on where there is such a device (engine.devices, engine.accelerator_type), or start another run "
+                "here with another name=…"
+            )
+            raise EnvironmentProblem([Problem(key=f"device of {name}", found=device, expected=expected, remedy=remedy)])
 
     def _load_failed(self, trouble: Trouble) -> Iterator[Record]:
-        self._load_deaths += trouble.died
+        self._backlog.load_deaths += trouble.died
         yield FailureRecord(
             group_id=self._group.id,
             setting_id=None,
             request_id=None,
-            attempt=max(1, self._load_deaths),
+            attempt=max(1, self._backlog.load_deaths),
             started_utc=trouble.started_utc,
             error=replace(trouble.error, stage="load"),
         )
-        if not trouble.died or self._load_deaths >= MAX_WORKER_DEATHS:
+        if not trouble.died or self._backlog.load_deaths >= MAX_WORKER_DEATHS:
+            if self._around.elsewhere():
+                self._over = True
+                return
             error = replace(trouble.error, type="load_failed", stage="load", transient=True)
             yield from self._fail_all(replace(trouble, error=error))
 
-    def _warm_up(self, worker: WorkerProcess) -> Iterator[Record]:
+    def give_up(self, error: Failure) -> Iterator[Record]:
+        """Nothing can be loaded: say so, and fail every request that is left so that a later resume tries it again."""
+        yield from self._load_failed(Trouble(error=error, started_utc=self._around.now(), elapsed_s=0.0, died=False))
+
+    def _warm_up(self, worker: WorkerHandle) -> Steps:
         """Warm up every setting that still has requests; ends early when the worker has to be replaced."""
         for setting in self._group.settings:
-            for request in [request for request in self._queue if request.setting_id == setting.id]:
+            for request in [request for request in self._backlog.queue if request.setting_id == setting.id]:
                 if not (yield from self._warm_up_with(worker, setting, request)):
                     break
             if self._worker is None:
                 return
 
-    def _warm_up_with(self, worker: WorkerProcess, setting: Setting, request: Request) -> Generator[Record, None, bool]:
+    def _warm_up_with(
+        self, worker: WorkerHandle, setting: Setting, request: Request
+    ) -> Generator[Record | Ask | Idle, Any, bool]:
         """Returns whether another request has to do, as this one's own input picture cannot be used."""
         for _ in range(self._group.warmup):
             self._around.admit(self._group, None)
-            answer = self._ask(worker, Warmup(setting_id=setting.id, request=request), "warmup")
+            answer = yield from self._ask(worker, Warmup(setting_id=setting.id, request=request), "warmup")
             if isinstance(answer, Trouble) and _is_of_picture(answer):
-                self._queue.remove(request)
-                yield failed_sample(self._group, request, self._attempt(request), answer)
+                if request in self._backlog.queue:  # else another worker has found the same
+                    self._backlog.queue.remove(request)
+                    yield failed_sample(self._group, request, self._backlog.attempt(request), answer)
                 return True
             if isinstance(answer, Trouble):
                 yield from self._warmup_failed(setting, answer)
                 return False
             assert isinstance(answer, Done)  # noqa: S101 - the only other answer to `Warmup`
             yield warmup_record(self._group, setting, answer)
-        self._warmup_deaths.pop(setting.id, None)
+        self._backlog.warmup_deaths.pop(setting.id, None)
         return False
 
-    def _warmup_failed(self, setting: Setting, trouble: Trouble) -> Iterator[Record]:
-        deaths = self._warmup_deaths.get(setting.id, 0) + trouble.died
-        self._warmup_deaths[setting.id] = deaths
+    def _warmup_failed(self, setting: Setting, trouble: Trouble) -> Steps:
+        known = self._backlog.warmup_deaths
+        deaths = known[setting.id] = known.get(setting.id, 0) + trouble.died
         final = not trouble.died or deaths >= MAX_WORKER_DEATHS
         error = replace(
             trouble.error, stage="warmup", transient=trouble.error.transient and not (trouble.died and final)
@@ -166,20 +206,21 @@ class GroupRun:
             cost=failure_cost(self._group.target, setting, trouble),
         )
         if final:
-            yield from self._fail_all(replace(trouble, error=error, delivery=None), setting)
+            yield from self._fail_all(replace(trouble, error=error, delivery=None), setting.id)
         if trouble.fatal:
-            self._drop_worker()
+            yield from self._release()
 
-    def _next_request(self, worker: WorkerProcess) -> Iterator[Record]:
-        request = self._queue[0]
-        self._around.admit(self._group, request)
-        answer = self._ask(worker, Generate(setting_id=request.setting_id, request=request), "generate")
+    def _next_request(self, worker: WorkerHandle) -> Steps:
+        backlog = self._backlog
+        self._around.admit(self._group, backlog.queue[0])
+        request, began_s = backlog.take(), time.monotonic()
+        answer = yield from self._ask(worker, Generate(setting_id=request.setting_id, request=request), "generate")
         if isinstance(answer, Trouble) and answer.died:
             yield self._died(request, answer)
             return
         self._idle_deaths = 0
-        self._queue.popleft()
-        attempt = self._attempt(request)
+        attempt = backlog.attempt(request)
+        backlog.settle(request)
         if isinstance(answer, Trouble):
             cost = failure_cost(self._group.target, self._settings[request.setting_id], answer)
             yield failed_sample(self._group, request, attempt, answer, cost)
@@ -187,21 +228,20 @@ class GroupRun:
                 # Every further picture would be drawn, and perhaps paid for, only to be lost.
                 raise StorageError(answer.error.message, remedy=answer.error.remedy)
             if answer.fatal:
-                self._drop_worker()
+                yield from self._release()
             return
         assert isinstance(answer, Done)  # noqa: S101 - the only other answer to `Generate`
+        if not answer.delivery.timings.first_call:  # which says little about the next ones
+            backlog.drew(time.monotonic() - began_s)
         yield delivered_sample(self._group, request, attempt, answer)
 
     def _died(self, request: Request, trouble: Trouble) -> Record:
         """Blame the request: it is tried once more, at once, in a fresh worker; then it has failed for good."""
-        attempt = self._attempt(request)
-        self._tries[request.id] = attempt
-        self._deaths[request.id] = self._deaths.get(request.id, 0) + 1
-        final = self._deaths[request.id] >= MAX_WORKER_DEATHS
+        attempt = self._backlog.attempt(request)
+        final = self._backlog.died(request)
         trouble = replace(trouble, error=replace(trouble.error, transient=not final))
         cost = failure_cost(self._group.target, self._settings[request.setting_id], trouble)
         if final:
-            self._queue.popleft()
             return failed_sample(self._group, request, attempt, trouble, cost)
         return FailureRecord(
             group_id=self._group.id,
@@ -213,7 +253,7 @@ class GroupRun:
             cost=cost,
         )
 
-    def _found_dead(self, worker: WorkerProcess) -> Iterator[Record]:
+    def _found_dead(self, worker: WorkerHandle) -> Iterator[Record]:
         """An idle worker died. Nobody is blamed the first time; without an answer since, the next request is.
 
         Otherwise a worker that dies after each load would be started for ever.
@@ -222,24 +262,21 @@ class GroupRun:
         self._worker = None
         self._idle_deaths += 1
         if self._idle_deaths >= MAX_WORKER_DEATHS:
-            yield self._died(self._queue[0], self._trouble_of_death(death, "generate", self._around.now()))
+            yield self._died(self._backlog.take(), self._trouble_of_death(death, "generate", self._around.now()))
 
-    def _fail_all(self, trouble: Trouble, setting: Setting | None = None) -> Iterator[SampleRecord]:
-        """Every request that is left, or every one of `setting`, fails without having been tried."""
-        failed = [request for request in self._queue if setting is None or request.setting_id == setting.id]
-        self._queue = deque(request for request in self._queue if setting and request.setting_id != setting.id)
-        for request in failed:
-            yield failed_sample(self._group, request, self._attempt(request), trouble)
+    def _fail_all(self, trouble: Trouble, setting_id: str | None = None) -> Iterator[SampleRecord]:
+        """Every request that waits, or every one of a setting, fails without having been tried."""
+        for request in self._backlog.take_all(setting_id):
+            yield failed_sample(self._group, request, self._backlog.attempt(request), trouble)
 
-    def _attempt(self, request: Request) -> int:
-        return self._tries.get(request.id, 0) + 1
-
-    def _ask(self, worker: WorkerProcess, order: Order, stage: str) -> Opened | Done | Trouble:
+    def _ask(
+        self, worker: WorkerHandle, order: Order, stage: str
+    ) -> Generator[Record | Ask | Idle, Any, Opened | Done | Trouble]:
         """Send an order and wait. A worker that died is let go of; one with a fatal failure is the caller's to drop."""
         spec = self._around.spec
         limits = {"load": spec.load_timeout_s, "warmup": spec.warmup_timeout_s, "generate": spec.sample_timeout_s}
         started_utc = self._around.now()
-        answer = worker.ask(order, limits[stage])
+        answer = yield Ask(worker=worker, order=order, limit_s=limits[stage])
         if isinstance(answer, Death):
             self._worker = None
             return self._trouble_of_death(answer, stage, started_utc)
@@ -253,11 +290,6 @@ class GroupRun:
         return trouble_of_death(
             death, stage=stage, limit_key=f"engine.{key}", log_name=self._around.log_name, started_utc=started_utc
         )
-
-    def _drop_worker(self) -> None:
-        if self._worker is not None:
-            worker, self._worker = self._worker, None
-            worker.stop()
 
 
 def _is_of_picture(trouble: Trouble) -> bool:

@@ -7,7 +7,7 @@ id of it as soon as it is known. Whatever ends a worker, the next one fetches by
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 from kreabench.core.errors import BudgetReached, StorageError
@@ -45,13 +45,20 @@ class HostedGroupRun:
         self._requests = Requests(work)
         self._throttle = Throttle(work.group.concurrency, clock=clock)
         self._answers = HostedAnswers(work.group, self._requests, self._throttle, around.now)
+        self._beside = around.beside
         self._worker: WorkerProcess | None = None
         self._load_deaths = 0
         self._idle_deaths = 0
         """Workers that died with nothing in hand since the last answer to a request."""
 
-    def batches(self) -> Iterator[Batch]:
+    @property
+    def target_name(self) -> str:
+        return self._group.target.name
+
+    def batches(self) -> Generator[Batch, None, None]:
         """Every record, those that came together at once. However this ends, the worker is stopped.
+
+        Where something goes on beside it, also empty batches, whenever that has to be looked after.
 
         Raises BudgetReached and StorageError after what was in flight has ended, and KeyboardInterrupt after the first
         Ctrl-C has cut it short.
@@ -61,6 +68,8 @@ class HostedGroupRun:
                 yield from whole(self._answers.lost(self._requests.lost))
                 while self._is_going_on() and not interrupt.requested:
                     yield from self._step(interrupt)
+                    if self._beside is not None:
+                        yield ()
                 if interrupt.requested:
                     yield from self._wind_down(interrupt)
                     raise KeyboardInterrupt
@@ -111,6 +120,8 @@ class HostedGroupRun:
             return []
         if isinstance(answer, Opened):
             self._load_deaths = 0
+            if self._beside is not None:  # only now: whoever waits for the first answer looks after nothing else
+                worker.watch(self._beside)
             return [
                 LoadRecord(
                     group_id=group.id,
@@ -233,6 +244,8 @@ class HostedGroupRun:
         waits = [self._deadline(flight) - self._clock() for flight in flights if not self._is_late(flight)]
         if self._requests.queue and self._throttle.pause_s() > 0:
             waits.append(self._throttle.pause_s())
+        if self._beside is not None:
+            waits.append(self._beside.patience_s())
         return max(0.0, min(waits, default=LONG_S))
 
     def _deadline(self, flight: Flight) -> float:

@@ -1,28 +1,35 @@
-"""The engine for one machine: load groups one after the other, each in a worker process of its own."""
+"""The engine for one machine: workers in processes of their own, one after the other or one a device."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from itertools import groupby
 from pathlib import Path
 
+from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import EnvironmentProblem
 from kreabench.core.records import Failure, Record
-from kreabench.core.specs import EngineSpec
+from kreabench.core.specs import TargetSpec
+from kreabench.execution.backlog import Backlog
+from kreabench.execution.beside import run_beside, side_by_side
 from kreabench.execution.clock import utc_now
 from kreabench.execution.engine import Admit, GroupWork
-from kreabench.execution.group_run import GroupRun, Surroundings
+from kreabench.execution.group_run import Beside, GroupRun, Surroundings
 from kreabench.execution.hosted_run import HostedGroupRun
+from kreabench.execution.local_seats import LocalSeats, check_devices
+from kreabench.execution.pool import LOGS_FOLDER, Pool
+from kreabench.execution.seats import Seats
 from kreabench.execution.services import start_service
 from kreabench.execution.supervise import WorkerProcess
 from kreabench.execution.traffic_run import TrafficRun
 
-LOGS_FOLDER = "logs"
+Batch = tuple[Record, ...]
 
 
 class LocalEngine:
-    """Runs load groups one after the other: local ones one request at a time, hosted ones several at once.
+    """Runs load groups: local ones on each device one request at a time, hosted ones several requests at once.
 
     See `execution.engine.Engine`.
 
@@ -30,37 +37,71 @@ class LocalEngine:
     """
 
     def __init__(
-        self, spec: EngineSpec, *, environ: Mapping[str, str] = os.environ, now: Callable[[], str] = utc_now
+        self,
+        spec: EngineSpec,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        now: Callable[[], str] = utc_now,
+        processors: int | None = None,
     ) -> None:
-        """`environ` is what workers see, besides what their target's service adds; `now` is UTC as records carry it."""
+        """`environ` is what workers see, besides what their target's service and their device add; `now` is UTC as
+        records carry it; `processors` how many this machine has (None: look)."""
         self._spec = spec
         self._environ = environ
         self._now = now
+        self._processors = processors
 
-    def run(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Generator[tuple[Record, ...], None, None]:
+    def run(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Generator[Batch, None, None]:
         """Yield every record as it happens. Closing the iterator, or any exception, stops workers and services first.
 
-        Raises what `admit` raises, StorageError once the disk refuses pictures or logs, and EnvironmentProblem where
-        no process can be started at all.
+        Raises what `admit` raises, ConfigError for devices that do not fit, StorageError once the disk refuses
+        pictures or logs, and EnvironmentProblem where no process can be started at all.
         """
+        self._check([one.group.target for one in work if one.pending])
         run_path = run_path.resolve()
-        for group_work in work:
-            if group_work.pending:
-                yield from self._run_group(group_work, run_path, admit)
+        pending = [one for one in work if one.pending]
+        beside, pending = side_by_side(self._spec, pending, self._processors)
+        if beside:
+            yield from self._run_beside(beside, run_path, admit)
+        for alone, stretch in groupby(pending, key=lambda one: one.group.target.hosted or _has_service(one)):
+            if alone:
+                for one in stretch:
+                    yield from self._run_alone(one, run_path, admit)
+            else:
+                yield from self._run_on_devices(list(stretch), run_path, admit, self._environ)
 
-    def _run_group(self, work: GroupWork, run_path: Path, admit: Admit) -> Iterator[tuple[Record, ...]]:
+    def _check(self, targets: Sequence[TargetSpec]) -> None:
+        """Raises ConfigError for targets that cannot be drawn where the engine draws."""
+        check_devices(self._spec.devices, targets)
+
+    def _open_seats(self, work: Sequence[GroupWork], run_path: Path, environ: Mapping[str, str]) -> Seats:
+        """Where `work` is drawn."""
+        return LocalSeats(self._spec.devices, environ, WorkerProcess)
+
+    def _run_on_devices(
+        self, work: Sequence[GroupWork], run_path: Path, admit: Admit, environ: Mapping[str, str]
+    ) -> Iterator[Batch]:
+        with (
+            closing(self._open_seats(work, run_path, environ)) as seats,
+            closing(Pool(work, seats, self._spec, run_path, admit, self._now)) as pool,
+        ):
+            yield from pool.batches()
+
+    def _run_beside(self, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Iterator[Batch]:
+        """Hosted targets, one after the other, and meanwhile the others."""
+        hosted = [one for one in work if one.group.target.hosted]
+        others = [one for one in work if not one.group.target.hosted]
+        with (
+            closing(self._open_seats(others, run_path, self._environ)) as seats,
+            closing(Pool(others, seats, self._spec, run_path, admit, self._now)) as pool,
+        ):
+            runs = [HostedGroupRun(one, self._around(one, run_path, admit, self._environ, pool)) for one in hosted]
+            yield from run_beside(pool, runs)
+
+    def _run_alone(self, work: GroupWork, run_path: Path, admit: Admit) -> Iterator[Batch]:
+        """A hosted target, or one that needs a service of ours beside it."""
         group = work.group
         environ = dict(self._environ)
-        log_name = f"{LOGS_FOLDER}/worker-{group.id}.log"
-
-        def launch() -> WorkerProcess:
-            label = f"{self._now()} {group.target.name}"
-            return WorkerProcess(log_path=run_path / log_name, environ=environ, label=label)
-
-        around = Surroundings(
-            spec=self._spec, run_path=run_path, admit=admit, launch=launch, log_name=log_name, now=self._now
-        )
-        run = _run_of(work, around)
         with ExitStack() as services:
             if group.target.service is not None:
                 log_path = run_path / LOGS_FOLDER / f"service-{group.id}.log"
@@ -68,19 +109,58 @@ class LocalEngine:
                     environ.update(services.enter_context(start_service(group.target.service, log_path)))
                 except EnvironmentProblem as problem:
                     # The other groups do not need this service.
-                    yield from run.give_up(_service_failure(problem))
+                    yield from self._give_up(work, run_path, admit, _service_failure(problem))
                     return
-            yield from run.batches()
+            if group.target.hosted:
+                around = self._around(work, run_path, admit, environ)
+                yield from _hosted_run(work, around).batches()
+            else:
+                yield from self._run_on_devices([work], run_path, admit, environ)
+
+    def _around(
+        self,
+        work: GroupWork,
+        run_path: Path,
+        admit: Admit,
+        environ: Mapping[str, str],
+        beside: Beside | None = None,
+    ) -> Surroundings:
+        """Of a group with a worker of its own, on this machine."""
+        group = work.group
+        log_name = f"{LOGS_FOLDER}/worker-{group.id}.log"
+
+        def launch() -> WorkerProcess:
+            label = f"{self._now()} {group.target.name}"
+            return WorkerProcess(log_path=run_path / log_name, environ=environ, label=label)
+
+        return Surroundings(
+            spec=self._spec,
+            run_path=run_path,
+            admit=admit,
+            launch=launch,
+            log_name=log_name,
+            now=self._now,
+            beside=beside,
+        )
+
+    def _give_up(self, work: GroupWork, run_path: Path, admit: Admit, failure: Failure) -> Iterator[Batch]:
+        around = self._around(work, run_path, admit, self._environ)
+        if work.group.target.hosted:
+            yield from _hosted_run(work, around).give_up(failure)
+        else:
+            for record in GroupRun(Backlog(work), around).give_up(failure):
+                yield (record,)
 
 
-def _run_of(work: GroupWork, around: Surroundings) -> GroupRun | HostedGroupRun:
-    group = work.group
-    if not group.target.hosted:
-        return GroupRun(work, around)
+def _has_service(work: GroupWork) -> bool:
+    return work.group.target.service is not None
+
+
+def _hosted_run(work: GroupWork, around: Surroundings) -> HostedGroupRun:
     # A level of load that was cut short is not gone on with: only what is open at the service is fetched.
-    if group.traffic is None or work.submitted:
+    if work.group.traffic is None or work.submitted:
         return HostedGroupRun(work, around)
-    return TrafficRun(work, around, group.traffic)
+    return TrafficRun(work, around, work.group.traffic)
 
 
 def _service_failure(problem: EnvironmentProblem) -> Failure:

@@ -168,6 +168,8 @@ def trouble_of_death(death: Death, *, stage: str, limit_key: str, log_name: str,
         message = f"the worker was ended by {_signal_name(death.signal)}"
         if death.signal == signal.SIGKILL:
             remedy += " SIGKILL without a word there often means that the machine ran out of memory."
+    elif death.reason:
+        message = f"the worker is gone: {death.reason}"
     else:
         message = f"the worker ended by itself with exit code {death.exit_code}"
     error = Failure(

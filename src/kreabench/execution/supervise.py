@@ -39,6 +39,8 @@ class Death:
     signal: int | None
     """The signal that ended it; None after an exit or a time limit."""
     exit_code: int | None
+    reason: str = ""
+    """In words, where neither signal nor exit code is known: the machine that it ran on is gone."""
 
 
 class HasFileno(Protocol):
@@ -64,11 +66,12 @@ class WorkerProcess:
                 raise
         self._channel = LineChannel(near)
         self._pidfd = os.pidfd_open(self._process.pid)
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.EpollSelector()  # which can itself be waited for
         self._selector.register(self._channel, selectors.EVENT_READ)
         self._selector.register(self._pidfd, selectors.EVENT_READ)
         self._busy = False
         self._stopped = False
+        self._began_s, self._limit_s = time.monotonic(), LONGEST_WAIT_S
 
     @property
     def pid(self) -> int:
@@ -80,22 +83,41 @@ class WorkerProcess:
 
     def ask(self, order: Order, limit_s: float) -> Answer | Death:
         """Send an order and wait for its answer, the end of the process, or `limit_s`; then it is killed."""
-        began = time.monotonic()
-        deadline = began + limit_s
-        self._busy = True
-        self._channel.send(encode_line(order))
+        self.begin(order, limit_s)
         while True:
-            remaining = deadline - time.monotonic()
-            # Also looks when the time is up: the driver itself may have been asleep.
-            gone = self._wait(max(remaining, 0.0))
-            line = self._channel.take_line()
-            if line is not None:
-                self._busy = False
-                return decode_answer(line)
-            if gone:
-                return self.bury(time.monotonic() - began)
-            if remaining <= 0:
-                return self.time_out(time.monotonic() - began, limit_s)
+            answer = self.poll(max(self.left_s(), 0.0))
+            if answer is not None:
+                return answer
+
+    def begin(self, order: Order, limit_s: float) -> None:
+        """Hand over an order that may take `limit_s`; its answer comes by `poll`, once this can be read."""
+        self._began_s, self._limit_s = time.monotonic(), limit_s
+        self._busy = not isinstance(order, Close)
+        self._channel.send(encode_line(order))
+        self._arm()
+
+    def poll(self, wait_s: float = 0.0) -> Answer | Death | None:
+        """The answer to the order that was begun, or the end of the process; None where there is neither within
+        `wait_s`. A process that has passed its limit is killed."""
+        # Also looks when the time is up: the driver itself may have been asleep.
+        left_s = self.left_s()
+        gone = self._wait(wait_s)
+        line = self._channel.take_line()
+        if line is not None:
+            self._busy = False
+            return decode_answer(line)
+        elapsed_s = time.monotonic() - self._began_s
+        if gone:
+            return self.bury(elapsed_s)
+        return self.time_out(elapsed_s, self._limit_s) if left_s <= 0 else None
+
+    def left_s(self) -> float:
+        """Seconds that the order which was begun may still take; negative when it is late."""
+        return self._began_s + self._limit_s - time.monotonic()
+
+    def fileno(self) -> int:
+        """Can be read as soon as `poll` has something to say, but for the passing of time."""
+        return self._selector.fileno()
 
     def send(self, order: Order) -> None:
         """Hand over an order without waiting for anything; answers come by `receive`."""
@@ -159,14 +181,17 @@ class WorkerProcess:
 
     def _wait(self, seconds: float) -> bool:
         """Wait for something to happen; whether the process is gone or has hung up. All that it sent is taken in."""
-        unsent = self._channel.flush()
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0)
-        self._selector.modify(self._channel, events)
+        self._arm()
         ready = {key.fd for key, _ in self._selector.select(min(seconds, LONGEST_WAIT_S))}
         gone = self._pidfd in ready
         # Read after the look at the pidfd, so that an answer sent just before the end is not missed.
         connected = self._channel.receive()
         return gone or not connected
+
+    def _arm(self) -> None:
+        """Wake up by what can be read and, while something is unsent, by room to send it."""
+        unsent = self._channel.flush()
+        self._selector.modify(self._channel, selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0))
 
     def _ended_within(self, seconds: float) -> bool:
         with selectors.DefaultSelector() as selector:

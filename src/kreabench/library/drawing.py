@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.planned import Plan
 from kreabench.core.specs import ExperimentSpec
 from kreabench.estimate import PlanEstimate, estimate_plan
@@ -109,6 +110,10 @@ def run(
     from kreabench import pipeline
 
     composed, _ = compose_plan(overrides, None if config_dir is None else Path(config_dir))
+    if composed.experiment.engine.kind == "slurm":
+        raise ConfigError(
+            [Problem(key="engine", found="slurm", expected="local or ray: jobs are submitted by `kreabench run`")]
+        )
     directory = pipeline.start(
         composed.run_path, composed.experiment, composed.config_yaml, os.environ, composed.input_files
     )

@@ -110,6 +110,8 @@ _SAMPLES = (
     _number("floor_s", "s", "Least time that the device could take for it"),
     _number("share_of_floor", "1", "floor_s over the time measured"),
     _text("flags", "What makes the numbers doubtful, separated by semicolons"),
+    _text("worker", "Which of several workers drew it: cuda:1, cpu #2; empty where there was but one"),
+    _text("beside", "Targets that other workers were drawing meanwhile; empty where none were"),
     _text("service_request_id", "What the hosted service calls the request"),
     _count("service_attempts", "1, and one more for each read that was repeated"),
     _count("polls", "Status answers read"),

@@ -93,6 +93,8 @@ COLUMNS: tuple[tuple[str, str, str, Any], ...] = (
     ("floor_s", "work", "floor_s", FLOAT),
     ("share_of_floor", "work", "share_of_floor", FLOAT),
     ("flags", "sample", "flags", TEXT),
+    ("worker", "sample", "worker", TEXT),
+    ("beside", "sample", "beside", TEXT),
     ("service_request_id", "hosted", "service_request_id", TEXT),
     ("service_attempts", "hosted", "attempts", INT),
     ("polls", "hosted", "polls", INT),
@@ -138,11 +140,12 @@ SCORE_COLUMNS: tuple[tuple[str, str, Any], ...] = (
 )
 """What follows `score_<metric>`, field of ScoreRecord, type. All null where the image has no score yet."""
 
-LISTS = frozenset({"flags", "throttle_reasons", "notes"})
+LISTS = frozenset({"flags", "beside", "throttle_reasons", "notes"})
 """Fields that hold several texts."""
 
 _MAY_BE_NULL = frozenset(
-    {"reference_id", "flags", "steps", "guidance", "strength", "safety_check_s", "steps_run", "usd", "list_usd"}
+    {"reference_id", "flags", "worker", "beside", "steps", "guidance", "strength", "safety_check_s", "steps_run"}
+    | {"usd", "list_usd"}
 )
 _ALWAYS_THERE = frozenset({"request", "setting", "sample", "cost"})
 

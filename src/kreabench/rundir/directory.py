@@ -9,6 +9,7 @@ floor_scores.jsonl  one score of a reference's picture against another one of it
 votes.jsonl       one blind vote a line, see `rundir.votes`
 inputs/           see `rundir.inputs`
 images/           see `rundir.images`
+parts/            see `rundir.parts`
 samples.parquet   see `rundir.table`
 driver.lock       pid of the process that may write the journal
 drawing.lock      pid of the same process, while it draws
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import msgspec
 
+from kreabench.core.device_names import device_in_words
 from kreabench.core.errors import RunDirectoryError, StorageError
 from kreabench.core.records import (
     NEVER_TRIED_STAGES,
@@ -95,6 +97,8 @@ class RunState:
     submitted: dict[str, str | None] = field(default_factory=dict)
     """Request id → what a hosted service calls the request that was sent to it and is not settled; None where only the
     intention to send it is known."""
+    devices: dict[str, str] = field(default_factory=dict)
+    """Target → kind of device that has drawn pictures of it; absent while there are none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,18 +226,24 @@ class RunDirectory:
         deaths: Counter[str] = Counter()
         tries: Counter[str] = Counter()
         submitted: dict[str, str | None] = {}
+        loaded: dict[str, LoadRecord] = {}
+        devices: dict[str, str] = {}
         for record in self.records():
-            if isinstance(record, SubmissionRecord):
+            if isinstance(record, LoadRecord):
+                loaded[record.group_id] = record
+            elif isinstance(record, SubmissionRecord):
                 submitted[record.request_id] = record.service_request_id
             elif isinstance(record, SampleRecord):
                 samples[record.request_id] = record
                 tries[record.request_id] += _was_tried(record)
                 _settle(submitted, record.request_id, record)
+                if record.status == "ok" and (load := loaded.get(record.group_id)) is not None:
+                    devices[load.target] = device_in_words(load.identity)
             elif isinstance(record, FailureRecord) and record.request_id is not None:
                 deaths[record.request_id] += record.error.type in DEATHS
                 tries[record.request_id] += not record.error.fetch_again
                 _settle(submitted, record.request_id, record)
-        return RunState(samples=samples, deaths=dict(+deaths), tries=dict(+tries), submitted=submitted)
+        return RunState(samples=samples, deaths=dict(+deaths), tries=dict(+tries), submitted=submitted, devices=devices)
 
     def save_info(self) -> None:
         """Write run.json anew when what is asked has changed in what the plan leaves free (engine, budget, metrics).

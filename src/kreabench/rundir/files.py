@@ -72,6 +72,26 @@ def publish(temporary: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def bring(source: Path, path: Path) -> None:
+    """Have the content of `source` at `path` too: the same file where the file system can, else a copy. Raises OSError.
+
+    Only for files that are never written again, as those of pictures. Durable once the folder of `path` is synced, by
+    the caller, for many files at once.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.unlink(missing_ok=True)
+    if source.is_symlink():
+        write_file(path, source.read_bytes())
+        return
+    try:
+        os.link(source, temporary)
+    except OSError:  # another file system, or one without links
+        write_file(path, source.read_bytes())
+    else:
+        temporary.replace(path)
+        temporary.unlink(missing_ok=True)  # a rename onto the same file does nothing, and leaves both names
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write `path` whole or not at all, over whatever is there. Raises OSError.
 

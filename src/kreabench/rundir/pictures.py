@@ -26,7 +26,7 @@ def read_picture(run_path: Path, record: ImageRecord) -> Image:
     """
     import PIL.Image
 
-    content = _read_unchanged(run_path, record)
+    content = read_unchanged(run_path, record)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
@@ -41,7 +41,8 @@ def read_picture(run_path: Path, record: ImageRecord) -> Image:
         ) from error
 
 
-def _read_unchanged(run_path: Path, record: ImageRecord) -> bytes:
+def read_unchanged(run_path: Path, record: ImageRecord) -> bytes:
+    """The file of `record`. Raises RunDirectoryError for one that is gone, unreadable or not what was stored."""
     relative = PurePosixPath(record.path)
     if relative.is_absolute() or ".." in relative.parts:
         raise RunDirectoryError(f"{record.path} is not inside the run directory", remedy="Do not trust this run.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -27,6 +27,11 @@ class RunWriter:
         """
         if records:
             self._journal.append([_line(record, codec.decode_record) for record in records])
+
+    def append_lines(self, lines: Sequence[bytes]) -> None:
+        """Journal `lines`, without their newlines, as another journal has them. Raises StorageError."""
+        if lines:
+            self._journal.append(lines)
 
 
 class ScoreWriter:

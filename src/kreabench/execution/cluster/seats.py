@@ -1,0 +1,184 @@
+"""Seats of a Ray cluster: an actor each, placed by Ray wherever there is room, looked at before anything is loaded."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import select
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kreabench import __version__
+from kreabench.core.engine_spec import RaySpec
+from kreabench.core.errors import EnvironmentProblem, Problem, one_line
+from kreabench.execution.cluster.actor import Said, SeatActor
+from kreabench.execution.cluster.connect import nodes, problem, seats_of
+from kreabench.execution.cluster.worker import Bell, ClusterWorker
+from kreabench.execution.engine import GroupWork
+from kreabench.execution.local_seats import PROCESSOR
+from kreabench.execution.seats import Seat
+from kreabench.execution.steps import Ask
+from kreabench.rundir import codec
+from kreabench.rundir.files import storage_error
+
+LOOK_EVERY_S = 1.0
+"""How often the cluster is asked whether it has grown."""
+
+
+class ClusterSeat:
+    """Room for one worker on some node, held by an actor. Usable once the actor has looked around there."""
+
+    def __init__(self, actor: Any, look: Future[Any], kill: Callable[[Any], None], ring: Callable[..., None]) -> None:
+        self.actor, self.looking = actor, look
+        self.name: str | None = None
+        self.host = ""
+        self.on_processor = False
+        self._kill, self._ring = kill, ring
+        self._is_lost = False
+        self._log: tuple[str, str] = ("", "")
+
+    def usable(self) -> bool:
+        return not self._is_lost
+
+    def lose(self) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            self._kill(self.actor)
+
+    def launch(self, log_path: Path, label: str) -> ClusterWorker:
+        self._log = (str(log_path), label)
+        return ClusterWorker(self)
+
+    def call(self, order: bytes, limit_s: float) -> Future[Any]:
+        future: Future[Any] = self.actor.ask.remote(order, limit_s, *self._log, self.on_processor).future()
+        future.add_done_callback(self._ring)
+        return future
+
+
+class ClusterSeats:
+    """As many seats as there is room and work for; more when nodes come, fewer when they go."""
+
+    def __init__(
+        self,
+        ray: Any,
+        spec: RaySpec,
+        run_path: Path,
+        work: Sequence[GroupWork],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises StorageError where the run directory cannot be written."""
+        self._ray, self._spec, self._run_path, self._clock = ray, spec, run_path, clock
+        self._on_processor = spec.gpus_per_worker == 0
+        pairs = {one.group.id: (one.group.target, one.group.accelerations) for one in work}
+        self._needs = codec.encode(list(pairs.values()))
+        self._most = min(spec.workers or math.inf, sum(len(one.pending) for one in work))
+        self._waiting: list[ClusterSeat] = []
+        """Not placed yet, or still looking around."""
+        self._taken: list[ClusterSeat] = []
+        self._hosts: dict[str, int] = {}
+        """Node → its number, by which records know it: they hold no names of machines."""
+        self._counts: dict[str, int] = {}
+        self._asked_s = -math.inf
+        self._hopeful_since_s = clock()
+        # By its name the file says which kreabench is to read it: one that reads specs otherwise had better not try.
+        self._token = f".seen{secrets.token_hex(8)}-{__version__}"
+        try:
+            (run_path / self._token).write_text(self._token, encoding="utf-8")
+        except OSError as error:
+            raise storage_error(run_path / self._token, error) from error
+        self._bell = Bell()
+        options = {"num_cpus": spec.cpus_per_worker, "num_gpus": spec.gpus_per_worker, "scheduling_strategy": "SPREAD"}
+        if spec.accelerator_type is not None:
+            options["accelerator_type"] = spec.accelerator_type
+        self._actors = ray.remote(SeatActor).options(max_restarts=0, max_task_retries=0, **options)
+
+    def taken(self) -> Sequence[Seat]:
+        self._taken = [seat for seat in self._taken if seat.usable()]
+        self._grow()
+        for seat in [seat for seat in self._waiting if seat.looking.done()]:
+            self._waiting.remove(seat)
+            self._admit(seat)
+        if self._taken:
+            self._hopeful_since_s = self._clock()
+        elif self._clock() - self._hopeful_since_s > self._spec.start_timeout_s:
+            found = f"no place for a worker within {self._spec.start_timeout_s:g} s"
+            remedy = "Others may be using the cluster (`ray status`). Resume later, or raise engine.start_timeout_s."
+            expected = (
+                f"{self._spec.gpus_per_worker} GPUs and {self._spec.cpus_per_worker} CPUs that are free on a node"
+            )
+            raise problem("engine=ray", found, expected, remedy)
+        return self._taken
+
+    def wait(self, asks: Sequence[Ask], limit_s: float) -> None:
+        select.select([self._bell], [], [], min(limit_s, LOOK_EVERY_S))
+        self._bell.quiet()
+
+    def watch(self, asks: Sequence[Ask]) -> None:
+        """Every answer rings the bell."""
+
+    def fileno(self) -> int:
+        return self._bell.fileno()
+
+    def close(self) -> None:
+        for seat in (*self._taken, *self._waiting):
+            seat.lose()
+        self._bell.close()
+        with suppress(OSError):  # the disk went read-only: the file does no harm
+            (self._run_path / self._token).unlink(missing_ok=True)
+
+    def _grow(self) -> None:
+        """Ask for as many actors as there is room for; those for which there is none yet wait."""
+        if self._clock() - self._asked_s < LOOK_EVERY_S:
+            return
+        self._asked_s = self._clock()
+        room = sum(seats_of(self._spec, resources) for resources in nodes(self._ray))
+        for _ in range(int(min(room, self._most)) - len(self._taken) - len(self._waiting)):
+            actor = self._actors.remote()
+            arguments = (str(self._run_path), self._token, self._needs, self._on_processor)
+            future = actor.look.remote(*arguments).future()
+            future.add_done_callback(self._bell.ring)
+            self._waiting.append(ClusterSeat(actor, future, self._kill, self._bell.ring))
+
+    def _admit(self, seat: ClusterSeat) -> None:
+        """Take a seat whose actor has looked around. Raises EnvironmentProblem for what its node lacks."""
+        try:
+            said: Said = seat.looking.result()
+        except Exception as error:
+            seat.lose()
+            if "ModuleNotFoundError" in str(error) or "ImportError" in str(error):
+                remedy = "Install the same kreabench on every node."
+                raise problem("engine=ray", one_line(error, 300), "kreabench on every node", remedy) from error
+            return  # the node went away again
+        if seat.usable():
+            self._check(said)
+            host = said["node"]
+            seat.host, seat.on_processor = host, self._on_processor
+            seat.name = f"node {self._hosts.setdefault(host, len(self._hosts) + 1)} {self._device(host, said)}"
+            self._taken.append(seat)
+
+    def _device(self, host: str, said: Said) -> str:
+        if not self._on_processor:
+            return "cuda:" + "+".join(map(str, said["gpu_ids"]))
+        self._counts[host] = self._counts.get(host, 0) + 1
+        return f"{PROCESSOR} #{self._counts[host]}"
+
+    def _check(self, said: Said) -> None:
+        if said["version"] != __version__:
+            remedy = "Install the same kreabench on every node."
+            raise problem("engine=ray", f"kreabench {said['version']} on a node", __version__, remedy)
+        if said["shared"] is not None:
+            remedy = "Put run.dir on a file system that is mounted under the same path everywhere. Nothing was loaded."
+            raise problem("run.dir", f"{said['shared']}, on a node", "a folder that every node can write", remedy)
+        found = [codec.convert(fields, Problem) for fields in said["problems"]]
+        if found:
+            raise EnvironmentProblem([replace(one, key=f"{one.key}, on a node") for one in found])
+
+    def _kill(self, actor: Any) -> None:
+        with suppress(Exception):  # the cluster may be gone, and with it the actor
+            self._ray.kill(actor, no_restart=True)
