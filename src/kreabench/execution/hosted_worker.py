@@ -20,7 +20,7 @@ from kreabench.core.errors import GenerationError
 from kreabench.core.planned import Setting
 from kreabench.execution.answering import Answering, delivery_of, stored
 from kreabench.execution.failures import secrets
-from kreabench.execution.messages import Answer, Done, Generate, Open, Opened, Received, Submitted, encode_line
+from kreabench.execution.messages import Answer, Generate, Open, Opened, Received, Submitted, encode_line
 from kreabench.rundir.inputs import INPUTS_FOLDER
 
 FINISH_LIMIT_S = 8.0
@@ -112,7 +112,7 @@ class HostedWorker:
         answer: Answer
         try:
             images = stored(Path(self._order.run_path), self._settings[order.setting_id], request, generation, delivery)
-            answer = Done(started_utc=started_utc, delivery=images, request_id=request.id)
+            answer = self._answering.done(images, started_utc, request.id)
         except Exception as error:
             answer = self._answering.failed(
                 error, "store", started_utc, intended_s, delivery=delivery, request_id=request.id

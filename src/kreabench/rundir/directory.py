@@ -60,8 +60,8 @@ DRAWING_LOCK_FILE = "drawing.lock"
 LOOKING_LOCK_FILE = "looking.lock"
 SCORES_LOCK_FILE = "scores.lock"
 
-DEATHS = frozenset({"crashed", "timeout"})
-"""Types of a failed attempt that a worker did not survive."""
+DEATHS = frozenset({"crashed", "timeout", "device_lost"})
+"""Types of a failed attempt that a worker, or its hold on the device, did not survive."""
 
 _READABLE = f"versions {' and '.join(map(str, sorted(READABLE_VERSIONS)))}"
 
