@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kreabench import pipeline
-from kreabench.cli.main import main
 from kreabench.core.errors import ExitCode
 from kreabench.core.records import SampleRecord
 from kreabench.rundir.directory import RunDirectory
+from tests.command_support import Call, command_line
 from tests.disk_support import SlowDisk, enlarge, fill, most_at_once, read_only, small_disk
 from tests.engine_support import run, samples
 from tests.hosted_support import hosted_group
 from tests.support import ROOT, make_group, make_run, make_target
 
-Call = Callable[..., "tuple[int, str]"]
 TRIAL = ("experiment=trial", "prompts.limit=2", "run.warmup=0", "metrics=[]", "run.seeds=[0,1]")
 """Eight samples."""
 SLOW_S = 0.1
@@ -34,17 +32,8 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     """Run a command line without a report: exit code, all output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pipeline, "write_report", lambda run, plan, path: path / "index.html")
-    previous = signal.getsignal(signal.SIGTERM)
-
-    def run_command(*arguments: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return int(ended.value.code or 0), out + err
-
-    yield run_command
-    signal.signal(signal.SIGTERM, previous)
+    with command_line(capfd) as run_command:
+        yield run_command
 
 
 def lines(run_path: Path) -> list[bytes]:
