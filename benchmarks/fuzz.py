@@ -24,31 +24,32 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from tests.fuzz_targets import TARGETS, run_target
 
+TARGETS_MODULE = "tests.fuzz_targets"
+"""Imported when it is known whether for atheris, which must see the package being imported."""
 BATCH = 25
 """Inputs between two looks at the clock."""
 
 
-def feeder(name: str, count: list[int], *, examples: int) -> Callable[[], None]:
+def feeder(targets: Any, name: str, count: list[int], *, examples: int) -> Callable[[], None]:
     """A hypothesis test of one target, which counts its inputs."""
 
     @settings(max_examples=examples, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def feed(data: st.DataObject) -> None:
-        value: Any = data.draw(TARGETS[name].inputs)
+        value: Any = data.draw(targets.TARGETS[name].inputs)
         count[0] += 1
-        run_target(name, value)
+        targets.run_target(name, value)
 
     return feed
 
 
-def fuzz(name: str, seconds: float, first_seed: int) -> tuple[int, str | None]:
+def fuzz(targets: Any, name: str, seconds: float, first_seed: int) -> tuple[int, str | None]:
     """How many inputs it took, and what broke."""
     count, ends_s, number = [0], time.monotonic() + seconds, first_seed
     while time.monotonic() < ends_s:
         try:
-            seed(number)(feeder(name, count, examples=BATCH))()
+            seed(number)(feeder(targets, name, count, examples=BATCH))()
         except Exception:  # whatever it is, it is what is looked for
             return count[0], traceback.format_exc()
         number += 1
@@ -59,9 +60,10 @@ def with_atheris(name: str, seconds: float) -> int:
     """Ends the process."""
     atheris: Any = importlib.import_module("atheris")  # has no types
 
-    feed: Any = feeder(name, [0], examples=1)
-    atheris.instrument_all()  # what is imported already too
-    flags = [f"-max_total_time={int(seconds)}", "-rss_limit_mb=8192"]
+    with atheris.instrument_imports(include=["kreabench"]):
+        targets = importlib.import_module(TARGETS_MODULE)
+    feed: Any = feeder(targets, name, [0], examples=1)
+    flags = [f"-max_total_time={int(seconds)}", "-rss_limit_mb=8192", "-len_control=0", "-max_len=4096"]
     atheris.Setup([sys.argv[0], *flags], feed.hypothesis.fuzz_one_input)
     atheris.Fuzz()
     return 0
@@ -69,18 +71,18 @@ def with_atheris(name: str, seconds: float) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--targets", default=",".join(TARGETS))
+    parser.add_argument("--targets", help="all unless given")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--atheris", choices=list(TARGETS))
+    parser.add_argument("--atheris", metavar="TARGET")
     options = parser.parse_args()
     if options.atheris:
         return with_atheris(options.atheris, options.seconds)
-    broken = 0
-    for name in options.targets.split(","):
-        if name not in TARGETS:
-            parser.error(f"--targets: found {name!r}; expected some of {', '.join(TARGETS)}")
-        count, error = fuzz(name, options.seconds, options.seed)
+    targets, broken = importlib.import_module(TARGETS_MODULE), 0
+    for name in options.targets.split(",") if options.targets else targets.TARGETS:
+        if name not in targets.TARGETS:
+            parser.error(f"--targets: found {name!r}; expected some of {', '.join(targets.TARGETS)}")
+        count, error = fuzz(targets, name, options.seconds, options.seed)
         print(f"{name:<12}{count:>8} inputs  {'broken' if error else 'held'}", flush=True)
         if error:
             broken += 1

@@ -20,6 +20,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 
 from soak_checks import check_end, look_at_copy, orphans_of
 from soak_driver import Driver, Watch, planned, start_run, write_prompts
@@ -28,8 +29,8 @@ COPIES = 8
 REPORTS = 2
 """Copies of which the report is written too: the last of each half."""
 MEMORY_TOLERANCE = 0.10
-FILES_TOLERANCE = 4
-"""A worker that is being replaced has a socket, a pidfd and a log of its own for a moment."""
+FILES_TOLERANCE = 1
+"""Between the medians of the first and the last quarter: while a worker is replaced there are a few less, or more."""
 
 
 @dataclass
@@ -45,7 +46,8 @@ class Tally:
     seconds: float = 0.0
     rss_mib: tuple[float, float] = (0.0, 0.0)
     """Of the last driver: lowest and highest, once it had drawn a tenth of its share."""
-    open_files: tuple[int, int] = (0, 0)
+    open_files: tuple[float, float] = (0.0, 0.0)
+    """Of the last driver: medians of the first and of the last quarter of what it drew."""
     broken: list[str] = field(default_factory=list)
     """Promises, in words."""
 
@@ -119,12 +121,15 @@ def _judge_memory(watch: Watch, tally: Tally) -> None:
     if not rss:
         tally.broken.append("the last driver was too short to judge its memory")
         return
-    tally.rss_mib, tally.open_files = (min(rss), max(rss)), (min(files), max(files))
-    middle = sorted(rss)[len(rss) // 2]
+    quarter = max(1, len(files) // 4)
+    tally.rss_mib = (min(rss), max(rss))
+    tally.open_files = (median(files[:quarter]), median(files[-quarter:]))
+    middle = median(rss)
     if max(rss) > middle * (1 + MEMORY_TOLERANCE) or min(rss) < middle * (1 - MEMORY_TOLERANCE):
         tally.broken.append(f"memory of the driver from {min(rss):.0f} to {max(rss):.0f} MiB")
-    if max(files) - min(files) > FILES_TOLERANCE:
-        tally.broken.append(f"open files of the driver from {min(files)} to {max(files)}")
+    first, last = tally.open_files
+    if abs(last - first) > FILES_TOLERANCE:
+        tally.broken.append(f"open files of the driver: {first:g} at first, {last:g} at last")
 
 
 def table(tally: Tally) -> str:
@@ -136,7 +141,7 @@ def table(tally: Tally) -> str:
         ("copies", f"{tally.copies} looked at, {tally.reports} reported"),
         ("orphans", str(tally.orphans)),
         ("memory of the driver", f"{low:.0f} to {high:.0f} MiB"),
-        ("open files of the driver", f"{tally.open_files[0]} to {tally.open_files[1]}"),
+        ("open files of the driver", f"{tally.open_files[0]:g} at first, {tally.open_files[1]:g} at last"),
         ("promises broken", "; ".join(tally.broken) or "none"),
     ]
     return "\n".join(f"{name:<26}{value}" for name, value in rows)
