@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint types format docs picture bench bench-metrics bench-hosted bench-engines bench-decisions bench-miniature miniature gpu clean
+.PHONY: help demo test lint types format docs picture bench bench-metrics bench-hosted bench-engines soak fuzz bench-decisions bench-miniature miniature gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,12 @@ bench-hosted: $(INSTALLED_DEV)  ## accuracy, speed and money of the hosted path,
 bench-engines: $(INSTALLED_DEV)  ## what engines cost a request, and a cluster whose nodes, workers and drivers are killed
 	$(BIN)/python benchmarks/engine_speed.py
 	$(BIN)/python benchmarks/ray_faults.py
+
+soak: $(INSTALLED_DEV)  ## many samples while driver and workers are killed at random; --samples 50000 takes half an hour
+	$(BIN)/python benchmarks/soak.py
+
+fuzz: $(INSTALLED_DEV)  ## everything that reads what others wrote, a minute each
+	$(BIN)/python benchmarks/fuzz.py
 
 bench-decisions: $(INSTALLED_DEV)  ## decisions where the truth is known, damaged versions of the tiny model, and speed
 	$(BIN)/python benchmarks/validity.py

@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,15 +66,20 @@ def _certificates() -> tuple[Path, Path]:
 
 
 @contextlib.contextmanager
-def served(truth: Path | None = None, *, http: bool = True, **options: Any) -> Iterator[Served]:
-    """A service on a free port, until the block ends; without `http` over TLS, as the back end insists on."""
+def served(
+    truth: Path | None = None, *, http: bool = True, through: Callable[[int], int] = int, **options: Any
+) -> Iterator[Served]:
+    """A service on a free port, until the block ends; without `http` over TLS, as the back end insists on.
+
+    `through`: the port where clients find what listens at the given one.
+    """
     chosen = FalEmulatorOptions(images="patterns", http=http, **{"seed": 3, **options})
     ca_file, server_file = (None, None) if http else _certificates()
     studio = Studio(make_painter(chosen))
     studio.start()
     ready = threading.Event()
     with bound_socket(0) as listener, TruthLog(truth) as log:
-        place = Place(scheme="http" if http else "https", port=listener.getsockname()[1])
+        place = Place(scheme="http" if http else "https", port=through(listener.getsockname()[1]))
         service = make_service(chosen, place, read_endpoints([Path(file) for file in chosen.endpoint]), studio, log)
         config = uvicorn.Config(
             build_app(service, on_ready=ready.set),

@@ -304,6 +304,21 @@ def test_a_name_that_changes_its_meaning_after_the_look_up_is_noticed() -> None:
     _refused(downloader, URL, "10.1.2.3, no public address")
 
 
+def test_a_connection_that_broke_before_anybody_could_see_where_it_led() -> None:
+    class Stream:
+        def get_extra_info(self, name: str) -> Any:
+            raise OSError(107, "Transport endpoint is not connected")
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        response = _response()
+        response.extensions["network_stream"] = Stream()
+        return response
+
+    downloader, _ = _downloader(handler)
+    with pytest.raises(httpx.ReadError, match="not connected"):
+        downloader.fetch(URL)
+
+
 def test_a_file_that_ends_before_its_announced_length_is_a_fault_of_the_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

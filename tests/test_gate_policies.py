@@ -88,6 +88,25 @@ def test_a_file_that_is_no_policy(tmp_path: Path, text: str, said: str) -> None:
     assert said in problems(tmp_path, text)
 
 
+@pytest.mark.parametrize("key", ["str", "none", "a[b]", "list[str]"])
+def test_an_unknown_key_may_look_like_anything(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(f"every_metric: {{margin: {{noise_floor: 0.5}}}}\n'{key}': 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_policy(str(file), [])
+    assert [(problem.key, problem.found) for problem in caught.value.problems if problem.found == "an unknown key"] == [
+        (f"{file}.{key}", "an unknown key")
+    ]
+
+
+def test_an_unknown_key_does_not_rule_the_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text('every_metric: {margin: {noise_floor: 0.5}}\n"\\e[2J": 1\n', encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_policy(str(file), [])
+    assert "\x1b" not in str(caught.value)
+
+
 def test_names_are_those_of_the_runs_and_of_the_configuration(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("checks:\n  my_own: {margin: {absolute: 1}}\n  lpips: {margin: {noise_floor: 1}}\n")

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from kreabench.core.records import (
 from kreabench.rundir import codec
 from kreabench.rundir.directory import JOURNAL_FILE, RunDirectory
 from kreabench.rundir.journal import JournalWriter, read_lines
+from tests.disk_support import small_disk
 from tests.support import ROOT, make_failure, make_run, make_sample, make_score, make_timings
 
 TEXT = st.text(max_size=12)
@@ -365,21 +365,12 @@ def test_at_the_file_size_limit_nothing_acknowledged_is_lost(run: RunDirectory) 
     assert list(run.samples()) == [*acknowledged, "after"]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"cannot mount a small tmpfs here: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def test_on_a_full_disk_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "256k") as disk:
+        check_full_disk(disk)
 
 
-def test_on_a_full_disk_nothing_acknowledged_is_lost(small_disk: Path) -> None:
+def check_full_disk(small_disk: Path) -> None:
     run = make_run(small_disk / "run")
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 100_000)

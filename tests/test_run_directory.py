@@ -232,10 +232,11 @@ def test_a_wrong_field_of_run_json_is_named(tmp_path: Path) -> None:
 def test_another_schema_version(tmp_path: Path, version: int) -> None:
     run = make_run(tmp_path / "run")
     (run.path / RUN_FILE).write_text(json.dumps({"schema_version": version, "fields": "of another time"}))
-    message = f"schema version {version}; this kreabench reads versions 2 and 3"
+    message = f"schema version {version}; this kreabench reads versions 2, 3 and 4"
     with pytest.raises(RunDirectoryError, match=message) as caught:
         RunDirectory.open(run.path)
     assert "kreabench that wrote it" in caught.value.remedy
+    assert ("newer" if version > SCHEMA_VERSION else "draw it anew") in caught.value.remedy
 
 
 def test_reading_leaves_the_folder_as_it_is(tmp_path: Path) -> None:

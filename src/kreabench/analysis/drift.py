@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kreabench.analysis.estimates import p_in_words
 from kreabench.analysis.kendall import benjamini_yekutieli, kendall_p, theil_slope
+from kreabench.core.records import CLOCK_SET
 
 LEVEL = 0.01
 """Least corrected significance of a trend that is reported."""
@@ -53,6 +54,7 @@ def find_drifts(table: pd.DataFrame) -> tuple[Drift, ...]:
     """
     samples = table.drop_duplicates("request_id")
     timed = samples[(samples["status"] == "ok") & samples["timing_valid"].isin([True])]
+    timed = timed[~timed["group_id"].isin(_unordered(samples))]
     found = list(_trends(timed))
     if not found:
         return ()
@@ -62,6 +64,14 @@ def find_drifts(table: pd.DataFrame) -> tuple[Drift, ...]:
         for drift, p in zip(found, corrected, strict=True)
         if p < LEVEL and abs(drift.change) >= LEAST_CHANGE[drift.what]
     )
+
+
+def _unordered(samples: pd.DataFrame) -> frozenset[str]:
+    """Groups during which the clock was set: nobody knows how far apart in time their samples are."""
+    if "flags" not in samples:
+        return frozenset()
+    was_set = samples["flags"].astype("string").str.contains(CLOCK_SET, regex=False).fillna(False)
+    return frozenset(map(str, samples.loc[was_set.astype(bool), "group_id"]))
 
 
 def _trends(timed: pd.DataFrame) -> Iterator[Drift]:

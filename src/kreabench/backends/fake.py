@@ -50,6 +50,7 @@ FAULTS = {
     "fatal": "a typed failure after which the process is of no more use",
     "internal": "an exception that nobody expected",
     "out_of_memory": "memory runs out",
+    "device_lost": "the accelerator says that it is gone",
     "bad_image": "the first file is cut in half",
     "load_error": "loading fails with a typed failure",
     "load_crash": "the process ends by SIGKILL while loading",
@@ -211,6 +212,8 @@ def _go_wrong(fault: Fault, stage: str) -> None:
         raise RuntimeError("something that nobody expected, as asked")
     elif kind == "out_of_memory":
         raise MemoryError("no memory left, as asked")
+    elif kind == "device_lost":
+        raise RuntimeError("CUDA error: unspecified launch failure\nas asked")
     raise GenerationError(
         f"a fault of kind {fault.kind}, as asked",
         type="load_failed" if stage == "load" else fault.type,

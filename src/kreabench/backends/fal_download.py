@@ -137,7 +137,11 @@ class Downloader:
         stream = response.extensions.get("network_stream")
         if stream is None or self._is_own(url) or _goes_through_proxy(url.host):
             return
-        self._check_address(str(stream.get_extra_info("server_addr")[0]), url.host)
+        try:
+            server = stream.get_extra_info("server_addr")
+        except OSError as error:  # the connection broke behind the answer's head
+            raise httpx.ReadError(str(error), request=response.request) from error
+        self._check_address(str(server[0]), url.host)
 
     def _read(self, response: httpx.Response, deadline: float) -> bytes:
         _check_headers(response)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from kreabench.backends.device_errors import device_lost, is_device_lost
 from kreabench.backends.devices import Device, Peaks
 from kreabench.backends.mini import builtin_remedy, is_builtin
 from kreabench.backends.model_files import download_remedy, is_hub_id
@@ -55,6 +56,9 @@ def load_failure(error: Exception, target: TargetSpec) -> GenerationError:
     memory = next((cause for cause in causes if is_out_of_memory(cause)), None)
     if memory is not None:
         return out_of_memory(memory, "load")
+    lost = next((cause for cause in causes if is_device_lost(cause)), None)
+    if lost is not None:
+        return device_lost(lost, "load")
     hub = _hub_failure(causes, target) if is_hub_id(target.model) else None
     if hub is not None:
         return hub

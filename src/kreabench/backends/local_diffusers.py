@@ -19,6 +19,7 @@ from kreabench.backends.accelerations.features import (
 from kreabench.backends.accelerations.lora_source import lora_problem
 from kreabench.backends.base import GeneratedImage, Generation
 from kreabench.backends.calibration import calibrate
+from kreabench.backends.device_errors import device_lost, is_device_lost
 from kreabench.backends.devices import Device, choose_device
 from kreabench.backends.encoding import encode_picture
 from kreabench.backends.finiteness import FiniteWatch
@@ -175,6 +176,8 @@ class DiffusersBackend:
         except Exception as error:
             if is_out_of_memory(error):
                 raise with_peak(out_of_memory(error, clock.stage), device, clock.peaks().values()) from error
+            if is_device_lost(error):
+                raise device_lost(error, clock.stage) from error
             raise
         ran = call.forwards(clock.steps_run)
         blocks = BlockRuns(

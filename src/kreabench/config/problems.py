@@ -11,6 +11,8 @@ from pydantic import BaseModel, Tag, ValidationError
 from kreabench.core.errors import Problem
 from kreabench.core.registry import suggest
 
+_UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+
 
 def problems_of(
     error: ValidationError, prefix: str, accepted: Sequence[str] | None = None, *, root: type[BaseModel]
@@ -21,9 +23,9 @@ def problems_of(
     """
     problems: dict[str, Problem] = {}
     for item in error.errors(include_url=False):
-        parts = [str(part) for part in item["loc"] if not _is_union_tag(part)]
+        parts = _key_parts(item["loc"], is_unknown=item["type"] in _UNKNOWN)
         key = ".".join([*([prefix] if prefix else []), *parts])
-        if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        if item["type"] in _UNKNOWN:
             names = _fields_at(item["loc"], root) if accepted is None else accepted
             problem = Problem(key=key, found="an unknown key", expected=suggest(parts[-1], names))
         elif item["type"] in {"missing", "missing_keyword_only_argument"}:
@@ -40,6 +42,18 @@ def problems_of(
             problem = Problem(key=key, found=known.found, expected=f"{known.expected}; or {problem.expected}")
         problems[key] = problem
     return list(problems.values())
+
+
+def _key_parts(location: tuple[int | str, ...], *, is_unknown: bool) -> list[str]:
+    """The parts of a key as it was written. An unknown one is the user's own word, whatever it looks like."""
+    last = location[-1:] if is_unknown else ()
+    named = [part for part in location[: len(location) - len(last)] if not _is_union_tag(part)]
+    return [_printable(str(part)) for part in (*named, *last)]
+
+
+def _printable(part: str) -> str:
+    """Keys of a file can hold anything, also what would rule a terminal."""
+    return part if part.isprintable() and len(part) <= 80 else shown(part)
 
 
 def _is_union_tag(part: int | str) -> bool:

@@ -20,6 +20,7 @@ FAILURE_TYPES = (
     "out_of_memory",
     "crashed",
     "timeout",
+    "device_lost",
     "load_failed",
     "invalid_request",
     "content_policy",
@@ -45,6 +46,9 @@ DEGENERATE = {
     "nan": "not a number in part",
 }
 """What a picture can be that is none → in words."""
+
+CLOCK_SET = "the clock of this machine was set"
+"""How the flag of a sample begins before which, or during which, that happened."""
 
 NEVER_TRIED_STAGES = frozenset({"load", "warmup"})
 """Stages of a failure before the request's own call: nothing was drawn for it, and nothing bought."""

@@ -15,9 +15,9 @@ import msgspec
 from kreabench.backends.base import Generation
 from kreabench.core.errors import GenerationError, KreabenchError
 from kreabench.core.planned import Request, Setting
-from kreabench.execution.clock import utc_now
+from kreabench.execution.clock import ClockWatch, utc_now
 from kreabench.execution.failures import clean, describe
-from kreabench.execution.messages import Answer, Delivery, Failed, decode_answer, encode_line
+from kreabench.execution.messages import Answer, Delivery, Done, Failed, decode_answer, encode_line
 from kreabench.rundir.images import store_image
 
 
@@ -29,6 +29,7 @@ class Answering:
         self.now = now
         self.clock = clock
         self.hidden: tuple[str, ...] = ()
+        self.watch = ClockWatch()
 
     def line(self, answer: Answer, stage: str, started_utc: str, began: float, request_id: str | None = None) -> bytes:
         """`answer` as a line. One that cannot be sent becomes a failure: a back end that reports NaN seconds or a dtype
@@ -64,6 +65,11 @@ class Answering:
             request_id=request_id,
             retry_after_s=error.retry_after_s if isinstance(error, GenerationError) else None,
         )
+
+    def done(self, delivery: Delivery, started_utc: str, request_id: str | None = None) -> Done:
+        """The answer to an order that was carried out; says where the clock was set meanwhile."""
+        flagged = replace(delivery, flags=(*delivery.flags, *self.watch.flags()))
+        return Done(started_utc=started_utc, delivery=flagged, request_id=request_id)
 
     def log(self, text: str) -> None:
         """Write to standard error, which is the log."""

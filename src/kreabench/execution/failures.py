@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kreabench.backends.device_errors import device_lost, is_device_lost
 from kreabench.core.errors import EnvironmentProblem, GenerationError
 from kreabench.core.records import Failure
 
@@ -68,6 +69,8 @@ def _classify(error: Exception, stage: str) -> tuple[Failure, bool]:
         message = f"{name}: {error}" if str(error) else name
         failure = Failure(type="out_of_memory", stage=stage, message=message, remedy=_MEMORY_REMEDY, transient=False)
         return failure, True
+    if is_device_lost(error):
+        return _classify(device_lost(error, stage), stage)
     failure = Failure(
         type="internal",
         stage=stage,

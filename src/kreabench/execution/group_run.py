@@ -217,6 +217,8 @@ class GroupRun:
         answer = yield from self._ask(worker, Generate(setting_id=request.setting_id, request=request), "generate")
         if isinstance(answer, Trouble) and answer.died:
             yield self._died(request, answer)
+            if answer.fatal:
+                self._drop_worker()
             return
         self._idle_deaths = 0
         attempt = backlog.attempt(request)

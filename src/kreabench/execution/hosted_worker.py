@@ -1,7 +1,8 @@
 """The worker's side of a hosted target: several calls in flight at once, and pictures stored beside them.
 
-One thread a call, so that calls time themselves; one thread more checks and stores what came, because decoding a
-picture in a call's own thread would disturb the others' clocks.
+One thread a call, so that calls time themselves; a few threads more check and store what came, because decoding a
+picture in a call's own thread would disturb the others' clocks. They decode one at a time, and wait for a slow disk
+side by side.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from kreabench.core.errors import GenerationError
 from kreabench.core.planned import Setting
 from kreabench.execution.answering import Answering, delivery_of, stored
 from kreabench.execution.failures import secrets
-from kreabench.execution.messages import Answer, Done, Generate, Open, Opened, Received, Submitted, encode_line
+from kreabench.execution.messages import Answer, Generate, Open, Opened, Received, Submitted, encode_line
 from kreabench.rundir.inputs import INPUTS_FOLDER
 
+STORING_THREADS = 8
+"""At most, and no more than calls."""
 FINISH_LIMIT_S = 8.0
 """How long calls in flight may take to end once they are to be cut short; then the process ends without them."""
 
@@ -41,7 +44,7 @@ class HostedWorker:
         self._backend: HostedBackend | None = None
         self._closing = threading.Event()
         self._calls = ThreadPoolExecutor(max(1, order.concurrency), thread_name_prefix="call")
-        self._storing = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._storing = ThreadPoolExecutor(max(1, min(STORING_THREADS, order.concurrency)), thread_name_prefix="store")
 
     def open(self) -> None:
         """Open the back end and answer."""
@@ -117,7 +120,7 @@ class HostedWorker:
         answer: Answer
         try:
             images = stored(Path(self._order.run_path), self._settings[order.setting_id], request, generation, delivery)
-            answer = Done(started_utc=started_utc, delivery=images, request_id=request.id)
+            answer = self._answering.done(images, started_utc, request.id)
         except Exception as error:
             answer = self._answering.failed(
                 error, "store", started_utc, intended_s, delivery=delivery, request_id=request.id

@@ -29,7 +29,7 @@ class Trouble:
     started_utc: str
     elapsed_s: float
     died: bool
-    """The worker ended, or was ended at its time limit, with the order in hand."""
+    """The worker ended, was ended at its time limit, or lost its device, with the order in hand."""
     fatal: bool = False
     """The worker is still there but must not be asked again."""
     delivery: Delivery | None = None
@@ -152,7 +152,7 @@ def trouble_of_failed(answer: Failed) -> Trouble:
         error=answer.error,
         started_utc=answer.started_utc,
         elapsed_s=answer.elapsed_s,
-        died=False,
+        died=answer.error.type == "device_lost",  # by this request or by chance: as after a crash, a second try tells
         fatal=answer.fatal,
         delivery=answer.delivery,
     )

@@ -27,7 +27,6 @@ from kreabench.execution.messages import (
     Answer,
     Close,
     Delivery,
-    Done,
     Generate,
     Open,
     Opened,
@@ -97,7 +96,7 @@ class Worker:
         except Exception as error:
             stage = _STAGES[order.kind] if delivery is None else "store"
             return self._answering.failed(error, stage, started_utc, began, delivery=delivery)
-        return Done(started_utc=started_utc, delivery=delivery)
+        return self._answering.done(delivery, started_utc)
 
     def _delivery(self, setting: Setting, generation: Generation) -> Delivery:
         first = setting.id not in self._called

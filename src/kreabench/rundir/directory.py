@@ -62,10 +62,11 @@ DRAWING_LOCK_FILE = "drawing.lock"
 LOOKING_LOCK_FILE = "looking.lock"
 SCORES_LOCK_FILE = "scores.lock"
 
-DEATHS = frozenset({"crashed", "timeout"})
-"""Types of a failed attempt that a worker did not survive."""
+DEATHS = frozenset({"crashed", "timeout", "device_lost"})
+"""Types of a failed attempt that a worker, or its hold on the device, did not survive."""
 
-_READABLE = f"versions {' and '.join(map(str, sorted(READABLE_VERSIONS)))}"
+_OLDEST, *_BETWEEN, _NEWEST = sorted(READABLE_VERSIONS)
+_READABLE = f"versions {', '.join(map(str, [_OLDEST, *_BETWEEN]))} and {_NEWEST}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -336,8 +337,12 @@ def _decode_info(file: Path, content: bytes) -> RunInfo:
         ) from error
     raise RunDirectoryError(
         f"{file} has schema version {version}; this kreabench reads {_READABLE}",
-        remedy="Read the run with the kreabench that wrote it" + (", or a newer one." if version > 0 else "."),
+        remedy=f"Read the run with the kreabench that wrote it, or {_instead(version)}.",
     )
+
+
+def _instead(version: int) -> str:
+    return "a newer one" if version > _NEWEST else f"draw it anew with this one: {CONFIG_FILE} says what was asked"
 
 
 def spare_run(out: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 import warnings
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 STAGE = "store"
+_ONE_AT_A_TIME = threading.Lock()
+"""Decoding disturbs the clocks of requests under way, and filters of warnings are the whole process's."""
 _ACCEPTED = ("PNG", "JPEG", "WEBP")
 _FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp"}
 """Pillow's name → ours. MPO is a JPEG with further pictures behind it (a gain map, say)."""
@@ -35,7 +38,8 @@ def store_image(run_path: Path, setting: Setting, request: Request, index: int, 
     Raises GenerationError, stage `store`: `bad_image` for anything but one whole PNG, JPEG or WebP, `wrong_size`
     for a picture of another size than the setting's, `storage` when the disk refuses it.
     """
-    format_, degenerate = _inspect(image.content, setting)
+    with _ONE_AT_A_TIME:
+        format_, degenerate = _inspect(image.content, setting)
     relative = _relative_path(setting, request, index, format_)
     path = run_path / relative
     try:
