@@ -13,6 +13,7 @@ from kreabench.analysis.device import summarise_device
 from kreabench.analysis.drift import find_drifts
 from kreabench.core.records import CLOCK_SET
 from kreabench.execution.clock import TOLERANCE_S, ClockWatch
+from kreabench.execution.messages import Order
 from tests.engine_support import InThisProcess, run, samples
 from tests.support import make_group
 
@@ -69,12 +70,12 @@ def test_a_run_through_a_clock_that_is_set_back(tmp_path: Path, monkeypatch: pyt
             self._worker._answering.watch = clocks.watch()
             self._worker._answering.now = lambda: pd.Timestamp(clocks.wall(), unit="s", tz="UTC").isoformat()
 
-        def ask(self, *arguments: Any) -> Any:
+        def begin(self, order: Order, limit_s: float) -> None:
             nonlocal taken
             taken += 1
             clocks.steady_s += 2.0
             clocks.set_s -= HOUR_S * (taken == 4)  # the load is the first
-            return super().ask(*arguments)
+            super().begin(order, limit_s)
 
     monkeypatch.setattr("kreabench.execution.local.WorkerProcess", Worker)
     drawn = list(samples(run(make_group(prompts=5), tmp_path)).values())

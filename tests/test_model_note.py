@@ -15,7 +15,7 @@ from kreabench.analysis.notices import notice
 from kreabench.cli.run_show import print_run
 from kreabench.config.resolve import load
 from kreabench.core.errors import ConfigError
-from kreabench.pipeline import _branded
+from kreabench.pipeline import branded
 from kreabench.report.html_page import render_html
 from kreabench.report.markdown_page import render_markdown
 from kreabench.report.report_page import report_page
@@ -93,9 +93,9 @@ def test_a_run_from_before_there_were_notes_reads_as_one_without(tmp_path: Path)
 
 
 def test_the_note_on_what_is_drawn_cannot_be_taken_off() -> None:
-    (found,) = _branded([replace(NOTED, model_note="")], [NOTED])
+    (found,) = branded([replace(NOTED, model_note="")], [NOTED])
     assert found.model_note == NOTE
-    (added,) = _branded([NOTED], [replace(NOTED, model_note="")])
+    (added,) = branded([NOTED], [replace(NOTED, model_note="")])
     assert added.model_note == NOTE
 
 

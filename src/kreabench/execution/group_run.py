@@ -218,7 +218,7 @@ class GroupRun:
         if isinstance(answer, Trouble) and answer.died:
             yield self._died(request, answer)
             if answer.fatal:
-                self._drop_worker()
+                yield from self._release()
             return
         self._idle_deaths = 0
         attempt = backlog.attempt(request)

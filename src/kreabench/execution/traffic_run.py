@@ -9,7 +9,7 @@ the next one would find a service at rest.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import takewhile
 
 from kreabench.core.errors import BudgetReached
@@ -39,7 +39,7 @@ class TrafficRun(HostedGroupRun):
         self._halted = False
         self._over_budget: BudgetReached | None = None
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Generator[Batch, None, None]:
         """As of `HostedGroupRun`; a spent budget is raised after everything in flight has ended."""
         yield from super().batches()
         if self._over_budget is not None:
