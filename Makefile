@@ -59,7 +59,7 @@ bench-hosted: $(INSTALLED_DEV)  ## accuracy, speed and money of the hosted path,
 	$(BIN)/python benchmarks/fal_latency.py
 	$(BIN)/python benchmarks/fal_faults.py
 
-soak: $(INSTALLED_DEV)  ## many samples while driver and workers are killed at random; --samples 50000 takes half an hour
+soak: $(INSTALLED_DEV)  ## many samples while driver and workers are killed at random; --samples 50000 takes about 20 minutes
 	$(BIN)/python benchmarks/soak.py
 
 fuzz: $(INSTALLED_DEV)  ## everything that reads what others wrote, a minute each
