@@ -63,7 +63,7 @@ bench-engines: $(INSTALLED_DEV)  ## what engines cost a request, and a cluster w
 	$(BIN)/python benchmarks/engine_speed.py
 	$(BIN)/python benchmarks/ray_faults.py
 
-soak: $(INSTALLED_DEV)  ## many samples while driver and workers are killed at random; --samples 50000 takes half an hour
+soak: $(INSTALLED_DEV)  ## many samples while driver and workers are killed at random; --samples 50000 takes about 20 minutes
 	$(BIN)/python benchmarks/soak.py
 
 fuzz: $(INSTALLED_DEV)  ## everything that reads what others wrote, a minute each

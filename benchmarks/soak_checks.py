@@ -44,7 +44,7 @@ def _marked(mark: str) -> list[int]:
 
 
 def look_at_copy(run_path: Path, *, with_report: bool) -> list[str]:
-    """What is wrong with a copy that is taken now, in words. Its files first, then its pictures, as `push` does it."""
+    """What is wrong with a copy that is taken now, in words. Its files first, then its pictures."""
     with tempfile.TemporaryDirectory(prefix="copy-", dir=run_path.parent.parent) as name:
         copy = Path(name) / "run"
         copy.mkdir()
