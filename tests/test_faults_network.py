@@ -159,7 +159,7 @@ def test_a_line_that_is_cut(tmp_path: Path, when: Callable[[Record], bool], name
 
 
 def test_a_line_that_is_cut_in_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fal_emulator_support, "PatternPainter", NoisePainter)
+    monkeypatch.setattr(fal_emulator_support, "make_painter", lambda _: NoisePainter())
     with line(tmp_path) as cable:
         cable.proxy.cut_after_bytes = 24_000  # more than any answer but a picture
         cable.go_on()
