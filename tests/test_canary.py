@@ -95,6 +95,14 @@ def test_a_service_that_is_only_slower_is_told_apart(folder: Path) -> None:
     assert found["verdict"].startswith("it got slower; no change: the same pictures")
 
 
+def test_a_watch_that_begins_anew_is_no_calm(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, found = day(folder, "axes.steps=[9]")
+    assert (code, found["alarms"], found["pictures"]["state"]) == (3, [], "first")
+    assert found["day"]["requests"] == 16, "nothing is known of this setting's repeats"
+    assert "no earlier day asked for the same" in found["verdict"]
+    assert "asked for something else and does not count" in capfd.readouterr().out
+
+
 def test_another_price_is_told_apart(folder: Path) -> None:
     code, found = day(folder, megapixel_pixels=3000)
     assert (code, found["alarms"]) == (1, ["price"])
@@ -130,7 +138,8 @@ def test_a_service_that_scatters_is_judged_by_its_own_noise(tmp_path: Path) -> N
         (["krea_fall"], "krea_fal"),
         (["krea_fal", "--distance", "ssin"], "did you mean ssim"),
         (["krea_fal", "--false-alarms-per-year", "nan"], "0.05 to 36"),
-        (["krea_fal", "--judge-only"], "a folder with a run"),
+        (["../krea_fal"], "../krea_fal"),
+        (["krea_fal", "--judge-only"], "the folder of a canary that has drawn a day"),
     ],
 )
 def test_what_cannot_be_watched_is_refused_before_anything_is_sent(
@@ -139,4 +148,11 @@ def test_what_cannot_be_watched_is_refused_before_anything_is_sent(
     code, _ = call(tmp_path / "days", *words[1:], target=words[0])
     assert code == 2
     assert told in capfd.readouterr().err
+    assert not list(tmp_path.glob("days/*/*/run.json"))
+    assert words[0] == "krea_fal" or not (tmp_path / "days").exists()
+
+
+def test_a_policy_that_is_none_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    code, _ = day(tmp_path / "days", "--policy", "nope")
+    assert code == 2
     assert not list(tmp_path.glob("days/*/*/run.json"))

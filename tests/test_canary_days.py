@@ -184,7 +184,7 @@ def test_an_empty_folder_and_a_watched_one_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a folder with a run"):
         open_days(tmp_path)
     with watching(tmp_path / "new", QUESTION, {}) as watch:
-        assert watch.repeats() == 2
+        assert watch.repeats("another setting") == 2
         assert (tmp_path / "new" / LOCK_FILE).exists()
         with pytest.raises(RunDirectoryError, match="in use by another"), watching(tmp_path / "new", QUESTION, {}):
             pass

@@ -181,7 +181,7 @@ def test_the_library_opens_a_url(call: Call, url: str) -> None:
     [
         (("show", "{url}"), "no run was pushed to"),
         (("report", "s3://bucket"), "expected a URL such as"),
-        (("compare", "s3://key:s3cr3t@bucket/run"), "expected a URL without user name, key or password"),
+        (("compare", "s3://key:s3cr3t@bucket/run"), "expected a URL without user name, key, password or signature"),
         (("push", "runs/trial", "runs/elsewhere"), "A folder of this machine is named by file://"),
         (("push", "runs/none", "{url}"), "there is no folder runs/none"),
         (("pull", "{url}", "runs/copy"), "no run was pushed to"),

@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kreabench.core.errors import ConfigError, KreabenchError, RunDirectoryError
+from kreabench.cli.main import main
+from kreabench.core.errors import ConfigError, ExitCode, KreabenchError, RunDirectoryError
 from kreabench.remote.commits import newest
 from kreabench.remote.manifest import Manifest, check_path, decode_manifest, encode_manifest, manifest_name
 from kreabench.remote.pull import pull
 from kreabench.remote.push import push
 from kreabench.remote.stores import Store
 from kreabench.remote.urls import is_url, parse_url, split_selection
+from kreabench.rundir.batches import BATCH_FILE
 from tests.storage_support import contents, drawn_run, folder_store
 from tests.support import make_image_record, make_request, make_sample
 
@@ -67,11 +69,37 @@ def test_no_path_of_a_manifest_leaves_the_folder(store: Store, tmp_path: Path, p
 
     before = sorted(tmp_path.rglob("*"))
     tampered(store, change)
-    with pytest.raises(RunDirectoryError, match=r"is damaged: .*(no file of a run directory|named twice)"):
+    with pytest.raises(
+        RunDirectoryError, match=r"is damaged: .*(no file of a run directory|named twice|a file and a folder)"
+    ):
         pull(store, tmp_path / "copy")
     assert {file for file in tmp_path.rglob("*") if file not in before} <= {
         tmp_path / "store" / "manifests" / "00000002.json"
     }
+
+
+@pytest.mark.parametrize("name", ["run.json", "config.yaml"])
+def test_a_manifest_without_what_makes_a_run_is_damaged(store: Store, tmp_path: Path, name: str) -> None:
+    tampered(store, lambda content: content.update(files=[one for one in content["files"] if one["path"] != name]))
+    with pytest.raises(RunDirectoryError, match=f"{name} is not in it"):
+        pull(store, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_run_whose_parts_are_out_is_not_pushed(store: Store, tmp_path: Path) -> None:
+    batch = tmp_path / "run" / "parts" / "1"
+    batch.mkdir(parents=True)
+    (batch / BATCH_FILE).write_text("{}")
+    with pytest.raises(RunDirectoryError, match="given out to jobs"):
+        push(tmp_path / "run", store)
+
+
+@pytest.mark.parametrize("command", ["score", "resume", "merge"])
+def test_a_url_where_a_folder_is_asked_for_is_to_be_pulled(command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "file:///srv/runs/demo"])
+    assert caught.value.code == ExitCode.USAGE
+    assert "kreabench pull file:///srv/runs/demo" in " ".join(capfd.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
@@ -186,13 +214,16 @@ def test_a_manifest_reads_as_it_was_written(store: Store) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("s3://key:s3cr3t@bucket/run", "without user name, key or password"),
+        ("s3://key:s3cr3t@bucket/run", "without user name, key, password or signature"),
+        ("s3://AKIA0123:wJalr/K7s3cr3t/bPx@bucket/run", "without user name, key, password or signature"),
+        ("s3://AKIA0123:wJalr/K7s3cr3t", "without user name, key, password or signature"),
+        ("gs://bucket/run?X-Amz-Signature=s3cr3t", "without user name, key, password or signature"),
         ("https://user:s3cr3t@host/run", "without user name"),
         ("ftp://host/run", "a URL such as s3://"),
         ("s3://bucket", "a URL such as s3://"),
         ("s3://bucket/../other", "a URL such as s3://"),
         ("s3://bucket//run", "a URL such as s3://"),
-        ("s3://bucket/run?versionId=1", "a URL such as s3://"),
+        ("s3://bucket/run?versionId=1", "without user name, key, password or signature"),
         ("simplecache::s3://bucket/run", "a URL such as s3://"),
         ("s3://bucket/a::b", "a URL such as s3://"),
         ("file://relative/run", "file:// and an absolute path"),

@@ -79,15 +79,23 @@ def canary(
     no alarm, 5 stopped at the budget, 2 refused.
     """
     from kreabench.cli.terminal import console
-    from kreabench.watching.watch import Question, watching
+    from kreabench.watching.day import ask
+    from kreabench.watching.watch import Question, known_folder, watching
 
+    if json_file not in (None, "-") and not Path(json_file).absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {Path(json_file).parent}", param_hint="--json")
+    below, now = folder / target, datetime.now(UTC)
+    if judge_only:
+        known_folder(below)
+    else:
+        ask(target, overrides, below, repeats=1, now=now, config_dir=config_dir)  # refused before a folder is made
     # JSON on standard output stands alone there.
     out = console() if json_file != "-" else _aside()
     question = Question(
         false_alarms_per_year=false_alarms_per_year, measure=measure, policy=policy, config_dir=config_dir
     )
-    with watching(folder / target, question, os.environ) as watch:
-        ended = ExitCode.DONE if judge_only else _draw(out, watch, target, overrides, config_dir)
+    with watching(below, question, os.environ) as watch:
+        ended = ExitCode.DONE if judge_only else _draw(out, watch, target, overrides, config_dir, now)
         result = watch.judge()
     code = result.exit_code(ended)
     written = _write_json(result, target, code, json_file)
@@ -101,7 +109,9 @@ def _aside() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def _draw(out: Console, watch: Watch, target: str, overrides: tuple[str, ...], config_dir: Path | None) -> ExitCode:
+def _draw(
+    out: Console, watch: Watch, target: str, overrides: tuple[str, ...], config_dir: Path | None, now: datetime
+) -> ExitCode:
     """How the run of today ended."""
     from kreabench.cli.progress import ProgressObserver
     from kreabench.cli.run_table import print_failures
@@ -114,7 +124,10 @@ def _draw(out: Console, watch: Watch, target: str, overrides: tuple[str, ...], c
     def observe() -> AbstractContextManager[Observer]:
         return ProgressObserver(out)
 
-    asked = ask(target, overrides, watch.folder, repeats=watch.repeats(), now=datetime.now(UTC), config_dir=config_dir)
+    asked = ask(target, overrides, watch.folder, repeats=1, now=now, config_dir=config_dir)
+    if (repeats := watch.repeats(asked.plan.settings[0].id)) != 1:
+        asked = ask(target, overrides, watch.folder, repeats=repeats, now=now, config_dir=config_dir)
+    watch.check(frozenset(spec.name for spec in asked.composed.experiment.metrics))
     watch.prepare(lambda line: say(out, line))
     requests = count(asked.plan.request_count, "request")
     say(out, f"{requests}, about {usd(asked.usd)}, at most {usd(asked.budget_usd)}")

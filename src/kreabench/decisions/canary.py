@@ -63,6 +63,8 @@ class CanaryResult:
     false_alarms_per_year: float
     notices: tuple[str, ...]
     """Runs that do not count, and why."""
+    begun_anew: bool = False
+    """There are older days, and none of them counts: the newest asked for something else than all of them."""
 
     @property
     def day(self) -> Day:
@@ -91,7 +93,7 @@ class CanaryResult:
             return ended
         if self.day.failed:
             return ExitCode.FAILED_SAMPLES
-        undecided = self.pictures[-1].state == "undecided" or not self.scores.comparable
+        undecided = self.begun_anew or self.pictures[-1].state == "undecided" or not self.scores.comparable
         return ExitCode.INCONCLUSIVE if undecided else ExitCode.DONE
 
 
@@ -102,6 +104,7 @@ def judge_canary(
     *,
     false_alarms_per_year: float = FALSE_ALARMS_PER_YEAR,
     notices: Sequence[str] = (),
+    begun_anew: bool = False,
 ) -> CanaryResult:
     """Judge the newest of `days`, at least one, oldest first.
 
@@ -120,6 +123,7 @@ def judge_canary(
         level=level,
         false_alarms_per_year=false_alarms_per_year,
         notices=tuple(notices),
+        begun_anew=begun_anew,
     )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import msgspec
 
@@ -165,9 +166,7 @@ def _check(manifest: Manifest) -> None:
     for name in names:
         if name not in JOURNALS:
             raise ValueError(f"{name!r} is no journal of a run")
-    taken = [*names, *(file.path for file in manifest.files)]
-    if len(set(taken)) != len(taken):
-        raise ValueError("a file is named twice")
+    _check_names([*names, *(file.path for file in manifest.files)])
     for journal in manifest.journals:
         for part in journal.parts:
             _check_content(part.sha256, part.size_bytes)
@@ -178,6 +177,17 @@ def _check(manifest: Manifest) -> None:
         _check_content(match[1], stored.size_bytes)
     for file in manifest.files:
         _check_file(file, manifest.objects)
+
+
+def _check_names(taken: list[str]) -> None:
+    if len(set(taken)) != len(taken):
+        raise ValueError("a file is named twice")
+    for needed in (RUN_FILE, CONFIG_FILE):
+        if needed not in taken:
+            raise ValueError(f"{needed} is not in it")
+    folders = {str(folder) for name in taken for folder in PurePosixPath(name).parents}
+    if both := sorted(folders & set(taken)):
+        raise ValueError(f"{both[0]!r} is a file and a folder")
 
 
 def _check_file(file: StoredFile, objects: tuple[StoredObject, ...]) -> None:

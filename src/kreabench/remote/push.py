@@ -14,6 +14,7 @@ from kreabench.remote.lock import LEASE_S, Lease, Now, hold_remote, now_utc
 from kreabench.remote.push_plan import PushPlan, Unsendable, Upload, plan_push
 from kreabench.remote.snapshot import Snapshot, take_snapshot
 from kreabench.remote.stores import Store
+from kreabench.rundir.batches import refuse_open_batches
 
 WORKERS = 16
 """Objects in flight; each is in memory, some MB."""
@@ -52,9 +53,11 @@ def push(
 ) -> Pushed:
     """Bring `store` to what the run at `path` is now. Where it was cut off, the next call goes on.
 
-    Raises RunDirectoryError where another process pushes to it, where it holds another run or more of this one, and,
-    unless `allow_missing`, for pictures that are gone or were changed; StorageError where the store refuses.
+    Raises RunDirectoryError while jobs may still draw parts of it, where another process pushes to it, where it holds
+    another run or more of this one, and, unless `allow_missing`, for pictures that are gone or were changed;
+    StorageError where the store refuses.
     """
+    refuse_open_batches(path)
     snapshot = take_snapshot(path)
     head = newest(store)
     left_out = _absent(snapshot, head)

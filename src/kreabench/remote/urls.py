@@ -67,9 +67,12 @@ def parse_url(text: str) -> Location:
         raise _problem(repr(text), EXPECTED, "A folder of this machine is named by file:// and its absolute path.")
     scheme = _ALIASES.get(match[1].lower(), match[1].lower())
     rest = match[2]
-    if "@" in rest.partition("/")[0]:
-        expected = "a URL without user name, key or password"
-        raise _problem(f"an @ in the first part of a {scheme}:// URL", expected, "Keys are taken from the environment.")
+    bucket = rest.partition("/")[0]
+    # A key may hold slashes, so what it is part of does not end at the first one.
+    if "@" in bucket or (scheme != "file" and ("@" in rest or ":" in bucket or "?" in rest or "#" in rest)):
+        expected = "a URL without user name, key, password or signature"
+        found = f"one of @, :, ? and # where a {scheme}:// URL has a bucket and a path"
+        raise _problem(found, expected, "Keys are taken from the environment.")
     if scheme not in SCHEMES:
         raise _problem(repr(f"{scheme}://…"), EXPECTED)
     if scheme == "file":

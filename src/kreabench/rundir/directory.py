@@ -20,6 +20,7 @@ votes.lock        pid of the process that may write votes
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -49,6 +50,7 @@ from kreabench.rundir.journal import JournalTail, JournalWriter, read_lines
 from kreabench.rundir.lock import hold, is_held
 from kreabench.rundir.writers import RunWriter, ScoreWriter
 
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/{1,3}(.+)")
 RUN_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 JOURNAL_FILE = "journal.jsonl"
@@ -153,6 +155,11 @@ class RunDirectory:
         try:
             content = file.read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
+            if url := _URL.match(str(path)):  # a path has lost one of its slashes, or two
+                where = f"{url[1]}://{'/' if url[1] == 'file' else ''}{url[2]}"
+                raise RunDirectoryError(
+                    f"{where} is a URL, and a folder is needed here", remedy=f"First: kreabench pull {where} RUN."
+                ) from error
             found = f"{path} has no {RUN_FILE}" if path.is_dir() else f"there is no folder {path}"
             found = f"{path} is a file" if path.is_file() else found
             raise RunDirectoryError(

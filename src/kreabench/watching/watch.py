@@ -50,11 +50,13 @@ class Watch:
         self._question, self._distance, self._environ = question, distance, environ
         self._opened: dict[Path, Side] = {}
 
-    def repeats(self) -> int:
-        """How often the next day should draw each picture."""
+    def repeats(self, setting_id: str) -> int:
+        """How often the next day, which draws `setting_id`, should draw each picture."""
         if not any(self.folder.glob(f"*/{RUN_FILE}")):
             return repeats_wanted((), ())
         days, _ = open_days(self.folder, self._opened)
+        if days[-1].side.settings[0].id != setting_id:
+            return repeats_wanted((), ())
         level = daily_level(self._question.false_alarms_per_year, KINDS)
         return repeats_wanted(days, judge_pictures(days, self._distance, level=level))
 
@@ -71,10 +73,22 @@ class Watch:
             self._policy(frozenset(spec.name for spec in days[-1].side.metrics)),
             false_alarms_per_year=self._question.false_alarms_per_year,
             notices=notices,
+            begun_anew=len(days) == 1 < len(self._opened),
         )
+
+    def check(self, metrics: frozenset[str]) -> None:
+        """Raises ConfigError where the days cannot be judged by the policy that was asked for."""
+        self._policy(metrics)
 
     def _policy(self, metrics: frozenset[str]) -> PolicySpec:
         return load_policy(self._question.policy, metrics, self._question.config_dir)
+
+
+def known_folder(folder: Path) -> None:
+    """Raises ConfigError where no canary is kept at `folder`."""
+    if not folder.is_dir():
+        expected = "the folder of a canary that has drawn a day"
+        raise ConfigError([Problem(key=str(folder), found="no folder", expected=expected)])
 
 
 @contextmanager

@@ -32,6 +32,8 @@ def headline(result: CanaryResult) -> str:
     """What happened, most important first."""
     alarms = "; ".join(ALARMS[alarm] for alarm in result.alarms)
     state = STATES[result.pictures[-1].state]
+    if result.begun_anew:
+        state = "no earlier day asked for the same, so none was compared: the watch begins anew"
     said = alarms if "pictures" in result.alarms else "; ".join(part for part in (alarms, state) if part)
     if result.day.failed and result.pictures[-1].state != "failed":
         said += f"; {result.day.failed} of {result.day.requests} requests failed"
