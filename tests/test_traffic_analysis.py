@@ -180,6 +180,57 @@ def test_the_knee_of_a_closed_loop_is_where_more_in_flight_carry_no_more() -> No
     assert levels[0].growth is None
 
 
+def shedding(rng: np.random.Generator, rate: float, window_s: float, capacity: int) -> Arrivals:
+    """Each takes a second; what comes while `capacity` are under way is refused at once."""
+    served = queue(rng, rate, window_s, np.array([1.0]), servers=10_000)
+    end_s, ok, ends = served.end_s.copy(), served.ok.copy(), np.full(capacity, -math.inf)
+    for number, at_s in enumerate(served.at_s):
+        free = int(ends.argmin())
+        ok[number] = ends[free] <= at_s
+        end_s[number] = at_s + (1.0 if ok[number] else 0.01)
+        if ok[number]:
+            ends[free] = end_s[number]
+    return Arrivals(window_s=window_s, at_s=served.at_s, end_s=end_s, ok=ok, lag_s=np.zeros(1))
+
+
+def test_a_service_that_refuses_what_is_too_much_is_overloaded_without_a_queue() -> None:
+    rng = np.random.default_rng(11)
+    loads = (0.5, 12.0)
+    levels = [level(shedding(rng, rate, 60.0, 4)) for rate in loads]
+    assert [(one.grows, one.overloaded) for one in levels] == [(False, False), (False, True)]
+    found = open_saturation(loads, levels, 0.9)
+    assert found.fails_at == 12.0
+    assert found.knee is not None
+    assert found.knee.value == pytest.approx(4, rel=0.25)
+
+
+def test_a_dead_service_shows_no_knee_and_is_overloaded() -> None:
+    at_s = np.arange(0.0, 60.0, 0.5)
+    dead = Arrivals(window_s=60.0, at_s=at_s, end_s=at_s + 0.01, ok=np.zeros(120, dtype=bool), lag_s=np.zeros(0))
+    found = open_saturation((2.0,), [level(dead)], 0.9)
+    assert (found.knee, found.fails_at) == (None, 2.0)
+
+
+def test_goodput_is_never_more_than_what_is_carried() -> None:
+    """Of ten requests, the last four end in the drain."""
+    at_s = np.arange(10.0)
+    late = Arrivals(window_s=10.0, at_s=at_s, end_s=at_s + 4.5, ok=np.ones(10, dtype=bool), lag_s=np.zeros(1))
+    found = level(late, objective_s=5.0)
+    assert found.goodput is not None
+    assert (found.goodput.value, found.throughput.value) == (0.6, 0.6)
+    assert found.good is not None
+    assert found.good.value == 1.0
+    assert level(late).goodput is None
+
+
+def test_a_slow_service_is_not_said_to_grow_where_the_level_is_too_short_for_it() -> None:
+    """No queue at all: each takes 50 s of a level of 60."""
+    served = queue(np.random.default_rng(12), 2.0, 60.0, np.array([50.0]), servers=10_000)
+    found = level(served)
+    assert (found.too_short, found.growth, found.grows, found.overloaded) == (True, None, False, False)
+    assert not level(queue(np.random.default_rng(12), 20.0, 60.0, np.array([1.0]))).too_short
+
+
 def test_every_number_of_a_small_level_is_as_counted_by_hand() -> None:
     """Six requests, one a second, in a window of 6 s: one fails at once, one is never answered."""
     at_s = np.arange(6.0)
@@ -195,7 +246,7 @@ def test_every_number_of_a_small_level_is_as_counted_by_hand() -> None:
     assert found.good is not None
     assert found.good.value == pytest.approx(3 / 6)
     assert found.goodput is not None
-    assert found.goodput.value == pytest.approx(0.5)
+    assert found.goodput.value == pytest.approx(2 / 6), "the last one ends in the drain"
     assert found.error_share is not None
     assert found.error_share.value == pytest.approx(2 / 6)
     assert found.latency is not None

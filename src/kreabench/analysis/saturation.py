@@ -26,7 +26,9 @@ class Saturation:
     """Of an open loop: the requests a second that it carries, which is where throughput ceases to follow arrivals.
     Of a closed loop: the requests in flight from which more hardly carry more. None where no level shows it."""
     above: float | None
-    """The heaviest load, where the knee lies beyond it or shows nowhere."""
+    """The heaviest load, where no knee shows."""
+    fails_at: float | None
+    """Of an open loop: the lightest load that was overloaded, where no queue grew there but requests failed."""
     collapses: bool
     """Of an open loop: beyond its knee it is shown to carry less than it did before. Then `knee` is the heaviest load
     before, and its interval goes to the lightest one beyond."""
@@ -46,19 +48,24 @@ def promise_of(level: LevelSummary, objective_share: float) -> Promise:
 
 
 def open_saturation(loads: Sequence[float], levels: Sequence[LevelSummary], objective_share: float) -> Saturation:
-    """Of rates, ascending. The knee is what the lightest level whose queue is shown to grow carried in its second half.
+    """Of rates, ascending. The knee is what the lightest level that is shown to be overloaded carried in its second
+    half.
 
     An open loop carries what comes, up to its capacity (min(rate, capacity)), so that its knee is the capacity. Above
-    it a service may collapse and carry less: then the knee is only known to lie between two loads.
+    it a service may collapse and carry less: then the knee is only known to lie between two loads. One that fails
+    under the lightest load already, or delivers nothing, does not show what it carries.
     """
-    number = next((number for number, level in enumerate(levels) if level.grows), None)
+    number = next((number for number, level in enumerate(levels) if level.overloaded), None)
     if number is None:
         return _saturation(loads, levels, objective_share, None)
+    fails_at = None if levels[number].grows else loads[number]
+    if fails_at is not None and (number == 0 or not levels[number].second_half.n):
+        return _saturation(loads, levels, objective_share, None, fails_at=fails_at)
     knee = levels[number].second_half
     collapses = number > 0 and knee.high is not None and knee.high < levels[number - 1].throughput.value
     if collapses:
         knee = Estimate(value=loads[number - 1], low=loads[number - 1], high=loads[number], n=knee.n)
-    return _saturation(loads, levels, objective_share, knee, collapses=collapses)
+    return _saturation(loads, levels, objective_share, knee, collapses=collapses, fails_at=fails_at)
 
 
 def closed_saturation(
@@ -81,6 +88,7 @@ def _saturation(
     knee: Estimate | None,
     *,
     collapses: bool = False,
+    fails_at: float | None = None,
 ) -> Saturation:
     promises = tuple(promise_of(level, objective_share) for level in levels)
     before = promises.index("broken") if "broken" in promises else len(promises)
@@ -88,6 +96,7 @@ def _saturation(
     return Saturation(
         knee=knee,
         above=loads[-1] if knee is None else None,
+        fails_at=fails_at,
         promises=promises,
         greatest_kept=kept[-1] if kept else None,
         collapses=collapses,

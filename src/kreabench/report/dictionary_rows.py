@@ -238,13 +238,17 @@ _LOAD = (
     _number("objective_s", "s", "Latency from which a request is no good"),
     _text("objective", "kept, broken or undecided: whether enough requests were good"),
     _number(f"throughput_per_s{_PART}", "1/s", "Delivered within the window"),
-    _number(f"goodput_per_s{_PART}", "1/s", "Delivered within the objective"),
+    _number(f"goodput_per_s{_PART}", "1/s", "Delivered within the window and within the objective"),
+    _number(f"good_share{_PART}", "1", "Delivered within the objective, of all sent"),
     _number(f"error_share{_PART}", "1", "Failed or unanswered, of all sent"),
     _number(f"latency_s{_PART}", "s", "Median from the intended start to the last byte"),
     _number(f"p(?P<name>90|95|99)_s{_PART}", "s", "{name}th percentile of the same"),
     _count("independent", "How many independent latencies those delivered are worth"),
     _number(f"growth_per_s{_PART}", "1/s", "By how much the queue grew in the second half of the window"),
     _flag("grows", "Whether it is established that it grew"),
+    _flag(
+        "overloaded", "Whether it is established that it grew, that fewer were delivered than came, or that 5 % fail"
+    ),
     _count("most_in_system", "Requests sent and unanswered at one instant, at most"),
     _count("left_in_system", "The same at the end of the window"),
     _number("lag_s", "s", "Greatest delay within the client, part of the latency"),

@@ -24,7 +24,7 @@ def _figure(curve: LoadCurve, name: str, brand: str) -> Figure:
         LoadPoint(
             load=level.load,
             throughput=level.summary.throughput,
-            goodput=None if curve.traffic.objective_s is None else level.summary.goodput,
+            goodput=level.summary.goodput,
             median=level.summary.latency,
             tail=level.summary.percentiles.get(0.9),
             grows=level.summary.grows,

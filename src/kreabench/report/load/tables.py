@@ -33,7 +33,8 @@ def load_table(curves: Sequence[LoadCurve]) -> Table | None:
             Column(title="Load"),
             Column(title="Sent", note="Requests, of those planned.", numeric=True),
             Column(title="Carried", unit="1/s", note="Delivered within the time of the arrivals.", numeric=True),
-            Column(title="Good", unit="1/s", note="Delivered within the objective.", numeric=True),
+            Column(title="Good", unit="1/s", note="The same, of those within the objective.", numeric=True),
+            *((Column(title="Good share", unit="%", note="Of all sent.", numeric=True),) if promised else ()),
             Column(title="Errors", unit="%", note="Failed or unanswered, of all sent.", numeric=True),
             Column(title="Median", unit="s", note="From the intended start to the last byte.", numeric=True),
             *(Column(title=f"p{round(100 * p)}", unit="s", numeric=True) for p in PERCENTILES),
@@ -51,13 +52,14 @@ def load_table(curves: Sequence[LoadCurve]) -> Table | None:
 
 def _cells(curve: LoadCurve, number: int, *, several: bool, promised: bool) -> list[Cell]:
     level = curve.levels[number]
-    one = level.summary
+    one, objective_s = level.summary, curve.traffic.objective_s
     return [
         *([Cell(text=message(curve.name, 200))] if several else []),
         Cell(text=load_name(level), sort=level.load),
         Cell(text=f"{one.sent:,}", detail=f"of {level.planned:,}" if one.sent < level.planned else ""),
         _cell(one.throughput),
-        _cell(one.goodput),
+        _cell(one.goodput, "no load.objective_s"),
+        *([_cell(None if one.good is None or objective_s is None else scaled(one.good, 0.01))] if promised else []),
         _cell(None if one.error_share is None else scaled(one.error_share, 0.01)),
         _cell(one.latency, "none was delivered"),
         *(_cell(one.percentiles.get(p), f"fewer than {least_n(p)} delivered") for p in PERCENTILES),
@@ -78,7 +80,8 @@ def _cell(value: Estimate | None, why: str = "nothing was sent") -> Cell:
 def _growth(level: LoadLevel) -> Cell:
     growth = level.summary.growth
     if growth is None:
-        return Cell(text=ABSENT, detail="a closed loop has none", absent=True)
+        why = "load.duration_s is too short" if level.summary.too_short else "a closed loop has none"
+        return Cell(text=ABSENT, detail=why, absent=True)
     text, interval = difference(growth)
     grows = level.summary.grows
     return Cell(text=f"{text} grows" if grows else text, detail=interval or "", strong=grows, sort=growth.value)
@@ -109,6 +112,7 @@ def _csv_row(curve: LoadCurve, number: int) -> dict[str, Any]:
         "objective": curve.saturation.promises[number],
         **estimate_cells("throughput_per_s", one.throughput),
         **estimate_cells("goodput_per_s", one.goodput),
+        **estimate_cells("good_share", None if curve.traffic.objective_s is None else one.good),
         **estimate_cells("error_share", one.error_share),
         **estimate_cells("latency_s", one.latency),
         **{
@@ -119,6 +123,7 @@ def _csv_row(curve: LoadCurve, number: int) -> dict[str, Any]:
         "independent": one.independent,
         **estimate_cells("growth_per_s", one.growth),
         "grows": one.grows,
+        "overloaded": one.overloaded,
         "most_in_system": one.most_in_system,
         "left_in_system": one.left_in_system,
         "lag_s": one.lag_s,

@@ -40,13 +40,15 @@ def _sentences(curve: LoadCurve) -> Iterator[str]:
         for level in curve.levels
         if level.summary.lag_s is not None
         and level.summary.latency is not None
-        and level.summary.lag_s > MUCH_LAG * level.summary.latency.value
+        and level.summary.lag_s >= MUCH_LAG * level.summary.latency.value
     ]
     if late:
-        yield (
-            f"requests left this machine late, which is part of their latency: up to {', '.join(late)}. Either "
-            "load.max_in_flight was reached, or the machine is too slow for this load."
+        why = (
+            "Either load.max_in_flight was reached, or the machine is too slow for this load."
+            if curve.traffic.is_open
+            else "The machine is too slow for this load."
         )
+        yield f"requests left this machine late, which is part of their latency: up to {', '.join(late)}. {why}"
 
 
 def _knee(curve: LoadCurve) -> str:
@@ -55,15 +57,19 @@ def _knee(curve: LoadCurve) -> str:
         if knee is None:
             return "no knee is sure: it takes four numbers in flight whose throughputs bend."
         return f"the knee is at {knee.value:g} in flight; more hardly carry more."
+    fails_at = curve.saturation.fails_at
+    if knee is None and fails_at is not None:
+        return f"requests are refused or fail from {fails_at:g}/s on: what the service could carry does not show."
     if knee is None:
-        return f"no queue was seen to grow up to {above:g}/s: the knee, if there is one, lies above."
+        return f"no overload was shown up to {above:g}/s."
     if curve.saturation.collapses:
         return (
             f"the knee lies between {knee.low:g}/s and {knee.high:g}/s; beyond it less is carried than before: the "
             "service collapses, unless it is this machine that could not keep up."
         )
     text, interval = estimate(knee)
-    return f"the knee is at {text}/s{f' ({interval})' if interval else ''}: beyond it the queue grows."
+    beyond = "the queue grows" if fails_at is None else "requests are refused or fail"
+    return f"the knee is at {text}/s{f' ({interval})' if interval else ''}: beyond it {beyond}."
 
 
 def _promise(curve: LoadCurve) -> str | None:
@@ -83,6 +89,8 @@ def _remarks(level: LoadLevel) -> Iterator[str]:
         yield f"was cut short after {significant(one.window_s)} s; what was unanswered then is in no number."
     if one.unanswered:
         yield f"{count(one.unanswered, 'request')} had no answer when the level was ended."
+    if one.too_short:
+        yield "load.duration_s is too short to say whether the queue grew: the first requests took over half of it."
     for shift in level.shifts:
         low, high = shift.change.interval or (0.0, 0.0)
         if low * high > 0:
