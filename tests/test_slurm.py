@@ -337,6 +337,30 @@ def test_what_a_node_lacks_is_a_failure_that_a_resume_tries_again(
     assert {sample.attempt for sample in run.samples().values()} == {1}
 
 
+def test_samples_say_which_job_drew_them_and_a_part_is_no_run(tmp_path: Path) -> None:
+    run = start(tmp_path, *LOCAL)
+    submitted, (function,) = given_out(run)
+    function()
+    (element,) = read_batch(submitted.batch_path).elements
+    with pytest.raises(RunDirectoryError, match="is a part of the run"):
+        merge_batches(submitted.batch_path / element.name, [submitted.batch_path / element.name])
+    merge_batches(run.path)
+    assert {sample.worker for sample in run.samples().values()} == {element.name}
+
+
+def test_a_merge_that_fails_frees_no_run(tmp_path: Path) -> None:
+    run = start(tmp_path, *LOCAL)
+    submitted, (function,) = given_out(run)
+    function()
+    with pytest.raises(RunDirectoryError):
+        merge_batches(run.path, [tmp_path / "none"], close_all=True)
+    assert is_closed(submitted.batch_path)
+    with pytest.raises(RunDirectoryError, match="not merged yet"):
+        submit_run(run, make=InThisProcess())
+    merged, _, free = merge_batches(run.path, close_all=True)
+    assert (merged.delivered, free) == (4, True)
+
+
 def test_a_second_try_by_jobs_is_known_as_one(tmp_path: Path) -> None:
     fault = "target.fake_local.options.faults=[{kind: error, type: server_error, times: 1}]"
     run = start(tmp_path, *LOCAL, f"target.fake_local.options.state_dir={tmp_path}", fault)

@@ -3,6 +3,7 @@
 parts/<number>/batch.json          which requests each job draws, and what a resume has to know of them
 parts/<number>/jobs.json           which jobs were submitted
 parts/<number>/closed              nobody draws for this batch any more
+parts/<number>/unmerged            it was closed before what its jobs drew was merged
 parts/<number>/jobs/               what the cluster's jobs are started with, and what they print
 parts/<number>/<name>/             the part that a job writes
 parts/<number>/<name>/ended.json   how that job ended
@@ -27,6 +28,7 @@ BATCH_FILE = "batch.json"
 JOBS_FILE = "jobs.json"
 JOBS_FOLDER = "jobs"
 CLOSED_FILE = "closed"
+UNMERGED_FILE = "unmerged"
 ENDED_FILE = "ended.json"
 
 T = TypeVar("T")
@@ -130,9 +132,16 @@ def forget_end(part_path: Path) -> None:
         raise storage_error(part_path / ENDED_FILE, error) from error
 
 
-def close(folder: Path) -> None:
-    """From now on no job draws for this batch: those that run stop before their next request. Raises StorageError."""
+def close(folder: Path, *, merged: bool = True) -> None:
+    """From now on no job draws for this batch: those that run stop before their next request. Raises StorageError.
+
+    Unless `merged`, the batch counts as open until it is closed once more.
+    """
     try:
+        if merged:
+            (folder / UNMERGED_FILE).unlink(missing_ok=True)
+        else:
+            write_file(folder / UNMERGED_FILE, b"")
         write_file(folder / CLOSED_FILE, f"{os.getpid()}\n".encode())
     except OSError as error:
         raise storage_error(folder / CLOSED_FILE, error) from error
@@ -144,8 +153,9 @@ def is_closed(folder: Path) -> bool:
 
 
 def open_batches(run_path: Path) -> list[Path]:
-    """The batches for which somebody may still draw."""
-    return [folder for folder in batch_folders(run_path) if (folder / BATCH_FILE).exists() and not is_closed(folder)]
+    """The batches for which somebody may still draw, or whose merge did not come to its end."""
+    batches = [folder for folder in batch_folders(run_path) if (folder / BATCH_FILE).exists()]
+    return [folder for folder in batches if not is_closed(folder) or (folder / UNMERGED_FILE).exists()]
 
 
 def refuse_open_batches(run_path: Path) -> None:
