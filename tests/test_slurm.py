@@ -9,13 +9,16 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 
 from kreabench import pipeline
+from kreabench.cli.run_show import print_run
 from kreabench.config.resolve import load, load_engine
 from kreabench.core.engine_spec import SlurmSpec
 from kreabench.core.errors import ConfigError, EnvironmentProblem, KreabenchError, Problem, RunDirectoryError
@@ -346,6 +349,15 @@ def test_samples_say_which_job_drew_them_and_a_part_is_no_run(tmp_path: Path) ->
         merge_batches(submitted.batch_path / element.name, [submitted.batch_path / element.name])
     merge_batches(run.path)
     assert {sample.worker for sample in run.samples().values()} == {element.name}
+
+
+def test_show_names_the_jobs_that_have_the_rest_of_a_run(tmp_path: Path) -> None:
+    run = start(tmp_path, *LOCAL)
+    given_out(run)
+    out = Console(file=StringIO(), width=200)
+    print_run(out, run, plan_of(run))
+    assert isinstance(out.file, StringIO)
+    assert "given out to jobs (10000000): kreabench merge" in out.file.getvalue()
 
 
 def test_a_merge_that_fails_frees_no_run(tmp_path: Path) -> None:

@@ -158,14 +158,20 @@ def open_batches(run_path: Path) -> list[Path]:
     return [folder for folder in batches if not is_closed(folder) or (folder / UNMERGED_FILE).exists()]
 
 
+def jobs_in_words(run_path: Path) -> str:
+    """The jobs of open batches; empty where none is open. Raises RunDirectoryError for damage."""
+    found = open_batches(run_path)
+    submitted = [jobs for folder in found if (jobs := read_jobs(folder)) is not None]
+    shown = ", ".join(dict.fromkeys(job.split("_")[0] for jobs in submitted for job in jobs.ids.values()))
+    return shown or ("of unknown id" if found else "")
+
+
 def refuse_open_batches(run_path: Path) -> None:
     """Raises RunDirectoryError while jobs may draw: what they have in hand would be drawn, and perhaps paid, twice."""
-    found = open_batches(run_path)
-    if found:
-        submitted = [jobs for folder in found if (jobs := read_jobs(folder)) is not None]
-        shown = ", ".join(dict.fromkeys(job.split("_")[0] for jobs in submitted for job in jobs.ids.values()))
+    shown = jobs_in_words(run_path)
+    if shown:
         raise RunDirectoryError(
-            f"parts of {run_path} are given out to jobs ({shown or 'of unknown id'}) and not merged yet",
+            f"parts of {run_path} are given out to jobs ({shown}) and not merged yet",
             remedy=f"When they have ended: `kreabench merge {run_path}`. To take over from jobs that may still run or "
             f"wait: `kreabench merge {run_path} --close`.",
         )
