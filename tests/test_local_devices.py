@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kreabench.core.errors import ConfigError, EnvironmentProblem, StorageError
-from kreabench.core.planned import LoadGroup
-from kreabench.core.records import Record, SampleRecord
+from kreabench.core.errors import BudgetReached, ConfigError, EnvironmentProblem, StorageError
+from kreabench.core.planned import LoadGroup, Request
+from kreabench.core.records import Failure, Record, SampleRecord
 from kreabench.core.specs import Gpu
 from kreabench.execution.engine import GroupWork
 from kreabench.execution.lane import DISTURBED
 from kreabench.execution.local import LocalEngine
-from kreabench.execution.local_seats import LocalSeats, device_problems
+from kreabench.execution.local_seats import LocalSeat, LocalSeats, device_problems
+from kreabench.execution.messages import Done, Failed, Opened
 from kreabench.rundir import codec
 from tests.engine_support import (
+    InThisProcess,
     admit_all,
     engine_spec,
     failures,
@@ -144,6 +147,29 @@ def test_a_model_that_cannot_be_loaded_fails_its_group_once(tmp_path: Path) -> N
     assert Counter(sample.status for sample in samples(records).values()) == {"failed": 20, "ok": 10}
 
 
+@pytest.mark.parametrize("stage", ["load", "warmup"])
+@pytest.mark.parametrize("type_", ["out_of_memory", "load_failed"])
+def test_a_seat_that_cannot_hold_a_model_leaves_the_group_to_the_one_that_draws_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, type_: Any
+) -> None:
+    class Short(InThisProcess):
+        def poll(self) -> Any:
+            answer = super().poll()
+            if not (isinstance(answer, Opened) if stage == "load" else isinstance(answer, Done)):
+                return answer
+            error = Failure(type=type_, stage=stage, message="no room here", remedy="", transient=False)
+            return Failed(error=error, started_utc="2026-01-01T00:00:00.000Z", elapsed_s=0.1, fatal=True, delivery=None)
+
+    def launch(seat: LocalSeat, log_path: Path, label: str) -> Any:
+        return Short() if seat.name == "cpu #2" else InThisProcess()
+
+    monkeypatch.setattr(LocalSeat, "launch", launch)
+    group = replace(light_group("one", 40), warmup=1)
+    records = draw([group], tmp_path)
+    assert Counter((sample.status, sample.worker) for sample in samples(records).values()) == {("ok", "cpu #1"): 40}
+    assert [failure.error.stage for failure in failures(records)] == [stage]
+
+
 def test_what_came_before_an_error_is_handed_over_first(tmp_path: Path) -> None:
     (tmp_path / "images").write_text("in the way")
     got: list[Record] = []
@@ -251,3 +277,17 @@ def test_a_service_that_ends_while_others_draw_leaves_them_alone(tmp_path: Path)
     found = samples(draw([local, hosted], tmp_path, devices=(), processors=8))
     assert all(found[request.id].status == "ok" for request in local.requests)
     assert len(found) == 12
+
+
+def test_a_spent_budget_stops_no_free_drawing(tmp_path: Path) -> None:
+    def admit(group: LoadGroup, request: Request | None) -> None:
+        if group.target.hosted:
+            raise BudgetReached("spent")
+
+    hosted, local = hosted_group(tmp_path, prompts=2), light_group("here", 10)
+    engine = LocalEngine(engine_spec(), processors=8)
+    work = [GroupWork(group=group, pending=group.requests) for group in (hosted, local)]
+    records: list[Record] = []
+    with closing(engine.run(work, tmp_path, admit)) as batches, pytest.raises(BudgetReached):
+        records.extend(record for batch in batches for record in batch)
+    assert samples(records).keys() == {request.id for request in local.requests}

@@ -9,13 +9,16 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 
 from kreabench import pipeline
+from kreabench.cli.run_show import print_run
 from kreabench.config.resolve import load, load_engine
 from kreabench.core.engine_spec import SlurmSpec
 from kreabench.core.errors import ConfigError, EnvironmentProblem, KreabenchError, Problem, RunDirectoryError
@@ -335,6 +338,39 @@ def test_what_a_node_lacks_is_a_failure_that_a_resume_tries_again(
     assert function() == "done"
     assert merge_batches(run.path)[0].delivered == 4
     assert {sample.attempt for sample in run.samples().values()} == {1}
+
+
+def test_samples_say_which_job_drew_them_and_a_part_is_no_run(tmp_path: Path) -> None:
+    run = start(tmp_path, *LOCAL)
+    submitted, (function,) = given_out(run)
+    function()
+    (element,) = read_batch(submitted.batch_path).elements
+    with pytest.raises(RunDirectoryError, match="is a part of the run"):
+        merge_batches(submitted.batch_path / element.name, [submitted.batch_path / element.name])
+    merge_batches(run.path)
+    assert {sample.worker for sample in run.samples().values()} == {element.name}
+
+
+def test_show_names_the_jobs_that_have_the_rest_of_a_run(tmp_path: Path) -> None:
+    run = start(tmp_path, *LOCAL)
+    given_out(run)
+    out = Console(file=StringIO(), width=200)
+    print_run(out, run, plan_of(run))
+    assert isinstance(out.file, StringIO)
+    assert "given out to jobs (10000000): kreabench merge" in out.file.getvalue()
+
+
+def test_a_merge_that_fails_frees_no_run(tmp_path: Path) -> None:
+    run = start(tmp_path, *LOCAL)
+    submitted, (function,) = given_out(run)
+    function()
+    with pytest.raises(RunDirectoryError):
+        merge_batches(run.path, [tmp_path / "none"], close_all=True)
+    assert is_closed(submitted.batch_path)
+    with pytest.raises(RunDirectoryError, match="not merged yet"):
+        submit_run(run, make=InThisProcess())
+    merged, _, free = merge_batches(run.path, close_all=True)
+    assert (merged.delivered, free) == (4, True)
 
 
 def test_a_second_try_by_jobs_is_known_as_one(tmp_path: Path) -> None:

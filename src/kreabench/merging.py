@@ -14,7 +14,7 @@ from kreabench.plan_difference import describe_difference
 from kreabench.plan_of_run import plan_of
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.merge import Merger, PartMerge
-from kreabench.rundir.parts import PARTS_FOLDER, batch_folders, parts_of
+from kreabench.rundir.parts import PARTS_FOLDER, batch_folders, parts_of, refuse_part
 from kreabench.rundir.provenance import PACKAGES
 from kreabench.rundir.table import rebuild_table
 from kreabench.rundir.writers import RunWriter
@@ -47,10 +47,11 @@ def merge(run_path: Path, part_paths: Sequence[Path] = (), *, give_up_missing: b
 
     Merging again adds nothing; a part that is still being written gives what it has so far.
 
-    Raises RunDirectoryError where there is no part, for one of another plan or damaged, for pictures that are missing
-    (unless `give_up_missing`: those requests are drawn again), and while another process writes the run; StorageError
-    when the disk refuses.
+    Raises RunDirectoryError where there is no part, where the run is itself one, for a part of another plan or damaged,
+    for pictures that are missing (unless `give_up_missing`: those requests are drawn again), and while another process
+    writes the run; StorageError when the disk refuses.
     """
+    refuse_part(run_path)
     run = RunDirectory.open(run_path)
     plan = plan_of(run)
     paths = list(part_paths) or parts_of(run_path)

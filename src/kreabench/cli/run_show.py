@@ -21,6 +21,7 @@ from kreabench.report.format import count
 from kreabench.report.hosted import money_lines
 from kreabench.report.notices import notices_of
 from kreabench.report.votes import votes_line
+from kreabench.rundir.batches import jobs_in_words
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.elsewhere import url_of
 from kreabench.rundir.table import join_table
@@ -81,5 +82,7 @@ def _print_state(out: Console, evidence: Evidence) -> None:
     print_failures(out, run.path if url is None else Path("RUN"), failed, dropped, loaded=loaded)
     if url is not None and (left or failed):
         say(out, f"go on, after `kreabench pull {url} RUN`, with: kreabench resume RUN")
+    elif given_out := jobs_in_words(run.path):
+        say(out, f"given out to jobs ({given_out}): kreabench merge {run.path}")
     elif left and not run.is_drawn:
         say(out, f"go on with: kreabench resume {run.path}")

@@ -23,6 +23,8 @@ class Backlog:
         self.load_deaths = 0
         self.warmup_deaths: dict[str, int] = {}
         """Setting id → workers that died of its warm-up."""
+        self.warmed: set[str] = set()
+        """Ids of settings that some worker warmed up."""
         self.load_s: float | None = None
         """What it took last time to start a worker, load the model and warm up; None before."""
         self._drawn_s = 0.0

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from kreabench.backends.machine import look
 from kreabench.core.engine_spec import EngineSpec
+from kreabench.core.errors import BudgetReached
 from kreabench.core.records import Record, SampleRecord
 from kreabench.execution.engine import GroupWork
 from kreabench.execution.hosted_run import HostedGroupRun
@@ -47,17 +48,26 @@ def _goes_alone(work: GroupWork) -> bool:
 
 
 def run_beside(pool: Pool, hosted: Sequence[HostedGroupRun]) -> Iterator[tuple[Record, ...]]:
-    """The records of `hosted`, one after the other, and of `pool`, whichever come first."""
-    for run in hosted:
-        pool.meet(run.target_name)
-        with closing(run.batches()) as batches:
-            for batch in batches:
-                if batch:
-                    yield tuple(_told(record, pool.targets_at_work()) for record in batch)
-                if records := pool.step(0.0):
-                    yield tuple(records)
+    """The records of `hosted`, one after the other, and of `pool`, whichever come first.
+
+    Raises BudgetReached once the pool, which costs nothing, has drawn all of its own.
+    """
+    spent: BudgetReached | None = None
+    try:
+        for run in hosted:
+            pool.meet(run.target_name)
+            with closing(run.batches()) as batches:
+                for batch in batches:
+                    if batch:
+                        yield tuple(_told(record, pool.targets_at_work()) for record in batch)
+                    if records := pool.step(0.0):
+                        yield tuple(records)
+    except BudgetReached as reached:
+        spent = reached
     pool.meet(None)
     yield from pool.batches()
+    if spent is not None:
+        raise spent
 
 
 def _told(record: Record, at_work: tuple[str, ...]) -> Record:

@@ -49,8 +49,8 @@ class Surroundings:
     """The worker's log, relative to the run directory: for messages."""
     now: Callable[[], str]
     """UTC as records carry it; used where no worker can say when something began."""
-    elsewhere: Callable[[], bool] = lambda: False
-    """Asked when the model cannot be loaded here: whether workers elsewhere go on with the group."""
+    elsewhere: Callable[[Failure], bool] = lambda error: False
+    """Asked when the model cannot be loaded or warmed up here: whether other workers go on with the group."""
     usable: Callable[[], bool] = lambda: True
     """Whether another worker can be launched in the place of one that died."""
     beside: Beside | None = None
@@ -150,7 +150,7 @@ class GroupRun:
             error=replace(trouble.error, stage="load"),
         )
         if not trouble.died or self._backlog.load_deaths >= MAX_WORKER_DEATHS:
-            if self._around.elsewhere():
+            if self._around.elsewhere(trouble.error):
                 self._over = True
                 return
             error = replace(trouble.error, type="load_failed", stage="load", transient=True)
@@ -187,6 +187,7 @@ class GroupRun:
             assert isinstance(answer, Done)  # noqa: S101 - the only other answer to `Warmup`
             yield warmup_record(self._group, setting, answer)
         self._backlog.warmup_deaths.pop(setting.id, None)
+        self._backlog.warmed.add(setting.id)
         return False
 
     def _warmup_failed(self, setting: Setting, trouble: Trouble) -> Steps:
@@ -205,9 +206,11 @@ class GroupRun:
             error=error,
             cost=failure_cost(self._group.target, setting, trouble),
         )
-        if final:
+        if final and setting.id in self._backlog.warmed and self._around.elsewhere(trouble.error):
+            self._over = True  # it could be warmed up elsewhere, so the place is to blame
+        elif final:
             yield from self._fail_all(replace(trouble, error=error, delivery=None), setting.id)
-        if trouble.fatal:
+        if trouble.fatal or self._over:
             yield from self._release()
 
     def _next_request(self, worker: WorkerHandle) -> Steps:

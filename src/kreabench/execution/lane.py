@@ -35,6 +35,8 @@ class Lane:
         """Under way."""
         self.is_idle = False
         """It has a loaded model and nothing to draw with it."""
+        self.is_loaded = False
+        """Its worker has the model of `backlog`."""
         self._steps: Steps | None = None
         self._answer: Any = None
         self._beside: set[Neighbour] = set()
@@ -102,6 +104,8 @@ class Lane:
         if isinstance(step, Ask):
             if isinstance(step.order, Generate):
                 self._beside = set()
+            if isinstance(step.order, Open | Close):
+                self.is_loaded = False
             step.worker.begin(step.order, step.limit_s)
             self.asked = step
         elif isinstance(step, Idle):
@@ -117,6 +121,7 @@ class Lane:
     def _told(self, record: Record) -> Record:
         """`record` with where it was drawn, and beside what."""
         if isinstance(record, LoadRecord | WarmupRecord):
+            self.is_loaded = True
             return replace(record, worker=self.seat.name)
         if not isinstance(record, SampleRecord):
             return record
@@ -132,5 +137,5 @@ class Lane:
 
     def _clear(self) -> None:
         self.backlog = self.asked = self._answer = None
-        self.is_idle = False
+        self.is_idle = self.is_loaded = False
         self._beside = set()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.ids import slug
-from kreabench.core.records import Record, SampleRecord
+from kreabench.core.records import Failure, Record, SampleRecord
 from kreabench.execution.backlog import Backlog
 from kreabench.execution.engine import Admit, GroupWork
 from kreabench.execution.group_run import GroupRun, Surroundings
@@ -23,6 +23,8 @@ LOGS_FOLDER = "logs"
 LONG_S = 86_400.0
 ELSEWHERE = ""
 """Host of a neighbour that only waits for a service."""
+_OF_A_DEVICE = frozenset({"out_of_memory", "device_lost"})
+"""Failures that say nothing of other devices of the same host."""
 
 
 class Pool:
@@ -43,6 +45,8 @@ class Pool:
         self._lanes: list[Lane] = []
         self._barred: dict[str, set[str]] = {}
         """Group id → hosts on which its model cannot be loaded."""
+        self._barred_seats: dict[str, list[Seat]] = {}
+        """Group id → seats at which it cannot, though it may be at others of the same host."""
         self._error: BaseException | None = None
         """To be raised once what came before it is journalled."""
         self._beside: str | None = None
@@ -154,8 +158,12 @@ class Pool:
 
     def _may_load(self, seat: Seat, backlog: Backlog) -> bool:
         """Where its model can be loaded nowhere, each may try, and say so."""
-        barred = self._barred.get(backlog.group.id, set())
-        return seat.host not in barred or all(lane.seat.host in barred for lane in self._lanes)
+        group_id = backlog.group.id
+        return not self._is_barred(seat, group_id) or all(self._is_barred(lane.seat, group_id) for lane in self._lanes)
+
+    def _is_barred(self, seat: Seat, group_id: str) -> bool:
+        barred = self._barred_seats.get(group_id, [])
+        return seat.host in self._barred.get(group_id, set()) or any(one is seat for one in barred)
 
     def _surroundings(self, seat: Seat, backlog: Backlog) -> Surroundings:
         group = backlog.group
@@ -168,16 +176,23 @@ class Pool:
             launch=lambda: seat.launch(self._run_path / log_name, f"{self._now()} {group.target.name}"),
             log_name=log_name,
             now=self._now,
-            elsewhere=functools.partial(self._elsewhere, seat, group.id),
+            elsewhere=functools.partial(self._elsewhere, seat, backlog),
             usable=seat.usable,
         )
 
-    def _elsewhere(self, seat: Seat, group_id: str) -> bool:
-        """Whether a group whose model cannot be loaded at `seat` may be drawn at another host."""
-        barred = self._barred.setdefault(group_id, set())
-        if seat.usable():
-            barred.add(seat.host)
-        return any(lane.seat.usable() and lane.seat.host not in barred for lane in self._lanes)
+    def _elsewhere(self, seat: Seat, backlog: Backlog, error: Failure) -> bool:
+        """Whether a group whose model cannot be loaded at `seat` may be drawn at another one.
+
+        Where somebody has it loaded, or a device is to blame, other seats of the host are not judged by this one.
+        """
+        group_id = backlog.group.id
+        others = [lane for lane in self._lanes if lane.seat is not seat and lane.seat.usable()]
+        loaded = any(lane.backlog is backlog and lane.is_loaded for lane in others)
+        if seat.usable() and (loaded or error.type in _OF_A_DEVICE):
+            self._barred_seats.setdefault(group_id, []).append(seat)
+        elif seat.usable():
+            self._barred.setdefault(group_id, set()).add(seat.host)
+        return loaded or any(not self._is_barred(lane.seat, group_id) for lane in others)
 
     def _advance(self) -> list[Record]:
         """Have each lane that can go on to its next record, or its next order.

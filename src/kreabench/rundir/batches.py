@@ -3,6 +3,7 @@
 parts/<number>/batch.json          which requests each job draws, and what a resume has to know of them
 parts/<number>/jobs.json           which jobs were submitted
 parts/<number>/closed              nobody draws for this batch any more
+parts/<number>/unmerged            it was closed before what its jobs drew was merged
 parts/<number>/jobs/               what the cluster's jobs are started with, and what they print
 parts/<number>/<name>/             the part that a job writes
 parts/<number>/<name>/ended.json   how that job ended
@@ -27,6 +28,7 @@ BATCH_FILE = "batch.json"
 JOBS_FILE = "jobs.json"
 JOBS_FOLDER = "jobs"
 CLOSED_FILE = "closed"
+UNMERGED_FILE = "unmerged"
 ENDED_FILE = "ended.json"
 
 T = TypeVar("T")
@@ -130,9 +132,16 @@ def forget_end(part_path: Path) -> None:
         raise storage_error(part_path / ENDED_FILE, error) from error
 
 
-def close(folder: Path) -> None:
-    """From now on no job draws for this batch: those that run stop before their next request. Raises StorageError."""
+def close(folder: Path, *, merged: bool = True) -> None:
+    """From now on no job draws for this batch: those that run stop before their next request. Raises StorageError.
+
+    Unless `merged`, the batch counts as open until it is closed once more.
+    """
     try:
+        if merged:
+            (folder / UNMERGED_FILE).unlink(missing_ok=True)
+        else:
+            write_file(folder / UNMERGED_FILE, b"")
         write_file(folder / CLOSED_FILE, f"{os.getpid()}\n".encode())
     except OSError as error:
         raise storage_error(folder / CLOSED_FILE, error) from error
@@ -144,18 +153,25 @@ def is_closed(folder: Path) -> bool:
 
 
 def open_batches(run_path: Path) -> list[Path]:
-    """The batches for which somebody may still draw."""
-    return [folder for folder in batch_folders(run_path) if (folder / BATCH_FILE).exists() and not is_closed(folder)]
+    """The batches for which somebody may still draw, or whose merge did not come to its end."""
+    batches = [folder for folder in batch_folders(run_path) if (folder / BATCH_FILE).exists()]
+    return [folder for folder in batches if not is_closed(folder) or (folder / UNMERGED_FILE).exists()]
+
+
+def jobs_in_words(run_path: Path) -> str:
+    """The jobs of open batches; empty where none is open. Raises RunDirectoryError for damage."""
+    found = open_batches(run_path)
+    submitted = [jobs for folder in found if (jobs := read_jobs(folder)) is not None]
+    shown = ", ".join(dict.fromkeys(job.split("_")[0] for jobs in submitted for job in jobs.ids.values()))
+    return shown or ("of unknown id" if found else "")
 
 
 def refuse_open_batches(run_path: Path) -> None:
     """Raises RunDirectoryError while jobs may draw: what they have in hand would be drawn, and perhaps paid, twice."""
-    found = open_batches(run_path)
-    if found:
-        submitted = [jobs for folder in found if (jobs := read_jobs(folder)) is not None]
-        shown = ", ".join(dict.fromkeys(job.split("_")[0] for jobs in submitted for job in jobs.ids.values()))
+    shown = jobs_in_words(run_path)
+    if shown:
         raise RunDirectoryError(
-            f"parts of {run_path} are given out to jobs ({shown or 'of unknown id'}) and not merged yet",
+            f"parts of {run_path} are given out to jobs ({shown}) and not merged yet",
             remedy=f"When they have ended: `kreabench merge {run_path}`. To take over from jobs that may still run or "
             f"wait: `kreabench merge {run_path} --close`.",
         )

@@ -103,12 +103,12 @@ def merge_batches(
     states = {folder: states_of(folder) for folder in batches}
     if close_all:
         for folder in batches:
-            close(folder)
+            close(folder, merged=False)  # its jobs stop; it is free once the merge came to its end
     merged = merge(run_path, part_paths, give_up_missing=give_up_missing)
     below = {path.resolve() for path in part_paths}
     for folder, elements in states.items():
         everything = not below or all((folder / element.name).resolve() in below for element in elements)
-        if everything and all(element.ended for element in elements):
+        if close_all or (everything and all(element.ended for element in elements)):
             close(folder)
     return merged, [element for elements in states.values() for element in elements], not open_batches(run_path)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from kreabench.core.errors import BudgetReached, EnvironmentProblem, KreabenchError, RunDirectoryError, StorageError
 from kreabench.core.planned import Plan
-from kreabench.core.records import Failure, FailureRecord, Record
+from kreabench.core.records import Failure, FailureRecord, LoadRecord, Record, SampleRecord, WarmupRecord
 from kreabench.execution.budget import Budget
 from kreabench.execution.clock import utc_now
 from kreabench.execution.engine import GroupWork
@@ -103,6 +103,7 @@ def _draw(part: RunDirectory, plan: Plan, element: Element, writer: RunWriter, b
     with closing(LocalEngine(spec).run(work, part.path, budget.admit)) as batches:
         try:
             for records in batches:
+                records = tuple(_told(record, element.name) for record in records)
                 writer.append(*records)
                 for record in records:
                     budget.record(record)
@@ -111,6 +112,13 @@ def _draw(part: RunDirectory, plan: Plan, element: Element, writer: RunWriter, b
         except BudgetReached as reached:
             return Ended(how="budget", message=reached.message)
     return Ended(how="done")
+
+
+def _told(record: Record, name: str) -> Record:
+    """`record` with the job that drew it, so that drift is judged within a job."""
+    if isinstance(record, SampleRecord | LoadRecord | WarmupRecord) and record.worker is None:
+        return replace(record, worker=name)
+    return record
 
 
 def _cannot(work: Sequence[GroupWork], problem: EnvironmentProblem) -> list[Record]:
