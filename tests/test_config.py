@@ -275,6 +275,8 @@ def test_each_kind_of_engine_has_keys_of_its_own() -> None:
         (["engine.address=auto"], "engine.address", "an unknown key"),
         (["engine.devices=[gpu]"], "engine.devices.0", "'cpu'"),
         (["engine=ray", "engine.workers=0"], "engine.workers", "greater than or equal to 1"),
+        (["engine.devices=[0,cpu]"], "engine.devices", "no median is of two kinds of device"),
+        (["engine.devices=[1,1]"], "engine.devices", "each GPU once"),
         (["engine.kind=thread"], "engine", "one of local, ray"),
     ],
 )

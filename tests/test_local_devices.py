@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from kreabench import pipeline
+from kreabench.config.resolve import load
 from kreabench.core.errors import BudgetReached, ConfigError, EnvironmentProblem, StorageError
 from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import Failure, Record, SampleRecord
@@ -188,6 +191,16 @@ def test_stopping_early_leaves_no_process(tmp_path: Path) -> None:
             break
     batches.close()
     assert worker_pids() == []
+
+
+def test_gpus_that_are_absent_are_refused_before_a_run_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kreabench.execution.local_seats.look", lambda: SimpleNamespace(gpus=()))
+    experiment = load(["experiment=trial", "target=[fake_local]", "engine.devices=[0]"]).experiment
+    with pytest.raises(ConfigError, match="GPUs of this machine"):
+        pipeline.start(tmp_path / "run", experiment, "", {})
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_kind_of_device_than_the_one_that_drew_before_is_refused(tmp_path: Path) -> None:

@@ -192,6 +192,7 @@ def test_a_run_directory_that_nodes_do_not_see_is_refused_before_a_model_loads(t
     descriptor = os.open(tmp_path / "run", os.O_RDONLY)
     try:
         hidden = Path(f"/proc/self/fd/{descriptor}")
+        (hidden / ".seen0123-0.1.0").touch()  # by a driver that was killed
         work = [GroupWork(group=group, pending=group.requests)]
         with closing(ClusterSeats(connect(SPEC), SPEC, hidden, work)) as seats:
             with pytest.raises(EnvironmentProblem, match=r"run\.dir: found .*, on a node") as caught:

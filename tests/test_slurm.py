@@ -23,6 +23,7 @@ from kreabench.config.resolve import load, load_engine
 from kreabench.core.engine_spec import SlurmSpec
 from kreabench.core.errors import ConfigError, EnvironmentProblem, KreabenchError, Problem, RunDirectoryError
 from kreabench.core.records import SampleRecord
+from kreabench.execution.lane import DISTURBED
 from kreabench.execution.local import LocalEngine
 from kreabench.execution.pending import pending_work
 from kreabench.observer import Observer
@@ -349,6 +350,20 @@ def test_samples_say_which_job_drew_them_and_a_part_is_no_run(tmp_path: Path) ->
         merge_batches(submitted.batch_path / element.name, [submitted.batch_path / element.name])
     merge_batches(run.path)
     assert {sample.worker for sample in run.samples().values()} == {element.name}
+
+
+@pytest.mark.parametrize(("jobs", "valid"), [(1, True), (2, False)])
+def test_jobs_that_draw_at_once_on_one_machine_time_nothing(tmp_path: Path, jobs: int, valid: bool) -> None:
+    run = start(tmp_path, *LOCAL, f"engine.jobs_per_group={jobs}")
+    _, functions = given_out(run)
+    assert len(functions) == jobs
+    for function in functions:
+        function()
+    merge_batches(run.path)
+    delivered = [sample for sample in run.samples().values() if sample.status == "ok"]
+    assert delivered
+    assert {DISTURBED in sample.flags for sample in delivered} == {not valid}
+    assert any(sample.timing_valid for sample in delivered) == valid
 
 
 def test_show_names_the_jobs_that_have_the_rest_of_a_run(tmp_path: Path) -> None:

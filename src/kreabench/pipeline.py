@@ -17,6 +17,7 @@ from kreabench.drawing import Drawing
 from kreabench.drops import drops_of, spared
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine
+from kreabench.execution.local_seats import check_devices
 from kreabench.execution.pending import journal_skips, nothing_to_draw, pending_work
 from kreabench.execution.table import engine_for
 from kreabench.observer import Observer
@@ -111,6 +112,8 @@ def start(
         raise ConfigError(problems)
     if not (path / "run.json").exists():
         check_environment(plan, experiment.engine)
+        if experiment.engine.kind == "local":
+            check_devices(experiment.engine.devices, experiment.targets)
         check_placement(experiment, experiment.targets)
         if not all(target.random_weights for target in experiment.targets):  # nothing scores their pictures
             prepare(on_device(experiment.metrics, experiment.scoring.device), environ, say)

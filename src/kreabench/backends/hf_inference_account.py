@@ -70,7 +70,7 @@ def picture(content: bytes, call: Call, *, checked: bool, max_bytes: int) -> Gen
     )
 
 
-def timings_of(call: Call, ticket: Ticket, *, first_call: bool) -> Timings:
+def timings_of(call: Call, ticket: Ticket) -> Timings:
     """Stages `client`, `connect`, `call` and `download`, as `hf_inference_session` describes them."""
     begun_s = call.begun_s if call.begun_s is not None else call.ended_s
     answered_s = call.answered_s if call.answered_s is not None else call.ended_s
@@ -86,7 +86,7 @@ def timings_of(call: Call, ticket: Ticket, *, first_call: bool) -> Timings:
         end_to_end_s=total,
         stages_s=stages,
         residual_s=total - math.fsum(stages.values()),
-        first_call=first_call,
+        first_call=call.first or call.connect_s is not None,
         resolution_s=call.gap_s,
     )
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,7 +32,7 @@ from kreabench.backends.base import GeneratedImage, Generation, Ticket
 from kreabench.backends.fal_download import DownloadRules
 from kreabench.backends.hf_inference_account import hosted_call, picture, service_request_id, timings_of
 from kreabench.backends.hf_inference_errors import ProviderAnswer, ProviderFailures
-from kreabench.backends.hf_inference_transport import CURRENT, Call, WatchedTransport, closed_before_sending
+from kreabench.backends.hf_inference_transport import CURRENT, Call, WatchedTransport
 from kreabench.backends.options import HfInferenceOptions
 from kreabench.core.errors import GenerationError
 from kreabench.core.specs import TargetSpec
@@ -71,8 +70,6 @@ class HfInferenceSession:
         self._key = key
         self._clock = clock
         self._failures = ProviderFailures(key=key, key_env=key_env, provider=options.provider, model=target.model)
-        self._lock = Lock()
-        self._called = False
         self._decode: Callable[[bytes], Any] | None = None
         rules = DownloadRules(
             hosts=options.download_hosts,
@@ -126,30 +123,13 @@ class HfInferenceSession:
 
     def generate(self, arguments: Mapping[str, Any], ticket: Ticket) -> Generation:
         """One call of the library. Raises GenerationError."""
-        if ticket.earlier_id is not None:
-            raise GenerationError(
-                f"an earlier session sent this request ({self._failures.scrub(ticket.earlier_id)})",
-                type="expired",
-                stage="result",
-                remedy="This provider gives no way to fetch it. To send it again: `kreabench resume --retry-failed`.",
-            )
-        if self._transport.closing:
-            raise closed_before_sending()
-        with self._lock:
-            first_call, self._called = not self._called, True
-        with self._transport.lane() as lane:
-            call = Call(
-                lane=lane,
-                clock=self._clock,
-                deadline_s=self._clock() + self._options.request_timeout_s,
-                told=lambda answer: self._tell(answer, ticket),
-            )
+        with self._transport.call(ticket, self._tell) as call:
             content = self._ask(arguments, call)
             in_flight = self._transport.in_flight()
         account = hosted_call(call, routed=self._options.routed, in_flight=in_flight, scrub=self._failures.scrub)
         return Generation(
             images=(self._picture(content, call),),
-            timings=timings_of(call, ticket, first_call=first_call or call.connect_s is not None),
+            timings=timings_of(call, ticket),
             memory=None,
             steps_run=None,
             hosted=account,

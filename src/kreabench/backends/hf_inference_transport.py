@@ -30,6 +30,7 @@ from typing import Any
 import httpx
 import httpx2
 
+from kreabench.backends.base import Ticket
 from kreabench.backends.fal_download import Downloader, DownloadRules, PictureRefused
 from kreabench.backends.hf_inference_errors import ProviderAnswer, ProviderFailures
 from kreabench.core.errors import GenerationError
@@ -64,6 +65,8 @@ class Call:
     """What was seen of one call of the library; times on the session's clock."""
 
     lane: Lane
+    first: bool
+    """No call went before it."""
     clock: Callable[[], float]
     deadline_s: float
     told: Callable[[ProviderAnswer], None]
@@ -135,10 +138,34 @@ class WatchedTransport(httpx2.BaseTransport):
         self._idle: list[Lane] = []
         self._busy: list[Lane] = []
         self._hub = Lane(timeout_s)
+        self._called = False
         self.closing = False
 
     @contextlib.contextmanager
-    def lane(self) -> Iterator[Lane]:
+    def call(self, ticket: Ticket, told: Callable[[ProviderAnswer, Ticket], None]) -> Iterator[Call]:
+        """A call that may be sent now. Raises GenerationError for one that an earlier session sent, and at the end."""
+        if ticket.earlier_id is not None:
+            raise GenerationError(
+                f"an earlier session sent this request ({self._failures.scrub(ticket.earlier_id)})",
+                type="expired",
+                stage="result",
+                remedy="This service gives no way to fetch it. To send it again: `kreabench resume --retry-failed`.",
+            )
+        if self.closing:
+            raise closed_before_sending()
+        with self._lock:
+            first, self._called = not self._called, True
+        with self._lane() as lane:
+            yield Call(
+                lane=lane,
+                first=first,
+                clock=self._clock,
+                deadline_s=self._clock() + self._timeout_s,
+                told=lambda answer: told(answer, ticket),
+            )
+
+    @contextlib.contextmanager
+    def _lane(self) -> Iterator[Lane]:
         """A lane for one call: the one used last, so that its connection is still open."""
         with self._lock:
             lane = self._idle.pop() if self._idle else Lane(self._timeout_s)

@@ -10,7 +10,6 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +21,7 @@ from kreabench.backends.base import GeneratedImage, Generation, Ticket
 from kreabench.backends.fal_download import DownloadRules
 from kreabench.backends.hf_inference_account import picture, service_request_id, timings_of
 from kreabench.backends.hf_inference_errors import ProviderAnswer, ProviderFailures
-from kreabench.backends.hf_inference_transport import CURRENT, Call, WatchedTransport, closed_before_sending
+from kreabench.backends.hf_inference_transport import CURRENT, Call, WatchedTransport
 from kreabench.backends.options import OpenAIImagesOptions
 from kreabench.backends.service_check import is_loopback
 from kreabench.backends.service_values import amount, seed_of
@@ -49,8 +48,6 @@ class OpenAIImagesSession:
         self._target = target
         self._options = options
         self._clock = clock
-        self._lock = Lock()
-        self._called = False
         host = urlsplit(options.base_url).hostname or ""
         self._host = host
         self._failures = ProviderFailures(
@@ -111,29 +108,12 @@ class OpenAIImagesSession:
 
     def generate(self, body: Mapping[str, Any], ticket: Ticket) -> Generation:
         """One call of the client. Raises GenerationError."""
-        if ticket.earlier_id is not None:
-            raise GenerationError(
-                f"an earlier session sent this request ({self._failures.scrub(ticket.earlier_id)})",
-                type="expired",
-                stage="result",
-                remedy="This service gives no way to fetch it. To send it again: `kreabench resume --retry-failed`.",
-            )
-        if self._transport.closing:
-            raise closed_before_sending()
-        with self._lock:
-            first_call, self._called = not self._called, True
-        with self._transport.lane() as lane:
-            call = Call(
-                lane=lane,
-                clock=self._clock,
-                deadline_s=self._clock() + self._options.request_timeout_s,
-                told=lambda answer: self._tell(answer, ticket),
-            )
+        with self._transport.call(ticket, self._tell) as call:
             images = self._ask(body, call)
             in_flight = self._transport.in_flight()
         return Generation(
             images=images,
-            timings=timings_of(call, ticket, first_call=first_call or call.connect_s is not None),
+            timings=timings_of(call, ticket),
             memory=None,
             steps_run=None,
             hosted=self._account(call, in_flight),

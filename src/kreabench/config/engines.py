@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag
 
 from kreabench.config.strict import STRICT
-from kreabench.core.engine_spec import EngineSpec, RaySpec, SlurmSpec
+from kreabench.core.engine_spec import EngineSpec, RaySpec, SlurmSpec, unfit_together
 from kreabench.core.specs import Gpu, MachineSpec
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -24,6 +24,12 @@ class EngineConfig(BaseModel):
     side_by_side: bool = True
 
 
+def _fit_together(devices: list[int | str]) -> list[int | str]:
+    if wrong := unfit_together(devices):
+        raise ValueError(wrong)
+    return devices
+
+
 class LocalEngineConfig(EngineConfig):
     """Workers of this machine."""
 
@@ -32,6 +38,7 @@ class LocalEngineConfig(EngineConfig):
         list[Annotated[int, Field(ge=0)] | Literal["cpu"]],
         BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
         Field(max_length=64),
+        AfterValidator(_fit_together),
     ] = []
 
 

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 EngineKind = Literal["local", "ray", "slurm"]
+
+
+PROCESSOR = "cpu"
+"""Among devices, which else are GPUs."""
+
+
+def unfit_together(devices: Sequence[int | str]) -> str:
+    """What is expected instead of `devices`, a worker each; empty where they may draw for the same medians."""
+    cards = [device for device in devices if device != PROCESSOR]
+    if cards and len(cards) < len(devices):
+        return "GPUs or processors: no median is of two kinds of device"
+    if len(set(cards)) < len(cards):
+        return "each GPU once: two workers would disturb each other's timings"
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

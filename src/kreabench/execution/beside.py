@@ -8,13 +8,13 @@ from contextlib import closing
 from dataclasses import replace
 
 from kreabench.backends.machine import look
-from kreabench.core.engine_spec import EngineSpec
+from kreabench.core.engine_spec import PROCESSOR, EngineSpec
 from kreabench.core.errors import BudgetReached
 from kreabench.core.records import Record, SampleRecord
 from kreabench.execution.engine import GroupWork
 from kreabench.execution.hosted_run import HostedGroupRun
 from kreabench.execution.pool import Pool
-from kreabench.scoring.placement import PROCESSOR, drawing_devices
+from kreabench.scoring.placement import drawing_devices
 
 SPARE_PROCESSORS = 2
 """Beside one for each worker: for the driver and for the worker that waits for the service."""

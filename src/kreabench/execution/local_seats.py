@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kreabench.backends.machine import look
+from kreabench.core.engine_spec import PROCESSOR, unfit_together
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.specs import Gpu, TargetSpec
 from kreabench.execution.seats import Seat
@@ -17,7 +18,6 @@ from kreabench.execution.supervise import LONGEST_WAIT_S
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 HERE = "here"
-PROCESSOR = "cpu"
 
 Launch = Callable[..., Any]
 """Makes a worker of `log_path`, `environ` and `label`: `supervise.WorkerProcess`."""
@@ -100,10 +100,8 @@ def device_problems(
         return []
     key, found = "engine.devices", f"[{', '.join(device.removeprefix('cuda:') for device in devices)}]"
     cards = [device for device in devices if device != PROCESSOR]
-    if cards and len(cards) < len(devices):
-        return [Problem(key=key, found=found, expected="GPUs or processors: no median is of two kinds of device")]
-    if len(set(cards)) < len(cards):
-        return [Problem(key=key, found=found, expected="each GPU once: two workers would disturb each other's timings")]
+    if wrong := unfit_together(devices):
+        return [Problem(key=key, found=found, expected=wrong)]
     problems = [problem for target in targets if (problem := conflict(target, bool(cards))) is not None]
     gpus = look().gpus if gpus is None and cards else gpus or ()
     absent = [card for card in cards if int(card.partition(":")[2]) >= len(gpus)]

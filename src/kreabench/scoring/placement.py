@@ -7,11 +7,10 @@ from dataclasses import fields, replace
 from typing import Any
 
 from kreabench.backends.machine import look
+from kreabench.core.engine_spec import PROCESSOR
 from kreabench.core.errors import ConfigError, Problem
 from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
 from kreabench.metrics.table import METRICS, options_class
-
-PROCESSOR = "cpu"
 
 
 def on_device(metrics: Sequence[MetricSpec], device: str | None) -> tuple[MetricSpec, ...]:

@@ -16,6 +16,7 @@ from kreabench.core.records import Failure, FailureRecord, LoadRecord, Record, S
 from kreabench.execution.budget import Budget
 from kreabench.execution.clock import utc_now
 from kreabench.execution.engine import GroupWork
+from kreabench.execution.lane import DISTURBED
 from kreabench.execution.local import LocalEngine
 from kreabench.execution.outcomes import Trouble, failed_sample
 from kreabench.execution.pending import pending_work
@@ -94,7 +95,10 @@ def _draw(part: RunDirectory, plan: Plan, element: Element, writer: RunWriter, b
     budget = Budget(element.budget_usd, plan)
     for record in part.records():
         budget.record(record)
-    spec = replace(part.info.experiment.engine, kind="local", slurm=None)
+    engine = part.info.experiment.engine
+    # Jobs of the local cluster all run here, at once.
+    alone = engine.slurm is None or engine.slurm.cluster != "local" or len(read_batch(batch_path).elements) == 1
+    spec = replace(engine, kind="local", slurm=None)
     try:
         check_environment(plan, spec, [item.group.id for item in work])
     except EnvironmentProblem as problem:
@@ -103,7 +107,7 @@ def _draw(part: RunDirectory, plan: Plan, element: Element, writer: RunWriter, b
     with closing(LocalEngine(spec).run(work, part.path, budget.admit)) as batches:
         try:
             for records in batches:
-                records = tuple(_told(record, element.name) for record in records)
+                records = tuple(_told(record, element.name, alone=alone) for record in records)
                 writer.append(*records)
                 for record in records:
                     budget.record(record)
@@ -114,10 +118,12 @@ def _draw(part: RunDirectory, plan: Plan, element: Element, writer: RunWriter, b
     return Ended(how="done")
 
 
-def _told(record: Record, name: str) -> Record:
-    """`record` with the job that drew it, so that drift is judged within a job."""
+def _told(record: Record, name: str, *, alone: bool) -> Record:
+    """`record` with the job that drew it, so that drift is judged within a job; without, what others disturbed."""
     if isinstance(record, SampleRecord | LoadRecord | WarmupRecord) and record.worker is None:
-        return replace(record, worker=name)
+        record = replace(record, worker=name)
+    if isinstance(record, SampleRecord) and record.status == "ok" and not alone:
+        record = replace(record, timing_valid=False, flags=(*record.flags, DISTURBED))
     return record
 
 

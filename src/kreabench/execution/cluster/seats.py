@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from kreabench import __version__
-from kreabench.core.engine_spec import RaySpec
+from kreabench.core.engine_spec import PROCESSOR, RaySpec
 from kreabench.core.errors import EnvironmentProblem, Problem, one_line
 from kreabench.execution.cluster.actor import Said, SeatActor
 from kreabench.execution.cluster.connect import nodes, problem, seats_of
 from kreabench.execution.cluster.worker import Bell, ClusterWorker
 from kreabench.execution.engine import GroupWork
-from kreabench.execution.local_seats import PROCESSOR
 from kreabench.execution.seats import Seat
 from kreabench.execution.steps import Ask
 from kreabench.rundir import codec
@@ -89,6 +88,8 @@ class ClusterSeats:
         # By its name the file says which kreabench is to read it: one that reads specs otherwise had better not try.
         self._token = f".seen{secrets.token_hex(8)}-{__version__}"
         try:
+            for left in run_path.glob(".seen*"):  # by a driver that was killed: the run is ours alone
+                left.unlink(missing_ok=True)
             (run_path / self._token).write_text(self._token, encoding="utf-8")
         except OSError as error:
             raise storage_error(run_path / self._token, error) from error
