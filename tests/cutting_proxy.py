@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+import psutil
+
+from tests.engine_support import wait_until, worker_pids
 
 _RESET = struct.pack("ii", 1, 0)
 _CHUNK = 65_536
@@ -33,15 +39,15 @@ class CuttingProxy:
 
     def cut(self) -> None:
         """Break every connection in the middle, and each new one as soon as it is made."""
-        self.is_cut.set()
-        self.break_connections()
+        with _workers_stopped():
+            with self._lock:
+                self.is_cut.set()
+            self._break()
 
     def break_connections(self) -> None:
         """Break every connection; new ones are served."""
-        with self._lock:
-            broken, self._open = self._open, set()
-        for end in broken:
-            _reset(end)
+        with _workers_stopped():
+            self._break()
 
     def mend(self) -> None:
         self.cut_after_bytes = None
@@ -51,22 +57,31 @@ class CuttingProxy:
         self.cut()
         self._listener.close()
 
+    def _break(self) -> None:
+        with self._lock:
+            broken, self._open = self._open, set()
+        for end in broken:
+            _reset(end)
+
     def _accept(self) -> None:
         while True:
             try:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            if self.is_cut.is_set():
-                _reset(client)
-                continue
             try:
                 service = socket.create_connection(("127.0.0.1", self._upstream_port))
             except OSError:
                 _reset(client)
                 continue
             with self._lock:
-                self._open |= {client, service}
+                is_cut = self.is_cut.is_set()
+                if not is_cut:
+                    self._open |= {client, service}
+            if is_cut:
+                _reset(client)
+                _reset(service)
+                continue
             for source, sink, counted in ((client, service, False), (service, client, True)):
                 threading.Thread(target=self._relay, args=(source, sink, counted), daemon=True).start()
 
@@ -81,6 +96,29 @@ class CuttingProxy:
                     return
                 sink.sendall(chunk)
             sink.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def _workers_stopped() -> Iterator[None]:
+    """A line is cut at one moment: no worker may send into a connection that is broken a little later than another."""
+    workers = worker_pids()
+    for pid in workers:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: all(_is_stopped(pid) for pid in workers), "workers stopped")
+        yield
+    finally:
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE})
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _reset(end: socket.socket) -> None:

@@ -107,7 +107,7 @@ class Line:
         self._near.sendall(encode_line(order))
 
     def ask(self, number: int, earlier_id: str | None = None) -> str:
-        request = make_request(SETTING, id=f"request-{number}")
+        request = make_request(SETTING, id=f"request-{number}", seed=number)  # names of files hold a part of ids
         self.say(Generate(setting_id=SETTING.id, request=request, earlier_id=earlier_id))
         return request.id
 
