@@ -253,8 +253,9 @@ def test_devices_that_fit(tmp_path: Path) -> None:
 
 
 def test_a_hosted_target_is_asked_while_this_machine_draws_and_both_say_so(tmp_path: Path) -> None:
-    hosted = hosted_group(tmp_path, prompts=8, concurrency=2, inference_s=0.1)
-    local = light_group("here", 20, latency_s=0.04)
+    # Three seconds each, so that they meet however much later one of the workers is ready.
+    hosted = hosted_group(tmp_path, prompts=24, concurrency=2, inference_s=0.25)
+    local = light_group("here", 60, latency_s=0.05)
     journalled: set[str] = set()
 
     def tell(batch: tuple[Record, ...]) -> None:
