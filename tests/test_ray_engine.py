@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from kreabench.core.engine_spec import EngineSpec, RaySpec
-from kreabench.core.errors import EnvironmentProblem
+from kreabench.core.errors import EnvironmentProblem, StorageError
 from kreabench.core.planned import LoadGroup
 from kreabench.core.records import Record, SampleRecord
 from kreabench.execution.cluster.connect import connect
@@ -26,6 +27,7 @@ from kreabench.execution.local import LocalEngine
 from kreabench.execution.pending import pending_work
 from kreabench.execution.table import engine_for
 from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.pictures import read_unchanged
 from tests.engine_support import (
     admit_all,
     engine_spec,
@@ -47,6 +49,18 @@ pytestmark = [pytest.mark.filterwarnings("ignore:::ray"), pytest.mark.filterwarn
 MARK = "KREABENCH_TEST_CLUSTER"
 """In the environment of everything that this process starts: others may have a cluster too."""
 SECRET = "a-key-that-nobody-may-see"
+with socket.create_server(("127.0.0.1", 0)) as server:
+    STORE_PORT: int = server.getsockname()[1]
+STORE_KEYS = {
+    "AWS_ENDPOINT_URL": f"http://127.0.0.1:{STORE_PORT}",
+    "AWS_ACCESS_KEY_ID": "AKIDTESTS",
+    "AWS_SECRET_ACCESS_KEY": "a-key-to-the-store",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+"""In the environment in which the cluster is started, as where `ray start` runs."""
 SPEC = RaySpec(
     address=None, workers=1, gpus_per_worker=0, cpus_per_worker=1, accelerator_type=None, start_timeout_s=60.0
 )
@@ -59,6 +73,8 @@ def cluster() -> Iterator[str]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("FAL_KEY", SECRET)
         patch.setenv(MARK, str(os.getpid()))
+        for name, value in STORE_KEYS.items():
+            patch.setenv(name, value)
         context = ray.init(
             address="local", num_cpus=3, num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level="error"
         )
@@ -200,7 +216,7 @@ def test_a_run_directory_that_nodes_do_not_see_is_refused_before_a_model_loads(t
             assert "Nothing was loaded" in str(caught.value)
     finally:
         os.close(descriptor)
-    assert list((tmp_path / "run").iterdir()) == []
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".cluster.json"]
 
 
 def test_what_a_node_lacks_is_said_before_a_model_loads(tmp_path: Path) -> None:
@@ -223,6 +239,31 @@ def test_a_cluster_that_others_use_is_waited_for_and_then_given_up(tmp_path: Pat
 def test_gpus_that_are_not_there_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="a cluster without GPUs"):
         draw([make_group()], tmp_path, gpus_per_worker=1)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the server and of botocore, which this process runs beside ours
+def test_pictures_come_over_an_s3_server_and_keys_are_in_nothing_that_is_kept(cluster: str, tmp_path: Path) -> None:
+    moto_server = pytest.importorskip("moto.server")
+    s3fs = pytest.importorskip("s3fs")
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=STORE_PORT, verbose=False)
+    server.start()
+    s3fs.S3FileSystem.clear_instance_cache()
+    url = "s3://drawing/night"
+    try:
+        with pytest.raises(StorageError, match="there is no bucket 'drawing'"):
+            draw([light_group("one", 2)], tmp_path, pictures_url=url)
+        s3fs.S3FileSystem().mkdir("drawing")
+        found = samples(draw([light_group("one", 6)], tmp_path, workers=2, pictures_url=url))
+        left = s3fs.S3FileSystem(use_listings_cache=False).find("drawing")
+    finally:
+        server.stop()
+        s3fs.S3FileSystem.clear_instance_cache()
+    assert [sample.status for sample in found.values()] == ["ok"] * 6
+    assert {read_unchanged(tmp_path, image) != b"" for one in found.values() for image in one.images} == {True}
+    assert left == []
+    assert ray.get_runtime_context().runtime_env == {}
+    kept = [path for root in (Path(cluster), tmp_path) for path in root.rglob("*") if path.is_file()]
+    assert [path for path in kept if STORE_KEYS["AWS_SECRET_ACCESS_KEY"].encode() in path.read_bytes()] == []
 
 
 def test_no_secret_is_in_what_the_cluster_keeps(cluster: str, tmp_path: Path) -> None:

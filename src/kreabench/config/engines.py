@@ -9,7 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, 
 
 from kreabench.config.strict import STRICT
 from kreabench.core.engine_spec import EngineSpec, RaySpec, SlurmSpec, unfit_together
+from kreabench.core.errors import ConfigError
 from kreabench.core.specs import Gpu, MachineSpec
+from kreabench.remote.urls import parse_url
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -42,6 +44,16 @@ class LocalEngineConfig(EngineConfig):
     ] = []
 
 
+def _shared_url(text: str) -> str:
+    try:
+        location = parse_url(text)
+    except ConfigError as error:
+        raise ValueError(error.problems[0].expected) from error
+    if location.scheme == "memory":
+        raise ValueError("a URL that every node can reach")
+    return str(location)
+
+
 class RayEngineConfig(EngineConfig):
     """Workers of a Ray cluster."""
 
@@ -52,6 +64,7 @@ class RayEngineConfig(EngineConfig):
     cpus_per_worker: Annotated[int, Field(ge=0, le=256)] = 1
     accelerator_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] | None = None
     start_timeout_s: Seconds = 120.0
+    pictures_url: Annotated[str, AfterValidator(_shared_url)] | None = None
 
 
 SlurmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:=*&|()\[\]-]{1,200}$")]

@@ -17,7 +17,8 @@ _UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 def problems_of(
     error: ValidationError, prefix: str, accepted: Sequence[str] | None = None, *, root: type[BaseModel]
 ) -> list[Problem]:
-    """pydantic's findings in our words. Values of an unknown key and of `key_env` may be secrets: they are not said.
+    """pydantic's findings in our words. Values of an unknown key, of `key_env` and of URLs may be secrets: they are not
+    said.
 
     `root` is the model that was validated.
     """
@@ -34,6 +35,8 @@ def problems_of(
             problem = Problem(
                 key=key, found="no name of a variable", expected="the name of the variable that holds it, e.g. FAL_KEY"
             )
+        elif parts[-1:] == ["pictures_url"]:
+            problem = Problem(key=key, found="something else", expected=_lower_first(item["msg"]))
         else:
             problem = Problem(key=key, found=shown(item["input"]), expected=_lower_first(item["msg"]))
         known = problems.get(key)

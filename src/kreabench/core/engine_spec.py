@@ -38,6 +38,8 @@ class RaySpec:
     """Only GPUs of this kind, as Ray names them, such as H100; None where the cluster has one kind."""
     start_timeout_s: float
     """How long the cluster may take to give the first worker a place."""
+    pictures_url: str | None = None
+    """Over what workers hand pictures to the driver; None: every node sees the run directory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,6 +34,7 @@ FAILURE_TYPES = (
     "expired",
     "cancelled",
     "storage",
+    "picture_lost",
     "duplicate",
     "internal",
 )

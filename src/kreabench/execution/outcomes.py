@@ -18,6 +18,8 @@ SUBMISSION = frozenset({"submit", "call"})
 """Stages in which it is."""
 REFUSED = frozenset({"authentication", "rate_limited"})
 """Failures of the submission that make no job."""
+TRIED_TWICE = frozenset({"device_lost", "picture_lost"})
+"""Failures by the request or by chance: as after a crash, a second try tells."""
 MAYBE_BILLED = "It may have been carried out and billed, so it is not sent again unless --retry-failed asks for it."
 
 
@@ -29,7 +31,7 @@ class Trouble:
     started_utc: str
     elapsed_s: float
     died: bool
-    """The worker ended, was ended at its time limit, or lost its device, with the order in hand."""
+    """The worker ended, was ended at its time limit, or lost its device or the picture, with the order in hand."""
     fatal: bool = False
     """The worker is still there but must not be asked again."""
     delivery: Delivery | None = None
@@ -152,7 +154,7 @@ def trouble_of_failed(answer: Failed) -> Trouble:
         error=answer.error,
         started_utc=answer.started_utc,
         elapsed_s=answer.elapsed_s,
-        died=answer.error.type == "device_lost",  # by this request or by chance: as after a crash, a second try tells
+        died=answer.error.type in TRIED_TWICE,
         fatal=answer.fatal,
         delivery=answer.delivery,
     )

@@ -64,8 +64,8 @@ DRAWING_LOCK_FILE = "drawing.lock"
 LOOKING_LOCK_FILE = "looking.lock"
 SCORES_LOCK_FILE = "scores.lock"
 
-DEATHS = frozenset({"crashed", "timeout", "device_lost"})
-"""Types of a failed attempt that a worker, or its hold on the device, did not survive."""
+DEATHS = frozenset({"crashed", "timeout", "device_lost", "picture_lost"})
+"""Types of a failed attempt that a worker, its hold on the device, or the picture that it drew did not survive."""
 
 _OLDEST, *_BETWEEN, _NEWEST = sorted(READABLE_VERSIONS)
 _READABLE = f"versions {', '.join(map(str, [_OLDEST, *_BETWEEN]))} and {_NEWEST}"

@@ -18,6 +18,8 @@ from kreabench.core.engine_spec import PROCESSOR, RaySpec
 from kreabench.core.errors import EnvironmentProblem, Problem, one_line
 from kreabench.execution.cluster.actor import Said, SeatActor
 from kreabench.execution.cluster.connect import nodes, problem, seats_of
+from kreabench.execution.cluster.identity import Identity
+from kreabench.execution.cluster.share import KEY, Inbox, store_of_run
 from kreabench.execution.cluster.worker import Bell, ClusterWorker
 from kreabench.execution.engine import GroupWork
 from kreabench.execution.seats import Seat
@@ -32,12 +34,19 @@ LOOK_EVERY_S = 1.0
 class ClusterSeat:
     """Room for one worker on some node, held by an actor. Usable once the actor has looked around there."""
 
-    def __init__(self, actor: Any, look: Future[Any], kill: Callable[[Any], None], ring: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        actor: Any,
+        look: Future[Any],
+        kill: Callable[[Any], None],
+        ring: Callable[..., None],
+        inbox: Inbox | None = None,
+    ) -> None:
         self.actor, self.looking = actor, look
         self.name: str | None = None
         self.host = ""
         self.on_processor = False
-        self._kill, self._ring = kill, ring
+        self._kill, self._ring, self._inbox = kill, ring, inbox
         self._is_lost = False
         self._log: tuple[str, str] = ("", "")
 
@@ -55,6 +64,8 @@ class ClusterSeat:
 
     def call(self, order: bytes, limit_s: float) -> Future[Any]:
         future: Future[Any] = self.actor.ask.remote(order, limit_s, *self._log, self.on_processor).future()
+        if self._inbox is not None:
+            future = self._inbox.answered(future, Path(self._log[0]))
         future.add_done_callback(self._ring)
         return future
 
@@ -80,19 +91,19 @@ class ClusterSeats:
         self._waiting: list[ClusterSeat] = []
         """Not placed yet, or still looking around."""
         self._taken: list[ClusterSeat] = []
-        self._hosts: dict[str, int] = {}
-        """Node → its number, by which records know it: they hold no names of machines."""
         self._counts: dict[str, int] = {}
         self._asked_s = -math.inf
         self._hopeful_since_s = clock()
         # By its name the file says which kreabench is to read it: one that reads specs otherwise had better not try.
         self._token = f".seen{secrets.token_hex(8)}-{__version__}"
-        try:
-            for left in run_path.glob(".seen*"):  # by a driver that was killed: the run is ours alone
-                left.unlink(missing_ok=True)
-            (run_path / self._token).write_text(self._token, encoding="utf-8")
-        except OSError as error:
-            raise storage_error(run_path / self._token, error) from error
+        self._identity = Identity(run_path)
+        self._share: tuple[str, str] | None = None
+        self._inbox: Inbox | None = None
+        if spec.pictures_url is not None:
+            self._share = (spec.pictures_url, self._identity.key)
+            self._inbox = Inbox(store_of_run(*self._share), run_path, self._token)
+        else:
+            self._show_token()
         self._bell = Bell()
         options = {"num_cpus": spec.cpus_per_worker, "num_gpus": spec.gpus_per_worker, "scheduling_strategy": "SPREAD"}
         if spec.accelerator_type is not None:
@@ -129,9 +140,19 @@ class ClusterSeats:
     def close(self) -> None:
         for seat in (*self._taken, *self._waiting):
             seat.lose()
+        if self._inbox is not None:
+            self._inbox.close()
         self._bell.close()
         with suppress(OSError):  # the disk went read-only: the file does no harm
             (self._run_path / self._token).unlink(missing_ok=True)
+
+    def _show_token(self) -> None:
+        try:
+            for left in self._run_path.glob(".seen*"):  # by a driver that was killed: the run is ours alone
+                left.unlink(missing_ok=True)
+            (self._run_path / self._token).write_text(self._token, encoding="utf-8")
+        except OSError as error:
+            raise storage_error(self._run_path / self._token, error) from error
 
     def _grow(self) -> None:
         """Ask for as many actors as there is room for; those for which there is none yet wait."""
@@ -141,10 +162,10 @@ class ClusterSeats:
         room = sum(seats_of(self._spec, resources) for resources in nodes(self._ray))
         for _ in range(int(min(room, self._most)) - len(self._taken) - len(self._waiting)):
             actor = self._actors.remote()
-            arguments = (str(self._run_path), self._token, self._needs, self._on_processor)
+            arguments = (str(self._run_path), self._share, self._token, self._needs, self._on_processor)
             future = actor.look.remote(*arguments).future()
             future.add_done_callback(self._bell.ring)
-            self._waiting.append(ClusterSeat(actor, future, self._kill, self._bell.ring))
+            self._waiting.append(ClusterSeat(actor, future, self._kill, self._bell.ring, self._inbox))
 
     def _admit(self, seat: ClusterSeat) -> None:
         """Take a seat whose actor has looked around. Raises EnvironmentProblem for what its node lacks."""
@@ -158,9 +179,8 @@ class ClusterSeats:
             return  # the node went away again
         if seat.usable():
             self._check(said)
-            host = said["node"]
-            seat.host, seat.on_processor = host, self._on_processor
-            seat.name = f"node {self._hosts.setdefault(host, len(self._hosts) + 1)} {self._device(host, said)}"
+            seat.host, seat.on_processor = said["machine"], self._on_processor
+            seat.name = f"node {self._identity.number(seat.host)} {self._device(seat.host, said)}"
             self._taken.append(seat)
 
     def _device(self, host: str, said: Said) -> str:
@@ -173,12 +193,20 @@ class ClusterSeats:
         if said["version"] != __version__:
             remedy = "Install the same kreabench on every node."
             raise problem("engine=ray", f"kreabench {said['version']} on a node", __version__, remedy)
-        if said["shared"] is not None:
+        if self._inbox is not None:
+            self._check_store(self._inbox, said)
+        elif said["shared"] is not None:
             remedy = "Put run.dir on a file system that is mounted under the same path everywhere. Nothing was loaded."
             raise problem("run.dir", f"{said['shared']}, on a node", "a folder that every node can write", remedy)
         found = [codec.convert(fields, Problem) for fields in said["problems"]]
         if found:
             raise EnvironmentProblem([replace(one, key=f"{one.key}, on a node") for one in found])
+
+    def _check_store(self, inbox: Inbox, said: Said) -> None:
+        found = f"{said['shared']}, on a node" if said["shared"] is not None else inbox.unreadable(said["trial"])
+        if found is not None:
+            remedy = "Each node takes the keys from its own environment, as this machine does. Nothing was loaded."
+            raise problem(KEY, found, "a store that every node can write and this machine can read", remedy)
 
     def _kill(self, actor: Any) -> None:
         with suppress(Exception):  # the cluster may be gone, and with it the actor
