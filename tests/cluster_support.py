@@ -22,10 +22,10 @@ class Call:
 class ThreadActor:
     """An object whose calls are made one after the other, by one thread."""
 
-    def __init__(self, cls: type, options: dict[str, Any]) -> None:
+    def __init__(self, cls: type, options: dict[str, Any], arguments: tuple[Any, ...]) -> None:
         self.options = options
         self.thread = ThreadPoolExecutor(1)
-        self.object = self.thread.submit(cls).result()
+        self.object = self.thread.submit(cls, *arguments).result()
         self.is_killed = False
 
     def __getattr__(self, name: str) -> Call:
@@ -55,7 +55,11 @@ class ThreadRay:
     def __init__(self, processors: int) -> None:
         self._processors = processors
         self.actors: list[ThreadActor] = []
-        self.util = SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1")
+        self.is_deaf = False
+        """As when a driver is killed: whatever it would still say to the cluster is not said."""
+        self.util = SimpleNamespace(
+            get_node_ip_address=lambda: "127.0.0.1", list_named_actors=lambda all_namespaces: self._named()
+        )
 
     def get_runtime_context(self) -> Any:
         return SimpleNamespace(get_accelerator_ids=lambda: {"GPU": []})
@@ -64,12 +68,29 @@ class ThreadRay:
         return [{"Alive": True, "Resources": {"CPU": float(self._processors)}}]
 
     def remote(self, cls: type) -> Any:
-        return SimpleNamespace(options=lambda **options: SimpleNamespace(remote=lambda: self._make(cls, options)))
+        def make(options: dict[str, Any]) -> Any:
+            return SimpleNamespace(remote=lambda *arguments: self._make(cls, options, arguments))
+
+        return SimpleNamespace(options=lambda **options: make(options))
+
+    def get_actor(self, name: str, namespace: str) -> ThreadActor:
+        (found,) = (
+            one for one in self.living() if (one.options.get("name"), one.options.get("namespace")) == (name, namespace)
+        )
+        return found
 
     def kill(self, actor: ThreadActor, no_restart: bool) -> None:
         assert no_restart
-        actor.kill()
+        if not self.is_deaf:
+            actor.kill()
 
-    def _make(self, cls: type, options: dict[str, Any]) -> ThreadActor:
-        self.actors.append(ThreadActor(cls, options))
+    def living(self) -> list[ThreadActor]:
+        return [actor for actor in self.actors if not actor.is_killed]
+
+    def _named(self) -> list[dict[str, str]]:
+        named = [actor.options for actor in self.living() if actor.options.get("lifetime") == "detached"]
+        return [{"name": one["name"], "namespace": one["namespace"]} for one in named]
+
+    def _make(self, cls: type, options: dict[str, Any], arguments: tuple[Any, ...]) -> ThreadActor:
+        self.actors.append(ThreadActor(cls, options, arguments))
         return self.actors[-1]

@@ -21,6 +21,7 @@ from kreabench.core.errors import EnvironmentProblem, StorageError
 from kreabench.core.planned import LoadGroup
 from kreabench.core.records import Record, SampleRecord
 from kreabench.execution.cluster.connect import connect
+from kreabench.execution.cluster.crew import Crew
 from kreabench.execution.cluster.seats import ClusterSeats
 from kreabench.execution.engine import GroupWork
 from kreabench.execution.local import LocalEngine
@@ -239,6 +240,28 @@ def test_a_cluster_that_others_use_is_waited_for_and_then_given_up(tmp_path: Pat
 def test_gpus_that_are_not_there_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="a cluster without GPUs"):
         draw([make_group()], tmp_path, gpus_per_worker=1)
+
+
+def test_a_model_outlives_its_driver_and_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = light_group("one", 12, load_s=0.5, latency_s=0.05)
+    plan, run = make_plan(group), make_run(tmp_path / "run")
+    spec = ray_spec(address="auto", keep_s=20.0)  # of a cluster that is not ours to end
+    with run.writer() as writer:
+        with monkeypatch.context() as killed:
+            killed.setattr(Crew, "dismiss", lambda self, actor: None)  # as who is killed says nothing any more
+            with closing(engine_for(spec).run(pending(plan, run), run.path, admit_all)) as batches:
+                for batch in batches:
+                    writer.append(*batch)
+                    if len(run.samples()) >= 4:
+                        break
+        (before,) = workers()
+        with closing(engine_for(spec).run(pending(plan, run), run.path, admit_all)) as batches:
+            for batch in batches:
+                writer.append(*batch)
+                assert [one.pid for one in workers()] == [before.pid]
+    assert samples(list(run.records())).keys() == {request.id for request in group.requests}
+    assert len(loads(list(run.records()))) == 1
+    all_gone()
 
 
 @pytest.mark.filterwarnings("ignore")  # of the server and of botocore, which this process runs beside ours

@@ -64,6 +64,7 @@ class RayEngineConfig(EngineConfig):
     cpus_per_worker: Annotated[int, Field(ge=0, le=256)] = 1
     accelerator_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] | None = None
     start_timeout_s: Seconds = 120.0
+    keep_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
     pictures_url: Annotated[str, AfterValidator(_shared_url)] | None = None
 
 

@@ -38,6 +38,8 @@ class RaySpec:
     """Only GPUs of this kind, as Ray names them, such as H100; None where the cluster has one kind."""
     start_timeout_s: float
     """How long the cluster may take to give the first worker a place."""
+    keep_s: float = 120.0
+    """How long workers of a cluster that outlives its driver keep their models when that was killed; 0: not at all."""
     pictures_url: str | None = None
     """Over what workers hand pictures to the driver; None: every node sees the run directory."""
 

@@ -20,6 +20,7 @@ class Backlog:
         self.queue = deque(work.pending)
         self.in_hand: set[str] = set()
         """Request ids."""
+        self.loads = work.loads
         self.load_deaths = 0
         self.warmup_deaths: dict[str, int] = {}
         """Setting id → workers that died of its warm-up."""

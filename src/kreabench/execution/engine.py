@@ -31,6 +31,8 @@ class GroupWork:
     submitted: Mapping[str, str | None] = field(default_factory=dict)
     """Request id → the service's id of what an earlier session submitted and never settled: to be fetched, not sent
     again. None: it may have been sent, and nobody knows its id."""
+    loads: frozenset[str] = frozenset()
+    """When each load of its model that is journalled was begun, as its record has it: a worker may have kept one."""
     device: str | None = None
     """Kind of device on which the target drew before a resume, as `core.device_names.device_in_words` has it: the rest
     is drawn on the same kind, as one median is of one kind of device. None: it drew nothing yet."""

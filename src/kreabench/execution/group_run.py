@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from kreabench.core.device_names import device_in_words
 from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import EnvironmentProblem, Problem, StorageError
-from kreabench.core.planned import Request, Setting
-from kreabench.core.records import Failure, FailureRecord, LoadRecord, Record, SampleRecord
+from kreabench.core.planned import LoadGroup, Request, Setting
+from kreabench.core.records import Failure, FailureRecord, Record, SampleRecord
 from kreabench.execution.backlog import Backlog
 from kreabench.execution.engine import MAX_WORKER_DEATHS, Admit
 from kreabench.execution.messages import Close, Done, Failed, Generate, Open, Opened, Order, Warmup
@@ -21,6 +21,7 @@ from kreabench.execution.outcomes import (
     delivered_sample,
     failed_sample,
     failure_cost,
+    load_record,
     trouble_of_death,
     trouble_of_failed,
     warmup_record,
@@ -102,13 +103,7 @@ class GroupRun:
         group = self._group
         began_s = time.monotonic()
         self._worker = worker = self._around.launch()
-        order = Open(
-            target=group.target,
-            accelerations=group.accelerations,
-            settings=group.settings,
-            run_path=str(self._around.run_path),
-        )
-        answer = yield from self._ask(worker, order, "load")
+        answer = yield from self._ask(worker, open_order(group, self._around.run_path), "load")
         if isinstance(answer, Trouble):
             yield from self._load_failed(answer)
             yield from self._release()
@@ -116,16 +111,10 @@ class GroupRun:
         assert isinstance(answer, Opened)  # noqa: S101 - the only other answer to `Open`
         self._check_device(answer)
         self._backlog.load_deaths = 0
-        yield LoadRecord(
-            group_id=group.id,
-            target=group.target.name,
-            started_utc=answer.started_utc,
-            load_s=answer.load_s,
-            identity=answer.identity,
-            calibration=answer.calibration,
-        )
+        if answer.started_utc not in self._backlog.loads:  # else it is one of before a resume, kept loaded
+            yield load_record(group, answer)
         yield from self._warm_up(worker)
-        self._backlog.load_s = time.monotonic() - began_s
+        self._backlog.load_s = max(time.monotonic() - began_s, answer.load_s)
 
     def _check_device(self, answer: Opened) -> None:
         """Raises EnvironmentProblem where another kind of device drew the target before."""
@@ -295,6 +284,11 @@ class GroupRun:
         return trouble_of_death(
             death, stage=stage, limit_key=f"engine.{key}", log_name=self._around.log_name, started_utc=started_utc
         )
+
+
+def open_order(group: LoadGroup, run_path: Path) -> Open:
+    """What has a worker load the model of `group`."""
+    return Open(target=group.target, accelerations=group.accelerations, settings=group.settings, run_path=str(run_path))
 
 
 def _is_of_picture(trouble: Trouble) -> bool:

@@ -27,6 +27,7 @@ class LocalSeat:
     """A device of this machine, or, without a name, whatever the target asks for."""
 
     host = HERE
+    holds: str | None = None
 
     def __init__(self, name: str | None, on_processor: bool, environ: Mapping[str, str], launch: Launch) -> None:
         self.name, self.on_processor = name, on_processor

@@ -6,9 +6,9 @@ import signal
 from dataclasses import dataclass
 
 from kreabench.core.planned import LoadGroup, Request, Setting
-from kreabench.core.records import Cost, Failure, SampleRecord, WarmupRecord
+from kreabench.core.records import Cost, Failure, LoadRecord, SampleRecord, WarmupRecord
 from kreabench.core.specs import TargetSpec
-from kreabench.execution.messages import Delivery, Done, Failed
+from kreabench.execution.messages import Delivery, Done, Failed, Opened
 from kreabench.execution.supervise import Death
 from kreabench.pricing import request_price_usd, sample_cost, units_usd
 
@@ -99,6 +99,18 @@ def failed_sample(
         work=delivery.work if delivery else None,
         flags=delivery.flags if delivery else (),
         safety_check_s=delivery.safety_check_s if delivery else None,
+    )
+
+
+def load_record(group: LoadGroup, opened: Opened) -> LoadRecord:
+    """The record of a model that was loaded."""
+    return LoadRecord(
+        group_id=group.id,
+        target=group.target.name,
+        started_utc=opened.started_utc,
+        load_s=opened.load_s,
+        identity=opened.identity,
+        calibration=opened.calibration,
     )
 
 

@@ -66,6 +66,7 @@ def pending_work(plan: Plan, state: RunState, *, retry_failed: bool, dropped: Co
             submitted={key: service_id for key, service_id in state.submitted.items() if key in ids}
             if group.target.service is None
             else {},
+            loads=state.loads.get(group.id, frozenset()),
             device=None if group.target.hosted else state.devices.get(group.target.name),
         )
 

@@ -148,13 +148,21 @@ class Pool:
         """What a lane without work takes up."""
         waiting = [backlog for backlog in self._backlogs if backlog.queue and backlog is not lane.backlog]
         waiting = [backlog for backlog in waiting if self._may_load(lane.seat, backlog)]
-        workers = {id(backlog): sum(backlog in (one.backlog, one.next) for one in self._lanes) for backlog in waiting}
+        for backlog in waiting:
+            if backlog.group.id == lane.seat.holds:
+                return backlog
+        workers = {id(backlog): sum(self._is_for(one, backlog) for one in self._lanes) for backlog in waiting}
         for backlog in waiting:
             if not workers[id(backlog)]:
                 return backlog
         gains = [(backlog.gain_s(workers[id(backlog)]), backlog) for backlog in waiting]
         gain_s, best = max(gains, key=lambda gain: gain[0], default=(0.0, None))
         return best if gain_s > 0 else None
+
+    def _is_for(self, lane: Lane, backlog: Backlog) -> bool:
+        """Whether a lane draws it, or is about to."""
+        kept = lane.is_free and lane.seat.usable() and lane.seat.holds == backlog.group.id
+        return backlog in (lane.backlog, lane.next) or (kept and self._may_load(lane.seat, backlog))
 
     def _may_load(self, seat: Seat, backlog: Backlog) -> bool:
         """Where its model can be loaded nowhere, each may try, and say so."""

@@ -16,6 +16,8 @@ class Seat(Protocol):
     """As records say it: `cuda:1`, `cpu #2`; None where there is but one and its target says where it draws."""
     host: str
     """Seats of one host share its processor."""
+    holds: str | None
+    """Id of the load group whose model is loaded here from before a resume, until a worker is launched."""
     on_processor: bool
     """Whether its worker draws with the processor, so that others of the host would disturb its timings."""
 

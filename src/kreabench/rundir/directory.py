@@ -102,6 +102,8 @@ class RunState:
     intention to send it is known."""
     devices: dict[str, str] = field(default_factory=dict)
     """Target → kind of device that has drawn pictures of it; absent while there are none."""
+    loads: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Load group → when each of its loads was begun."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,10 +237,12 @@ class RunDirectory:
         tries: Counter[str] = Counter()
         submitted: dict[str, str | None] = {}
         loaded: dict[str, LoadRecord] = {}
+        loads: dict[str, frozenset[str]] = {}
         devices: dict[str, str] = {}
         for record in self.records():
             if isinstance(record, LoadRecord):
                 loaded[record.group_id] = record
+                loads[record.group_id] = loads.get(record.group_id, frozenset()) | {record.started_utc}
             elif isinstance(record, SubmissionRecord):
                 submitted[record.request_id] = record.service_request_id
             elif isinstance(record, SampleRecord):
@@ -251,7 +255,9 @@ class RunDirectory:
                 deaths[record.request_id] += record.error.type in DEATHS
                 tries[record.request_id] += not record.error.fetch_again
                 _settle(submitted, record.request_id, record)
-        return RunState(samples=samples, deaths=dict(+deaths), tries=dict(+tries), submitted=submitted, devices=devices)
+        return RunState(
+            samples=samples, deaths=dict(+deaths), tries=dict(+tries), submitted=submitted, devices=devices, loads=loads
+        )
 
     def save_info(self) -> None:
         """Write run.json anew when what is asked has changed in what the plan leaves free (engine, budget, metrics).
