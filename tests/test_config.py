@@ -277,7 +277,18 @@ def test_each_kind_of_engine_has_keys_of_its_own() -> None:
         (["engine=ray", "engine.workers=0"], "engine.workers", "greater than or equal to 1"),
         (["engine.devices=[0,cpu]"], "engine.devices", "no median is of two kinds of device"),
         (["engine.devices=[1,1]"], "engine.devices", "each GPU once"),
-        (["engine.kind=thread"], "engine", "one of local, ray"),
+        (["engine.kind=thread"], "engine.kind", "engine=KIND, one of local, ray, slurm"),
+        (["engine.kind=ray"], "engine.kind", "Say engine=ray."),
+        (["engine=ray", "++engine.kind=ray"], "engine.kind", "each kind has keys of its own"),
+        (["engine=ray", "engine.address=head"], "engine.address", "auto, or HOST:PORT of the cluster's head"),
+        (["engine=ray", "engine.accelerator_type='H 100'"], "engine.accelerator_type", "a kind of GPU such as H100"),
+        (["engine=ray", "engine.gpus_per_worker=2"], "engine.gpus_per_worker", "a worker draws with one GPU"),
+        (["engine=slurm", "engine.gpus_per_job=4"], "engine.gpus_per_job", "a worker draws with one GPU"),
+        (
+            ["engine=slurm", "engine.partition='gpu;x'"],
+            "engine.partition",
+            "a name without spaces and marks other than",
+        ),
     ],
 )
 def test_what_an_engine_does_not_have_is_refused(overrides: list[str], key: str, expected: str) -> None:

@@ -12,6 +12,7 @@ from kreabench.core.registry import suggest
 
 CONFIG_NAME = "config"
 _GROUP_HEAD = re.compile(r"^[~+]?([A-Za-z_][\w/]*)(@[\w.]*)?=")
+_ENGINE_KIND = re.compile(r"^\+{0,2}engine\.kind=(.*)$")
 _ENV_RESOLVER = re.compile(r"\$\{\s*oc\.env\s*:")
 
 
@@ -123,8 +124,18 @@ def _check_group_options(overrides: Sequence[str], known_groups: Sequence[str], 
         for name in (part.strip().strip("'\"") for part in chosen.split(",")):
             if name and name != "null" and name not in valid:
                 problems.append(Problem(key=match[1], found=name, expected=suggest(name, valid)))
+    problems += [_kind_problem(match[1], config_dir) for match in map(_ENGINE_KIND.match, overrides) if match]
     if problems:
         raise ConfigError(problems)
+
+
+def _kind_problem(kind: str, config_dir: Path | None) -> Problem:
+    """Each kind of engine has keys of its own, which come with its file."""
+    valid = group_options("engine", config_dir)
+    kind = kind.strip("'\"")
+    remedy = f"Say engine={kind}." if kind in valid else ""
+    expected = f"engine=KIND, {suggest(kind, valid)}: each kind has keys of its own"
+    return Problem(key="engine.kind", found=kind, expected=expected, remedy=remedy)
 
 
 def _refuse_environment(raw: Any) -> None:

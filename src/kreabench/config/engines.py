@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,31 @@ from kreabench.core.errors import ConfigError
 from kreabench.core.specs import Gpu, MachineSpec
 from kreabench.remote.urls import parse_url
 
+
+def _in_words(pattern: str, words: str) -> AfterValidator:
+    """Texts that match `pattern`; to people that is `words`."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(words)
+        return text
+
+    return AfterValidator(check)
+
+
+def _one_gpu(number: int) -> int:
+    if number > 1:
+        raise ValueError("0 or 1, as a worker draws with one GPU")
+    return number
+
+
+GpuKind = Annotated[str, _in_words(r"[A-Za-z0-9._-]{1,60}", "a kind of GPU such as H100 or A100-80G")]
+Address = Annotated[
+    str,
+    _in_words(r"auto|[A-Za-z0-9.\[\]:_-]+:\d{1,5}", "auto, or HOST:PORT of the cluster's head such as 10.0.0.5:6379"),
+]
+Gpus = Annotated[int, Field(ge=0), AfterValidator(_one_gpu)]
+"""More are more workers, or jobs: never more for one of them."""
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -58,17 +84,19 @@ class RayEngineConfig(EngineConfig):
     """Workers of a Ray cluster."""
 
     kind: Literal["ray"]
-    address: Annotated[str, Field(pattern=r"^(auto|[A-Za-z0-9.\[\]:_-]+:\d{1,5})$")] | None = None
+    address: Address | None = None
     workers: Annotated[int, Field(ge=1, le=1000)] | None = None
-    gpus_per_worker: Annotated[int, Field(ge=0, le=16)] = 1
+    gpus_per_worker: Gpus = 1
     cpus_per_worker: Annotated[int, Field(ge=0, le=256)] = 1
-    accelerator_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] | None = None
+    accelerator_type: GpuKind | None = None
     start_timeout_s: Seconds = 120.0
     keep_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
     pictures_url: Annotated[str, AfterValidator(_shared_url)] | None = None
 
 
-SlurmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:=*&|()\[\]-]{1,200}$")]
+SlurmName = Annotated[
+    str, _in_words(r"[A-Za-z0-9_.,:=*&|()\[\]-]{1,200}", "a name without spaces and marks other than _.,:=*&|()[]-")
+]
 """Of a partition, an account and the like: nothing that could end a line of a submission file."""
 
 # fmt: off
@@ -87,8 +115,10 @@ def _not_ours(option: str) -> str:
     return option
 
 
-SbatchOption = Annotated[str, Field(pattern=r"^[a-z][a-z-]{0,40}$"), AfterValidator(_not_ours)]
-SlurmText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{0,200}$")]
+SbatchOption = Annotated[
+    str, _in_words("[a-z][a-z-]{0,40}", "a long option of sbatch without its hyphens"), AfterValidator(_not_ours)
+]
+SlurmText = Annotated[str, _in_words(r"[^\x00-\x1f\x7f]{0,200}", "one line of at most 200 characters")]
 
 
 class SlurmEngineConfig(EngineConfig):
@@ -101,8 +131,8 @@ class SlurmEngineConfig(EngineConfig):
     qos: SlurmName | None = None
     constraint: SlurmName | None = None
     time_min: Annotated[int, Field(ge=1, le=60 * 24 * 60)] = 240
-    gpus_per_job: Annotated[int, Field(ge=0, le=16)] = 1
-    gpu_kind: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] | None = None
+    gpus_per_job: Gpus = 1
+    gpu_kind: GpuKind | None = None
     cpus_per_job: Annotated[int, Field(ge=1, le=512)] = 8
     mem_gb: Annotated[float, Field(gt=0, le=16_384)] | None = None
     jobs_per_group: Annotated[int, Field(ge=1, le=1000)] = 1
