@@ -22,7 +22,7 @@ from kreabench.execution.engine import GroupWork
 from kreabench.execution.lane import DISTURBED
 from kreabench.execution.local import LocalEngine
 from kreabench.execution.local_seats import LocalSeat, LocalSeats, device_problems
-from kreabench.execution.messages import Done, Failed, Opened
+from kreabench.execution.messages import Done, Failed, Opened, Warmup
 from kreabench.rundir import codec
 from tests.engine_support import (
     InThisProcess,
@@ -171,6 +171,35 @@ def test_a_seat_that_cannot_hold_a_model_leaves_the_group_to_the_one_that_draws_
     records = draw([group], tmp_path)
     assert Counter((sample.status, sample.worker) for sample in samples(records).values()) == {("ok", "cpu #1"): 40}
     assert [failure.error.stage for failure in failures(records)] == [stage]
+
+
+@pytest.mark.parametrize(
+    ("type_", "lost", "deaths", "status"),
+    [
+        ("device_lost", ["cpu #1"], 2, "ok"),  # the place is to blame
+        ("device_lost", ["cpu #1", "cpu #2"], 4, "failed"),  # of two that say the same the setting is
+        ("internal", ["cpu #1"], 1, "failed"),  # a worker that only refuses is believed
+    ],
+)
+def test_a_setting_that_nobody_has_warmed_up_fails_once_two_places_have_lost_workers_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type_: Any, lost: list[str], deaths: int, status: str
+) -> None:
+    class Lost(InThisProcess):
+        def begin(self, order: Any, limit_s: float) -> None:
+            super().begin(order, limit_s)
+            if isinstance(order, Warmup):
+                error = Failure(type=type_, stage="warmup", message="gone", remedy="", transient=True)
+                utc = "2026-01-01T00:00:00.000Z"
+                self._answer = Failed(error=error, started_utc=utc, elapsed_s=0.1, fatal=True, delivery=None)
+
+    def launch(seat: LocalSeat, log_path: Path, label: str) -> Any:
+        return Lost() if seat.name in lost else InThisProcess()
+
+    monkeypatch.setattr(LocalSeat, "launch", launch)
+    records = draw([replace(light_group("one", 6), warmup=1)], tmp_path)
+    assert [failure.error.stage for failure in failures(records)] == ["warmup"] * deaths
+    assert {sample.status for sample in samples(records).values()} == {status}
+    assert len(samples(records)) == 6
 
 
 def test_what_came_before_an_error_is_handed_over_first(tmp_path: Path) -> None:

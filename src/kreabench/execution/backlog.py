@@ -22,8 +22,8 @@ class Backlog:
         """Request ids."""
         self.loads = work.loads
         self.load_deaths = 0
-        self.warmup_deaths: dict[str, int] = {}
-        """Setting id → workers that died of its warm-up."""
+        self.doubted: set[str] = set()
+        """Ids of settings whose warm-up one place has given up, while nobody had warmed them up."""
         self.warmed: set[str] = set()
         """Ids of settings that some worker warmed up."""
         self.load_s: float | None = None

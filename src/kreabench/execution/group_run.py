@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,16 +12,17 @@ from typing import Any, Protocol
 from kreabench.core.device_names import device_in_words
 from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import EnvironmentProblem, Problem, StorageError
-from kreabench.core.planned import LoadGroup, Request, Setting
+from kreabench.core.planned import Request, Setting
 from kreabench.core.records import Failure, FailureRecord, Record, SampleRecord
 from kreabench.execution.backlog import Backlog
 from kreabench.execution.engine import MAX_WORKER_DEATHS, Admit
-from kreabench.execution.messages import Close, Done, Failed, Generate, Open, Opened, Order, Warmup
+from kreabench.execution.messages import Close, Done, Failed, Generate, Opened, Order, Warmup, open_order
 from kreabench.execution.outcomes import (
     Trouble,
     delivered_sample,
     failed_sample,
     failure_cost,
+    is_of_picture,
     load_record,
     trouble_of_death,
     trouble_of_failed,
@@ -66,6 +68,8 @@ class GroupRun:
         self._group = backlog.group
         self._around = around
         self._settings = {setting.id: setting for setting in backlog.group.settings}
+        self._warmup_deaths: Counter[str] = Counter()
+        """Setting id → workers that died of its warm-up here, one after the other."""
         self._idle_deaths = 0
         """Workers found dead while idle since the last answer to a request."""
         self._worker: WorkerHandle | None = None
@@ -165,7 +169,7 @@ class GroupRun:
         for _ in range(self._group.warmup):
             self._around.admit(self._group, None)
             answer = yield from self._ask(worker, Warmup(setting_id=setting.id, request=request), "warmup")
-            if isinstance(answer, Trouble) and _is_of_picture(answer):
+            if isinstance(answer, Trouble) and is_of_picture(answer):
                 if request in self._backlog.queue:  # else another worker has found the same
                     self._backlog.queue.remove(request)
                     yield failed_sample(self._group, request, self._backlog.attempt(request), answer)
@@ -175,13 +179,13 @@ class GroupRun:
                 return False
             assert isinstance(answer, Done)  # noqa: S101 - the only other answer to `Warmup`
             yield warmup_record(self._group, setting, answer)
-        self._backlog.warmup_deaths.pop(setting.id, None)
+        del self._warmup_deaths[setting.id]
         self._backlog.warmed.add(setting.id)
         return False
 
     def _warmup_failed(self, setting: Setting, trouble: Trouble) -> Steps:
-        known = self._backlog.warmup_deaths
-        deaths = known[setting.id] = known.get(setting.id, 0) + trouble.died
+        self._warmup_deaths[setting.id] += trouble.died
+        deaths = self._warmup_deaths[setting.id]
         final = not trouble.died or deaths >= MAX_WORKER_DEATHS
         error = replace(
             trouble.error, stage="warmup", transient=trouble.error.transient and not (trouble.died and final)
@@ -195,12 +199,19 @@ class GroupRun:
             error=error,
             cost=failure_cost(self._group.target, setting, trouble),
         )
-        if final and setting.id in self._backlog.warmed and self._around.elsewhere(trouble.error):
-            self._over = True  # it could be warmed up elsewhere, so the place is to blame
+        if final and self._blames_place(setting, trouble) and self._around.elsewhere(trouble.error):
+            self._over = True
         elif final:
             yield from self._fail_all(replace(trouble, error=error, delivery=None), setting.id)
         if trouble.fatal or self._over:
             yield from self._release()
+
+    def _blames_place(self, setting: Setting, trouble: Trouble) -> bool:
+        """Whether somewhere else a setting may do that cannot be warmed up here: it did, or workers died of it, which
+        may be the place's fault until a second place says the same. A worker that only refuses is believed at once."""
+        first = trouble.died and setting.id not in self._backlog.doubted
+        self._backlog.doubted.add(setting.id)
+        return setting.id in self._backlog.warmed or first
 
     def _next_request(self, worker: WorkerHandle) -> Steps:
         backlog = self._backlog
@@ -284,14 +295,3 @@ class GroupRun:
         return trouble_of_death(
             death, stage=stage, limit_key=f"engine.{key}", log_name=self._around.log_name, started_utc=started_utc
         )
-
-
-def open_order(group: LoadGroup, run_path: Path) -> Open:
-    """What has a worker load the model of `group`."""
-    return Open(target=group.target, accelerations=group.accelerations, settings=group.settings, run_path=str(run_path))
-
-
-def _is_of_picture(trouble: Trouble) -> bool:
-    """The request's input picture is gone or damaged: its failure, not that of the setting it was to warm up."""
-    error = trouble.error
-    return not trouble.died and error.stage == "encode_image" and error.type in {"invalid_request", "bad_image"}

@@ -7,9 +7,10 @@ The driver sends an order and waits for its answer. Only orders to `generate` at
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from kreabench.core.planned import Request, Setting
+from kreabench.core.planned import LoadGroup, Request, Setting
 from kreabench.core.records import Calibration, DeviceState, Failure, HostedCall, ImageRecord, Memory, Timings, Work
 from kreabench.core.specs import AccelerationSpec, TargetSpec
 from kreabench.rundir import codec
@@ -150,6 +151,11 @@ _ANSWERS: dict[str, type[Answer]] = {
     "done": Done,
     "failed": Failed,
 }
+
+
+def open_order(group: LoadGroup, run_path: Path) -> Open:
+    """What has a worker load the model of `group`."""
+    return Open(target=group.target, accelerations=group.accelerations, settings=group.settings, run_path=str(run_path))
 
 
 def encode_line(message: Order | Answer) -> bytes:

@@ -172,6 +172,12 @@ def trouble_of_failed(answer: Failed) -> Trouble:
     )
 
 
+def is_of_picture(trouble: Trouble) -> bool:
+    """The request's input picture is gone or damaged: its failure, not that of the setting it was to warm up."""
+    error = trouble.error
+    return not trouble.died and error.stage == "encode_image" and error.type in {"invalid_request", "bad_image"}
+
+
 def trouble_of_death(death: Death, *, stage: str, limit_key: str, log_name: str, started_utc: str) -> Trouble:
     """What a worker that is gone cannot say. `limit_key` is the config key of the time limit."""
     remedy = f"What the worker last said is in {log_name}."

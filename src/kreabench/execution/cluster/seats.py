@@ -24,8 +24,7 @@ from kreabench.execution.cluster.identity import Identity
 from kreabench.execution.cluster.share import KEY, Inbox, store_of_run
 from kreabench.execution.cluster.worker import Bell, ClusterWorker
 from kreabench.execution.engine import GroupWork
-from kreabench.execution.group_run import open_order
-from kreabench.execution.messages import encode_line
+from kreabench.execution.messages import encode_line, open_order
 from kreabench.execution.seats import Seat
 from kreabench.execution.steps import Ask
 from kreabench.rundir import codec
