@@ -16,7 +16,7 @@ LAYERS = [
     {"core"},
     {"drawn", "miniature"},
     {"limits", "pricing", "rundir", "backends", "metrics", "analysis"},
-    {"plan_build", "plan_difference", "plan_of_run", "plan_references", "plan_requests", "estimate"}
+    {"plan_build", "plan_difference", "plan_of_run", "plan_references", "plan_requests", "estimate", "estimate_wall"}
     | {"pairing", "pairing_floors", "drops"},
     {"remote"},
     {"decisions"},

@@ -15,6 +15,7 @@ from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, sa
 from kreabench.core.planned import LoadGroup, Plan, Setting
 from kreabench.core.specs import ExperimentSpec
 from kreabench.estimate import GroupEstimate, PlanEstimate, estimate_plan, requests_within
+from kreabench.estimate_wall import wall_time
 from kreabench.race.estimate import race_extents
 from kreabench.race.rounds import rounds_of
 from kreabench.report.format import ABSENT, count, duration, general, usd
@@ -55,14 +56,13 @@ def print_plan(out: Console, experiment: ExperimentSpec, plan: Plan, run_path: P
         say(out, f"{plan.excluded} settings left out by axes.exclude")
     _print_inputs(out, experiment)
     images = sum(group.images for group in guess.groups)
-    hours = "unknown time" if guess.hours is None else f"about {duration(guess.hours * 3600)}"
     dollars = f"{_dollars(guess)}{_limit(experiment.budget_usd)}"
     parts = (
         f"{count(plan.request_count, 'request')} ({_made_of(experiment, plan)})",
         count(images, "image"),
         count(len(plan.groups), "model load"),
         dollars,
-        hours,
+        _time(experiment, plan, guess),
     )
     say(out, ", ".join(parts))
     _print_race(out, experiment, plan)
@@ -85,6 +85,15 @@ def _made_of(experiment: ExperimentSpec, plan: Plan) -> str:
         f"{settings} × {count(len(experiment.prompts), 'prompt')} × {count(len(experiment.seeds), 'seed')} × "
         f"{count(experiment.repeats, 'repeat')}{_passes(experiment)}"
     )
+
+
+def _time(experiment: ExperimentSpec, plan: Plan, guess: PlanEstimate) -> str:
+    """From beginning to end, and where several work at once, under what condition and how much work that is."""
+    wall = wall_time(plan, experiment.engine)
+    if wall is None or guess.hours is None:
+        return "unknown time"
+    said = f"about {duration(wall.hours * 3600)}{' ' if wall.how else ''}{wall.how}"
+    return said if wall.hours >= guess.hours else f"{said} ({duration(guess.hours * 3600)} of work)"
 
 
 def _print_race(out: Console, experiment: ExperimentSpec, plan: Plan) -> None:
