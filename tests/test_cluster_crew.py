@@ -96,14 +96,19 @@ def test_actors_that_are_not_to_outlive_their_driver_are_ordinary_ones(
     assert not any({"name", "namespace", "lifetime"} & one.options.keys() for one in ray.actors)
 
 
-def test_actors_with_other_room_and_those_of_other_runs_are_not_taken_over(ray: ThreadRay, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["room", "pictures"])
+def test_actors_of_another_kind_and_those_of_other_runs_are_not_taken_over(
+    ray: ThreadRay, tmp_path: Path, change: str
+) -> None:
     groups = [light_group("one", 12)]
     first, second = make_run(tmp_path / "first"), make_run(tmp_path / "second")
     drive(ray, first, groups, until=3, workers=1)
     drive(ray, second, groups)
     assert len(ray.living()) == 1  # that of the first one still waits
-    drive(ray, first, groups, workers=1, cpus_per_worker=2)
+    changed = {"cpus_per_worker": 2} if change == "room" else {"pictures_url": f"file://{tmp_path}/shared"}
+    drive(ray, first, groups, workers=1, **changed)
     assert ray.living() == []
+    assert {one.status for one in first.samples().values()} == {"ok"}
     assert len(loads(list(first.records()))) == 2
 
 

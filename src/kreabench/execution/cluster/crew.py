@@ -32,7 +32,8 @@ class Crew:
         options: dict[str, Any] = {"num_cpus": spec.cpus_per_worker, "num_gpus": spec.gpus_per_worker}
         if spec.accelerator_type is not None:
             options["accelerator_type"] = spec.accelerator_type
-        self._kind = f"seat-{stable_hash(options)}-"
+        # Who holds other room, or hands its pictures over another way, is of no use to the next driver.
+        self._kind = f"seat-{stable_hash([options, spec.pictures_url])}-"
         self._options = {**options, "scheduling_strategy": "SPREAD", "max_restarts": 0, "max_task_retries": 0}
 
     def hire(self) -> Any:
@@ -44,7 +45,7 @@ class Crew:
         return self._ray.remote(SeatActor).options(**options).remote(self.keep_s)
 
     def left_behind(self) -> list[Any]:
-        """Actors of an earlier driver of the run, which is dead, as the run is ours; what takes other room is ended."""
+        """Actors of an earlier driver of the run, which is dead, as the run is ours; those of no use are ended."""
         if not self.keep_s:
             return []
         found = []

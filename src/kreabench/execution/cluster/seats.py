@@ -117,6 +117,7 @@ class ClusterSeats:
             self._waiting.remove(seat)
             self._admit(seat)
         if self._is_taking_over():
+            self._hopeful_since_s = self._clock()
             return []  # whoever has no model is not to load one that another has
         if self._taken:
             self._hopeful_since_s = self._clock()
