@@ -18,6 +18,7 @@ from kreabench.config.resolve import load
 from kreabench.core.engine_spec import RaySpec
 from kreabench.core.errors import ConfigError, EnvironmentProblem, StorageError
 from kreabench.core.records import Record
+from kreabench.core.specs import InputImage
 from kreabench.execution.clock import utc_now
 from kreabench.execution.cluster import scratch, share
 from kreabench.execution.cluster.scratch import Scratch
@@ -55,10 +56,17 @@ def ray(monkeypatch: pytest.MonkeyPatch, nodes_folder: Path) -> Iterator[ThreadR
         actor.kill()
 
 
-def draw(ray: ThreadRay, run_path: Path, url: str, before: Callable[[str, str], None] | None = None) -> list[Record]:
+def draw(
+    ray: ThreadRay,
+    run_path: Path,
+    url: str,
+    before: Callable[[str, str], None] | None = None,
+    images: tuple[InputImage, ...] = (),
+) -> list[Record]:
     """Three requests, drawn by nodes that have no path in common with the run."""
-    run_path.mkdir()
+    run_path.mkdir(exist_ok=True)
     group = light_group("one", 3)
+    group = replace(group, requests=tuple(replace(request, images=images) for request in group.requests))
     work = [GroupWork(group=group, pending=group.requests)]
     spec = replace(SPEC, pictures_url=url)
     with closing(ClusterSeats(ray, spec, run_path, work)) as seats:
@@ -187,6 +195,15 @@ def test_input_pictures_are_brought_to_nodes_and_checked_there(tmp_path: Path) -
         with pytest.raises(StorageError, match="is not the input picture that was put there"):
             outbox.bring_inputs()
     assert store.sizes() == {}
+
+
+def test_requests_with_input_pictures_are_drawn_by_nodes_that_have_none(ray: ThreadRay, tmp_path: Path) -> None:
+    content = encode_image(picture(16, 16))
+    image = InputImage(name="in.png", sha256=hashlib.sha256(content).hexdigest(), format="png", width=16, height=16)
+    (tmp_path / "run" / "inputs").mkdir(parents=True)
+    (tmp_path / "run" / "inputs" / image.file_name).write_bytes(content)
+    records = draw(ray, tmp_path / "run", f"file://{tmp_path}/shared", images=(image,))
+    assert [sample.status for sample in samples(records).values()] == ["ok"] * 3
 
 
 def test_a_picture_whose_path_leads_out_of_the_run_is_not_written(tmp_path: Path) -> None:
