@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -35,13 +36,24 @@ def need_package(package: str, extra: str) -> None:
         )
 
 
-def said(error: BaseException, environ: Mapping[str, str] | None = None) -> str:
+def said(error: Exception, environ: Mapping[str, str] | None = None) -> str:
     """What a tracker's library said, on one line, without keys: neither shaped like one, nor of the environment."""
-    text = one_line(error) if isinstance(error, Exception) else type(error).__name__
+    text = one_line(_deepest(error))
     for name, value in (os.environ if environ is None else environ).items():
         if name.endswith(_SECRET_ENDS) and len(value) >= LEAST_SECRET:
             text = text.replace(value, "[removed]")
     return message(text, 300)
+
+
+def _deepest(error: Exception) -> Exception:
+    """Of an error of the network that others wrapped, the first one, which says it shortest; else `error` itself."""
+    found: Exception = error
+    one: BaseException | None = error
+    while one is not None:
+        if isinstance(one, ConnectionError | TimeoutError | socket.gaierror):
+            found = one
+        one = one.__cause__ or one.__context__
+    return found
 
 
 @contextmanager

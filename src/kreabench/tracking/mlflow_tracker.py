@@ -40,9 +40,10 @@ _CALLS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-"""The library's own would try for minutes, and tell its makers of every call."""
+"""The library's own would try for minutes, tell its makers of every call, and print a line for each run."""
 
 
 def address(uri: str | None, environ: Mapping[str, str]) -> str:
