@@ -21,7 +21,7 @@ LAYERS = [
     {"remote"},
     {"decisions"},
     {"config", "execution", "emulator", "scoring", "report"},
-    {"race", "observer", "voting"},
+    {"race", "observer", "voting", "tracking"},
     {"drawing"},
     {"pipeline", "gating", "planning", "recommending", "reporting", "merging", "slurm"},
     {"library", "watching"},

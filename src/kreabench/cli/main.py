@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "vote": ("kreabench.cli.vote:vote", "Vote blind on pairs of a run's pictures."),
     "push": ("kreabench.cli.transfer:push", "Send a run to shared storage: S3, GCS, a folder."),
     "pull": ("kreabench.cli.transfer:pull", "Bring a pushed run into a folder, verified."),
+    "export": ("kreabench.cli.export:export", "Tell MLflow or W&B of a run."),
     "baseline": ("kreabench.cli.baseline:baseline", "Keep a run's scores in a small file, for git."),
     "list": ("kreabench.cli.listing:list_", "List targets, experiments, metrics and so on."),
     "doctor": ("kreabench.cli.doctor:doctor", "What will work on this machine, and what lacks."),
