@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -20,10 +21,11 @@ from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 from kreabench.tracking import environment
 from kreabench.tracking.entries import Entry, Export
-from kreabench.tracking.mlflow_tracker import address
+from kreabench.tracking.mlflow_tracker import address, shown
 from kreabench.tracking.numbers import numbers, unit_word
 from kreabench.tracking.tell import check
 from kreabench.tracking.telling import export_of, run_id_of
+from kreabench.tracking.wandb_tracker import project_of
 from tests.decided_runs import METRICS, decided_run
 from tests.report_runs import KEY
 from tests.support import make_failure, make_sample
@@ -107,10 +109,13 @@ def test_no_key_and_no_path_is_told(tmp_path: Path) -> None:
     error = make_failure(message=f"cannot reach https://x:{KEY}@fal.run of /home/somebody/secret/place: {KEY}")
     with run.writer() as writer:
         writer.append(make_sample(request, error=error))
-    target = replace(run.info.experiment.targets[0], model=str(tmp_path / "weights" / "mine"))
+    target = replace(run.info.experiment.targets[0], model=str(tmp_path / "weights" / "mine"),
+                     model_note=f"as {KEY} of {tmp_path}/notes says")  # fmt: skip
     experiment = replace(run.info.experiment, targets=(target,), description=f"uses {KEY} of {tmp_path}/there")
     run = RunDirectory(run.path, replace(run.info, experiment=experiment))
-    text = everything(export_of(gather(run, plan, join_table(run, plan))))
+    export = export_of(gather(run, plan, join_table(run, plan)))
+    text = everything(export) + " ".join(export.run.words + export.settings[0].words)
+    assert "as [removed] of …/notes says" in export.run.words
     assert KEY not in text
     assert str(tmp_path) not in text
     assert "/home/somebody" not in text
@@ -165,6 +170,37 @@ def test_options_of_the_other_tracker_and_a_lacking_address_are_refused() -> Non
     assert "a-secret-key" not in str(refused.value)
     assert address(None, {"MLFLOW_TRACKING_URI": "http://h:1"}) == "http://h:1"
     assert address("http://g:2", {"MLFLOW_TRACKING_URI": "http://h:1"}) == "http://g:2"
+
+
+@pytest.mark.parametrize("uri", ["http://[bad", "http://me:a-secret-key@[bad"])
+def test_what_is_no_url_is_refused_without_being_repeated(uri: str) -> None:
+    for given, environ in ((uri, {}), (None, {"MLFLOW_TRACKING_URI": uri})):
+        with pytest.raises(ConfigError, match="cannot be read as a URL") as refused:
+            address(given, environ)
+        assert "a-secret-key" not in str(refused.value)
+
+
+def test_an_address_is_shown_without_names_and_keys() -> None:
+    assert shown("http://a-token@h:1/there?key=a-token") == "http://h:1/there"
+    assert shown("postgresql://me:a-token@h/runs?password=a-token") == "postgresql://h/runs"
+    assert shown("sqlite:////runs.db") == "sqlite:////runs.db"
+
+
+def test_a_project_that_the_service_does_not_take_is_refused_before_a_run_is_read() -> None:
+    for name in ("a/b", "a%b", "a\nb", "x" * 129):
+        with pytest.raises(ConfigError, match="--project: found"):
+            check("wandb", {}, project=name, uri=None, experiment=None)
+    with pytest.raises(ConfigError, match="WANDB_PROJECT: found ':' in it"):
+        project_of(None, {"WANDB_PROJECT": "x:y"})
+    assert project_of("é 😀 & co", {"WANDB_PROJECT": "x:y"}) == "é 😀 & co"
+    assert project_of("", {"WANDB_PROJECT": ""}) == "kreabench"
+
+
+def test_hidden_variables_are_back_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KREABENCH_ONE", "theirs")
+    with environment.variables({"KREABENCH_TWO": "ours"}, hidden=("KREABENCH_ONE", "KREABENCH_THREE")):
+        assert [os.environ.get(f"KREABENCH_{name}") for name in ("ONE", "TWO", "THREE")] == [None, "ours", None]
+    assert [os.environ.get(f"KREABENCH_{name}") for name in ("ONE", "TWO")] == ["theirs", None]
 
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])

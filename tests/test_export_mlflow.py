@@ -8,8 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,11 @@ import pandas as pd
 import pytest
 
 from kreabench.cli.main import main
+from kreabench.report.evidence import gather
 from kreabench.rundir.directory import RunDirectory
-from kreabench.tracking.telling import run_id_of
+from kreabench.rundir.table import join_table
+from kreabench.tracking.mlflow_tracker import export_to_mlflow
+from kreabench.tracking.telling import export_of, run_id_of
 from tests import decided_runs
 from tests.decided_runs import decided_run
 from tests.export_support import with_pictures
@@ -194,6 +201,16 @@ def test_what_goes_on_is_brought_up_to_date_and_what_cannot_be_taken_back_is_mad
     assert MlflowClient(server).get_run(gone).info.lifecycle_stage == "deleted"
 
 
+def test_a_setting_that_was_dropped_since_is_taken_away(server: str, tmp_path: Path) -> None:
+    run, plan = decided_run(tmp_path / "run")
+    export = export_of(gather(run, plan, join_table(run, plan)))
+    assert export_to_mlflow(export, server, "dropped").removed == 0
+    sent = export_to_mlflow(replace(export, settings=export.settings[1:]), server, "dropped")
+    assert (sent.updated, sent.removed) == (len(export.settings), 1)
+    left = {run.data.tags.get("kreabench.setting_id", "") for run in runs_at(server, "dropped")}
+    assert left == {"", *(entry.id for entry in export.settings[1:])}
+
+
 def test_two_runs_of_one_id_are_refused(server: str, run_path: Path, call: Call) -> None:
     from mlflow import MlflowClient
 
@@ -236,28 +253,43 @@ def test_a_server_that_is_not_there_or_never_answers_is_an_error_in_bounded_time
 def test_a_key_of_the_environment_is_in_no_output_and_a_refused_one_is_explained(
     run_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-    from http.server import BaseHTTPRequestHandler, HTTPServer
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "a-token-that-nobody-may-see")
+    with answering(401) as (uri, seen):
+        code, out, err = call(str(run_path), "--to", "mlflow", "--tracking-uri", uri)
+    assert seen == ["Bearer a-token-that-nobody-may-see"]
+    assert code == 2
+    assert "MLFLOW_TRACKING_TOKEN" in err
+    assert "a-token-that-nobody-may-see" not in out + err
 
+
+def test_a_server_that_asks_for_ten_minutes_is_an_error_in_bounded_time(run_path: Path, call: Call) -> None:
+    begun_s = time.monotonic()
+    with answering(429, {"Retry-After": "600"}) as (uri, seen):
+        code, _, err = call(str(run_path), "--to", "mlflow", "--tracking-uri", uri)
+    assert code == 2
+    assert time.monotonic() - begun_s < 60
+    assert len(seen) == 2
+    assert "429" in err
+
+
+@contextmanager
+def answering(status: int, headers: Mapping[str, str] | None = None) -> Iterator[tuple[str, list[str]]]:
+    """A server that answers every request so, and repeats its key; the keys that it saw."""
     seen = []
 
-    class Refusing(BaseHTTPRequestHandler):
+    class Answering(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             seen.append(self.headers["Authorization"])
-            self.send_response(401)
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(f"no: {self.headers['Authorization']}".encode())
 
         def log_message(self, *arguments: object) -> None:
             pass
 
-    refusing = HTTPServer(("127.0.0.1", 0), Refusing)
-    threading.Thread(target=refusing.serve_forever, daemon=True).start()
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "a-token-that-nobody-may-see")
-    code, out, err = call(str(run_path), "--to", "mlflow", "--tracking-uri", f"http://127.0.0.1:{refusing.server_port}")
-    refusing.shutdown()
-    refusing.server_close()
-    assert seen == ["Bearer a-token-that-nobody-may-see"]
-    assert code == 2
-    assert "MLFLOW_TRACKING_TOKEN" in err
-    assert "a-token-that-nobody-may-see" not in out + err
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()

@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -159,3 +161,59 @@ def test_a_mode_in_which_nothing_would_be_written_is_refused(
     code, _, err = call(str(run_path), "--to", "wandb")
     assert code == 2
     assert "WANDB_MODE: found 'disabled'; expected online or offline" in err
+
+
+def test_variables_of_a_sweep_or_a_launched_job_change_neither_id_nor_project(
+    run_path: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SWEEP_ID", "RUN_ID", "RUN_GROUP", "PROJECT"):
+        monkeypatch.setenv(f"WANDB_{name}", "another")
+    monkeypatch.setenv("WANDB_LAUNCH", "true")
+    assert call(str(run_path), "--to", "wandb", "--project", "krea")[0] == 0
+    runs, id_ = written(tmp_path), run_id_of(RunDirectory.open(run_path).info)
+    assert len(runs) == 5
+    for name, records in runs.items():
+        (begun,) = [record.run for record in records if record.HasField("run")][:1]
+        assert name.startswith(id_)
+        assert (begun.run_group, begun.project, begun.sweep_id) == (id_, "krea", "")
+
+
+def test_the_folder_that_is_named_is_the_one_that_is_written(
+    run_path: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs" / "DIR" / ".wandb").mkdir()  # which their client prefers
+    code, out, _ = call(str(run_path), "--to", "wandb")
+    assert code == 0
+    assert f"{tmp_path}/theirs/DIR/.wandb" in out
+    assert len(list((tmp_path / "theirs" / "DIR" / ".wandb").rglob("run-*.wandb"))) == 5
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "a-file"))
+    code, out, err = call(str(run_path), "--to", "wandb")
+    assert code == 2
+    assert "WANDB_DIR: found …/a-file: File exists" in err
+
+
+def test_an_interrupt_ends_it_although_the_service_is_silent(
+    run_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_API_KEY", "abcdef0123" * 4)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kreabench", "export", str(run_path), "--to", "wandb"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        try:
+            asked, _ = silent.accept()
+            begun_s = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=45)
+        finally:
+            process.kill()
+        asked.close()
+    assert time.monotonic() - begun_s < 40, "their client alone takes a minute"
+    assert process.returncode == 130
+    assert "kreabench: interrupted" in out
+    assert "Traceback" not in out

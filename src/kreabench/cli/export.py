@@ -75,6 +75,11 @@ def export(
     failed = sum(summary.failed for summary in evidence.summaries)
     if failed:
         say(out, f"! {count(failed, 'request')} of the run failed; they are counted there", "yellow")
-    done = {"new": sent.made, "brought up to date": sent.updated, "made anew": sent.replaced}
+    done = {
+        "new": sent.made,
+        "brought up to date": sent.updated,
+        "made anew": sent.replaced,
+        "dropped since, taken away": sent.removed,
+    }
     said = [f"{number} {word}" for word, number in done.items() if number]
     say(out, f"exported: {sent.where} ({', '.join(said)})")

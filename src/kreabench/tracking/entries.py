@@ -58,5 +58,7 @@ class Sent:
     """Runs that were there."""
     replaced: int
     """Of these: made anew, as the tracker can take nothing back that was said of the old one."""
+    removed: int = 0
+    """Runs of settings that the run no longer has, as a race dropped them: taken away."""
     where: str
     """For people: an address or a folder; without keys."""

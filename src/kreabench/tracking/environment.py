@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from kreabench.core.errors import EnvironmentProblem, Problem, one_line
@@ -57,8 +57,12 @@ def _deepest(error: Exception) -> Exception:
 
 
 @contextmanager
-def variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of the environment, which these libraries read when they are called, but none that is set."""
+def variables(values: Mapping[str, str], hidden: Iterable[str] = ()) -> Iterator[None]:
+    """Set variables of the environment, which these libraries read when they are called, but none that is set.
+
+    Those that are `hidden` are not there meanwhile.
+    """
+    taken = {name: os.environ.pop(name) for name in hidden if name in os.environ}
     mine = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(mine)
     try:
@@ -66,3 +70,4 @@ def variables(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in mine:
             os.environ.pop(name, None)
+        os.environ.update(taken)

@@ -7,6 +7,7 @@ there: where that would be needed, the old run is deleted, which MLflow keeps to
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from kreabench.core.errors import ConfigError, EnvironmentProblem, Problem
 from kreabench.core.redaction import redact
@@ -33,12 +34,17 @@ _STATES = {"finished": "FINISHED", "failed": "FAILED", "running": "RUNNING"}
 _BATCH = 100
 """Parameters and tags in one call; of metrics it may be ten times as many."""
 
-_FIRST_CALL = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-"""Whether there is a server is known within half a minute."""
+_FIRST_CALL = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+}
+"""Whether there is a server is known within half a minute, even where it asks for more patience."""
 
 _CALLS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -48,7 +54,7 @@ _CALLS = {
 
 def address(uri: str | None, environ: Mapping[str, str]) -> str:
     """Where the tracking server is. Raises ConfigError for none, and for one with a key in it on the command line."""
-    if uri is not None and "@" in urlsplit(uri).netloc:
+    if uri is not None and "@" in _split(uri, "--tracking-uri").netloc:
         problem = Problem(
             key="--tracking-uri", found="a URL with a name or key in it", expected="one without", remedy=_KEYS
         )
@@ -65,7 +71,22 @@ def address(uri: str | None, environ: Mapping[str, str]) -> str:
                 )
             ]
         )
+    _split(found, URI)
     return found
+
+
+def _split(uri: str, key: str) -> SplitResult:
+    """Raises ConfigError for what is no URL."""
+    try:
+        return urlsplit(uri)
+    except ValueError as error:  # which may quote a key
+        found = "what cannot be read as a URL"
+        raise ConfigError([Problem(key=key, found=found, expected="such as http://127.0.0.1:5000")]) from error
+
+
+def shown(uri: str) -> str:
+    """`uri` for people: without a name, a key and options, which may be keys."""
+    return redact(re.sub(r"(?<=://)[^/]*@", "", uri.partition("?")[0]))
 
 
 def export_to_mlflow(export: Export, uri: str, experiment: str) -> Sent:
@@ -80,7 +101,7 @@ def export_to_mlflow(export: Export, uri: str, experiment: str) -> Sent:
         client = MlflowClient(tracking_uri=uri)
         with variables_for_first_call():
             experiment_id = _experiment_id(client, experiment)
-        return _Telling(client, experiment_id, export).tell(redact(uri))
+        return _Telling(client, experiment_id, export).tell(shown(uri))
 
 
 @contextmanager
@@ -108,8 +129,11 @@ def _errors(uri: str) -> Iterator[None]:
         if code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or " 401" in text or " 403" in text:
             expected, remedy = "an MLflow tracking server that lets us in", _KEYS
         elif isinstance(error, ImportError | ModuleNotFoundError):
-            expected, remedy = "a server, http:// or https://", "For a database or a folder install the whole `mlflow`."
-        problem = Problem(key=redact(uri), found=text, expected=expected, remedy=remedy)
+            expected = "a server, http:// or https://, that takes files itself"
+            remedy = "For a database install the whole `mlflow`; for a server that keeps files in a bucket, its client."
+        elif code == "INVALID_PARAMETER_VALUE":
+            expected, remedy = "what the server takes", "Choose another --experiment; else please report it."
+        problem = Problem(key=shown(uri), found=text, expected=expected, remedy=remedy)
         raise EnvironmentProblem([problem]) from error
 
 
@@ -133,14 +157,17 @@ class _Telling:
 
     def __init__(self, client: Any, experiment_id: str, export: Export) -> None:
         self._client, self._experiment_id, self._export = client, experiment_id, export
-        self._made = self._updated = self._replaced = 0
+        self._made = self._updated = self._replaced = self._removed = 0
 
     def tell(self, where: str) -> Sent:
         there = self._runs()
         parent = self._tell_one(self._export.run, there.get(""), {})
         for entry in self._export.settings:
             self._tell_one(entry, there.get(entry.id), {"mlflow.parentRunId": parent})
-        return Sent(made=self._made, updated=self._updated, replaced=self._replaced, where=where)
+        for id_ in set(there) - {"", *(entry.id for entry in self._export.settings)}:
+            self._client.delete_run(there[id_].info.run_id)
+            self._removed += 1
+        return Sent(made=self._made, updated=self._updated, replaced=self._replaced, removed=self._removed, where=where)
 
     def _runs(self) -> dict[str, Any]:
         """Id of the setting, or nothing for the run itself → what is there of it."""

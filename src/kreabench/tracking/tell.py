@@ -29,6 +29,8 @@ def check(
     need_package(tracker, tracker)
     if tracker == "mlflow":
         mlflow_tracker.address(uri, environ)
+    else:
+        wandb_tracker.project_of(project, environ)
 
 
 def tell(
@@ -50,6 +52,5 @@ def tell(
         name = experiment or environ.get(mlflow_tracker.EXPERIMENT) or mlflow_tracker.DEFAULT_EXPERIMENT
         sent = mlflow_tracker.export_to_mlflow(export, mlflow_tracker.address(uri, environ), name)
     else:
-        name = project or environ.get(wandb_tracker.PROJECT) or wandb_tracker.DEFAULT_PROJECT
-        sent = wandb_tracker.export_to_wandb(export, name)
+        sent = wandb_tracker.export_to_wandb(export, wandb_tracker.project_of(project, environ))
     return sent, export.left_out

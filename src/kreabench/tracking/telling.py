@@ -11,6 +11,7 @@ from kreabench.analysis.settings import SettingSummary
 from kreabench.core.ids import stable_hash
 from kreabench.core.planned import Setting
 from kreabench.core.records import LoadRecord
+from kreabench.core.redaction import redact
 from kreabench.core.specs import TargetSpec
 from kreabench.report.dictionary import DICTIONARY, data_dictionary
 from kreabench.report.evidence import Evidence
@@ -164,7 +165,7 @@ def _tags(info: RunInfo, brand: str, more: Mapping[str, str]) -> dict[str, str]:
 def _words(targets: Iterable[TargetSpec]) -> tuple[str, ...]:
     found = list(targets)
     words = [brand.replace("_", " ") for brand in _BRANDS if any(getattr(target, brand) for target in found)]
-    return tuple(dict.fromkeys([*words, *(visible(target.model_note) for target in found if target.model_note)]))
+    return tuple(dict.fromkeys([*words, *(message(target.model_note) for target in found if target.model_note)]))
 
 
 def _device_words(summary: SettingSummary) -> dict[str, str]:
@@ -199,8 +200,11 @@ def _times(info: RunInfo, samples: Iterable[Any]) -> dict[str, Any]:
 
 
 def _tables(evidence: Evidence) -> Iterator[tuple[str, bytes]]:
-    """Those that the report writes, as it writes them: prompts are in them, redacted is what programs said."""
-    brand = evidence.brand
+    """Those that the report writes, as it writes them: prompts are in them, redacted is what programs said.
+
+    Here the notes on models too, as tables go further than a report.
+    """
+    brand = redact(evidence.brand)
     tables = {
         "samples.csv": samples_csv(evidence.table, brand).encode(),
         "settings.csv": settings_csv(evidence.summaries, brand).encode(),

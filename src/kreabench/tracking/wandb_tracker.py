@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import psutil
 
 from kreabench.core.errors import ConfigError, EnvironmentProblem, Problem
 from kreabench.core.redaction import redact
@@ -25,11 +28,24 @@ DEFAULT_PROJECT = "kreabench"
 KEY = "WANDB_API_KEY"
 
 _WAIT_S = 60
+_LAST_S = 5.0
+"""For what is under way when somebody interrupts."""
+
 _WORD_LENGTH = 64
 """Longest tag that the service takes."""
 
+_NO_PROJECT = frozenset("/\\#?%:")
+_PROJECT_LENGTH = 128
+"""What the service takes as the name of a project."""
+
 _CALLS = {"WANDB_ERROR_REPORTING": "false"}
 """The library would tell its makers of its own errors."""
+
+_HIDDEN = (
+    *("WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_LAUNCH", "WANDB_CONFIG", "WANDB_CONFIG_PATHS"),
+    *("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_RESUME_FROM", "WANDB_FORK_FROM"),
+)
+"""In a sweep and a launched job the library takes other ids and another project than it is told."""
 
 
 def export_to_wandb(export: Export, project: str) -> Sent:
@@ -41,12 +57,55 @@ def export_to_wandb(export: Export, project: str) -> Sent:
     need_package("wandb", "wandb")
     mode = _mode(os.environ)
     with ExitStack() as stack:
-        stack.enter_context(variables(_CALLS))
+        stack.enter_context(variables(_CALLS, _HIDDEN))
         folder = os.environ.get("WANDB_DIR") or "."
         if mode == "online":
             _need_key()
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kreabench-"))
-        return _tell_all(export, project, mode, folder)
+        else:
+            _need_folder(folder)
+        try:
+            return _tell_all(export, project, mode, folder)
+        except KeyboardInterrupt:
+            _soon_stop_their_process()
+            raise
+
+
+def project_of(project: str | None, environ: Mapping[str, str]) -> str:
+    """The name of the project. Raises ConfigError for one that the service does not take."""
+    key, name = ("--project", project) if project else (PROJECT, environ.get(PROJECT) or DEFAULT_PROJECT)
+    wrong = sorted({char for char in name if char in _NO_PROJECT or not char.isprintable()})
+    if not wrong and len(name) <= _PROJECT_LENGTH:
+        return name
+    found = f"{''.join(wrong)!r} in it" if wrong else f"{len(name)} characters"
+    expected = f"a name of at most {_PROJECT_LENGTH} characters, none of {' '.join(sorted(_NO_PROJECT))}"
+    raise ConfigError([Problem(key=key, found=found, expected=expected, remedy="An entity goes into WANDB_ENTITY.")])
+
+
+def _need_folder(folder: str) -> None:
+    """The library would write to the system's temporary folder instead."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        found = f"{redact(folder)}: {error.strerror}"
+        raise EnvironmentProblem(
+            [Problem(key="WANDB_DIR", found=found, expected="a folder that can be written")]
+        ) from error
+
+
+def _soon_stop_their_process() -> None:
+    """The library waits for its process when ours ends, and that one for the service: no longer than this."""
+
+    def stop() -> None:
+        for child in theirs:
+            with suppress(psutil.Error):
+                child.kill()
+
+    theirs = [child for child in psutil.Process().children() if child.name().startswith("wandb")]
+    timer = threading.Timer(_LAST_S, stop)
+    timer.daemon = True  # it counts while ours ends
+    timer.start()
 
 
 def _mode(environ: Mapping[str, str]) -> str:
@@ -114,7 +173,7 @@ def _tell_one(entry: Entry, kind: str, id_: str, group: str, project: str, mode:
         run.summary[name] = value
     with tempfile.TemporaryDirectory(prefix="kreabench-") as scratch:
         _send_files(run, entry, id_, Path(scratch))
-        where = redact(run.url) if mode == "online" and run.url else str(Path(folder, "wandb"))
+        where = redact(run.url) if mode == "online" and run.url else str(run.settings.wandb_dir)
         resumed = bool(run.resumed)
         run.finish(exit_code=1 if entry.state == "failed" else 0)
     return resumed, where
