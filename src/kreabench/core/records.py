@@ -195,6 +195,18 @@ class HostedCall:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Served:
+    """How a local worker came to draw a request under load. Its memory and device are those of the whole call."""
+
+    batch: int
+    """Requests that were drawn in the same call, itself included."""
+    queue_s: float
+    """From its intended start until a worker took it."""
+    service_s: float
+    """From there until its pictures, and those of the others in the call, were encoded and stored."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
     """Dollars of one request and where the figure comes from."""
 
@@ -255,6 +267,8 @@ class WarmupRecord:
     device: DeviceState | None = None
     worker: str | None = None
     """As in `LoadRecord`."""
+    batch: int = 1
+    """Requests that were drawn in the call; more than 1 only under load."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -311,6 +325,8 @@ class SampleRecord:
     """As in `LoadRecord`."""
     beside: tuple[str, ...] = ()
     """Targets that other workers of the run were drawing, or loading, at any time while this request was under way."""
+    served: Served | None = None
+    """Of a local target under load; None elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

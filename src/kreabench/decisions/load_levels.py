@@ -14,7 +14,7 @@ from kreabench.analysis.estimates import Estimate, prompt_mean
 from kreabench.analysis.saturation import Saturation, closed_saturation, open_saturation
 from kreabench.analysis.traffic import Arrivals, LevelSummary, summarise_level
 from kreabench.core.planned import LoadGroup, Plan, Request, Setting
-from kreabench.core.records import FailureRecord, Record, SampleRecord, SubmissionRecord
+from kreabench.core.records import NEVER_TRIED_STAGES, FailureRecord, Record, SampleRecord, SubmissionRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.core.traffic import TrafficSpec
 
@@ -101,6 +101,13 @@ class _Journal:
             elif isinstance(record, FailureRecord) and record.error.stage == "client" and record.request_id:
                 self.sent_utc.pop(record.request_id, None)  # handed to the worker, and cut short before its instant
 
+    def was_sent(self, request: Request) -> bool:
+        """Whether it came, at a service or in the line before local workers, where it then has a sample."""
+        sample = self.samples.get(request.id)
+        if request.id in self.sent_utc or sample is None:
+            return request.id in self.sent_utc
+        return sample.hosted is None and (sample.error is None or sample.error.stage not in NEVER_TRIED_STAGES)
+
 
 def _curve(
     setting: Setting,
@@ -143,7 +150,7 @@ def _saturation(traffic: TrafficSpec, levels: Sequence[LoadLevel]) -> Saturation
 
 def _arrivals(group: LoadGroup, traffic: TrafficSpec, journal: _Journal) -> tuple[Arrivals | None, bool]:
     """Those of a level, and whether it was cut short; None without any."""
-    sent = [request for request in group.requests if request.id in journal.sent_utc]
+    sent = [request for request in group.requests if journal.was_sent(request)]
     if not sent:
         return None, False
     starts = _starts(sent, journal)
