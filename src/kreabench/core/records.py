@@ -113,7 +113,8 @@ class DeviceState:
     """What the GPU's driver said during one request. There is none on a processor, and nothing here is ever guessed."""
 
     energy_j: float | None
-    """Of the whole device, from the driver's own counter; None where the device keeps none."""
+    """Of the whole device, from the driver's own counter; of several requests that one call drew each one's part. None
+    where the device keeps none."""
     sm_clock_mhz: float | None
     """Median of the clock of the multiprocessors over the readings."""
     sm_clock_min_mhz: float | None
@@ -129,7 +130,10 @@ class DeviceState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """How much arithmetic a request takes, counted from the model's sizes, and how fast this device could do it."""
+    """How much arithmetic a request takes, counted from the model's sizes, and how fast this device could do it.
+
+    Of several requests that one call drew each has its part, but the share of the floor of them all.
+    """
 
     reference_tflop: float
     """Without any work skipped: of the reference's way of drawing the same request. 10¹² operations, two a multiplied
