@@ -17,10 +17,9 @@ import pytest
 
 from kreabench.core.errors import ConfigError, StorageError
 from kreabench.core.planned import LoadGroup
-from kreabench.core.records import Record, SampleRecord, Served
+from kreabench.core.records import SHARED, Record, SampleRecord, Served
 from kreabench.core.traffic import TrafficSpec
 from kreabench.execution.lane import DISTURBED
-from kreabench.execution.replica_run import SHARED
 from tests.engine_support import (
     engine_spec,
     failures,
@@ -209,9 +208,8 @@ def test_a_worker_that_always_dies_is_given_up_and_the_level_ends(tmp_path: Path
     found = samples(records)
     assert [found[request.id].status for request in group.requests[:4]] == ["failed"] * 4
     assert group.requests[4].id not in found, "it never came"
-    assert [found[request.id].error.stage for request in group.requests[2:4] if found[request.id].error] == [
-        "queue"
-    ] * 2
+    errors = [found[request.id].error for request in group.requests[2:4]]
+    assert [error and error.stage for error in errors] == ["queue"] * 2
     (loss,) = failures(records)
     assert loss.error.type == "crashed"
 

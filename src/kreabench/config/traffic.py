@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from kreabench.backends.batching import reject_batch
 from kreabench.config.engines import LocalEngineConfig
 from kreabench.config.model import Config
 from kreabench.config.targets import Collector
-from kreabench.core.specs import TargetSpec
+from kreabench.core.specs import AccelerationSpec, TargetSpec
 from kreabench.core.traffic import TrafficSpec
 
 _SPREAD = 5
@@ -54,6 +55,17 @@ def _replicas(collect: Collector, config: Config) -> int:
     expected = "local, as one queue of this machine stands before the workers of a local target"
     collect.add("engine", engine.kind, expected, "Choose engine=local, or hosted targets alone")
     return 1
+
+
+def check_batches(
+    collect: Collector, traffic: TrafficSpec, targets: Sequence[TargetSpec], accelerations: Sequence[AccelerationSpec]
+) -> None:
+    """A batch that no target draws is an error; one that only some refuse becomes a skipped setting."""
+    for size in traffic.batch_size:
+        reasons = [reject_batch(target, acceleration, size) for target in targets for acceleration in accelerations]
+        if reasons and all(reason is not None for reason in reasons):
+            expected = "; ".join(dict.fromkeys(reason for reason in reasons if reason is not None))
+            collect.add("load.batch_size", size, f"1, as {expected}")
 
 
 def _check_count(collect: Collector, traffic: TrafficSpec) -> None:

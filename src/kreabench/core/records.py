@@ -50,6 +50,13 @@ DEGENERATE = {
 CLOCK_SET = "the clock of this machine was set"
 """How the flag of a sample begins before which, or during which, that happened."""
 
+UNANSWERED = ("timeout", "queue")
+"""Type and stage of the failure of a request to a local target that had no answer when its level of load was ended."""
+
+SHARED = "drawn while other replicas worked on the same processor"
+"""Flag of a sample of a local target under load. It is a timing all the same: replicas that share a processor are what
+is put under load."""
+
 NEVER_TRIED_STAGES = frozenset({"load", "warmup"})
 """Stages of a failure before the request's own call: nothing was drawn for it, and nothing bought."""
 

@@ -14,7 +14,7 @@ from kreabench.analysis.estimates import Estimate, prompt_mean
 from kreabench.analysis.saturation import Saturation, closed_saturation, open_saturation
 from kreabench.analysis.traffic import Arrivals, LevelSummary, summarise_level
 from kreabench.core.planned import LoadGroup, Plan, Request, Setting
-from kreabench.core.records import NEVER_TRIED_STAGES, FailureRecord, Record, SampleRecord, SubmissionRecord
+from kreabench.core.records import NEVER_TRIED_STAGES, SHARED, FailureRecord, Record, SampleRecord, SubmissionRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.core.traffic import TrafficSpec
 
@@ -36,6 +36,20 @@ class Shift:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """What local workers did with the requests of a level that they delivered."""
+
+    batch: float
+    """Requests a call, the mean over calls."""
+    queue_s: float
+    """Median of the waiting before a worker was free."""
+    service_s: float
+    """Median of what a worker was busy with a request, others in its call included."""
+    shared: int
+    """Requests that were drawn while other replicas worked on the same processor."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LoadLevel:
     """One setting under one load."""
 
@@ -52,6 +66,8 @@ class LoadLevel:
     same: int
     """Of these, how many are the very same file."""
     shifts: tuple[Shift, ...]
+    service: Service | None = None
+    """None for hosted targets, and where nothing was delivered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +150,7 @@ def _curve(
                 pairs=pairs,
                 same=same,
                 shifts=shifts,
+                service=_service([journal.samples.get(request.id) for request in group.requests]),
             )
         )
     if not levels:
@@ -146,6 +163,18 @@ def _saturation(traffic: TrafficSpec, levels: Sequence[LoadLevel]) -> Saturation
     if traffic.is_open:
         return open_saturation(loads, summaries, traffic.objective_share)
     return closed_saturation(loads, summaries, traffic.objective_share, np.random.default_rng(_SEED))
+
+
+def _service(samples: Iterable[SampleRecord | None]) -> Service | None:
+    found = [(one, one.served) for one in samples if one is not None and one.status == "ok" and one.served is not None]
+    if not found:
+        return None
+    return Service(
+        batch=len(found) / sum(1 / served.batch for _, served in found),
+        queue_s=float(np.median([served.queue_s for _, served in found])),
+        service_s=float(np.median([served.service_s for _, served in found])),
+        shared=sum(SHARED in sample.flags for sample, _ in found),
+    )
 
 
 def _arrivals(group: LoadGroup, traffic: TrafficSpec, journal: _Journal) -> tuple[Arrivals | None, bool]:

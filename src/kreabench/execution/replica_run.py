@@ -9,7 +9,7 @@ from typing import Any
 
 from kreabench.core.errors import StorageError
 from kreabench.core.planned import Request
-from kreabench.core.records import Failure, FailureRecord, Record, SampleRecord
+from kreabench.core.records import SHARED, Failure, FailureRecord, Record, SampleRecord
 from kreabench.execution.backlog import Backlog
 from kreabench.execution.engine import MAX_WORKER_DEATHS
 from kreabench.execution.group_run import GroupRun, Surroundings
@@ -19,9 +19,6 @@ from kreabench.execution.served import served_sample
 from kreabench.execution.steps import End, Idle, Steps, WorkerHandle
 from kreabench.execution.supervise import LONGEST_WAIT_S
 from kreabench.execution.waiting_line import Arrival, WaitingLine
-
-SHARED = "drawn while other replicas worked on the same processor"
-"""Flag of such a sample. It is a timing all the same: replicas that share a processor are what is put under load."""
 
 
 class ReplicaRun(GroupRun):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kreabench.core.planned import LoadGroup
-from kreabench.core.records import Failure, SampleRecord, Served, Timings
+from kreabench.core.records import UNANSWERED, Failure, SampleRecord, Served, Timings
 from kreabench.execution.messages import BatchDone, Done
 from kreabench.execution.outcomes import Trouble, delivered_sample, failed_sample
 from kreabench.execution.waiting_line import Arrival
@@ -48,8 +48,8 @@ def served_sample(
 def unanswered_sample(group: LoadGroup, arrival: Arrival, drain_s: float) -> SampleRecord:
     """The final record of a request that had no answer when its level was ended: nobody knows how long it had taken."""
     error = Failure(
-        type="timeout",
-        stage=QUEUE,
+        type=UNANSWERED[0],
+        stage=UNANSWERED[1],
         message=f"no answer when the level was ended, load.drain_s={drain_s:g} s after its arrivals",
         remedy="That is what this load does. To see how long such requests take, raise load.drain_s.",
         transient=False,

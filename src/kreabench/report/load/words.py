@@ -35,6 +35,11 @@ def _sentences(curve: LoadCurve) -> Iterator[str]:
         yield kept
     for level in curve.levels:
         yield from (f"{load_name(level)}: {remark}" for remark in _remarks(level))
+    if any(level.service is not None and level.service.shared for level in curve.levels):
+        yield (
+            "its replicas worked on one processor, so that each was slowed by the others; replicas on devices of their "
+            "own would carry more."
+        )
     late = [
         f"{significant(level.summary.lag_s, 2)} s {load_name(level)}"
         for level in curve.levels
