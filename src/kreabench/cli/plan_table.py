@@ -122,7 +122,7 @@ def _print_money(out: Console, experiment: ExperimentSpec, plan: Plan, guess: Pl
     """Dollars of each hosted target where there are several, those of local devices, and where the budget ends it."""
     if guess.device_usd:
         capped = "" if experiment.budget_usd is None else ", which budget.usd does not count"
-        say(out, f"local devices: about {usd(guess.device_usd)} by their usd_per_hour{capped}")
+        say(out, f"local devices: about {usd(guess.device_usd)} by pricing.device_usd_per_hour{capped}")
     by_target: dict[str, list[float | None]] = {}
     for group in guess.groups:
         if group.group.target.hosted:
