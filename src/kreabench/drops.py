@@ -7,7 +7,16 @@ from dataclasses import replace
 
 from kreabench.core.planned import LoadGroup, Plan
 from kreabench.core.policies import COSTS
-from kreabench.core.records import NEVER_TRIED_STAGES, UNANSWERED, DropRecord, LookRecord, Record, SampleRecord
+from kreabench.core.records import (
+    NEVER_TRIED_STAGES,
+    UNANSWERED,
+    DropRecord,
+    FailureRecord,
+    LookRecord,
+    Record,
+    SampleRecord,
+    SubmissionRecord,
+)
 from kreabench.core.specs import RaceSpec
 from kreabench.rundir.directory import RunDirectory
 
@@ -65,30 +74,43 @@ def without(plan: Plan, dropped: Collection[str]) -> Plan:
 
 
 def spared(
-    plan: Plan, samples: Mapping[str, SampleRecord], dropped: Collection[str], submitted: Collection[str] = ()
+    plan: Plan, samples: Mapping[str, SampleRecord], dropped: Collection[str], sent: Collection[str] = ()
 ) -> int:
     """Requests that will not be drawn: of dropped settings, and of levels of load that have begun and are over.
 
-    `submitted`: ids of those that are open at a service. They were sent, and are no part of this."""
+    `sent`: ids of those of `sent_in`, which are no part of this.
+    """
 
     def is_over(group: LoadGroup) -> bool:
         return group.traffic is not None and any(
-            request.id in submitted or was_tried(samples.get(request.id)) for request in group.requests
+            request.id in sent or was_tried(samples.get(request.id)) for request in group.requests
         )
 
     return sum(
-        request.id not in samples and request.id not in submitted and (over or request.setting_id in dropped)
+        request.id not in samples and (request.setting_id in dropped or (over and request.id not in sent))
         for group, over in ((group, is_over(group)) for group in plan.groups)
         for request in group.requests
     )
 
 
-def unanswered(plan: Plan, samples: Mapping[str, SampleRecord], submitted: Collection[str]) -> int:
-    """Requests that levels of load ended before they had an answer: those that are open at a service, and those of
-    local targets, whose samples say so."""
+def unanswered(plan: Plan, samples: Mapping[str, SampleRecord], sent: Collection[str]) -> int:
+    """Requests that levels of load ended before they had an answer: those that were `sent` to a service and have no
+    sample, and those of local targets, whose samples say so."""
     ids = {request.id for group in plan.groups if group.traffic is not None for request in group.requests}
-    open_ = sum(request_id in ids and request_id not in samples for request_id in submitted)
-    return open_ + sum(map(is_unanswered, samples.values()))
+    without_sample = sum(request_id in ids and request_id not in samples for request_id in sent)
+    return without_sample + sum(map(is_unanswered, samples.values()))
+
+
+def sent_in(records: Iterable[Record]) -> dict[str, str]:
+    """Request id → when it was first about to be sent to a service, of those that were: one that was handed to a worker
+    and cut short before its instant was not."""
+    sent: dict[str, str] = {}
+    for record in records:
+        if isinstance(record, SubmissionRecord):
+            sent.setdefault(record.request_id, record.at_utc)
+        elif isinstance(record, FailureRecord) and record.error.stage == "client" and record.request_id:
+            sent.pop(record.request_id, None)
+    return sent
 
 
 def is_unanswered(sample: SampleRecord) -> bool:

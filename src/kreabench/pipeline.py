@@ -14,7 +14,7 @@ from kreabench.core.errors import ConfigError, EnvironmentProblem, ExitCode, Pro
 from kreabench.core.planned import Plan
 from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
 from kreabench.drawing import Drawing
-from kreabench.drops import drops_of, is_unanswered, spared, unanswered
+from kreabench.drops import drops_of, is_unanswered, sent_in, spared, unanswered
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine
 from kreabench.execution.local_seats import check_devices
@@ -237,14 +237,14 @@ def _outcome(
     scoring: ScoringSummary,
     index: Path | None,
 ) -> Outcome:
-    state, dropped = run.state(), drops_of(run)
-    samples, not_drawn = state.samples.values(), spared(plan, state.samples, dropped, state.submitted)
+    by_id, dropped, sent = run.samples(), drops_of(run), sent_in(run.records())
+    samples, not_drawn = by_id.values(), spared(plan, by_id, dropped, sent)
     return Outcome(
         run_path=run.path,
         requests=plan.request_count - not_drawn,
         dropped=len(dropped),
         spared=not_drawn,
-        unanswered=unanswered(plan, state.samples, state.submitted),
+        unanswered=unanswered(plan, by_id, sent),
         failed_unanswered=sum(map(is_unanswered, samples)),
         delivered=sum(sample.status == "ok" for sample in samples),
         failed=sum(sample.status == "failed" for sample in samples),

@@ -14,9 +14,10 @@ from kreabench.analysis.estimates import Estimate, prompt_mean
 from kreabench.analysis.saturation import Saturation, closed_saturation, open_saturation
 from kreabench.analysis.traffic import Arrivals, LevelSummary, summarise_level
 from kreabench.core.planned import LoadGroup, Plan, Request, Setting
-from kreabench.core.records import NEVER_TRIED_STAGES, SHARED, FailureRecord, Record, SampleRecord, SubmissionRecord
+from kreabench.core.records import SHARED, Record, SampleRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.core.traffic import TrafficSpec
+from kreabench.drops import sent_in, was_tried
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -106,23 +107,16 @@ class _Journal:
     """What the records say of each request."""
 
     def __init__(self, records: Iterable[Record]) -> None:
-        self.samples: dict[str, SampleRecord] = {}
-        self.sent_utc: dict[str, str] = {}
-        """Request id → when it was first about to be sent."""
-        for record in records:
-            if isinstance(record, SampleRecord):
-                self.samples[record.request_id] = record
-            elif isinstance(record, SubmissionRecord):
-                self.sent_utc.setdefault(record.request_id, record.at_utc)
-            elif isinstance(record, FailureRecord) and record.error.stage == "client" and record.request_id:
-                self.sent_utc.pop(record.request_id, None)  # handed to the worker, and cut short before its instant
+        records = tuple(records)
+        self.samples = {record.request_id: record for record in records if isinstance(record, SampleRecord)}
+        self.sent_utc = sent_in(records)
 
     def was_sent(self, request: Request) -> bool:
         """Whether it came, at a service or in the line before local workers, where it then has a sample."""
         sample = self.samples.get(request.id)
         if request.id in self.sent_utc or sample is None:
             return request.id in self.sent_utc
-        return sample.hosted is None and (sample.error is None or sample.error.stage not in NEVER_TRIED_STAGES)
+        return sample.hosted is None and was_tried(sample)
 
 
 def _curve(
