@@ -91,7 +91,7 @@ def test_one_worker_serves_first_come_first_served_and_waiting_is_part_of_the_la
         assert seconds(sample) == pytest.approx(served(sample).queue_s + served(sample).service_s)
         assert sample.timings is not None
         assert sum(sample.timings.stages_s.values()) + sample.timings.residual_s == pytest.approx(seconds(sample))
-        assert list(sample.timings.stages_s) == ["queue", "text_encode", "denoise", "decode", "deliver"]
+        assert list(sample.timings.stages_s) == ["client", "queue", "text_encode", "denoise", "decode", "deliver"]
         assert (tmp_path / sample.images[0].path).is_file()
 
 
@@ -105,6 +105,19 @@ def test_nobody_comes_before_it_is_meant_to_and_none_before_the_model_is_warm(tm
     # Loading and warming up are in nobody's latency: only a busy machine makes these long.
     assert min(seconds(sample) for sample in found.values()) < 0.15
     assert all(sample.timing_valid for sample in found.values())
+
+
+def test_what_a_slow_disk_holds_up_is_told_apart_from_waiting_for_a_worker(tmp_path: Path) -> None:
+    """Whoever journals takes half a second for the first record; the two that are due meanwhile come late."""
+    group = level(tmp_path, at_s=[0.0, 0.2, 0.2], spec=traffic(replicas=1))
+    records: list[Record] = []
+    for batch in start_batches(group, tmp_path):
+        records += batch
+        time.sleep(0.5 if any(isinstance(record, SampleRecord) for record in batch) else 0.0)
+    found = samples(records)
+    late = [sample.timings.stages_s["client"] for sample in found.values() if sample.timings]
+    assert late[0] < 0.2 < min(late[1:])
+    assert all(served(sample).queue_s >= lag for sample, lag in zip(found.values(), late, strict=True))
 
 
 def test_those_that_wait_are_drawn_together_and_nobody_is_waited_for(tmp_path: Path) -> None:

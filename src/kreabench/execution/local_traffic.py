@@ -128,7 +128,8 @@ class LocalTrafficRun:
             if intended_s > now_s or (request.at_s is None and len(self._line) >= self._group.concurrency):
                 return
             self._queue.popleft()
-            self._line.come(Arrival(request=request, intended_s=intended_s, started_utc=self._now()))
+            late_s = now_s - intended_s
+            self._line.come(Arrival(request=request, intended_s=intended_s, started_utc=self._now(), late_s=late_s))
 
     def _is_open(self) -> bool:
         """Whether a request may still come, now or later."""

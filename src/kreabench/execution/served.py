@@ -11,9 +11,9 @@ from kreabench.execution.outcomes import Trouble, delivered_sample, failed_sampl
 from kreabench.execution.waiting_line import Arrival
 from kreabench.pricing import sample_cost
 
-QUEUE, DELIVER = "queue", "deliver"
-"""Stages before and after those of the call: waiting for a worker, and what it does beside drawing, which is to encode
-and to store the pictures."""
+CLIENT, QUEUE, DELIVER = "client", "queue", "deliver"
+"""Stages before and after those of the call: what the request came too late, waiting for a worker, and what that does
+beside drawing, which is to encode and to store the pictures."""
 
 
 def served_sample(
@@ -28,7 +28,9 @@ def served_sample(
     )
     delivery = answer.deliveries[number]
     delivery = replace(
-        delivery, timings=_from_intended_start(delivery.timings, served), flags=(*delivery.flags, *flags)
+        delivery,
+        timings=_from_intended_start(delivery.timings, served, arrival.late_s),
+        flags=(*delivery.flags, *flags),
     )
     error = answer.errors[number]
     cost = sample_cost(group.target, end_to_end_s=served.service_s / batch, images=(), billable_units=None)
@@ -58,6 +60,12 @@ def unanswered_sample(group: LoadGroup, arrival: Arrival, drain_s: float) -> Sam
     return failed_sample(group, arrival.request, 1, trouble)
 
 
-def _from_intended_start(call: Timings, served: Served) -> Timings:
-    stages = {QUEUE: served.queue_s, **call.stages_s, DELIVER: served.service_s - call.end_to_end_s}
+def _from_intended_start(call: Timings, served: Served, late_s: float) -> Timings:
+    late_s = min(late_s, served.queue_s)
+    stages = {
+        CLIENT: late_s,
+        QUEUE: served.queue_s - late_s,
+        **call.stages_s,
+        DELIVER: served.service_s - call.end_to_end_s,
+    }
     return replace(call, end_to_end_s=served.queue_s + served.service_s, stages_s=stages)

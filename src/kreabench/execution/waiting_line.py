@@ -17,6 +17,8 @@ class Arrival:
     intended_s: float
     """When it was meant to come, on `time.perf_counter`."""
     started_utc: str
+    late_s: float = 0.0
+    """How much later it came, as this process was busy."""
 
 
 class WaitingLine:

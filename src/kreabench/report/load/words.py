@@ -48,12 +48,15 @@ def _sentences(curve: LoadCurve) -> Iterator[str]:
         and level.summary.lag_s >= MUCH_LAG * level.summary.latency.value
     ]
     if late:
-        why = (
-            "Either load.max_in_flight was reached, or the machine is too slow for this load."
-            if curve.traffic.is_open
-            else "The machine is too slow for this load."
-        )
-        yield f"requests left this machine late, which is part of their latency: up to {', '.join(late)}. {why}"
+        yield f"requests left this machine late, which is part of their latency: up to {', '.join(late)}. {_why_late(curve)}"
+
+
+def _why_late(curve: LoadCurve) -> str:
+    if any(level.service is not None for level in curve.levels):
+        return "The machine, or the disk of the run directory, is too slow for this load."
+    if curve.traffic.is_open:
+        return "Either load.max_in_flight was reached, or the machine is too slow for this load."
+    return "The machine is too slow for this load."
 
 
 def _knee(curve: LoadCurve) -> str:
