@@ -48,7 +48,8 @@ def _sentences(curve: LoadCurve) -> Iterator[str]:
         and level.summary.lag_s >= MUCH_LAG * level.summary.latency.value
     ]
     if late:
-        yield f"requests left this machine late, which is part of their latency: up to {', '.join(late)}. {_why_late(curve)}"
+        said = f"requests left this machine late, which is part of their latency: up to {', '.join(late)}."
+        yield f"{said} {_why_late(curve)}"
 
 
 def _why_late(curve: LoadCurve) -> str:
