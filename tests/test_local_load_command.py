@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from kreabench.plan_build import build_plan
 from kreabench.plan_of_run import plan_of
 from kreabench.report.explorer.command import Commands
 from kreabench.rundir.directory import RunDirectory
+from kreabench.slurm.problems import jobs_problems
 from tests.support import make_run
 from tests.test_load_command import Call, _call, rows_of  # noqa: F401 - a fixture
 
@@ -204,6 +206,14 @@ def test_what_cannot_be_done_is_refused_before_a_run_is_made(overrides: list[str
     with pytest.raises(ConfigError) as found:
         load([*SMALL, "axes.size=[default]", "run.load=on", *overrides])
     assert any(problem.key.startswith(key) and expected in problem.expected for problem in found.value.problems)
+
+
+def test_jobs_of_a_cluster_refuse_levels_of_local_targets_that_another_engine_planned() -> None:
+    words = [*SMALL, "load.rate=[1]"]
+    slurm = load([*words, "engine=slurm"]).experiment
+    loaded = replace(load([*words, "run.load=on"]).experiment, engine=slurm.engine)
+    assert [problem.key for problem in jobs_problems(loaded)] == ["run.load"]
+    assert jobs_problems(slurm) == []
 
 
 def test_what_only_some_targets_cannot_do_is_skipped_with_the_reason() -> None:

@@ -20,6 +20,8 @@ from kreabench.core.planned import LoadGroup
 from kreabench.core.records import SHARED, Record, SampleRecord, Served
 from kreabench.core.traffic import TrafficSpec
 from kreabench.execution.lane import DISTURBED
+from kreabench.execution.pending import pending_work
+from kreabench.rundir.directory import RunState
 from tests.engine_support import (
     engine_spec,
     failures,
@@ -32,7 +34,7 @@ from tests.engine_support import (
     warmups,
     worker_pids,
 )
-from tests.support import make_group, make_request, make_setting
+from tests.support import make_group, make_plan, make_request, make_sample, make_setting
 from tests.test_traffic_run import every, keep
 from tests.test_traffic_run import traffic as hosted_traffic
 
@@ -225,6 +227,17 @@ def test_a_worker_that_always_dies_is_given_up_and_the_level_ends(tmp_path: Path
     assert [error and error.stage for error in errors] == ["queue"] * 2
     (loss,) = failures(records)
     assert loss.error.type == "crashed"
+
+
+def test_a_level_whose_model_was_not_loaded_is_left_whole_and_one_that_has_begun_is_not(tmp_path: Path) -> None:
+    group = level(tmp_path, {"kind": "load_error"}, at_s=every(0.1, 3))
+    not_loaded = samples(run(group, tmp_path / "first"))
+    state = RunState(samples=not_loaded, deaths={}, tries={})
+    (left,) = pending_work(make_plan(group), state, retry_failed=False)
+    assert left.pending == group.requests
+    first = group.requests[0]
+    begun = RunState(samples={first.id: make_sample(first)}, deaths={}, tries={first.id: 1})
+    assert pending_work(make_plan(group), begun, retry_failed=True) == []
 
 
 @pytest.mark.parametrize("kind", ["load_error", "load_crash"])
