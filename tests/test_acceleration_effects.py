@@ -442,8 +442,8 @@ def test_without_a_cache_the_whole_graph_is_insisted_on(
     assert not [flag for flag in wider.flags if "compiled" in flag]
     again = make_setting(acceleration="fast", steps=2)
     assert backend._loaded is not None
-    backend._called.add(make_setting(acceleration="fast", steps=2, width=192).id)
+    backend._called.add((make_setting(acceleration="fast", steps=2, width=192).id, 1))
     recompiled = draw(backend, "fast", steps=2, width=192)
     assert [flag for flag in recompiled.flags if "graphs were compiled during this call" in flag]
-    assert again.id in backend._called
+    assert (again.id, 1) in backend._called
     backend.close()

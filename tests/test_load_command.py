@@ -195,7 +195,7 @@ def test_random_arrivals_come_at_their_rate_and_fixed_ones_evenly() -> None:
 @pytest.mark.parametrize(
     ("overrides", "key"),
     [
-        (["target=[openai_images,fake_local]", "run.load=on"], "target.fake_local"),
+        (["target=[openai_images,fake_local]", "run.load=on", "engine=ray"], "engine"),
         (["run.load=on", "load.rate=[50]"], "load.max_requests"),
         (["run.load=on", "run.concurrency=4"], "run.concurrency"),
         (["run.load=on", "run.repeats=2"], "run.repeats"),

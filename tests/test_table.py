@@ -92,6 +92,8 @@ def test_everything_known_of_a_sample_is_in_its_row(tmp_path: Path) -> None:
         "num_images": 1,
         "output_format": "png",
         "concurrency": 1,
+        "batch_size": 1,
+        "replicas": 1,
         "reference_id": setting.id,
         "prompt_id": "prompt-0",
         "prompt": "a photograph of 0 red bicycles",
@@ -143,6 +145,7 @@ def test_everything_known_of_a_sample_is_in_its_row(tmp_path: Path) -> None:
         *("driver_process_bytes", "driver_device_bytes", "energy_j", "sm_clock_mhz", "sm_clock_min_mhz"),
         *("temperature_c", "throttle_reasons", "foreign_processes"),
         *("reference_tflop", "done_tflop", "floor_s", "share_of_floor", "flags", "worker", "beside"),
+        *("rate_per_s", "batch", "waited_s", "service_s"),
         *(
             f"score_{metric}{suffix}"
             for metric in ("clip", "psnr", "ssim")

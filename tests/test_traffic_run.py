@@ -16,6 +16,7 @@ from kreabench.core.errors import BudgetReached
 from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import Record, SampleRecord
 from kreabench.core.traffic import TrafficSpec
+from kreabench.drops import sent_in, spared, unanswered
 from kreabench.execution.pending import pending_work
 from kreabench.rundir.directory import RunState
 from tests.engine_support import failures, run, samples, start_batches, worker_pids
@@ -111,6 +112,18 @@ def test_what_is_unanswered_at_the_end_is_cut_short(tmp_path: Path) -> None:
     assert samples(records) == {}
     assert len(submissions(records)) == 6  # each before it was sent, and with its name
     assert worker_pids() == []
+    plan, sent = make_plan(group), sent_in(records)
+    assert (unanswered(plan, {}, sent), spared(plan, {}, {}, sent)) == (3, 0)
+
+
+def test_what_a_closed_loop_did_not_come_to_is_spared_and_not_unanswered(tmp_path: Path) -> None:
+    spec = traffic(arrivals="closed", in_flight=(2,), duration_s=0.5)
+    group = level(tmp_path, at_s=[None] * 50, in_flight=2, inference_s=0.2, traffic=spec)
+    records = run(group, tmp_path)
+    found, sent = samples(records), sent_in(records)
+    assert 2 <= len(found) < 50
+    assert unanswered(make_plan(group), found, sent) == 0
+    assert spared(make_plan(group), found, {}, sent) == 50 - len(found)
 
 
 def test_a_closed_loop_keeps_so_many_in_flight_and_ends_by_the_clock(tmp_path: Path) -> None:

@@ -7,7 +7,16 @@ from dataclasses import replace
 
 from kreabench.core.planned import LoadGroup, Plan
 from kreabench.core.policies import COSTS
-from kreabench.core.records import DropRecord, LookRecord, Record, SampleRecord
+from kreabench.core.records import (
+    NEVER_TRIED_STAGES,
+    UNANSWERED,
+    DropRecord,
+    FailureRecord,
+    LookRecord,
+    Record,
+    SampleRecord,
+    SubmissionRecord,
+)
 from kreabench.core.specs import RaceSpec
 from kreabench.rundir.directory import RunDirectory
 
@@ -64,14 +73,51 @@ def without(plan: Plan, dropped: Collection[str]) -> Plan:
     )
 
 
-def spared(plan: Plan, samples: Mapping[str, SampleRecord], dropped: Collection[str]) -> int:
-    """Requests that will not be drawn: of dropped settings, and of levels of load that have begun and are over."""
+def spared(
+    plan: Plan, samples: Mapping[str, SampleRecord], dropped: Collection[str], sent: Collection[str] = ()
+) -> int:
+    """Requests that will not be drawn: of dropped settings, and of levels of load that have begun and are over.
+
+    `sent`: ids of those of `sent_in`, which are no part of this.
+    """
 
     def is_over(group: LoadGroup) -> bool:
-        return group.traffic is not None and any(request.id in samples for request in group.requests)
+        return group.traffic is not None and any(
+            request.id in sent or was_tried(samples.get(request.id)) for request in group.requests
+        )
 
     return sum(
-        request.id not in samples and (over or request.setting_id in dropped)
+        request.id not in samples and (request.setting_id in dropped or (over and request.id not in sent))
         for group, over in ((group, is_over(group)) for group in plan.groups)
         for request in group.requests
     )
+
+
+def unanswered(plan: Plan, samples: Mapping[str, SampleRecord], sent: Collection[str]) -> int:
+    """Requests that levels of load ended before they had an answer: those that were `sent` to a service and have no
+    sample, and those of local targets, whose samples say so."""
+    ids = {request.id for group in plan.groups if group.traffic is not None for request in group.requests}
+    without_sample = sum(request_id in ids and request_id not in samples for request_id in sent)
+    return without_sample + sum(map(is_unanswered, samples.values()))
+
+
+def sent_in(records: Iterable[Record]) -> dict[str, str]:
+    """Request id → when it was first about to be sent to a service, of those that were: one that was handed to a worker
+    and cut short before its instant was not."""
+    sent: dict[str, str] = {}
+    for record in records:
+        if isinstance(record, SubmissionRecord):
+            sent.setdefault(record.request_id, record.at_utc)
+        elif isinstance(record, FailureRecord) and record.error.stage == "client" and record.request_id:
+            sent.pop(record.request_id, None)
+    return sent
+
+
+def is_unanswered(sample: SampleRecord) -> bool:
+    """Whether it is of a request to a local target that its level of load ended without."""
+    return sample.error is not None and (sample.error.type, sample.error.stage) == UNANSWERED
+
+
+def was_tried(sample: SampleRecord | None) -> bool:
+    """Whether something was drawn, or bought, for the request."""
+    return sample is not None and (sample.error is None or sample.error.stage not in NEVER_TRIED_STAGES)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kreabench.core.planned import LoadGroup, Plan, Setting
 from kreabench.core.specs import TargetSpec
+from kreabench.core.traffic import TrafficSpec
 from kreabench.pricing import request_price_usd
 
 PIXELS_PER_MEGAPIXEL = 1_048_576
@@ -26,6 +28,8 @@ class GroupEstimate:
     """By the price list; None for local targets and endpoints without a price."""
     hours: float | None
     """From the target's `expected` times, so many at once as are in flight; None where nobody gave any."""
+    device_usd: float | None = None
+    """Of all devices for `hours`, by the target's price an hour; None where either is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +41,8 @@ class PlanEstimate:
     """Sum over the groups with a price."""
     hours: float | None
     """None when any group's is unknown."""
+    device_usd: float
+    """Sum over the groups whose devices have a price an hour."""
 
 
 def estimate_plan(plan: Plan) -> PlanEstimate:
@@ -47,6 +53,7 @@ def estimate_plan(plan: Plan) -> PlanEstimate:
         groups=groups,
         usd=sum(group.usd or 0.0 for group in groups),
         hours=None if any(value is None for value in hours) else sum(value or 0.0 for value in hours),
+        device_usd=sum(group.device_usd or 0.0 for group in groups),
     )
 
 
@@ -74,18 +81,54 @@ def _estimate_group(group: LoadGroup) -> GroupEstimate:
     calls = drawn + list(group.settings) * group.warmup
     prices = [request_price_usd(group.target, setting) for setting in drawn]
     seconds = [expected_s(group.target, setting) for setting in calls]
-    if group.traffic is not None:  # ends by the clock
-        seconds = [group.traffic.duration_s * group.concurrency]
+    if group.traffic is not None:
+        return _estimate_level(group, group.traffic, len(drawn), prices)
     load_s = group.target.expected.load_s if group.target.expected else 0.0
     calls_s = None if any(s is None for s in seconds) else sum(s or 0.0 for s in seconds) / group.concurrency
+    hours = None if calls_s is None else (load_s + calls_s) / 3600.0
     return GroupEstimate(
         group=group,
         requests=len(drawn),
         warmup_calls=len(calls) - len(drawn),
         images=sum(setting.num_images for setting in drawn),
-        usd=None if any(price is None for price in prices) else sum(price or 0.0 for price in prices),
-        hours=None if calls_s is None else (load_s + calls_s) / 3600.0,
+        usd=_sum(prices),
+        hours=hours,
+        device_usd=_device_usd(group.target, hours, 1),
     )
+
+
+def _estimate_level(
+    group: LoadGroup, traffic: TrafficSpec, requests: int, prices: Sequence[float | None]
+) -> GroupEstimate:
+    """A level of load ends by the clock. Before it, each local worker draws batches of every size it may have; how much
+    a batch spares is not known beforehand, and taken to be nothing."""
+    (setting,) = group.settings
+    expected, one_s = group.target.expected, expected_s(group.target, setting)
+    drawn_s = 0.0
+    if group.warmup:
+        drawn_s = group.warmup * (one_s or 0.0) * setting.batch_size * (setting.batch_size + 1) / 2
+    load_s = expected.load_s if expected else 0.0
+    known = group.target.hosted or one_s is not None
+    hours = (load_s + drawn_s + traffic.duration_s) / 3600.0 if known else None
+    return GroupEstimate(
+        group=group,
+        requests=requests,
+        warmup_calls=group.warmup * setting.batch_size * setting.replicas,
+        images=requests * setting.num_images,
+        usd=_sum(prices),
+        hours=hours,
+        device_usd=_device_usd(group.target, hours, setting.replicas),
+    )
+
+
+def _sum(prices: Sequence[float | None]) -> float | None:
+    return None if any(price is None for price in prices) else sum(price or 0.0 for price in prices)
+
+
+def _device_usd(target: TargetSpec, hours: float | None, devices: int) -> float | None:
+    if target.hosted or target.usd_per_hour is None or hours is None:
+        return None
+    return target.usd_per_hour * hours * devices
 
 
 def expected_s(target: TargetSpec, setting: Setting) -> float | None:

@@ -14,7 +14,7 @@ from kreabench.core.errors import ConfigError, EnvironmentProblem, ExitCode, Pro
 from kreabench.core.planned import Plan
 from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
 from kreabench.drawing import Drawing
-from kreabench.drops import drops_of, spared
+from kreabench.drops import drops_of, is_unanswered, sent_in, spared, unanswered
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine
 from kreabench.execution.local_seats import check_devices
@@ -50,7 +50,7 @@ class Outcome:
 
     run_path: Path
     requests: int
-    """Planned, less what racing spared and what levels of load ended without."""
+    """Planned, less what racing spared and what levels of load ended before it came."""
     delivered: int
     failed: int
     spent_usd: float
@@ -63,7 +63,11 @@ class Outcome:
     dropped: int = 0
     """Settings that racing dropped."""
     spared: int = 0
-    """Their requests that were not drawn, and those that levels of load ended without."""
+    """Their requests that were not drawn, and those that levels of load ended before they came."""
+    unanswered: int = 0
+    """Requests that levels of load ended before they had an answer."""
+    failed_unanswered: int = 0
+    """Those of them that are in `failed` as well: of local targets, whose records say so."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -233,13 +237,15 @@ def _outcome(
     scoring: ScoringSummary,
     index: Path | None,
 ) -> Outcome:
-    samples_by_id, dropped = run.samples(), drops_of(run)
-    samples, not_drawn = samples_by_id.values(), spared(plan, samples_by_id, dropped)
+    by_id, dropped, sent = run.samples(), drops_of(run), sent_in(run.records())
+    samples, not_drawn = by_id.values(), spared(plan, by_id, dropped, sent)
     return Outcome(
         run_path=run.path,
         requests=plan.request_count - not_drawn,
         dropped=len(dropped),
         spared=not_drawn,
+        unanswered=unanswered(plan, by_id, sent),
+        failed_unanswered=sum(map(is_unanswered, samples)),
         delivered=sum(sample.status == "ok" for sample in samples),
         failed=sum(sample.status == "failed" for sample in samples),
         spent_usd=budget.spent_usd,

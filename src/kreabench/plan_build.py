@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from kreabench.backends.accelerations.choose import chosen, missing
 from kreabench.backends.accelerations.features import features_of_phase
+from kreabench.backends.batching import reject_batch
 from kreabench.backends.table import identity_options, service_identity
 from kreabench.core.endpoint_inputs import FILLED_INPUTS
 from kreabench.core.ids import stable_hash
@@ -57,6 +58,8 @@ class Point:
     strength: float | None = None
     concurrency: int = 1
     rate_per_s: float | None = None
+    batch_size: int = 1
+    replicas: int = 1
 
 
 def build_plan(experiment: ExperimentSpec) -> Plan:
@@ -133,6 +136,7 @@ def rejection(point: Point) -> str | None:
         reject_output_format(target, point.output_format),
         reject_strength(target, point.strength),
         reject_acceleration(target, point.acceleration),
+        reject_batch(target, point.acceleration, point.batch_size),
     )
     return next((reason for reason in checks if reason is not None), None)
 
@@ -177,7 +181,7 @@ def _points(experiment: ExperimentSpec) -> Iterator[Point]:
             _strengths(target, axes.strength),
             _levels(experiment, target),
         )
-        for acceleration, steps, guidance, size, num_images, output_format, strength, (rate, in_flight) in product:
+        for acceleration, steps, guidance, size, num_images, output_format, strength, level in product:
             yield Point(
                 target=target,
                 acceleration=acceleration,
@@ -187,16 +191,25 @@ def _points(experiment: ExperimentSpec) -> Iterator[Point]:
                 num_images=num_images,
                 output_format=output_format,
                 strength=strength,
-                concurrency=in_flight,
-                rate_per_s=rate,
+                **level,
             )
 
 
-def _levels(experiment: ExperimentSpec, target: TargetSpec) -> list[tuple[float | None, int]]:
-    """Rate of arrivals, if there is one, and requests in flight."""
-    if experiment.traffic is not None:
-        return list(experiment.traffic.levels)
-    return [(None, in_flight) for in_flight in _unique(experiment.concurrency)] if target.hosted else [(None, 1)]
+def _levels(experiment: ExperimentSpec, target: TargetSpec) -> list[dict[str, Any]]:
+    """What `Point` has of a load; of a load run every batch size with all its levels."""
+    traffic = experiment.traffic
+    if traffic is None:
+        return [{"concurrency": many} for many in _unique(experiment.concurrency)] if target.hosted else [{}]
+    return [
+        {
+            "rate_per_s": rate,
+            "concurrency": in_flight,
+            "batch_size": batch_size,
+            "replicas": 1 if target.hosted else traffic.replicas,
+        }
+        for batch_size in traffic.batch_size
+        for rate, in_flight in traffic.levels
+    ]
 
 
 def _most_in_flight(setting: Setting, traffic: TrafficSpec | None) -> int:
@@ -245,6 +258,8 @@ def _setting(point: Point, traffic: TrafficSpec | None = None) -> Setting:
     concurrency: dict[str, Any] = {} if point.concurrency == 1 else {"concurrency": point.concurrency}
     if traffic is not None and point.rate_per_s is not None:
         concurrency = {"arrivals": traffic.arrivals, "rate_per_s": point.rate_per_s}
+    for name in ("batch_size", "replicas"):
+        concurrency |= {} if getattr(point, name) == 1 else {name: getattr(point, name)}
     load_key = stable_hash(
         {
             "version": IDENTITY_VERSION,
@@ -286,6 +301,8 @@ def _setting(point: Point, traffic: TrafficSpec | None = None) -> Setting:
         strength=point.strength,
         concurrency=point.concurrency,
         rate_per_s=point.rate_per_s,
+        batch_size=point.batch_size,
+        replicas=point.replicas,
     )
 
 
@@ -318,7 +335,7 @@ def _plan_hash(groups: list[LoadGroup]) -> str:
         for setting in group.settings:
             digest.update(f"setting {setting.id} {setting.reference_id}\n".encode())
         if group.traffic is not None:
-            digest.update(f"traffic {stable_hash(group.traffic)}\n".encode())
+            digest.update(f"traffic {stable_hash(group.traffic.identity())}\n".encode())
         for request in group.requests:
             digest.update(f"{request.id}\n".encode())
     return digest.hexdigest()[:16]

@@ -13,11 +13,12 @@ def reference_ids(experiment: ExperimentSpec, settings: Iterable[Setting]) -> di
     """Setting id → id of its reference: same in all but acceleration and steps, which `reference` fixes.
 
     `default` steps fall back on the most steps planned where the target's default is not among them. Where the
-    endpoint has no steps, the acceleration alone decides. In a load run the reference is under the lightest load.
+    endpoint has no steps, the acceleration alone decides. In a load run the reference is under the lightest load,
+    one request a call.
     """
     families: dict[tuple[Any, ...], list[Setting]] = {}
     # Under load the reference has the lightest one: of several candidates the last one counts.
-    for setting in sorted(settings, key=lambda one: (one.rate_per_s or 0.0, one.concurrency), reverse=True):
+    for setting in sorted(settings, key=_load, reverse=True):
         families.setdefault(_family(setting, loaded=experiment.traffic is not None), []).append(setting)
     defaults = {target.name: target.defaults.steps for target in experiment.targets}
     result: dict[str, str | None] = {}
@@ -30,6 +31,10 @@ def reference_ids(experiment: ExperimentSpec, settings: Iterable[Setting]) -> di
         steps = _reference_steps(experiment.reference.steps, defaults[members[0].target], candidates)
         result.update((setting.id, candidates.get(steps)) for setting in members)
     return result
+
+
+def _load(setting: Setting) -> tuple[float, ...]:
+    return setting.batch_size, setting.rate_per_s or 0.0, setting.concurrency
 
 
 def _reference_steps(wanted: int | str, default: int | None, planned: Iterable[int | None]) -> int | None:

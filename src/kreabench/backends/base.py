@@ -85,6 +85,17 @@ class Backend(Protocol):
         """Release everything. Called once, also after a failed open."""
 
 
+class BatchingBackend(Backend, Protocol):
+    """A local back end that can draw several requests in one call; which tasks, its row of the table says."""
+
+    def generate_batch(self, setting: Setting, requests: Sequence[Request]) -> tuple[Generation, ...]:
+        """The pictures of each of `requests`, of one setting, from its own seed as if it were alone, up to rounding.
+
+        Timings, memory and device are of the whole call, in each of the results; of energy and work each has its part.
+        Raises GenerationError as `generate`, for all of them.
+        """
+
+
 class HostedBackend(Protocol):
     """As `Backend`, for a service that is asked over the network: several requests may be in flight at once."""
 

@@ -74,7 +74,8 @@ class Fault:
 
 
 class FakeBackend:
-    """Draws in `latency_s`; equal requests give equal files."""
+    """Draws in `latency_s`, and `batch_share` of it more for each further request of a call; equal requests give equal
+    files, whatever is drawn beside them."""
 
     def __init__(self) -> None:
         self._options = FakeOptions()
@@ -103,7 +104,7 @@ class FakeBackend:
         self._inputs = inputs
         self._faults = tuple(Fault(**fault) for fault in self._options.faults)
         time.sleep(self._options.load_s)
-        fault = self._next_fault(load=True)
+        fault = self._next_fault()
         if fault is not None:
             _go_wrong(fault, stage="load")
         return {
@@ -115,32 +116,42 @@ class FakeBackend:
 
     def generate(self, setting: Setting, request: Request) -> Generation:
         """Draw within `latency_s`, or go wrong where asked to. Raises GenerationError."""
-        fault = self._next_fault(load=False, prompt=request.prompt, label=setting.label)
-        if fault is not None and fault.kind != "bad_image":
-            _go_wrong(fault, stage="denoise")
-        latency = self._options.latency_s
+        return self.generate_batch(setting, (request,))[0]
+
+    def generate_batch(self, setting: Setting, requests: Sequence[Request]) -> tuple[Generation, ...]:
+        """As `generate`, several requests in one call; a fault that a prompt asks for hits the whole call, but for a
+        damaged file. Raises GenerationError."""
+        faults = [self._next_fault(setting, request) for request in requests]
+        for fault in faults:
+            if fault is not None and fault.kind != "bad_image":
+                _go_wrong(fault, stage="denoise")
+        latency = self._options.latency_s * (1 + self._options.batch_share * (len(requests) - 1))
         steps = local_steps(setting).to_run
         marks = [time.perf_counter()]
         for seconds in (0.1 * latency, *[0.8 * latency / steps] * steps):
             time.sleep(seconds)
             marks.append(time.perf_counter())
-        for image in request.images:
+        for image in (image for request in requests for image in request.images):
             read_input(self._inputs or Path(), image)
-        pictures = [draw(setting, request, index) for index in range(setting.num_images)]
+        pictures = [[draw(setting, request, index) for index in range(setting.num_images)] for request in requests]
         time.sleep(0.1 * latency)
         ended = time.perf_counter()
-        files = [_encode(picture, setting.output_format) for picture in pictures]
-        if fault is not None:
-            files[0] = files[0][: len(files[0]) // 2]
-        return Generation(
-            images=tuple(
-                GeneratedImage(content=content, seed=request.seed + index, nsfw=None)
-                for index, content in enumerate(files)
-            ),
-            timings=_timings(marks, ended),
-            memory=Memory(peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
-            steps_run=steps,
-            hosted=None,
+        files = [[_encode(picture, setting.output_format) for picture in drawn] for drawn in pictures]
+        for mine, fault in zip(files, faults, strict=True):
+            if fault is not None:
+                mine[0] = mine[0][: len(mine[0]) // 2]
+        return tuple(
+            Generation(
+                images=tuple(
+                    GeneratedImage(content=content, seed=request.seed + index, nsfw=None)
+                    for index, content in enumerate(mine)
+                ),
+                timings=_timings(marks, ended),
+                memory=Memory(peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
+                steps_run=steps,
+                hosted=None,
+            )
+            for request, mine in zip(requests, files, strict=True)
         )
 
     def close(self) -> None:
@@ -149,10 +160,12 @@ class FakeBackend:
     def _counter(self, index: int) -> Path | None:
         return None if self._options.state_dir is None else Path(self._options.state_dir) / f"fault-{index}"
 
-    def _next_fault(self, *, load: bool, prompt: str = "", label: str = "") -> Fault | None:
+    def _next_fault(self, setting: Setting | None = None, request: Request | None = None) -> Fault | None:
+        """That of a request; without one that of loading."""
+        prompt, label = request.prompt if request else "", setting.label if setting else ""
         for index, fault in enumerate(self._faults):
             if (
-                fault.kind.startswith("load_") == load
+                fault.kind.startswith("load_") == (request is None)
                 and fault.prompt_contains in prompt
                 and fault.setting_contains in label
                 and is_due(self._counter(index), fault.times)

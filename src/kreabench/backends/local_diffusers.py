@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from kreabench.backends.accelerations.features import (
     is_offloaded,
 )
 from kreabench.backends.accelerations.lora_source import lora_problem
-from kreabench.backends.base import GeneratedImage, Generation
+from kreabench.backends.base import Generation
 from kreabench.backends.calibration import calibrate
+from kreabench.backends.call_parts import generations
 from kreabench.backends.device_errors import device_lost, is_device_lost
 from kreabench.backends.devices import Device, choose_device
-from kreabench.backends.encoding import encode_picture
 from kreabench.backends.finiteness import FiniteWatch
 from kreabench.backends.input_images import read_input
 from kreabench.backends.load_errors import is_out_of_memory, load_failure, out_of_memory, with_peak
@@ -73,8 +73,8 @@ class DiffusersBackend:
     def __init__(self) -> None:
         self._loaded: _Loaded | None = None
         self._threads_before: int | None = None
-        self._called: set[str] = set()
-        """Settings that were drawn before; a first call may compile."""
+        self._called: set[tuple[str, int]] = set()
+        """Settings that were drawn before, and how many requests a call had; a first call may compile."""
 
     @staticmethod
     def check(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> tuple[Problem, ...]:
@@ -103,7 +103,8 @@ class DiffusersBackend:
             device = choose_device(options.device)
             calibration = calibrate(device, options.dtype)
             source = find_source(target, options)
-            predicted = predict_memory(source, options, target.task, settings)
+            at_once = [replace(setting, num_images=setting.num_images * setting.batch_size) for setting in settings]
+            predicted = predict_memory(source, options, target.task, at_once)
             if predicted is not None:
                 require(predicted, device.memory(), device.name, tuple(load_features))
             on_host = is_offloaded(load_features)
@@ -151,15 +152,20 @@ class DiffusersBackend:
 
         Raises GenerationError for a size that diffusers would silently change, and when memory runs out.
         """
+        return self.generate_batch(setting, (request,))[0]
+
+    def generate_batch(self, setting: Setting, requests: Sequence[Request]) -> tuple[Generation, ...]:
+        """As `generate`, with the prompts of all `requests` in one call and a generator for each picture. Several only
+        of text to image."""
         if self._loaded is None:
             raise RuntimeError("generate was called before open, or after close")
         pipeline, device = self._loaded.pipeline, self._loaded.device
         _check_size(setting, pipeline)
         clock, finite = StageClock(device), FiniteWatch()
-        pictures = [read_input(self._loaded.inputs, image) for image in request.images]
+        pictures = [read_input(self._loaded.inputs, image) for request in requests for image in request.images]
         drawer = self._loaded.drawer
         arguments = {
-            **self._arguments(self._loaded, setting, request, clock),
+            **self._arguments(self._loaded, setting, requests, clock),
             **drawer.inputs(setting, pictures),
         }
         features, measuring = self._loaded.features[setting.acceleration], self._loaded.measuring
@@ -186,29 +192,19 @@ class DiffusersBackend:
             double_attentions=ran.double_attentions,
             single_attentions=ran.single_attentions,
         )
-        measured = measuring.result(setting, request, clock, features, blocks=blocks)
-        not_finite = finite.not_finite(len(drawn))
-        first = setting.id not in self._called
-        self._called.add(setting.id)
-        verdict = None if self._loaded.safety is None else self._loaded.safety.look(drawn)
-        return Generation(
-            images=tuple(
-                GeneratedImage(
-                    content=encode_picture(picture, setting.output_format),
-                    seed=request.seed + index,
-                    nsfw=None if verdict is None else verdict.flagged[index],
-                    nan=not_finite[index],
-                )
-                for index, picture in enumerate(drawn)
-            ),
-            timings=clock.timings(),
-            memory=measured.memory,
-            steps_run=clock.steps_run,
-            hosted=None,
-            safety_check_s=None if verdict is None else verdict.seconds,
-            device=measured.device,
-            work=measured.work,
-            flags=(*measured.flags, *call.flags(clock.steps_run, first=first)),
+        size = len(requests)
+        measured = measuring.result(setting, requests, clock, features, blocks=blocks)
+        first = (setting.id, size) not in self._called
+        self._called.add((setting.id, size))
+        return generations(
+            setting,
+            requests,
+            drawn,
+            clock=clock,
+            measured=measured,
+            not_finite=finite.not_finite(len(drawn)),
+            verdict=None if self._loaded.safety is None else self._loaded.safety.look(drawn),
+            flags=call.flags(clock.steps_run, first=first),
         )
 
     def close(self) -> None:
@@ -234,12 +230,13 @@ class DiffusersBackend:
             torch.set_num_threads(count)
 
     @staticmethod
-    def _arguments(loaded: _Loaded, setting: Setting, request: Request, clock: StageClock) -> dict[str, Any]:
+    def _arguments(loaded: _Loaded, setting: Setting, requests: Sequence[Request], clock: StageClock) -> dict[str, Any]:
         import torch
 
-        seeds = range(request.seed, request.seed + setting.num_images)
+        seeds = [request.seed + index for request in requests for index in range(setting.num_images)]
+        prompts = [request.prompt for request in requests]
         return {
-            "prompt": request.prompt,
+            "prompt": prompts[0] if len(prompts) == 1 else prompts,
             "width": setting.width,
             "height": setting.height,
             "num_inference_steps": setting.steps,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -50,15 +50,15 @@ class Measuring:
     def result(
         self,
         setting: Setting,
-        request: Request,
+        requests: Sequence[Request],
         clock: StageClock,
         features: Mapping[str, Mapping[str, Any]],
         blocks: BlockRuns | None,
     ) -> Measured:
-        """What the call took; `blocks` are the forwards that ran, None where nobody counted."""
+        """What the call took that drew all `requests`; `blocks` are the forwards that ran, None for uncounted ones."""
         work, too_fast = work_of(
             self._models,
-            self._shape(setting, request, clock.steps_run),
+            self._shape(setting, requests, clock.steps_run),
             clock.timings(),
             dtype=self._options.dtype,
             features=features,
@@ -73,7 +73,8 @@ class Measuring:
             flags=(*(() if self._device.uuid is None else too_fast), *self._meter.flags()),
         )
 
-    def _shape(self, setting: Setting, request: Request, steps: int) -> Shape:
+    def _shape(self, setting: Setting, requests: Sequence[Request], steps: int) -> Shape:
+        num_images = setting.num_images * len(requests)
         tokens = self._options.max_sequence_length
         redux = setting.task == "redux"
         # Pictures of one redux request are averaged, so that they take the place of one.
@@ -81,11 +82,12 @@ class Measuring:
         return Shape(
             width=setting.width,
             height=setting.height,
-            num_images=setting.num_images,
+            num_images=num_images,
             steps=steps,
             prompt_tokens=tokens,
             context_tokens=context,
-            images_embedded=len(request.images) if redux else 0,
+            prompts_encoded=len(requests),
+            images_embedded=sum(len(request.images) for request in requests) if redux else 0,
             # Encoded once for each picture to be drawn, each with a generator of its own.
-            images_encoded=setting.num_images if setting.task == "image-to-image" else 0,
+            images_encoded=num_images if setting.task == "image-to-image" else 0,
         )

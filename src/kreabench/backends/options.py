@@ -69,6 +69,8 @@ class FakeOptions:
     """See `backends.fake`: what goes wrong for which prompts."""
     state_dir: str | None = None
     """Existing folder where faults with `times` are counted across workers; needed by these alone."""
+    batch_share: float = field(default=0.5, metadata={"later": True})
+    """What each further request of a batch adds, as a share of `latency_s`: 1 where batches spare nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any
+from typing import Any, TypeGuard
 
-from kreabench.backends.base import Backend, HostedBackend
+from kreabench.backends.base import Backend, BatchingBackend, HostedBackend
 from kreabench.backends.options import (
     DiffusersOptions,
     FakeHostedOptions,
@@ -31,6 +31,8 @@ class BackendRow:
     summary: str
     tasks: tuple[TaskKind, ...] = ("text-to-image",)
     """What it can draw from."""
+    batches: tuple[TaskKind, ...] = ()
+    """Tasks of which it draws several requests in one call; then it has `base.BatchingBackend`'s method."""
     needs_inputs: bool = False
     """Whether a target has to say which inputs its endpoint takes: nothing else would be sent."""
 
@@ -42,6 +44,7 @@ BACKENDS: dict[str, BackendRow] = {
         hosted=False,
         summary="FLUX.1 pipelines on this machine, through diffusers",
         tasks=("text-to-image", "image-to-image", "redux"),
+        batches=("text-to-image",),
     ),
     "fal": BackendRow(
         location="kreabench.backends.fal:FalBackend",
@@ -70,6 +73,7 @@ BACKENDS: dict[str, BackendRow] = {
         hosted=False,
         summary="drawn patterns and faults on demand, no model: for testing the harness",
         tasks=("text-to-image", "image-to-image", "redux"),
+        batches=("text-to-image",),
     ),
     "fake_hosted": BackendRow(
         location="kreabench.backends.fake_hosted:FakeHostedBackend",
@@ -90,6 +94,11 @@ def hosted_backend_class(name: str) -> type[HostedBackend]:
     """As `backend_class`, for a row that is `hosted`."""
     cls: type[HostedBackend] = load_object(BACKENDS[name].location)
     return cls
+
+
+def draws_batches(backend: Backend) -> TypeGuard[BatchingBackend]:
+    """Whether `backend` has the method for it."""
+    return hasattr(backend, "generate_batch")
 
 
 def identity_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

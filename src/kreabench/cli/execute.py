@@ -66,8 +66,11 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
 def _print_outcome(out: Console, outcome: pipeline.Outcome, targets: Sequence[TargetSpec]) -> None:
     from kreabench.cli.run_table import say_failures, scoring_stopped
 
-    left = outcome.requests - outcome.delivered - outcome.failed
-    parts = [f"{outcome.delivered} of {outcome.requests} samples delivered", f"{outcome.failed} failed"]
+    failed = outcome.failed - outcome.failed_unanswered
+    left = outcome.requests - outcome.delivered - failed - outcome.unanswered
+    parts = [f"{outcome.delivered} of {outcome.requests} samples delivered", f"{failed} failed"]
+    if outcome.unanswered:
+        parts.append(f"{outcome.unanswered} unanswered when their level was ended")
     if outcome.dropped:
         parts.append(f"{outcome.spared} spared as racing dropped {count(outcome.dropped, 'setting')}")
     if left:

@@ -128,7 +128,10 @@ def _limit(budget_usd: float | None) -> str:
 
 
 def _print_money(out: Console, experiment: ExperimentSpec, plan: Plan, guess: PlanEstimate) -> None:
-    """Dollars of each hosted target where there are several, and where the budget ends a run."""
+    """Dollars of each hosted target where there are several, those of local devices, and where the budget ends it."""
+    if guess.device_usd:
+        capped = "" if experiment.budget_usd is None else ", which budget.usd does not count"
+        say(out, f"local devices: about {usd(guess.device_usd)} by pricing.device_usd_per_hour{capped}")
     by_target: dict[str, list[float | None]] = {}
     for group in guess.groups:
         if group.group.target.hosted:
@@ -200,6 +203,8 @@ def _pass(group: LoadGroup) -> str:
 def _settings_list(settings: Sequence[Setting]) -> Table:
     strengths = any(setting.strength is not None for setting in settings)
     at_once = any(setting.concurrency > 1 for setting in settings)
+    batches = any(setting.batch_size > 1 for setting in settings)
+    replicas = any(setting.replicas > 1 for setting in settings)
     rates = any(setting.rate_per_s is not None for setting in settings)
     table = make_table(
         ("setting", "l"),
@@ -211,6 +216,8 @@ def _settings_list(settings: Sequence[Setting]) -> Table:
         ("size", "r"),
         ("images", "r"),
         ("format", "l"),
+        *([("batch", "r")] if batches else []),
+        *([("replicas", "r")] if replicas else []),
         *([("in flight", "r")] if at_once else []),
         *([("arrivals 1/s", "r")] if rates else []),
         ("", "l"),
@@ -227,6 +234,8 @@ def _settings_list(settings: Sequence[Setting]) -> Table:
             f"{setting.width}×{setting.height}",
             str(setting.num_images),
             setting.output_format,
+            *([str(setting.batch_size)] if batches else []),
+            *([str(setting.replicas)] if replicas else []),
             *([str(setting.concurrency)] if at_once else []),
             *([general(setting.rate_per_s)] if rates else []),
             mark,

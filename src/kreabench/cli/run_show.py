@@ -11,7 +11,7 @@ from kreabench.cli.load_table import print_load
 from kreabench.cli.run_table import print_failures, print_left_out, print_tables
 from kreabench.cli.terminal import say
 from kreabench.core.planned import Plan
-from kreabench.drops import spared
+from kreabench.drops import is_unanswered, sent_in, spared, unanswered
 from kreabench.report.evidence import Evidence, gather
 from kreabench.report.explorer.data import VerdictData
 from kreabench.report.explorer.sources import sources_of
@@ -66,14 +66,17 @@ def _print_verdict(out: Console, run: RunDirectory, verdict: VerdictData) -> Non
 def _print_state(out: Console, evidence: Evidence) -> None:
     """What was drawn, what it cost, what failed, and how to go on."""
     run, plan, dropped, samples = evidence.run, evidence.whole, evidence.dropped, evidence.journal.samples
-    not_drawn = spared(plan, samples, dropped)
+    sent = sent_in(run.records())
+    not_drawn, open_ = spared(plan, samples, dropped, sent), unanswered(plan, samples, sent)
     delivered = sum(sample.status == "ok" for sample in samples.values())
     failed = [sample for sample in samples.values() if sample.status == "failed"]
-    left = plan.request_count - not_drawn - delivered - len(failed)
+    lost = sum(not is_unanswered(sample) for sample in failed)
+    left = plan.request_count - not_drawn - delivered - lost - open_
     racing = f"{not_drawn} spared as racing dropped {count(len(dropped), 'setting')}, " if dropped else ""
+    open_words = f"{open_} unanswered, " if open_ else ""
     text = (
         f"{evidence.experiment.name}: {delivered} of {plan.request_count - not_drawn} samples delivered, "
-        f"{len(failed)} failed, {racing}{left} not done; begun {run.info.created_utc}"
+        f"{lost} failed, {open_words}{racing}{left} not done; begun {run.info.created_utc}"
     )
     say(out, text, wrap=True)
     for line in money_lines(evidence.journal.money):

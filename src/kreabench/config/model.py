@@ -310,6 +310,9 @@ class LoadConfig(Model):
     objective_s: Positive | None = None
     objective_share: Annotated[float, Field(gt=0, lt=1)] = 0.95
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    batch_size: Annotated[
+        list[Annotated[int, Field(ge=1, le=64)]], BeforeValidator(_as_list), Field(min_length=1, max_length=20)
+    ] = [1]
 
 
 class ReferenceConfig(Model):

@@ -20,7 +20,7 @@ from kreabench.config.prompts import PromptSet, expanded, load_prompt_set
 from kreabench.config.race import make_race
 from kreabench.config.targets import Collector, make_target
 from kreabench.config.tasks import task_problems
-from kreabench.config.traffic import make_traffic
+from kreabench.config.traffic import check_batches, make_traffic
 from kreabench.core.device_names import DEVICE_NAMES, is_device_name
 from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.errors import ConfigError, Problem
@@ -152,6 +152,8 @@ def resolve(
     if collect.problems:
         raise ConfigError(collect.problems)
     _check_acceptance(collect, targets, accelerations, axes)
+    if traffic is not None:
+        check_batches(collect, traffic, targets, accelerations)
     collect.problems.extend(task_problems(targets, loaded_prompts))
     if collect.problems:
         raise ConfigError(collect.problems)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from kreabench.backends.batching import reject_batch
+from kreabench.config.engines import LocalEngineConfig
 from kreabench.config.model import Config
 from kreabench.config.targets import Collector
-from kreabench.core.specs import TargetSpec
+from kreabench.core.specs import AccelerationSpec, TargetSpec
 from kreabench.core.traffic import TrafficSpec
 
 _SPREAD = 5
@@ -17,10 +19,7 @@ _SPREAD = 5
 def make_traffic(collect: Collector, config: Config, targets: Sequence[TargetSpec]) -> TrafficSpec:
     """The load that is asked for; `collect` is told what it cannot be."""
     load = config.load
-    for target in targets:
-        if not target.hosted:
-            expected = "hosted targets alone: nobody else's requests queue at a model in a worker of ours"
-            collect.add(f"target.{target.name}", "a local target, under load", expected)
+    replicas = _replicas(collect, config) if any(not target.hosted for target in targets) else 1
     for key, found, fine in (
         ("run.race", "on", not config.run.race),
         ("run.concurrency", str(config.run.concurrency), config.run.concurrency == [1]),
@@ -41,9 +40,32 @@ def make_traffic(collect: Collector, config: Config, targets: Sequence[TargetSpe
         objective_s=load.objective_s,
         objective_share=load.objective_share,
         seed=load.seed,
+        batch_size=tuple(sorted(set(load.batch_size))),
+        replicas=replicas,
     )
     _check_count(collect, traffic)
     return traffic
+
+
+def _replicas(collect: Collector, config: Config) -> int:
+    """Workers that local targets are drawn by."""
+    engine = config.engine
+    if isinstance(engine, LocalEngineConfig):
+        return max(1, len(engine.devices))
+    expected = "local, as one queue of this machine stands before the workers of a local target"
+    collect.add("engine", engine.kind, expected, "Choose engine=local, or hosted targets alone")
+    return 1
+
+
+def check_batches(
+    collect: Collector, traffic: TrafficSpec, targets: Sequence[TargetSpec], accelerations: Sequence[AccelerationSpec]
+) -> None:
+    """A batch that no target draws is an error; one that only some refuse becomes a skipped setting."""
+    for size in traffic.batch_size:
+        reasons = [reject_batch(target, acceleration, size) for target in targets for acceleration in accelerations]
+        if reasons and all(reason is not None for reason in reasons):
+            expected = "; ".join(dict.fromkeys(reason for reason in reasons if reason is not None))
+            collect.add("load.batch_size", size, f"1, as {expected}")
 
 
 def _check_count(collect: Collector, traffic: TrafficSpec) -> None:

@@ -32,9 +32,13 @@ class Setting:
     strength: float | None = None
     """Of image-to-image: 1 keeps nothing of the input picture. Only about that share of the steps runs."""
     concurrency: int = 1
-    """Requests in flight at once; more than 1 only at hosted targets."""
+    """Requests in flight at once; more than 1 only at hosted targets and under load."""
     rate_per_s: float | None = None
     """Requests that arrive in a second whatever is in flight, in an open loop; None elsewhere."""
+    batch_size: int = 1
+    """Requests that are drawn in one call, at most; more than 1 only at local targets under load."""
+    replicas: int = 1
+    """Local workers that share one queue under load; 1 elsewhere."""
 
     @property
     def steps_to_run(self) -> int | None:
@@ -56,9 +60,11 @@ class Setting:
         strength = "" if self.strength is None else f"strength {self.strength:g} "
         concurrency = f" {self.concurrency} in flight" if self.concurrency > 1 else ""
         rate = "" if self.rate_per_s is None else f" at {self.rate_per_s:g}/s"
+        batches = f" batches of up to {self.batch_size}" if self.batch_size > 1 else ""
+        replicas = f" on {self.replicas} replicas" if self.replicas > 1 else ""
         return (
             f"{self.target} {self.acceleration} {steps}{guidance}{strength}"
-            f"{self.width}×{self.height}{images} {self.output_format}{concurrency}{rate}"
+            f"{self.width}×{self.height}{images} {self.output_format}{batches}{replicas}{concurrency}{rate}"
         )
 
 

@@ -51,6 +51,13 @@ DEGENERATE = {
 CLOCK_SET = "the clock of this machine was set"
 """How the flag of a sample begins before which, or during which, that happened."""
 
+UNANSWERED = ("timeout", "queue")
+"""Type and stage of the failure of a request to a local target that had no answer when its level of load was ended."""
+
+SHARED = "drawn while other replicas worked on the same processor"
+"""Flag of a sample of a local target under load. It is a timing all the same: replicas that share a processor are what
+is put under load."""
+
 NEVER_TRIED_STAGES = frozenset({"load", "warmup"})
 """Stages of a failure before the request's own call: nothing was drawn for it, and nothing bought."""
 
@@ -114,7 +121,8 @@ class DeviceState:
     """What the GPU's driver said during one request. There is none on a processor, and nothing here is ever guessed."""
 
     energy_j: float | None
-    """Of the whole device, from the driver's own counter; None where the device keeps none."""
+    """Of the whole device, from the driver's own counter; of several requests that one call drew each one's part. None
+    where the device keeps none."""
     sm_clock_mhz: float | None
     """Median of the clock of the multiprocessors over the readings."""
     sm_clock_min_mhz: float | None
@@ -130,7 +138,10 @@ class DeviceState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """How much arithmetic a request takes, counted from the model's sizes, and how fast this device could do it."""
+    """How much arithmetic a request takes, counted from the model's sizes, and how fast this device could do it.
+
+    Of several requests that one call drew each has its part, but the share of the floor of them all.
+    """
 
     reference_tflop: float
     """Without any work skipped: of the reference's way of drawing the same request. 10¹² operations, two a multiplied
@@ -196,6 +207,18 @@ class HostedCall:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Served:
+    """How a local worker came to draw a request under load. Its memory and device are those of the whole call."""
+
+    batch: int
+    """Requests that were drawn in the same call, itself included."""
+    queue_s: float
+    """From its intended start until a worker took it."""
+    service_s: float
+    """From there until its pictures, and those of the others in the call, were encoded and stored."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
     """Dollars of one request and where the figure comes from."""
 
@@ -256,6 +279,8 @@ class WarmupRecord:
     device: DeviceState | None = None
     worker: str | None = None
     """As in `LoadRecord`."""
+    batch: int = 1
+    """Requests that were drawn in the call; more than 1 only under load."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -312,6 +337,8 @@ class SampleRecord:
     """As in `LoadRecord`."""
     beside: tuple[str, ...] = ()
     """Targets that other workers of the run were drawing, or loading, at any time while this request was under way."""
+    served: Served | None = None
+    """Of a local target under load; None elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

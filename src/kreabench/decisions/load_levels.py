@@ -14,9 +14,10 @@ from kreabench.analysis.estimates import Estimate, prompt_mean
 from kreabench.analysis.saturation import Saturation, closed_saturation, open_saturation
 from kreabench.analysis.traffic import Arrivals, LevelSummary, summarise_level
 from kreabench.core.planned import LoadGroup, Plan, Request, Setting
-from kreabench.core.records import FailureRecord, Record, SampleRecord, SubmissionRecord
+from kreabench.core.records import SHARED, Record, SampleRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.core.traffic import TrafficSpec
+from kreabench.drops import sent_in, was_tried
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -36,6 +37,20 @@ class Shift:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """What local workers did with the requests of a level that they delivered."""
+
+    batch: float
+    """Requests a call, the mean over calls."""
+    queue_s: float
+    """Median of the waiting before a worker was free."""
+    service_s: float
+    """Median of what a worker was busy with a request, others in its call included."""
+    shared: int
+    """Requests that were drawn while other replicas worked on the same processor."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LoadLevel:
     """One setting under one load."""
 
@@ -52,6 +67,8 @@ class LoadLevel:
     same: int
     """Of these, how many are the very same file."""
     shifts: tuple[Shift, ...]
+    service: Service | None = None
+    """None for hosted targets, and where nothing was delivered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,16 +107,16 @@ class _Journal:
     """What the records say of each request."""
 
     def __init__(self, records: Iterable[Record]) -> None:
-        self.samples: dict[str, SampleRecord] = {}
-        self.sent_utc: dict[str, str] = {}
-        """Request id → when it was first about to be sent."""
-        for record in records:
-            if isinstance(record, SampleRecord):
-                self.samples[record.request_id] = record
-            elif isinstance(record, SubmissionRecord):
-                self.sent_utc.setdefault(record.request_id, record.at_utc)
-            elif isinstance(record, FailureRecord) and record.error.stage == "client" and record.request_id:
-                self.sent_utc.pop(record.request_id, None)  # handed to the worker, and cut short before its instant
+        records = tuple(records)
+        self.samples = {record.request_id: record for record in records if isinstance(record, SampleRecord)}
+        self.sent_utc = sent_in(records)
+
+    def was_sent(self, request: Request) -> bool:
+        """Whether it came, at a service or in the line before local workers, where it then has a sample."""
+        sample = self.samples.get(request.id)
+        if request.id in self.sent_utc or sample is None:
+            return request.id in self.sent_utc
+        return sample.hosted is None and was_tried(sample)
 
 
 def _curve(
@@ -127,6 +144,7 @@ def _curve(
                 pairs=pairs,
                 same=same,
                 shifts=shifts,
+                service=_service([journal.samples.get(request.id) for request in group.requests]),
             )
         )
     if not levels:
@@ -141,9 +159,21 @@ def _saturation(traffic: TrafficSpec, levels: Sequence[LoadLevel]) -> Saturation
     return closed_saturation(loads, summaries, traffic.objective_share, np.random.default_rng(_SEED))
 
 
+def _service(samples: Iterable[SampleRecord | None]) -> Service | None:
+    found = [(one, one.served) for one in samples if one is not None and one.status == "ok" and one.served is not None]
+    if not found:
+        return None
+    return Service(
+        batch=len(found) / sum(1 / served.batch for _, served in found),
+        queue_s=float(np.median([served.queue_s for _, served in found])),
+        service_s=float(np.median([served.service_s for _, served in found])),
+        shared=sum(SHARED in sample.flags for sample, _ in found),
+    )
+
+
 def _arrivals(group: LoadGroup, traffic: TrafficSpec, journal: _Journal) -> tuple[Arrivals | None, bool]:
     """Those of a level, and whether it was cut short; None without any."""
-    sent = [request for request in group.requests if request.id in journal.sent_utc]
+    sent = [request for request in group.requests if journal.was_sent(request)]
     if not sent:
         return None, False
     starts = _starts(sent, journal)

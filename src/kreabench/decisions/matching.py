@@ -17,7 +17,7 @@ from kreabench.decisions.sides import Side
 
 AXES = (
     "target", "task", "acceleration", "steps", "guidance", "width", "height", "num_images", "output_format",
-    "strength", "concurrency", "rate_per_s",
+    "strength", "batch_size", "replicas", "concurrency", "rate_per_s",
 )  # fmt: skip
 
 Partners = list[tuple[Setting, Setting]]

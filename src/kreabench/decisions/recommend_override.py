@@ -24,6 +24,7 @@ def override_words(setting: Setting) -> tuple[str, ...]:
         f"axes.output_format=[{setting.output_format}]",
         *(() if setting.concurrency == 1 else (f"run.concurrency={setting.concurrency}",)),
         *(() if setting.rate_per_s is None else ("run.load=on", override("load.rate", [setting.rate_per_s]))),
+        *(() if setting.batch_size == 1 else (override("load.batch_size", [setting.batch_size]),)),
     )
 
 

@@ -26,6 +26,8 @@ _AXES: Mapping[str, Callable[[Setting, str], bool]] = {
     "num_images": lambda setting, text: _equal(setting.num_images, text),
     "output_format": lambda setting, text: setting.output_format == text,
     "concurrency": lambda setting, text: _equal(setting.concurrency, text),
+    "batch_size": lambda setting, text: _equal(setting.batch_size, text),
+    "replicas": lambda setting, text: _equal(setting.replicas, text),
     "rate_per_s": lambda setting, text: _equal(setting.rate_per_s, text),
 }
 

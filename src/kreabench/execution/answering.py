@@ -68,8 +68,11 @@ class Answering:
 
     def done(self, delivery: Delivery, started_utc: str, request_id: str | None = None) -> Done:
         """The answer to an order that was carried out; says where the clock was set meanwhile."""
-        flagged = replace(delivery, flags=(*delivery.flags, *self.watch.flags()))
-        return Done(started_utc=started_utc, delivery=flagged, request_id=request_id)
+        return Done(started_utc=started_utc, delivery=self.flagged(delivery), request_id=request_id)
+
+    def flagged(self, delivery: Delivery) -> Delivery:
+        """`delivery`, which says where the clock was set since the last one."""
+        return replace(delivery, flags=(*delivery.flags, *self.watch.flags()))
 
     def log(self, text: str) -> None:
         """Write to standard error, which is the log."""

@@ -16,13 +16,24 @@ from kreabench.core.planned import Request, Setting
 from kreabench.core.records import Failure, FailureRecord, Record, SampleRecord
 from kreabench.execution.backlog import Backlog
 from kreabench.execution.engine import MAX_WORKER_DEATHS, Admit
-from kreabench.execution.messages import Close, Done, Failed, Generate, Opened, Order, Warmup, open_order
+from kreabench.execution.messages import (
+    BatchDone,
+    Close,
+    Done,
+    Failed,
+    Generate,
+    Opened,
+    Order,
+    Warmup,
+    open_order,
+)
 from kreabench.execution.outcomes import (
     Trouble,
     delivered_sample,
     failed_sample,
     failure_cost,
     is_of_picture,
+    load_failure,
     load_record,
     trouble_of_death,
     trouble_of_failed,
@@ -134,14 +145,7 @@ class GroupRun:
 
     def _load_failed(self, trouble: Trouble) -> Iterator[Record]:
         self._backlog.load_deaths += trouble.died
-        yield FailureRecord(
-            group_id=self._group.id,
-            setting_id=None,
-            request_id=None,
-            attempt=max(1, self._backlog.load_deaths),
-            started_utc=trouble.started_utc,
-            error=replace(trouble.error, stage="load"),
-        )
+        yield load_failure(self._group, trouble, max(1, self._backlog.load_deaths))
         if not trouble.died or self._backlog.load_deaths >= MAX_WORKER_DEATHS:
             if self._around.elsewhere(trouble.error):
                 self._over = True
@@ -276,10 +280,9 @@ class GroupRun:
 
     def _ask(
         self, worker: WorkerHandle, order: Order, stage: str
-    ) -> Generator[Record | Ask | Idle, Any, Opened | Done | Trouble]:
+    ) -> Generator[Record | Ask | Idle, Any, Opened | Done | BatchDone | Trouble]:
         """Send an order and wait. A worker that died is let go of; one with a fatal failure is the caller's to drop."""
-        spec = self._around.spec
-        limits = {"load": spec.load_timeout_s, "warmup": spec.warmup_timeout_s, "generate": spec.sample_timeout_s}
+        limits = self._limits_s()
         started_utc = self._around.now()
         answer = yield Ask(worker=worker, order=order, limit_s=limits[stage])
         if isinstance(answer, Death):
@@ -287,8 +290,13 @@ class GroupRun:
             return self._trouble_of_death(answer, stage, started_utc)
         if isinstance(answer, Failed):
             return trouble_of_failed(answer)
-        assert isinstance(answer, Opened | Done)  # noqa: S101 - the others are about hosted requests
+        assert isinstance(answer, Opened | Done | BatchDone)  # noqa: S101 - the others are about hosted requests
         return answer
+
+    def _limits_s(self) -> dict[str, float]:
+        """Stage → seconds that an order of it may take."""
+        spec = self._around.spec
+        return {"load": spec.load_timeout_s, "warmup": spec.warmup_timeout_s, "generate": spec.sample_timeout_s}
 
     def _trouble_of_death(self, death: Death, stage: str, started_utc: str) -> Trouble:
         key = {"load": "load_timeout_s", "warmup": "warmup_timeout_s", "generate": "sample_timeout_s"}[stage]

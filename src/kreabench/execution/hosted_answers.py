@@ -9,7 +9,7 @@ from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import Failure, FailureRecord, Record, SampleRecord, SubmissionRecord
 from kreabench.execution.engine import MAX_WORKER_DEATHS
 from kreabench.execution.flights import Flight, Requests
-from kreabench.execution.messages import Answer, Done, Failed, Opened, Received, Submitted
+from kreabench.execution.messages import Answer, BatchDone, Done, Failed, Opened, Received, Submitted
 from kreabench.execution.outcomes import (
     MAYBE_BILLED,
     Trouble,
@@ -106,7 +106,7 @@ class HostedAnswers:
         return records
 
     def _record(self, answer: Answer) -> list[Record]:
-        if isinstance(answer, Opened):
+        if isinstance(answer, Opened | BatchDone):  # neither answers a hosted order to generate
             return []
         if isinstance(answer, Submitted | Received):
             flight = self._requests.flights.get(answer.request_id)

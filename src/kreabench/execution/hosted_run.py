@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
 
 from kreabench.core.errors import BudgetReached, StorageError
 from kreabench.core.planned import Request
-from kreabench.core.records import Failure, FailureRecord, LoadRecord, Record
+from kreabench.core.records import Failure, LoadRecord, Record
 from kreabench.execution.engine import MAX_WORKER_DEATHS, GroupWork
 from kreabench.execution.flights import Flight, Requests
 from kreabench.execution.group_run import Surroundings
@@ -20,7 +19,7 @@ from kreabench.execution.hosted_answers import HostedAnswers
 from kreabench.execution.interrupts import Interrupt, interruptible
 from kreabench.execution.messages import Close, Generate, Open, Opened
 from kreabench.execution.opening import first_answer
-from kreabench.execution.outcomes import Trouble, trouble_of_death, trouble_of_failed
+from kreabench.execution.outcomes import Trouble, load_failure, trouble_of_death, trouble_of_failed
 from kreabench.execution.supervise import Death, WorkerProcess
 from kreabench.execution.throttle import Throttle
 
@@ -140,16 +139,7 @@ class HostedGroupRun:
 
     def _open_failed(self, trouble: Trouble) -> list[Record]:
         self._load_deaths += trouble.died
-        records: list[Record] = [
-            FailureRecord(
-                group_id=self._group.id,
-                setting_id=None,
-                request_id=None,
-                attempt=max(1, self._load_deaths),
-                started_utc=trouble.started_utc,
-                error=replace(trouble.error, stage="load"),
-            )
-        ]
+        records: list[Record] = [load_failure(self._group, trouble, max(1, self._load_deaths))]
         if not trouble.died or self._load_deaths >= MAX_WORKER_DEATHS:
             records += self._answers.none_sent(trouble)
         return records

@@ -9,9 +9,10 @@ from itertools import groupby
 from pathlib import Path
 
 from kreabench.core.engine_spec import EngineSpec
-from kreabench.core.errors import EnvironmentProblem
+from kreabench.core.errors import ConfigError, EnvironmentProblem, Problem
 from kreabench.core.records import Failure, Record
 from kreabench.core.specs import TargetSpec
+from kreabench.core.traffic import TrafficSpec
 from kreabench.execution.backlog import Backlog
 from kreabench.execution.beside import run_beside, side_by_side
 from kreabench.execution.clock import utc_now
@@ -19,8 +20,9 @@ from kreabench.execution.engine import Admit, GroupWork
 from kreabench.execution.group_run import Beside, GroupRun, Surroundings
 from kreabench.execution.hosted_run import HostedGroupRun
 from kreabench.execution.local_seats import LocalSeats, check_devices
-from kreabench.execution.pool import LOGS_FOLDER, Pool
-from kreabench.execution.seats import Seats
+from kreabench.execution.local_traffic import LocalTrafficRun
+from kreabench.execution.pool import LOGS_FOLDER, Pool, seat_surroundings
+from kreabench.execution.seats import Seat, Seats
 from kreabench.execution.services import start_service
 from kreabench.execution.supervise import WorkerProcess
 from kreabench.execution.traffic_run import TrafficRun
@@ -60,10 +62,11 @@ class LocalEngine:
         self._check([one.group.target for one in work if one.pending])
         run_path = run_path.resolve()
         pending = [one for one in work if one.pending]
+        self._check_replicas(pending)
         beside, pending = side_by_side(self._spec, pending, self._processors)
         if beside:
             yield from self._run_beside(beside, run_path, admit)
-        for alone, stretch in groupby(pending, key=lambda one: one.group.target.hosted or _has_service(one)):
+        for alone, stretch in groupby(pending, key=_is_alone):
             if alone:
                 for one in stretch:
                     yield from self._run_alone(one, run_path, admit)
@@ -73,6 +76,16 @@ class LocalEngine:
     def _check(self, targets: Sequence[TargetSpec]) -> None:
         """Raises ConfigError for targets that cannot be drawn where the engine draws."""
         check_devices(self._spec.devices, targets)
+
+    def _check_replicas(self, work: Sequence[GroupWork]) -> None:
+        """Raises ConfigError where levels of load that are left were planned for other workers than there are."""
+        workers = max(1, len(self._spec.devices)) if self._spec.kind == "local" else 0
+        planned = {one.group.traffic.replicas for one in work if _is_local_level(one) and one.group.traffic}
+        for number in planned - {workers}:
+            found = f"workers: {workers}" if workers else f"engine={self._spec.kind}"
+            expected = f"engine=local with as many workers as these levels of load were planned for: {number}"
+            remedy = "Another number is another setting: start a run of its own for it, with another name=…"
+            raise ConfigError([Problem(key="engine.devices", found=found, expected=expected, remedy=remedy)])
 
     def _open_seats(self, work: Sequence[GroupWork], run_path: Path, environ: Mapping[str, str]) -> Seats:
         """Where `work` is drawn."""
@@ -114,8 +127,21 @@ class LocalEngine:
             if group.target.hosted:
                 around = self._around(work, run_path, admit, environ)
                 yield from _hosted_run(work, around).batches()
+            elif group.traffic is not None:
+                yield from self._run_level(work, group.traffic, run_path, admit, environ)
             else:
                 yield from self._run_on_devices([work], run_path, admit, environ)
+
+    def _run_level(
+        self, work: GroupWork, traffic: TrafficSpec, run_path: Path, admit: Admit, environ: Mapping[str, str]
+    ) -> Iterator[Batch]:
+        """One level of load at a local target."""
+
+        def around(seat: Seat) -> Surroundings:
+            return seat_surroundings(seat, work.group, self._spec, run_path, admit, self._now)
+
+        with closing(self._open_seats([work], run_path, environ)) as seats:
+            yield from LocalTrafficRun(work, traffic, seats, around).batches()
 
     def _around(
         self,
@@ -152,8 +178,14 @@ class LocalEngine:
                 yield (record,)
 
 
-def _has_service(work: GroupWork) -> bool:
-    return work.group.target.service is not None
+def _is_alone(work: GroupWork) -> bool:
+    """Whether nothing else is drawn meanwhile."""
+    target = work.group.target
+    return target.hosted or target.service is not None or work.group.traffic is not None
+
+
+def _is_local_level(work: GroupWork) -> bool:
+    return work.group.traffic is not None and not work.group.target.hosted
 
 
 def _hosted_run(work: GroupWork, around: Surroundings) -> HostedGroupRun:

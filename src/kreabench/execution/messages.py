@@ -54,6 +54,17 @@ class Generate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateBatch:
+    """Draw several requests of one setting in one call. Answered by `BatchDone` or `Failed`. Local targets alone."""
+
+    kind: Literal["generate_batch"] = "generate_batch"
+    setting_id: str
+    requests: tuple[Request, ...]
+    store: bool = True
+    """Whether their pictures are kept; a warm-up throws them away."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Close:
     """Release everything and end. Not answered; orders under way are cut short and answered first."""
 
@@ -117,6 +128,22 @@ class Done:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BatchDone:
+    """A batch was drawn."""
+
+    kind: Literal["batch_done"] = "batch_done"
+    started_utc: str
+    began_s: float
+    """When the order was read, on this machine's `time.perf_counter`, which its processes share."""
+    ended_s: float
+    """When the last picture was encoded and stored."""
+    deliveries: tuple[Delivery, ...]
+    """In the order of the requests."""
+    errors: tuple[Failure | None, ...]
+    """As `deliveries`: why pictures that were drawn could not be kept; None where they were."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
     """The order failed; the worker is still there."""
 
@@ -134,8 +161,8 @@ class Failed:
     """Of `rate_limited`: what the service asked us to wait."""
 
 
-Order = Open | Warmup | Generate | Close
-Answer = Opened | Submitted | Received | Done | Failed
+Order = Open | Warmup | Generate | GenerateBatch | Close
+Answer = Opened | Submitted | Received | Done | BatchDone | Failed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,12 +170,19 @@ class _Kind:
     kind: str
 
 
-_ORDERS: dict[str, type[Order]] = {"open": Open, "warmup": Warmup, "generate": Generate, "close": Close}
+_ORDERS: dict[str, type[Order]] = {
+    "open": Open,
+    "warmup": Warmup,
+    "generate": Generate,
+    "generate_batch": GenerateBatch,
+    "close": Close,
+}
 _ANSWERS: dict[str, type[Answer]] = {
     "opened": Opened,
     "submitted": Submitted,
     "received": Received,
     "done": Done,
+    "batch_done": BatchDone,
     "failed": Failed,
 }
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kreabench.core.planned import LoadGroup, Request, Setting
-from kreabench.core.records import Cost, Failure, LoadRecord, SampleRecord, WarmupRecord
+from kreabench.core.records import Cost, Failure, FailureRecord, LoadRecord, SampleRecord, WarmupRecord
 from kreabench.core.specs import TargetSpec
 from kreabench.execution.messages import Delivery, Done, Failed, Opened
 from kreabench.execution.supervise import Death
@@ -114,8 +114,20 @@ def load_record(group: LoadGroup, opened: Opened) -> LoadRecord:
     )
 
 
-def warmup_record(group: LoadGroup, setting: Setting, done: Done) -> WarmupRecord:
-    """The record of a call whose pictures were thrown away."""
+def load_failure(group: LoadGroup, trouble: Trouble, attempt: int) -> FailureRecord:
+    """The record of a model that could not be loaded."""
+    return FailureRecord(
+        group_id=group.id,
+        setting_id=None,
+        request_id=None,
+        attempt=attempt,
+        started_utc=trouble.started_utc,
+        error=replace(trouble.error, stage="load"),
+    )
+
+
+def warmup_record(group: LoadGroup, setting: Setting, done: Done, batch: int = 1) -> WarmupRecord:
+    """The record of a call of `batch` requests whose pictures were thrown away."""
     timings = done.delivery.timings
     return WarmupRecord(
         group_id=group.id,
@@ -125,6 +137,7 @@ def warmup_record(group: LoadGroup, setting: Setting, done: Done) -> WarmupRecor
         cost=_unseen_cost(group.target, setting, timings.end_to_end_s, done.delivery),
         memory=done.delivery.memory,
         device=done.delivery.device,
+        batch=batch,
     )
 
 

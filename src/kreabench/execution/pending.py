@@ -74,10 +74,9 @@ def pending_work(plan: Plan, state: RunState, *, retry_failed: bool, dropped: Co
 
 
 def _has_begun(group: LoadGroup, state: RunState) -> bool:
-    # `tries` as well: a request that a worker took with it leaves nothing else.
-    return any(
-        request.id in known for known in (state.samples, state.submitted, state.tries) for request in group.requests
-    )
+    # `tries` as well: a request that a worker took with it leaves nothing else. One that waited for a model which could
+    # not be loaded has none, though it has a sample.
+    return any(request.id in known for known in (state.submitted, state.tries) for request in group.requests)
 
 
 def nothing_to_draw(plan: Plan) -> Problem:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kreabench.core.engine_spec import EngineSpec
 from kreabench.core.ids import slug
+from kreabench.core.planned import LoadGroup
 from kreabench.core.records import Failure, Record, SampleRecord
 from kreabench.execution.backlog import Backlog
 from kreabench.execution.engine import Admit, GroupWork
@@ -174,19 +176,8 @@ class Pool:
         return seat.host in self._barred.get(group_id, set()) or any(one is seat for one in barred)
 
     def _surroundings(self, seat: Seat, backlog: Backlog) -> Surroundings:
-        group = backlog.group
-        behind = "" if seat.name is None else f"-{slug(seat.name)}"
-        log_name = f"{LOGS_FOLDER}/worker-{group.id}{behind}.log"
-        return Surroundings(
-            spec=self._spec,
-            run_path=self._run_path,
-            admit=self._admit,
-            launch=lambda: seat.launch(self._run_path / log_name, f"{self._now()} {group.target.name}"),
-            log_name=log_name,
-            now=self._now,
-            elsewhere=functools.partial(self._elsewhere, seat, backlog),
-            usable=seat.usable,
-        )
+        around = seat_surroundings(seat, backlog.group, self._spec, self._run_path, self._admit, self._now)
+        return replace(around, elsewhere=functools.partial(self._elsewhere, seat, backlog))
 
     def _elsewhere(self, seat: Seat, backlog: Backlog, error: Failure) -> bool:
         """Whether a group whose model cannot be loaded at `seat` may be drawn at another one.
@@ -247,3 +238,20 @@ def _neighbour(lane: Lane) -> Neighbour | None:
     if not lane.is_at_work or lane.backlog is None:
         return None
     return Neighbour(target=lane.backlog.group.target.name, host=lane.seat.host)
+
+
+def seat_surroundings(
+    seat: Seat, group: LoadGroup, spec: EngineSpec, run_path: Path, admit: Admit, now: Callable[[], str]
+) -> Surroundings:
+    """What the run of `group` at `seat` needs from outside."""
+    behind = "" if seat.name is None else f"-{slug(seat.name)}"
+    log_name = f"{LOGS_FOLDER}/worker-{group.id}{behind}.log"
+    return Surroundings(
+        spec=spec,
+        run_path=run_path,
+        admit=admit,
+        launch=lambda: seat.launch(run_path / log_name, f"{now()} {group.target.name}"),
+        log_name=log_name,
+        now=now,
+        usable=seat.usable,
+    )

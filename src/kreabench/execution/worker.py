@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from kreabench.backends.base import Backend, Generation
-from kreabench.backends.table import backend_class
-from kreabench.core.planned import Setting
-from kreabench.core.records import Calibration
+from kreabench.backends.table import backend_class, draws_batches
+from kreabench.core.planned import Request, Setting
+from kreabench.core.records import Calibration, Failure
 from kreabench.execution.answering import Answering, delivery_of, stored
 from kreabench.execution.child import settle
 from kreabench.execution.clock import utc_now
@@ -25,9 +25,11 @@ from kreabench.execution.failures import secrets
 from kreabench.execution.hosted_worker import HostedWorker
 from kreabench.execution.messages import (
     Answer,
+    BatchDone,
     Close,
     Delivery,
     Generate,
+    GenerateBatch,
     Open,
     Opened,
     Warmup,
@@ -36,7 +38,7 @@ from kreabench.execution.messages import (
 from kreabench.rundir import codec
 from kreabench.rundir.inputs import INPUTS_FOLDER
 
-_STAGES = {"open": "load", "warmup": "warmup", "generate": "generate"}
+_STAGES = {"open": "load", "warmup": "warmup", "generate": "generate", "generate_batch": "generate"}
 """Order → the stage of an error that names none."""
 
 
@@ -48,13 +50,16 @@ class Worker:
         self._backend: Backend | None = None
         self._settings: dict[str, Setting] = {}
         self._run_path = Path()
-        self._called: set[str] = set()
+        self._called: set[tuple[str, int]] = set()
+        """Setting id, requests in the call."""
 
-    def answer(self, order: Open | Warmup | Generate) -> bytes:
+    def answer(self, order: Open | Warmup | Generate | GenerateBatch) -> bytes:
         """Carry out one order; the answer's line. Whatever goes wrong is an answer too."""
         started_utc, began = self._answering.now(), self._answering.clock()
         if isinstance(order, Open):
             answer = self._open(order, started_utc, began)
+        elif isinstance(order, GenerateBatch):
+            answer = self._call_batch(order, started_utc, began)
         else:
             answer = self._call(order, started_utc, began)
         return self._answering.line(answer, _STAGES[order.kind], started_utc, began)
@@ -90,7 +95,7 @@ class Worker:
         try:
             assert self._backend is not None  # noqa: S101 - the driver opens before it asks for anything
             generation = self._backend.generate(setting, order.request)
-            delivery = self._delivery(setting, generation)
+            delivery = self._delivery(generation, first=self._is_first(setting, 1))
             if isinstance(order, Generate):
                 delivery = stored(self._run_path, setting, order.request, generation, delivery)
         except Exception as error:
@@ -98,9 +103,48 @@ class Worker:
             return self._answering.failed(error, stage, started_utc, began, delivery=delivery)
         return self._answering.done(delivery, started_utc)
 
-    def _delivery(self, setting: Setting, generation: Generation) -> Delivery:
-        first = setting.id not in self._called
-        self._called.add(setting.id)
+    def _call_batch(self, order: GenerateBatch, started_utc: str, began: float) -> Answer:
+        setting, requests = self._settings[order.setting_id], order.requests
+        try:
+            generations = self._drawn(setting, requests)
+        except Exception as error:
+            return self._answering.failed(error, "generate", started_utc, began)
+        first = self._is_first(setting, len(requests))
+        deliveries: list[Delivery] = []
+        errors: list[Failure | None] = []
+        for request, generation in zip(requests, generations, strict=True):
+            delivery, lost = self._answering.flagged(self._delivery(generation, first=first)), None
+            try:
+                if order.store:
+                    delivery = stored(self._run_path, setting, request, generation, delivery)
+            except Exception as error:  # of one request: the others in the call have their pictures
+                lost = self._answering.failed(error, "store", started_utc, began).error
+            deliveries.append(delivery)
+            errors.append(lost)
+        return BatchDone(
+            started_utc=started_utc,
+            began_s=began,
+            ended_s=self._answering.clock(),
+            deliveries=tuple(deliveries),
+            errors=tuple(errors),
+        )
+
+    def _drawn(self, setting: Setting, requests: Sequence[Request]) -> tuple[Generation, ...]:
+        backend = self._backend
+        assert backend is not None  # noqa: S101 - as in `_call`
+        if len(requests) == 1:
+            return (backend.generate(setting, requests[0]),)
+        assert draws_batches(backend)  # noqa: S101 - no other is planned
+        return backend.generate_batch(setting, requests)
+
+    def _is_first(self, setting: Setting, requests: int) -> bool:
+        """Whether no call of the setting had so many requests before."""
+        first = (setting.id, requests) not in self._called
+        self._called.add((setting.id, requests))
+        return first
+
+    @staticmethod
+    def _delivery(generation: Generation, *, first: bool) -> Delivery:
         delivery = delivery_of(generation)
         return replace(delivery, timings=replace(delivery.timings, first_call=first))
 

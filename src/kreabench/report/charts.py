@@ -110,8 +110,9 @@ def _point(summary: SettingSummary, x: Estimate, y: Estimate) -> Point:
     others = (setting.target, setting.acceleration, general(setting.guidance), setting.num_images)
     strength = () if setting.strength is None else (f"strength {setting.strength:g}",)
     rate = () if setting.rate_per_s is None else (f"at {setting.rate_per_s:g}/s",)
+    batches = () if setting.batch_size == 1 else (f"batches of {setting.batch_size}",)
     return Point(
-        series=" ".join(map(str, (*others, setting.output_format, *strength, setting.concurrency, *rate))),
+        series=" ".join(map(str, (*others, setting.output_format, *strength, setting.concurrency, *batches, *rate))),
         colour=setting.acceleration,
         marker=setting.target,
         label=f"{setting.label} {setting.id}",
@@ -173,6 +174,8 @@ def _bar_label(summary: SettingSummary, summaries: Sequence[SettingSummary]) -> 
         parts.append(count(setting.num_images, "image"))
     if len({s.setting.output_format for s in summaries}) > 1:
         parts.append(setting.output_format)
+    if len({s.setting.batch_size for s in summaries}) > 1:
+        parts.append(f"batches of {setting.batch_size}")
     if len({s.setting.concurrency for s in summaries}) > 1:
         parts.append(f"{setting.concurrency} in flight")
     if setting.rate_per_s is not None:

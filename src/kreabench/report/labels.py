@@ -8,7 +8,7 @@ from kreabench.core.planned import Setting
 from kreabench.report.parts import Cell
 from kreabench.report.text import visible
 
-_AXES = ("guidance", "strength", "num_images", "output_format", "concurrency", "rate_per_s")
+_AXES = ("guidance", "strength", "num_images", "output_format", "batch_size", "concurrency", "rate_per_s")
 """Beside target, acceleration, steps and size, which are always named."""
 
 
@@ -27,6 +27,7 @@ def setting_cell(setting: Setting, axes: Sequence[str], *, mark: bool = False) -
         "strength": "" if setting.strength is None else f"strength {setting.strength:g}",
         "num_images": f"×{setting.num_images}",
         "output_format": setting.output_format,
+        "batch_size": f"batches of {setting.batch_size}",
         "concurrency": f"{setting.concurrency} in flight",
         "rate_per_s": "" if setting.rate_per_s is None else f"at {setting.rate_per_s:g}/s",
     }

@@ -264,9 +264,10 @@ def _label_columns() -> tuple[Column, ...]:
 
 def _label(setting: Setting) -> tuple[Cell, ...]:
     images = f" × {setting.num_images}" if setting.num_images > 1 else ""
-    at_once = f"{setting.concurrency} in flight" if setting.concurrency > 1 else ""
+    at_once = [f"batches of {setting.batch_size}"] if setting.batch_size > 1 else []
+    at_once += [f"{setting.concurrency} in flight"] if setting.concurrency > 1 else []
     return (
-        Cell(text=setting.target, detail=at_once),
+        Cell(text=setting.target, detail=", ".join(at_once)),
         Cell(text=setting.acceleration),
         axis_cell(setting.steps),
         Cell(text=f"{setting.width} × {setting.height}{images}"),

@@ -111,6 +111,7 @@ def _columns(members: Sequence[Setting]) -> tuple[GridColumn, ...]:
         parts += [f"guidance {setting.guidance:g}"] if "guidance" in varied and setting.guidance is not None else []
         parts += [f"× {setting.num_images}"] if "num_images" in varied else []
         parts += [setting.output_format] if "output_format" in varied else []
+        parts += [f"batches of {setting.batch_size}"] if "batch_size" in varied else []
         parts += [f"{setting.concurrency} in flight"] if "concurrency" in varied else []
         parts += [f"at {setting.rate_per_s:g}/s"] if "rate_per_s" in varied and setting.rate_per_s is not None else []
         mark = "reference" if setting.reference_id == setting.id else ""

@@ -30,7 +30,7 @@ def settings_table(
     kinds: set[str] = {s.memory.kind for s in summaries if s.memory}
     extras = [
         name
-        for name in ("strength", "num_images", "output_format", "concurrency", "rate_per_s")
+        for name in ("strength", "num_images", "output_format", "batch_size", "concurrency", "rate_per_s")
         if len({getattr(s.setting, name) for s in summaries}) > 1
     ]
     gpu = any(s.device is not None and s.device.sm_clock_mhz is not None for s in summaries)
@@ -80,6 +80,7 @@ def _setting_columns(extras: Sequence[str]) -> tuple[Column, ...]:
         "strength": Column(title="Strength", note="Image-to-image runs about that share of its steps.", numeric=True),
         "num_images": Column(title="Images", numeric=True),
         "output_format": Column(title="Format"),
+        "batch_size": Column(title="Batch", note="Requests that one call draws, at most.", numeric=True),
         "concurrency": Column(title="In flight", note="Hosted requests under way at once.", numeric=True),
         "rate_per_s": Column(title="Arrivals", unit="1/s", note="Requests sent whatever is in flight.", numeric=True),
     }

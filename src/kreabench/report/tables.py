@@ -162,6 +162,9 @@ def axes_of(setting: Setting) -> dict[str, Any]:
         "num_images": setting.num_images,
         "output_format": setting.output_format,
         "concurrency": setting.concurrency,
+        "batch_size": setting.batch_size,
+        "replicas": setting.replicas,
+        "rate_per_s": setting.rate_per_s,
     }
 
 

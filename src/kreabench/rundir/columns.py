@@ -18,6 +18,7 @@ from kreabench.core.records import (
     ImageRecord,
     Memory,
     SampleRecord,
+    Served,
     Timings,
     Work,
 )
@@ -40,6 +41,7 @@ class Row:
     hosted: HostedCall | None
     device: DeviceState | None
     work: Work | None
+    served: Served | None
     cost: Cost
     image: ImageRecord | None
 
@@ -59,6 +61,9 @@ COLUMNS: tuple[tuple[str, str, str, Any], ...] = (
     ("num_images", "setting", "num_images", INT),
     ("output_format", "setting", "output_format", TEXT),
     ("concurrency", "setting", "concurrency", INT),
+    ("batch_size", "setting", "batch_size", INT),
+    ("replicas", "setting", "replicas", INT),
+    ("rate_per_s", "setting", "rate_per_s", FLOAT),
     ("reference_id", "setting", "reference_id", TEXT),
     ("prompt_id", "request", "prompt_id", TEXT),
     ("prompt", "request", "prompt", TEXT),
@@ -95,6 +100,9 @@ COLUMNS: tuple[tuple[str, str, str, Any], ...] = (
     ("flags", "sample", "flags", TEXT),
     ("worker", "sample", "worker", TEXT),
     ("beside", "sample", "beside", TEXT),
+    ("batch", "served", "batch", INT),
+    ("waited_s", "served", "queue_s", FLOAT),
+    ("service_s", "served", "service_s", FLOAT),
     ("service_request_id", "hosted", "service_request_id", TEXT),
     ("service_attempts", "hosted", "attempts", INT),
     ("polls", "hosted", "polls", INT),
@@ -145,7 +153,7 @@ LISTS = frozenset({"flags", "beside", "throttle_reasons", "notes"})
 
 _MAY_BE_NULL = frozenset(
     {"reference_id", "flags", "worker", "beside", "steps", "guidance", "strength", "safety_check_s", "steps_run"}
-    | {"usd", "list_usd"}
+    | {"usd", "list_usd", "rate_per_s"}
 )
 _ALWAYS_THERE = frozenset({"request", "setting", "sample", "cost"})
 

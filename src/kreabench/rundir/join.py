@@ -129,6 +129,7 @@ def _row(
         hosted=sample.hosted,
         device=sample.device,
         work=sample.work,
+        served=sample.served,
         cost=sample.cost,
         image=image,
     )

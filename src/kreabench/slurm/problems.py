@@ -14,6 +14,9 @@ def jobs_problems(experiment: ExperimentSpec) -> list[Problem]:
     if experiment.race is not None:
         found, expected = "on", "off with engine=slurm: a race looks at all scores while it draws"
         problems.append(Problem(key="run.race", found=found, expected=expected))
+    if experiment.traffic is not None and not all(target.hosted for target in experiment.targets):
+        expected = "off with engine=slurm: one queue stands before all workers of a level, which are on one machine"
+        problems.append(Problem(key="run.load", found="on, of local targets", expected=expected))
     if experiment.scoring.during_generation:
         found, expected = "true", "false with engine=slurm: there are no pictures here before the parts are merged"
         problems.append(Problem(key="scoring.during_generation", found=found, expected=expected))

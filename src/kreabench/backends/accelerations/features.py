@@ -62,6 +62,8 @@ class FeatureRow:
     exact: bool = False
     """Whether it computes what the model alone computes, up to the order of sums: no work is skipped, no weight or
     product has fewer bits. What a parameter decides is in `is_exact`."""
+    couples: bool = False
+    """Whether what it skips of one picture depends on the others that are drawn in the same call."""
     needs: Needs = field(default_factory=Needs)
 
 
@@ -182,6 +184,7 @@ FEATURES: dict[str, FeatureRow] = {
         phase="call",
         parameters=FirstBlockCacheParameters,
         kind="cache",
+        couples=True,  # one mean over the whole call decides
         summary="reuse the transformer's blocks of the step before while the first block hardly changes",
     ),
     "taylorseer": FeatureRow(

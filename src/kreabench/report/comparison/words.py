@@ -71,6 +71,8 @@ def short_label(setting: Setting, axes: Sequence[str]) -> str:
         "num_images": f"×{setting.num_images}",
         "output_format": setting.output_format,
         "concurrency": f"{setting.concurrency} in flight",
+        "batch_size": f"batches of {setting.batch_size}",
+        "replicas": f"{setting.replicas} replica{'s' if setting.replicas != 1 else ''}",
         "rate_per_s": "" if setting.rate_per_s is None else f"at {setting.rate_per_s:g}/s",
     }
     parts = [said[axis] for axis in AXES if axis in axes and axis not in {"width", "height"}]

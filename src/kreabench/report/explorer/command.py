@@ -17,7 +17,7 @@ from kreabench.rundir.directory import CONFIG_FILE, RunDirectory
 _SOURCES = ("file", "hub", "grammar")
 _RUN = ("seeds", "repeats", "passes", "warmup", "order_seed")
 """Of `run`; the folder and the race are the reader's, concurrency is the setting's."""
-_LEVELS = ("rate", "in_flight")
+_LEVELS = ("rate", "in_flight", "batch_size")
 """Of `load`; they are the setting's."""
 _WHOLE = ("budget", "scoring")
 """Sections that are repeated as they were."""
@@ -192,6 +192,10 @@ def _load(values: Values, members: Sequence[Setting]) -> Iterator[str]:
         yield override("load.in_flight", sorted({one.concurrency for one in members}))
     elif members[0].concurrency != 1:
         yield override("run.concurrency", members[0].concurrency)
+    if any(one.batch_size > 1 for one in members):
+        yield override("load.batch_size", sorted({one.batch_size for one in members}))
+    if any(one.replicas > 1 for one in members):  # else the engine is the reader's
+        yield override("engine.devices", _section(values, "engine")["devices"])
 
 
 def _reference(values: Values, reference: Setting | None) -> Iterator[str]:

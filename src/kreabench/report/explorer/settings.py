@@ -160,5 +160,5 @@ def _skipped_axes(source: Source, one: SkippedSetting) -> dict[str, AxisValue]:
         "num_images": one.num_images,
         "output_format": one.output_format,
         "concurrency": one.concurrency,
-        **({"rate_per_s": None} if source.evidence.experiment.traffic is not None else {}),
+        **({"batch_size": None, "rate_per_s": None} if source.evidence.experiment.traffic is not None else {}),
     }

@@ -15,6 +15,7 @@ _SAID = {
     "guidance": "g{:g}",
     "strength": "strength {:g}",
     "num_images": "×{}",
+    "batch_size": "batches of {}",
     "concurrency": "{} in flight",
     "rate_per_s": "at {:g}/s",
 }

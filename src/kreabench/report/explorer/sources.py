@@ -18,6 +18,7 @@ _UNITS = {
     "strength": "",
     "num_images": "",
     "concurrency": "",
+    "batch_size": "",
     "rate_per_s": "1/s",
 }
 _LABELS = {
@@ -31,6 +32,7 @@ _LABELS = {
     "num_images": "Images a request",
     "output_format": "Format",
     "concurrency": "In flight",
+    "batch_size": "Batch",
     "rate_per_s": "Arrivals",
 }
 
@@ -88,9 +90,13 @@ def axes_of_setting(source: Source, setting: Setting) -> dict[str, AxisValue]:
         "num_images": setting.num_images,
         "output_format": setting.output_format,
         "concurrency": setting.concurrency,
-        # An axis of load runs alone.
-        **({"rate_per_s": setting.rate_per_s} if source.evidence.experiment.traffic is not None else {}),
+        **(_load_axes(setting) if source.evidence.experiment.traffic is not None else {}),
     }
+
+
+def _load_axes(setting: Setting) -> dict[str, AxisValue]:
+    """Axes of load runs alone."""
+    return {"batch_size": setting.batch_size, "rate_per_s": setting.rate_per_s}
 
 
 def size_of(width: int, height: int) -> str:

@@ -9,7 +9,7 @@ from kreabench.analysis.estimates import Estimate, least_n
 from kreabench.analysis.traffic import PERCENTILES
 from kreabench.decisions.load_levels import LoadCurve, LoadLevel
 from kreabench.report.csv_text import csv_text, estimate_cells
-from kreabench.report.format import ABSENT, difference, estimate, scaled
+from kreabench.report.format import ABSENT, difference, estimate, scaled, significant
 from kreabench.report.load.words import load_name, load_sentences
 from kreabench.report.parts import Cell, Column, Row, Table
 from kreabench.report.text import message
@@ -22,8 +22,12 @@ def load_table(curves: Sequence[LoadCurve]) -> Table | None:
     if not curves:
         return None
     several, promised = len(curves) > 1, any(curve.traffic.objective_s is not None for curve in curves)
+    local = any(level.service is not None for curve in curves for level in curve.levels)
     rows = tuple(
-        Row(cells=tuple(_cells(curve, number, several=several, promised=promised)), setting=level.setting.id)
+        Row(
+            cells=tuple(_cells(curve, number, several, promised, local)),
+            setting=level.setting.id,
+        )
         for curve in curves
         for number, level in enumerate(curve.levels)
     )
@@ -40,6 +44,7 @@ def load_table(curves: Sequence[LoadCurve]) -> Table | None:
             *(Column(title=f"p{round(100 * p)}", unit="s", numeric=True) for p in PERCENTILES),
             Column(title="Queue", unit="1/s", note="By how much it grew in the second half.", numeric=True),
             Column(title="At once", note="Requests sent and unanswered, at most.", numeric=True),
+            *(_SERVICE if local else ()),
             Column(title="Same files", note="As under the lightest load, of the same prompt and seed.", numeric=True),
             *((Column(title="Objective"),) if promised else ()),
         ),
@@ -50,7 +55,21 @@ def load_table(curves: Sequence[LoadCurve]) -> Table | None:
     )
 
 
-def _cells(curve: LoadCurve, number: int, *, several: bool, promised: bool) -> list[Cell]:
+_SERVICE = (
+    Column(title="Batch", note="Requests a call of the pipeline, the mean.", numeric=True),
+    Column(title="Waited", unit="s", note="For a worker, the median.", numeric=True),
+    Column(title="Service", unit="s", note="That a worker was busy with its call, the median.", numeric=True),
+)
+
+
+def _service(level: LoadLevel) -> list[Cell]:
+    if level.service is None:
+        return [Cell(text=ABSENT, detail="of local targets alone", absent=True) for _ in _SERVICE]
+    numbers = (level.service.batch, level.service.queue_s, level.service.service_s)
+    return [Cell(text=significant(number), sort=number) for number in numbers]
+
+
+def _cells(curve: LoadCurve, number: int, several: bool, promised: bool, local: bool) -> list[Cell]:
     level = curve.levels[number]
     one, objective_s = level.summary, curve.traffic.objective_s
     return [
@@ -65,6 +84,7 @@ def _cells(curve: LoadCurve, number: int, *, several: bool, promised: bool) -> l
         *(_cell(one.percentiles.get(p), f"fewer than {least_n(p)} delivered") for p in PERCENTILES),
         _growth(level),
         Cell(text=f"{one.most_in_system:,}"),
+        *(_service(level) if local else []),
         Cell(text=f"{level.same:,} of {level.pairs:,}") if level.pairs else Cell(text=ABSENT, absent=True),
         *([Cell(text=_PROMISES[curve.saturation.promises[number]])] if promised else []),
     ]
@@ -124,6 +144,11 @@ def _csv_row(curve: LoadCurve, number: int) -> dict[str, Any]:
         **estimate_cells("growth_per_s", one.growth),
         "grows": one.grows,
         "overloaded": one.overloaded,
+        "batch_size": level.setting.batch_size,
+        "replicas": level.setting.replicas,
+        "mean_batch": None if level.service is None else level.service.batch,
+        "median_waited_s": None if level.service is None else level.service.queue_s,
+        "median_service_s": None if level.service is None else level.service.service_s,
         "most_in_system": one.most_in_system,
         "left_in_system": one.left_in_system,
         "lag_s": one.lag_s,

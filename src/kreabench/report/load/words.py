@@ -35,6 +35,11 @@ def _sentences(curve: LoadCurve) -> Iterator[str]:
         yield kept
     for level in curve.levels:
         yield from (f"{load_name(level)}: {remark}" for remark in _remarks(level))
+    if any(level.service is not None and level.service.shared for level in curve.levels):
+        yield (
+            "its replicas worked on one processor, so that each was slowed by the others; replicas on devices of their "
+            "own would carry more."
+        )
     late = [
         f"{significant(level.summary.lag_s, 2)} s {load_name(level)}"
         for level in curve.levels
@@ -43,12 +48,16 @@ def _sentences(curve: LoadCurve) -> Iterator[str]:
         and level.summary.lag_s >= MUCH_LAG * level.summary.latency.value
     ]
     if late:
-        why = (
-            "Either load.max_in_flight was reached, or the machine is too slow for this load."
-            if curve.traffic.is_open
-            else "The machine is too slow for this load."
-        )
-        yield f"requests left this machine late, which is part of their latency: up to {', '.join(late)}. {why}"
+        said = f"requests left this machine late, which is part of their latency: up to {', '.join(late)}."
+        yield f"{said} {_why_late(curve)}"
+
+
+def _why_late(curve: LoadCurve) -> str:
+    if any(level.service is not None for level in curve.levels):
+        return "The machine, or the disk of the run directory, is too slow for this load."
+    if curve.traffic.is_open:
+        return "Either load.max_in_flight was reached, or the machine is too slow for this load."
+    return "The machine is too slow for this load."
 
 
 def _knee(curve: LoadCurve) -> str:
