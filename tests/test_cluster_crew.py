@@ -67,7 +67,7 @@ def journalled(run: RunDirectory) -> Counter[str]:
 
 
 def test_the_next_driver_goes_on_with_the_models_that_are_loaded(ray: ThreadRay, tmp_path: Path) -> None:
-    groups = [light_group("one", 12, load_s=0.3), light_group("two", 12, load_s=0.3)]
+    groups = [light_group("one", 12, load_s=2.0), light_group("two", 12, load_s=2.0)]
     run = make_run(tmp_path / "run")
     drive(ray, run, groups, until=5)
     assert len(ray.living()) == 2
@@ -96,7 +96,7 @@ def test_actors_that_are_not_to_outlive_their_driver_are_ordinary_ones(
     assert not any({"name", "namespace", "lifetime"} & one.options.keys() for one in ray.actors)
 
 
-@pytest.mark.parametrize("change", ["room", "pictures"])
+@pytest.mark.parametrize("change", ["room", "pictures", "time", "no time"])
 def test_actors_of_another_kind_and_those_of_other_runs_are_not_taken_over(
     ray: ThreadRay, tmp_path: Path, change: str
 ) -> None:
@@ -105,8 +105,13 @@ def test_actors_of_another_kind_and_those_of_other_runs_are_not_taken_over(
     drive(ray, first, groups, until=3, workers=1)
     drive(ray, second, groups)
     assert len(ray.living()) == 1  # that of the first one still waits
-    changed = {"cpus_per_worker": 2} if change == "room" else {"pictures_url": f"file://{tmp_path}/shared"}
-    drive(ray, first, groups, workers=1, **changed)
+    changes: dict[str, dict[str, Any]] = {
+        "room": {"cpus_per_worker": 2},
+        "pictures": {"pictures_url": f"file://{tmp_path}/shared"},
+        "time": {"keep_s": 600.0},
+        "no time": {"keep_s": 0.0},
+    }
+    drive(ray, first, groups, workers=1, **changes[change])
     assert ray.living() == []
     assert {one.status for one in first.samples().values()} == {"ok"}
     assert len(loads(list(first.records()))) == 2
@@ -115,7 +120,7 @@ def test_actors_of_another_kind_and_those_of_other_runs_are_not_taken_over(
 def test_an_order_of_a_dead_driver_that_takes_too_long_is_cut_short(
     ray: ThreadRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seats, "TAKE_OVER_S", 0.3)
+    monkeypatch.setattr(seats, "TAKE_OVER_S", 5.0)
     target = faulty_target(tmp_path, {"kind": "hang", "prompt_contains": " 0 red", "times": 1})
     groups = [make_group(target=target, prompts=3), light_group("two", 6)]
     run = make_run(tmp_path / "run")
@@ -123,7 +128,7 @@ def test_an_order_of_a_dead_driver_that_takes_too_long_is_cut_short(
     assert len(ray.living()) == 2
     began = time.monotonic()
     drive(ray, run, groups)
-    assert time.monotonic() - began < 30  # of the 60 that it might have taken
+    assert time.monotonic() - began < 50  # of the 60 that it might have taken
     assert journalled(run) == Counter(request.id for group in groups for request in group.requests)
     assert {sample.status for sample in run.samples().values()} == {"ok"}
     found = Counter(one.target for one in loads(list(run.records())))
@@ -151,7 +156,7 @@ def test_without_a_driver_an_actor_ends_and_with_one_it_does_not(
     monkeypatch.setattr(actor, "leave", lambda: left.append(time.monotonic()))
     group = light_group("one", 6, latency_s=0.4)
     run = make_run(tmp_path / "run")
-    drive(ray, run, [group], until=3, workers=1, keep_s=0.6)
+    drive(ray, run, [group], until=3, workers=1, keep_s=3.0)
     assert left == []
     wait_until(lambda: bool(left), "an actor without a driver ends")
 
@@ -159,15 +164,15 @@ def test_without_a_driver_an_actor_ends_and_with_one_it_does_not(
 def test_a_driver_with_nothing_to_ask_still_speaks_to_its_actors(
     ray: ThreadRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left: list[float] = []
-    monkeypatch.setattr(actor, "leave", lambda: left.append(time.monotonic()))
+    heard: Counter[int] = Counter()
+    monkeypatch.setattr(actor.SeatActor, "hear", lambda self: heard.update([id(self)]))
     group = light_group("one", 2)
     run = make_run(tmp_path / "run")
     work = pending_work(make_plan(group), run.state(), retry_failed=False)
-    with closing(ClusterSeats(ray, replace(SPEC, keep_s=0.6), run.path, work)) as places:
+    with closing(ClusterSeats(ray, replace(SPEC, keep_s=3.0), run.path, work)) as places:
         wait_until(lambda: len(places.taken()) == 2, "two seats")
-        time.sleep(1.5)
-        assert left == []
+        heard.clear()
+        wait_until(lambda: len(heard) == 2 and min(heard.values()) >= 2, "each hears of it twice")
 
 
 def test_an_order_of_a_driver_that_was_followed_by_another_is_not_carried_out(ray: ThreadRay, tmp_path: Path) -> None:
@@ -183,7 +188,7 @@ def test_an_order_of_a_driver_that_was_followed_by_another_is_not_carried_out(ra
 
 
 def test_numbers_of_seats_stay_with_actors_and_those_of_machines_with_the_run(ray: ThreadRay, tmp_path: Path) -> None:
-    groups = [light_group("one", 20, latency_s=0.05), light_group("two", 20, latency_s=0.05)]
+    groups = [light_group(name, 20, load_s=2.0, latency_s=0.05) for name in ("one", "two")]
     run = make_run(tmp_path / "run")
     drive(ray, run, groups, until=6)
     first, second = ray.living()

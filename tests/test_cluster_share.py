@@ -206,6 +206,24 @@ def test_requests_with_input_pictures_are_drawn_by_nodes_that_have_none(ray: Thr
     assert [sample.status for sample in samples(records).values()] == ["ok"] * 3
 
 
+def test_two_requests_that_give_the_same_picture_have_an_object_each(tmp_path: Path) -> None:
+    store, content = folder_store(tmp_path / "shared"), encode_image(picture(16, 16))
+    sha256 = hashlib.sha256(content).hexdigest()
+    images = [
+        make_image_record(path=f"images/{name}.png", sha256=sha256, size_bytes=len(content)) for name in ("a", "b")
+    ]
+    with closing(Inbox(store, tmp_path / "run", "token-1")) as inbox:
+        for image in images:
+            path = tmp_path / "node" / image.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        Outbox(store, tmp_path / "node").send(images)
+        assert sum(name.startswith("blobs/") for name in store.sizes()) == 2
+        for image in images:
+            inbox._fetch(image)
+            assert (tmp_path / "run" / image.path).read_bytes() == content
+
+
 def test_a_picture_whose_path_leads_out_of_the_run_is_not_written(tmp_path: Path) -> None:
     store = folder_store(tmp_path / "shared")
     content = encode_image(picture(16, 16))

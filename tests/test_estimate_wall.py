@@ -79,6 +79,17 @@ def test_wall_time(plan: Plan, engine: EngineSpec, hours: float) -> None:
     assert found.hours <= whole + 1e-9
 
 
+def test_seeds_of_one_prompt_are_dealt_out_to_workers_but_not_to_jobs() -> None:
+    one = group("one")
+    plan = make_plan(replace(one, requests=tuple(replace(request, prompt_id="p") for request in one.requests)))
+    pool, jobs = (
+        wall_time(plan, engine) for engine in (engine_spec(devices=("cuda:0", "cuda:1")), slurm(jobs_per_group=2))
+    )
+    assert pool is not None
+    assert jobs is not None
+    assert (pool.hours, jobs.hours) == (pytest.approx(0.6), pytest.approx(1.1))
+
+
 @pytest.mark.parametrize(
     ("plan", "engine", "expected"),
     [

@@ -245,7 +245,7 @@ def test_gpus_that_are_not_there_are_refused(tmp_path: Path) -> None:
 def test_a_model_outlives_its_driver_and_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     group = light_group("one", 12, load_s=0.5, latency_s=0.05)
     plan, run = make_plan(group), make_run(tmp_path / "run")
-    spec = ray_spec(address="auto", keep_s=20.0)  # of a cluster that is not ours to end
+    spec = ray_spec(address="auto", keep_s=120.0)  # of a cluster that is not ours to end
     with run.writer() as writer:
         with monkeypatch.context() as killed:
             killed.setattr(Crew, "dismiss", lambda self, actor: None)  # as who is killed says nothing any more

@@ -30,10 +30,11 @@ class _Part:
     fixed: float
     """Of each worker that takes it up: load and warm-ups."""
     drawing: float
-    prompts: int
+    pieces: int
+    """Into which it can be dealt out: requests to workers, prompts to jobs."""
 
     def with_workers(self, number: int) -> float:
-        return self.fixed + self.drawing / max(1, min(number, self.prompts))
+        return self.fixed + self.drawing / max(1, min(number, self.pieces))
 
 
 def wall_time(plan: Plan, engine: EngineSpec) -> WallTime | None:
@@ -48,7 +49,7 @@ def wall_time(plan: Plan, engine: EngineSpec) -> WallTime | None:
     # Hosted targets may be asked meanwhile; whether they are depends on the machine, so they are added.
     alone = sum(one.hours or 0.0 for one, _ in pairs if one.group.target.hosted or one.group.target.service is not None)
     shared = [
-        _part(one, fixed)
+        _part(one, fixed, len(one.group.requests))
         for one, fixed in pairs
         if not (one.group.target.hosted or one.group.target.service is not None)
     ]
@@ -64,10 +65,9 @@ def wall_time(plan: Plan, engine: EngineSpec) -> WallTime | None:
     return WallTime(hours=alone + _spread(shared, workers), how=how)
 
 
-def _part(one: GroupEstimate, fixed: GroupEstimate) -> _Part:
-    prompts = len({request.prompt_id for request in one.group.requests})
+def _part(one: GroupEstimate, fixed: GroupEstimate, pieces: int) -> _Part:
     hours = fixed.hours or 0.0
-    return _Part(fixed=hours, drawing=(one.hours or 0.0) - hours, prompts=prompts)
+    return _Part(fixed=hours, drawing=(one.hours or 0.0) - hours, pieces=pieces)
 
 
 def _spread(parts: Sequence[_Part], workers: int) -> float:
@@ -84,8 +84,9 @@ def _of_jobs(pairs: Sequence[tuple[GroupEstimate, GroupEstimate]], spec: SlurmSp
     ends, jobs = ([sum(hosted)] if hosted else []), int(bool(hosted))
     for one, fixed in pairs:
         if not one.group.target.hosted:
-            part = _part(one, fixed)
-            number = min(spec.jobs_per_group, part.prompts)
+            prompts = len({request.prompt_id for request in one.group.requests})
+            part = _part(one, fixed, prompts)
+            number = min(spec.jobs_per_group, prompts)
             at_once = min(number, spec.jobs_at_once or number)
             ends.append(part.with_workers(number) * math.ceil(number / max(1, at_once)))
             jobs += number

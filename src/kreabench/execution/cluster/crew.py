@@ -26,14 +26,16 @@ class Crew:
 
     def __init__(self, ray: Any, spec: RaySpec, key: str) -> None:
         self._ray = ray
-        # A cluster that the driver started ends with it.
-        self.keep_s = 0.0 if spec.address is None else spec.keep_s
+        self._is_ours = spec.address is None
+        """Whether the driver started the cluster, which then ends with it."""
+        self.keep_s = 0.0 if self._is_ours else spec.keep_s
         self._namespace = f"kreabench-{key}"
         options: dict[str, Any] = {"num_cpus": spec.cpus_per_worker, "num_gpus": spec.gpus_per_worker}
         if spec.accelerator_type is not None:
             options["accelerator_type"] = spec.accelerator_type
-        # Who holds other room, or hands its pictures over another way, is of no use to the next driver.
-        self._kind = f"seat-{stable_hash([options, spec.pictures_url])}-"
+        # Who holds other room, hands its pictures over another way, or waits for another time, is of no use to the next
+        # driver: it would end between two words of one that speaks less often.
+        self._kind = f"seat-{stable_hash([options, spec.pictures_url, self.keep_s])}-"
         self._options = {**options, "scheduling_strategy": "SPREAD", "max_restarts": 0, "max_task_retries": 0}
 
     def hire(self) -> Any:
@@ -46,7 +48,7 @@ class Crew:
 
     def left_behind(self) -> list[Any]:
         """Actors of an earlier driver of the run, which is dead, as the run is ours; those of no use are ended."""
-        if not self.keep_s:
+        if self._is_ours:
             return []
         found = []
         with suppress(Exception):  # one that ends meanwhile; without any, models are loaded anew

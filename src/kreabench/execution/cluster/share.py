@@ -4,7 +4,7 @@ Below the URL, in a folder that no other run has:
 
 seen/<token>         the driver was here; seen/<token>-<n>: and so was a node
 inputs/<file name>   input pictures, put there by the driver, named by their SHA-256
-blobs/<sha256>       pictures on their way to the run directory; removed at the end of the run
+blobs/<sha256>-…     pictures on their way to the run directory; removed at the end of the run
 
 Each side takes its keys from its own environment. What is fetched is verified by its hash.
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kreabench.core.errors import RunDirectoryError, StorageError
+from kreabench.core.ids import stable_hash
 from kreabench.core.records import Failure, ImageRecord
 from kreabench.execution.messages import Done, Failed, decode_answer, encode_line
 from kreabench.remote.fetching import Fetch, check_folders, contents_of
@@ -204,7 +205,8 @@ def _seen(token: str) -> str:
 
 
 def _blob(image: ImageRecord) -> str:
-    return f"blobs/{image.sha256}"
+    # Two nodes may draw the same picture for two requests at the same time, and each writes an object of its own.
+    return f"blobs/{image.sha256}-{stable_hash(image.path)}"
 
 
 def _append(path: Path, text: bytes) -> None:
