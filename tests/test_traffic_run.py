@@ -14,9 +14,9 @@ import pytest
 
 from kreabench.core.errors import BudgetReached
 from kreabench.core.planned import LoadGroup, Request
-from kreabench.core.records import Record, SampleRecord
+from kreabench.core.records import Failure, Record, SampleRecord
 from kreabench.core.traffic import TrafficSpec
-from kreabench.drops import sent_in, spared, unanswered
+from kreabench.drops import is_unanswered, sent_in, spared, unanswered
 from kreabench.execution.pending import pending_work
 from kreabench.rundir.directory import RunState
 from tests.engine_support import failures, run, samples, start_batches, worker_pids
@@ -198,3 +198,8 @@ def test_what_is_open_at_the_service_is_fetched_and_is_no_timing(tmp_path: Path)
     (sample,) = samples(later).values()
     assert (sample.status, sample.timing_valid) == ("ok", False)
     assert len(jobs(tmp_path)[group.requests[0].id]) == 1
+
+
+def test_a_request_that_a_service_never_started_has_failed_and_is_not_unanswered() -> None:
+    error = Failure(type="timeout", stage="queue", message="still queued", remedy="Try again.", transient=True)
+    assert not is_unanswered(make_sample(error=error))

@@ -51,8 +51,9 @@ DEGENERATE = {
 CLOCK_SET = "the clock of this machine was set"
 """How the flag of a sample begins before which, or during which, that happened."""
 
-UNANSWERED = ("timeout", "queue")
-"""Type and stage of the failure of a request to a local target that had no answer when its level of load was ended."""
+UNANSWERED = ("timeout", "level")
+"""Type and stage of the failure of a request to a local target that had no answer when its level of load was ended.
+Nothing else has that stage: a service may time out in its `queue`."""
 
 SHARED = "drawn while other replicas worked on the same processor"
 """Flag of a sample of a local target under load. It is a timing all the same: replicas that share a processor are what

@@ -76,8 +76,10 @@ class LocalTrafficRun:
                         raise self._error
                     if interrupt.requested:
                         raise KeyboardInterrupt
-                if records := self._end():
+                if records := [*self._last_answers(), *self._end()]:
                     yield tuple(records)
+                if self._error is not None:
+                    raise self._error
             finally:
                 for lane in self._lanes:
                     lane.close()
@@ -156,14 +158,23 @@ class LocalTrafficRun:
             selector.register(interrupt, selectors.EVENT_READ)
             selector.select(max(0.0, min([LONGEST_WAIT_S, *moments])))
 
+    def _last_answers(self) -> list[Record]:
+        """What came in time while the journal was written: the clock has ended the level meanwhile."""
+        if self._begun_s is None:
+            return []
+        for lane in self._lanes:
+            lane.poll()
+        return self._advance()
+
     def _end(self) -> list[Record]:
         """What became of those without an answer."""
         lost = self._lost()
+        if self._begun_s is None and lost is not None:
+            return list(self._none_came(lost))
+        self._let_come()
         left = self._line.left()
         if lost is None:
             return [unanswered_sample(self._group, arrival, self._traffic.drain_s) for arrival in left]
-        if self._begun_s is None:
-            return list(self._none_came(lost))
         error = replace(lost.error, stage="queue", transient=False, message=f"no worker is left: {lost.error.message}")
         return [self._stranded(arrival, replace(lost, error=error)) for arrival in left]
 

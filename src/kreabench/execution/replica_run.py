@@ -33,6 +33,8 @@ class ReplicaRun(GroupRun):
         self._on_processor = on_processor
         self._deaths = 0
         """Workers that died since the last answer."""
+        self._free_s: float | None = None
+        """Since when the worker could have had another batch, by its own word; None where it has said nothing yet."""
         self.lost: Trouble | None = None
         """Why there will be no other worker; None while there is one, or will be."""
 
@@ -70,6 +72,7 @@ class ReplicaRun(GroupRun):
 
     def _warm_up(self, worker: WorkerHandle) -> Steps:
         """Every size that a batch can have: each may compile, and needs memory of its own."""
+        self._free_s = None
         for size in range(1, self._setting.batch_size + 1):
             order = GenerateBatch(setting_id=self._setting.id, requests=self._first(size), store=False)
             for _ in range(self._group.warmup):
@@ -78,8 +81,8 @@ class ReplicaRun(GroupRun):
                     yield from self._warmup_lost(answer, size)
                     return
                 assert isinstance(answer, BatchDone)  # noqa: S101 - the only other answer to `GenerateBatch`
-                first = Done(started_utc=answer.started_utc, delivery=answer.deliveries[0])
-                yield warmup_record(self._group, self._setting, first, size)
+                self._free_s = answer.ended_s
+                yield warmup_record(self._group, self._setting, _whole(answer), size)
 
     def _first(self, number: int) -> tuple[Request, ...]:
         """Requests of the level; some twice where it has too few."""
@@ -101,20 +104,20 @@ class ReplicaRun(GroupRun):
         yield from self._release()
 
     def _next_batch(self, worker: WorkerHandle) -> Steps:
-        calls = self._line.calls
         arrivals = self._line.take(self._setting.batch_size)
         requests = tuple(arrival.request for arrival in arrivals)
         answer = yield from self._ask(worker, GenerateBatch(setting_id=self._setting.id, requests=requests), "generate")
-        flags = (SHARED,) if self._on_processor and self._line.is_shared(calls) else ()
-        self._line.settle(arrivals)
+        flags = (SHARED,) if self._line.settle(arrivals) and self._on_processor else ()
         if isinstance(answer, Trouble):
+            self._free_s = None
             yield from self._batch_failed(arrivals, answer)
             return
         assert isinstance(answer, BatchDone)  # noqa: S101 - the only other answer to `GenerateBatch`
         self._deaths = 0
+        free_s, self._free_s = self._free_s, answer.ended_s
         storage: Failure | None = None
         for number, arrival in enumerate(arrivals):
-            sample = served_sample(self._group, arrival, answer, number, flags)
+            sample = served_sample(self._group, arrival, answer, number, flags, free_s=free_s)
             yield sample
             if sample.error is not None and sample.error.type == "storage":
                 storage = sample.error
@@ -148,3 +151,12 @@ class ReplicaRun(GroupRun):
         self._worker = None
         self._count(trouble, "generate")
         yield load_failure(self._group, trouble, self._deaths)
+
+
+def _whole(answer: BatchDone) -> Done:
+    """A call as if one request had had all of it: a warm-up is nobody's part."""
+    first = answer.deliveries[0]
+    device, parts = first.device, [delivery.device for delivery in answer.deliveries]
+    if device is not None and device.energy_j is not None:
+        device = replace(device, energy_j=sum(part.energy_j or 0.0 for part in parts if part is not None))
+    return Done(started_utc=answer.started_utc, delivery=replace(first, device=device))

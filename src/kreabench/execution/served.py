@@ -12,24 +12,36 @@ from kreabench.execution.waiting_line import Arrival
 from kreabench.pricing import sample_cost
 
 CLIENT, QUEUE, DELIVER = "client", "queue", "deliver"
-"""Stages before and after those of the call: what the request came too late, waiting for a worker, and what that does
+"""Stages before and after those of the call: what this process was late by, waiting for a worker, and what that does
 beside drawing, which is to encode and to store the pictures."""
 
 
 def served_sample(
-    group: LoadGroup, arrival: Arrival, answer: BatchDone, number: int, flags: tuple[str, ...] = ()
+    group: LoadGroup,
+    arrival: Arrival,
+    answer: BatchDone,
+    number: int,
+    flags: tuple[str, ...] = (),
+    *,
+    free_s: float | None = None,
 ) -> SampleRecord:
-    """The final record of the request that was number `number` of its batch. Of the call's dollars it has its part."""
+    """The final record of the request that was number `number` of its batch. Of the call's dollars it has its part.
+
+    `free_s`: since when its worker had nothing to do, on `time.perf_counter`; None where that is not known.
+    """
     batch = len(answer.deliveries)
     served = Served(
         batch=batch,
         queue_s=max(0.0, answer.began_s - arrival.intended_s),
         service_s=answer.ended_s - answer.began_s,
     )
+    late_s = arrival.late_s
+    if free_s is not None:  # whoever could have been drawn, and was not handed over, did not wait for a worker
+        late_s = max(late_s, answer.began_s - max(free_s, arrival.intended_s))
     delivery = answer.deliveries[number]
     delivery = replace(
         delivery,
-        timings=_from_intended_start(delivery.timings, served, arrival.late_s),
+        timings=_from_intended_start(delivery.timings, served, late_s),
         flags=(*delivery.flags, *flags),
     )
     error = answer.errors[number]

@@ -28,9 +28,10 @@ class WaitingLine:
         self.waiting: deque[Arrival] = deque()
         self.in_hand: dict[str, Arrival] = {}
         """Request id → one that a worker has."""
-        self.calls = 0
-        """Batches that were taken so far."""
-        self._calls_in_hand = 0
+        self._calls_in_hand: set[str] = set()
+        """Ids of the first requests of the batches that workers have."""
+        self._shared: set[str] = set()
+        """Those of them that had others beside them at any time."""
 
     def __len__(self) -> int:
         """Those that have come and have no answer."""
@@ -41,23 +42,23 @@ class WaitingLine:
         self.waiting.append(arrival)
 
     def take(self, most: int) -> list[Arrival]:
-        """The first ones, at most so many: in a worker's hand from now on."""
+        """The first ones of those that wait, at most so many: in a worker's hand from now on."""
         taken = [self.waiting.popleft() for _ in range(min(most, len(self.waiting)))]
         self.in_hand.update((arrival.request.id, arrival) for arrival in taken)
-        self.calls += 1
-        self._calls_in_hand += 1
+        self._calls_in_hand.add(taken[0].request.id)
+        if len(self._calls_in_hand) > 1:
+            self._shared |= self._calls_in_hand
         return taken
 
-    def settle(self, arrivals: Sequence[Arrival]) -> None:
-        """What was taken together has its answers."""
+    def settle(self, arrivals: Sequence[Arrival]) -> bool:
+        """What was taken together has its answers. Returns whether others were in hand beside it at any time."""
         for arrival in arrivals:
             del self.in_hand[arrival.request.id]
-        self._calls_in_hand -= 1
-
-    def is_shared(self, calls_before: int) -> bool:
-        """Whether a call, before which `calls_before` were taken, had others beside it at any time; while it is there
-        still."""
-        return self._calls_in_hand > 1 or self.calls > calls_before + 1
+        call = arrivals[0].request.id
+        was_shared = call in self._shared
+        self._calls_in_hand.remove(call)
+        self._shared.discard(call)
+        return was_shared
 
     def left(self) -> list[Arrival]:
         """Everybody without an answer, in the order in which they came; nobody is there any more."""
