@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,10 @@ def make_setting(**changes: Any) -> Setting:
     )
     setting = replace(base, **changes)
     load_key = setting.load_key or stable_hash(["load", setting.target])
-    identity = setting.id or stable_hash(replace(setting, reference_id=None, load_key=load_key))
+    fields = asdict(replace(setting, reference_id=None, load_key=load_key))
+    later = {"batch_size": 1, "replicas": 1}  # as in plans: what came later changes no id while it is as before
+    known = {key: value for key, value in fields.items() if (key, value) not in later.items()}
+    identity = setting.id or stable_hash(known)
     reference = changes.get("reference_id", identity)
     return replace(setting, id=identity, load_key=load_key, reference_id=reference)
 

@@ -87,7 +87,7 @@ def test_seeds_of_one_prompt_are_dealt_out_to_workers_but_not_to_jobs() -> None:
     )
     assert pool is not None
     assert jobs is not None
-    assert (pool.hours, jobs.hours) == (pytest.approx(0.6), pytest.approx(1.1))
+    assert [pool.hours, jobs.hours] == pytest.approx([0.6, 1.1])
 
 
 @pytest.mark.parametrize(

@@ -523,11 +523,11 @@ def test_a_killed_submitter_leaves_jobs_that_are_found_and_a_run_that_waits(tmp_
     ("overrides", "key", "expected"),
     [
         (["engine.partiton=gpu"], "engine.partiton", "did you mean partition?"),
-        (["engine.partition='a b; rm x'"], "engine.partition", "match"),
+        (["engine.partition='a b; rm x'"], "engine.partition", "without spaces"),
         (["engine.time_min=0"], "engine.time_min", "greater than or equal to 1"),
         (["engine.extra={time:5}"], "engine.extra.time", "an option of sbatch other than account"),
         (["engine.extra={export:'FAL_KEY=abc'}"], "engine.extra.export", "an option of sbatch other than"),
-        (["engine.extra={Bad_key:1}"], "engine.extra.Bad_key", "match"),
+        (["engine.extra={Bad_key:1}"], "engine.extra.Bad_key", "sbatch"),
         (["engine.cluster=pbs"], "engine.cluster", "'slurm' or 'local'"),
     ],
 )

@@ -38,8 +38,8 @@ _NO_PROJECT = frozenset("/\\#?%:")
 _PROJECT_LENGTH = 128
 """What the service takes as the name of a project."""
 
-_CALLS = {"WANDB_ERROR_REPORTING": "false"}
-"""The library would tell its makers of its own errors."""
+_CALLS = {"WANDB_ERROR_REPORTING": "false", "WANDB_DISABLE_WEAVE": "true"}
+"""The library would tell its makers of its own errors, and advertise another product beside some libraries."""
 
 _HIDDEN = (
     *("WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_LAUNCH", "WANDB_CONFIG", "WANDB_CONFIG_PATHS"),
