@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
+
+from kreabench.execution.cluster import actor
 
 
 class Call:
@@ -25,7 +29,10 @@ class ThreadActor:
     def __init__(self, cls: type, options: dict[str, Any], arguments: tuple[Any, ...]) -> None:
         self.options = options
         self.thread = ThreadPoolExecutor(1)
-        self.object = self.thread.submit(cls, *arguments).result()
+        self.has_left = Event()
+        """Set where its process would end by itself, which is that of the tests here."""
+        with patch.object(actor, "leave", self.has_left.set):
+            self.object = self.thread.submit(cls, *arguments).result()
         self.is_killed = False
 
     def __getattr__(self, name: str) -> Call:

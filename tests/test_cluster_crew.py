@@ -36,7 +36,6 @@ SPEC = RaySpec(
 def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadRay]:
     ray = ThreadRay(2)
     monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setattr(actor, "leave", lambda: None)
     yield ray
     for one in ray.actors:
         one.kill()
@@ -149,16 +148,13 @@ def test_a_worker_that_died_meanwhile_is_started_anew(ray: ThreadRay, tmp_path: 
     assert len(run.samples()) == 8
 
 
-def test_without_a_driver_an_actor_ends_and_with_one_it_does_not(
-    ray: ThreadRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left: list[float] = []
-    monkeypatch.setattr(actor, "leave", lambda: left.append(time.monotonic()))
+def test_without_a_driver_an_actor_ends_and_with_one_it_does_not(ray: ThreadRay, tmp_path: Path) -> None:
     group = light_group("one", 6, latency_s=0.4)
     run = make_run(tmp_path / "run")
     drive(ray, run, [group], until=3, workers=1, keep_s=3.0)
-    assert left == []
-    wait_until(lambda: bool(left), "an actor without a driver ends")
+    (one,) = ray.actors
+    assert not one.has_left.is_set()
+    wait_until(one.has_left.is_set, "an actor without a driver ends")
 
 
 def test_a_driver_with_nothing_to_ask_still_speaks_to_its_actors(

@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,7 +80,7 @@ class SeatActor:
         self._number: int | None = None
         self._keep_s, self._heard_s, self._is_busy = keep_s, time.monotonic(), False
         if keep_s:
-            threading.Thread(target=self._watch, name="watch", daemon=True).start()
+            threading.Thread(target=self._watch, args=(leave,), name="watch", daemon=True).start()
 
     def hear(self) -> None:
         """There is a driver."""
@@ -182,12 +182,12 @@ class SeatActor:
             self.hear()
             self._is_busy = False
 
-    def _watch(self) -> None:
+    def _watch(self, end: Callable[[], None]) -> None:
         while self._is_busy or time.monotonic() - self._heard_s < self._keep_s:
             time.sleep(min(1.0, self._keep_s / 4))
         if self._scratch is not None:
             self._scratch.remove()
-        leave()
+        end()
 
     def _over_store(self, share: tuple[str, str], token: str) -> tuple[str | None, str]:
         try:
