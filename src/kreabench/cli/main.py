@@ -20,7 +20,7 @@ from kreabench.core.registry import load_object, suggest
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("kreabench.cli.run:run", "Plan, generate, score, report; resumes by itself."),
     "plan": ("kreabench.cli.run:plan", "What a run would do, take and cost; runs nothing."),
-    "load": ("kreabench.cli.load:load", "Put hosted targets under load, and find the knee."),
+    "load": ("kreabench.cli.load:load", "Put targets under load, and find the knee."),
     "resume": ("kreabench.cli.run:resume", "Go on after a crash, an interrupt or a spent budget."),
     "merge": ("kreabench.cli.merge:merge", "Parts that other processes drew become one run."),
     "score": ("kreabench.cli.score:score", "Score a run's pictures: only what is missing."),
