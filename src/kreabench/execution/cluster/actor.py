@@ -7,6 +7,7 @@ answers are bytes and plain values.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
 import time
@@ -227,7 +228,7 @@ def _shared(run_path: Path, token: str) -> str | None:
         list(run_path.iterdir())  # a network file system then looks anew, rather than in what it remembers
         if (run_path / token).read_text(encoding="utf-8") != token:
             return f"{run_path} of another machine"
-        trial = run_path / f"{token}-{os.getpid()}"
+        trial = run_path / f"{token}-{secrets.token_hex(4)}"  # processes of two nodes may have one number
         trial.write_text(token, encoding="utf-8")
         trial.unlink()
     except OSError as error:
