@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from kreabench.core.planned import Plan, Request, Setting
-from kreabench.core.records import SCHEMA_VERSION, Cost, DropRecord, LoadRecord, Memory, SampleRecord
+from kreabench.core.records import SCHEMA_VERSION, Cost, DropRecord, ImageRecord, LoadRecord, Memory, SampleRecord
 from kreabench.core.score_records import ScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.plan_build import build_plan
@@ -20,6 +22,7 @@ from kreabench.rundir.table import rebuild_table
 from tests.report_runs import hash_of
 from tests.support import (
     UTC,
+    encode_image,
     make_acceleration,
     make_experiment,
     make_failure,
@@ -27,6 +30,7 @@ from tests.support import (
     make_prompt,
     make_sample,
     make_timings,
+    picture,
 )
 
 METRICS = tuple(
@@ -129,3 +133,20 @@ def _scores(sample: SampleRecord, metrics: Sequence[MetricSpec], version: int) -
                 truncated=sample.prompt_id == "prompt-2",
                 untrained=number == 0,
             )
+
+
+def pictured_run(path: Path) -> Path:
+    """The directory of a `decided_run` whose pictures are files of it."""
+    numbers, make_record = count(), make_image_record
+
+    def stored(**changes: Any) -> ImageRecord:
+        content = encode_image(picture(seed=next(numbers)))
+        relative = f"images/setting/{next(numbers)}.png"
+        (path / relative).parent.mkdir(parents=True, exist_ok=True)
+        (path / relative).write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        return make_record(**changes | {"path": relative, "sha256": sha256, "size_bytes": len(content)})
+
+    with patch.dict(globals(), make_image_record=stored):
+        decided_run(path)
+    return path

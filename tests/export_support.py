@@ -1,33 +1,13 @@
-"""Pictures for runs that are exported, and a reader of what W&B's client writes offline."""
+"""A reader of what W&B's client writes offline."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kreabench.core.records import ImageRecord
-from tests.support import encode_image, make_image_record, picture
-
 _BLOCK, _HEAD, _FILE_HEAD = 32768, 7, 7
 """Bytes of a block of LevelDB's log, of a record's head in it, and of what W&B puts before the first."""
-
-
-def with_pictures(run_path: Path) -> Callable[..., ImageRecord]:
-    """In the place of `make_image_record`: each picture is a file of the run."""
-    numbers = count()
-
-    def stored(**changes: Any) -> ImageRecord:
-        content = encode_image(picture(seed=next(numbers)))
-        relative = f"images/setting/{next(numbers)}.png"
-        (run_path / relative).parent.mkdir(parents=True, exist_ok=True)
-        (run_path / relative).write_bytes(content)
-        sha256 = hashlib.sha256(content).hexdigest()
-        return make_image_record(**changes | {"path": relative, "sha256": sha256, "size_bytes": len(content)})
-
-    return stored
 
 
 def offline_records(file: Path) -> Iterator[Any]:

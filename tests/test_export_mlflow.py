@@ -27,9 +27,7 @@ from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 from kreabench.tracking.mlflow_tracker import export_to_mlflow
 from kreabench.tracking.telling import export_of, run_id_of
-from tests import decided_runs
-from tests.decided_runs import decided_run
-from tests.export_support import with_pictures
+from tests.decided_runs import decided_run, pictured_run
 
 pytest.importorskip("mlflow.server", reason="needs the whole mlflow, not only its client")
 
@@ -82,12 +80,8 @@ def _wait(uri: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.fixture
-def run_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(decided_runs, "make_image_record", with_pictures(path))
-        decided_run(path)
-    return path
+def run_path(tmp_path: Path) -> Path:
+    return pictured_run(tmp_path / "run")
 
 
 @pytest.fixture

@@ -22,9 +22,8 @@ from kreabench.cli.main import main
 from kreabench.rundir.directory import RunDirectory
 from kreabench.tracking import wandb_tracker
 from kreabench.tracking.telling import run_id_of
-from tests import decided_runs
-from tests.decided_runs import decided_run
-from tests.export_support import offline_records, with_pictures
+from tests.decided_runs import pictured_run
+from tests.export_support import offline_records
 
 pytest.importorskip("wandb")
 
@@ -34,12 +33,8 @@ Call = Callable[..., "tuple[int, str, str]"]
 
 
 @pytest.fixture
-def run_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(decided_runs, "make_image_record", with_pictures(path))
-        decided_run(path)
-    return path
+def run_path(tmp_path: Path) -> Path:
+    return pictured_run(tmp_path / "run")
 
 
 @pytest.fixture

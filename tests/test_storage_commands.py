@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import kreabench
 from kreabench.cli.main import main
-from kreabench.core.records import ImageRecord
 from kreabench.remote.copies import KEPT_S, copy_of
 from kreabench.rundir import elsewhere
 from tests import decided_runs
 from tests.storage_support import contents
-from tests.support import encode_image, make_image_record, picture
 
 Call = Callable[..., "tuple[int, str, str]"]
 
@@ -30,21 +25,7 @@ Call = Callable[..., "tuple[int, str, str]"]
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of a finished run with its table and its pictures."""
-    path = tmp_path_factory.mktemp("drawn") / "trial"
-    numbers = count()
-
-    def stored(**changes: Any) -> ImageRecord:
-        content = encode_image(picture(seed=next(numbers)))
-        relative = f"images/setting/{next(numbers)}.png"
-        (path / relative).parent.mkdir(parents=True, exist_ok=True)
-        (path / relative).write_bytes(content)
-        sha256 = hashlib.sha256(content).hexdigest()
-        return make_image_record(**changes | {"path": relative, "sha256": sha256, "size_bytes": len(content)})
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decided_runs, "make_image_record", stored)
-        decided_runs.decided_run(path)
-    return path
+    return decided_runs.pictured_run(tmp_path_factory.mktemp("drawn") / "trial")
 
 
 @pytest.fixture
