@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shlex
 import signal
 import threading
@@ -125,6 +126,12 @@ def test_a_closed_loop_ends_by_itself_and_refusals_are_counted(call: Call, tmp_p
     assert int(one["failed"]) + int(three["failed"]) == sum(
         number % 5 == 0 for number in range(1, len(server.posts()) + 1)
     )
+    page = (tmp_path / "reports" / "closed" / "report.md").read_text(encoding="utf-8")
+    code, shown = call("show", "runs/closed")
+    code, compared = call("compare", "runs/closed:concurrency=1", "runs/closed:concurrency=3")
+    for text in (page, shown, compared):
+        assert not re.search("not finished|not run yet|not been drawn", text, re.IGNORECASE), "its duration was over"
+    assert ", 0 not done" in " ".join(shown.split())
 
 
 def test_the_budget_is_kept(call: Call, tmp_path: Path) -> None:
@@ -138,6 +145,10 @@ def test_the_budget_is_kept(call: Call, tmp_path: Path) -> None:
         )
         assert code == 5, said
         assert len(server.posts()) == 5
+    assert "5 of 24 samples delivered, 0 failed, 19 not sent as their level was cut short" in said
+    shown = " ".join(call("show", "runs/load")[1].split())
+    assert "Cut short: 19 of 24 requests were not sent" in shown
+    assert "Not finished" not in shown
     (row,) = rows_of(tmp_path / "reports" / "load" / "load.csv")
     assert (row["sent"], row["cut_short"]) == ("5", "True")
 

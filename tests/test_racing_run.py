@@ -87,7 +87,7 @@ def test_settings_are_dropped_once_it_is_clear_and_survivors_draw_every_prompt(
     drawn = Counter(sample.setting_id for sample in run.samples().values())
     assert drawn[by_steps[4]] == drawn[by_steps[8]] == PROMPTS * SEEDS
     assert drawn[by_steps[2]] == drawn[by_steps[6]] == FIRST * SEEDS
-    assert (outcome.dropped, outcome.spared) == (2, 2 * (PROMPTS - FIRST) * SEEDS)
+    assert (outcome.dropped, outcome.standing.spared) == (2, 2 * (PROMPTS - FIRST) * SEEDS)
     assert outcome.requests == outcome.delivered == sum(drawn.values())
 
 

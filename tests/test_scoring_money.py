@@ -16,6 +16,7 @@ from kreabench.cli.run_table import print_scoring
 from kreabench.core.errors import BudgetReached, ExitCode
 from kreabench.core.planned import Plan
 from kreabench.core.specs import MetricSpec
+from kreabench.drops import Standing
 from kreabench.execution.budget import Budget
 from kreabench.metrics.base import OutOfBudget, Score, ScoreItem
 from kreabench.metrics.fidelity import Psnr
@@ -198,9 +199,7 @@ def test_a_run_that_stops_scoring_at_the_budget_says_so(tmp_path: Path) -> None:
     summary = score_with(run, plan, PAID, purse=Purse(limit_usd=0.0))
     outcome = pipeline.Outcome(
         run_path=run.path,
-        requests=4,
-        delivered=3,
-        failed=1,
+        standing=Standing(requests=4, delivered=3, failed=1, unanswered=0, cut_off=0, spared=0),
         spent_usd=0.0,
         budget_message=None,
         scoring=summary,
@@ -224,9 +223,7 @@ def test_a_run_with_a_metric_that_cannot_be_opened_has_not_gone_well(tmp_path: P
     summary = score_with(run, plan, PAID)
     outcome = pipeline.Outcome(
         run_path=run.path,
-        requests=4,
-        delivered=4,
-        failed=0,
+        standing=Standing(requests=4, delivered=4, failed=0, unanswered=0, cut_off=0, spared=0),
         spent_usd=0.0,
         budget_message=None,
         scoring=summary,

@@ -16,7 +16,7 @@ from kreabench.core.errors import BudgetReached
 from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import Failure, Record, SampleRecord
 from kreabench.core.traffic import TrafficSpec
-from kreabench.drops import is_unanswered, sent_in, spared, unanswered
+from kreabench.drops import is_unanswered, sent_in, spared, standing, told_of, unanswered
 from kreabench.execution.pending import pending_work
 from kreabench.rundir.directory import RunState
 from tests.engine_support import failures, run, samples, start_batches, worker_pids
@@ -124,6 +124,19 @@ def test_what_a_closed_loop_did_not_come_to_is_spared_and_not_unanswered(tmp_pat
     assert 2 <= len(found) < 50
     assert unanswered(make_plan(group), found, sent) == 0
     assert spared(make_plan(group), found, {}, sent) == 50 - len(found)
+    assert told_of(make_plan(group), found, {}, sent).request_count == len(found)
+    assert standing(make_plan(group), found, {}, sent).left == 0
+    assert standing(make_plan(group), found, {}, sent, is_drawn=True).left == 50 - len(found)
+
+
+def test_an_open_loop_that_was_cut_short_has_requests_that_no_resume_sends(tmp_path: Path) -> None:
+    begun, later = (level(tmp_path, at_s=every(0.1, 3)) for _ in range(2))
+    later = replace(later, id="later", requests=tuple(replace(one, id=f"later-{one.id}") for one in later.requests))
+    plan = make_plan(begun, later)
+    sample = make_sample(request_id=begun.requests[0].id)
+    stands = standing(plan, {sample.request_id: sample}, {}, {begun.requests[1].id})
+    assert (stands.requests, stands.delivered, stands.unanswered, stands.cut_off, stands.left) == (6, 1, 1, 1, 3)
+    assert told_of(plan, {sample.request_id: sample}, {}, {}) == plan
 
 
 def test_a_closed_loop_keeps_so_many_in_flight_and_ends_by_the_clock(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from kreabench.core.planned import LoadGroup, Plan
+from kreabench.core.planned import Plan, Request
 from kreabench.core.policies import COSTS
 from kreabench.core.records import (
     NEVER_TRIED_STAGES,
@@ -73,23 +73,103 @@ def without(plan: Plan, dropped: Collection[str]) -> Plan:
     )
 
 
+def told_of(plan: Plan, samples: Mapping[str, SampleRecord], dropped: Collection[str], sent: Collection[str]) -> Plan:
+    """What results are about: `plan` as if neither the settings `dropped` had ever been in it, nor the requests that a
+    closed loop did not come to, which has as many as it may have and sends those that its duration allows.
+
+    `sent`: ids of those of `sent_in`.
+    """
+    never = {request.id for request in _never_came(plan, samples, sent, open_loop=False)}
+    return without(
+        replace(
+            plan,
+            groups=tuple(
+                replace(group, requests=tuple(request for request in group.requests if request.id not in never))
+                for group in plan.groups
+            ),
+        )
+        if never
+        else plan,
+        dropped,
+    )
+
+
 def spared(
     plan: Plan, samples: Mapping[str, SampleRecord], dropped: Collection[str], sent: Collection[str] = ()
 ) -> int:
-    """Requests that will not be drawn: of dropped settings, and of levels of load that have begun and are over.
+    """Requests that shall not be drawn: of dropped settings, and those that closed loops did not come to.
 
     `sent`: ids of those of `sent_in`, which are no part of this.
     """
-
-    def is_over(group: LoadGroup) -> bool:
-        return group.traffic is not None and any(
-            request.id in sent or was_tried(samples.get(request.id)) for request in group.requests
-        )
-
-    return sum(
-        request.id not in samples and (request.setting_id in dropped or (over and request.id not in sent))
-        for group, over in ((group, is_over(group)) for group in plan.groups)
+    of_dropped = sum(
+        request.setting_id in dropped and request.id not in samples
+        for group in plan.groups
         for request in group.requests
+    )
+    return of_dropped + len(_never_came(plan, samples, sent, open_loop=False))
+
+
+def cut_off(plan: Plan, samples: Mapping[str, SampleRecord], sent: Collection[str]) -> int:
+    """Requests of open loops that were ended before these came, by an interrupt, a spent budget or a dead worker: no
+    resume sends them."""
+    return len(_never_came(plan, samples, sent, open_loop=True))
+
+
+def _never_came(
+    plan: Plan, samples: Mapping[str, SampleRecord], sent: Collection[str], *, open_loop: bool
+) -> list[Request]:
+    """Of levels that have begun and are over those that were neither sent nor have a sample."""
+    return [
+        request
+        for group in plan.groups
+        if group.traffic is not None and group.traffic.is_open == open_loop
+        if any(request.id in sent or was_tried(samples.get(request.id)) for request in group.requests)
+        for request in group.requests
+        if request.id not in samples and request.id not in sent
+    ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How far a run has come, in requests."""
+
+    requests: int
+    """Planned, less those of `spared`."""
+    delivered: int
+    failed: int
+    """For another reason than that their level of load was ended."""
+    unanswered: int
+    """See `unanswered`."""
+    cut_off: int
+    """See `cut_off`."""
+    spared: int
+
+    @property
+    def left(self) -> int:
+        """What a resume draws."""
+        return self.requests - self.delivered - self.failed - self.unanswered - self.cut_off
+
+
+def standing(
+    plan: Plan,
+    samples: Mapping[str, SampleRecord],
+    dropped: Collection[str],
+    sent: Collection[str],
+    *,
+    is_drawn: bool = False,
+) -> Standing:
+    """`plan`: the whole one. `sent`: ids of those of `sent_in`. `is_drawn`: a process draws now, and no level is taken
+    to be over."""
+    if is_drawn:
+        sent, plan = (), replace(plan, groups=tuple(replace(group, traffic=None) for group in plan.groups))
+    not_drawn = spared(plan, samples, dropped, sent)
+    return Standing(
+        requests=plan.request_count - not_drawn,
+        delivered=sum(sample.status == "ok" for sample in samples.values()),
+        failed=sum(sample.status == "failed" and not is_unanswered(sample) for sample in samples.values()),
+        unanswered=unanswered(plan, samples, sent),
+        cut_off=cut_off(plan, samples, sent),
+        spared=not_drawn,
     )
 
 

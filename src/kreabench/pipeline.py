@@ -14,7 +14,7 @@ from kreabench.core.errors import ConfigError, EnvironmentProblem, ExitCode, Pro
 from kreabench.core.planned import Plan
 from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
 from kreabench.drawing import Drawing
-from kreabench.drops import drops_of, is_unanswered, sent_in, spared, unanswered
+from kreabench.drops import Standing, drops_of, sent_in, standing
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine
 from kreabench.execution.local_seats import check_devices
@@ -49,10 +49,7 @@ class Outcome:
     """How a run ended."""
 
     run_path: Path
-    requests: int
-    """Planned, less what racing spared and what levels of load ended before it came."""
-    delivered: int
-    failed: int
+    standing: Standing
     spent_usd: float
     """On hosted requests, as counted against the budget; what scores cost is in `scoring`."""
     budget_message: str | None
@@ -62,20 +59,29 @@ class Outcome:
     """None where no report was asked for."""
     dropped: int = 0
     """Settings that racing dropped."""
-    spared: int = 0
-    """Their requests that were not drawn, and those that levels of load ended before they came."""
-    unanswered: int = 0
-    """Requests that levels of load ended before they had an answer."""
-    failed_unanswered: int = 0
-    """Those of them that are in `failed` as well: of local targets, whose records say so."""
+
+    @property
+    def requests(self) -> int:
+        """Planned, less those that were not to be drawn: what racing spared, and what closed loops did not come to."""
+        return self.standing.requests
+
+    @property
+    def delivered(self) -> int:
+        return self.standing.delivered
+
+    @property
+    def failed(self) -> int:
+        """For another reason than that their level of load was ended."""
+        return self.standing.failed
 
     @property
     def exit_code(self) -> ExitCode:
         """As the design promises."""
         if self.budget_message or self.scoring.budget_message:
             return ExitCode.BUDGET
-        undrawn = self.requests - self.delivered - self.failed  # by jobs that were ended from outside
-        return ExitCode.FAILED_SAMPLES if self.failed or undrawn else self.scoring.exit_code
+        if self.delivered < self.requests:  # also by jobs that were ended from outside
+            return ExitCode.FAILED_SAMPLES
+        return self.scoring.exit_code
 
 
 def check_environment(plan: Plan, engine: EngineSpec, group_ids: Sequence[str] | None = None) -> None:
@@ -237,17 +243,11 @@ def _outcome(
     scoring: ScoringSummary,
     index: Path | None,
 ) -> Outcome:
-    by_id, dropped, sent = run.samples(), drops_of(run), sent_in(run.records())
-    samples, not_drawn = by_id.values(), spared(plan, by_id, dropped, sent)
+    dropped = drops_of(run)
     return Outcome(
         run_path=run.path,
-        requests=plan.request_count - not_drawn,
+        standing=standing(plan, run.samples(), dropped, sent_in(run.records())),
         dropped=len(dropped),
-        spared=not_drawn,
-        unanswered=unanswered(plan, by_id, sent),
-        failed_unanswered=sum(map(is_unanswered, samples)),
-        delivered=sum(sample.status == "ok" for sample in samples),
-        failed=sum(sample.status == "failed" for sample in samples),
         spent_usd=budget.spent_usd,
         budget_message=budget_message,
         scoring=scoring,

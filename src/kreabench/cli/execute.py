@@ -17,7 +17,7 @@ from kreabench.core.errors import ExitCode
 from kreabench.core.specs import TargetSpec
 from kreabench.drops import drops_of
 from kreabench.plan_of_run import plan_of
-from kreabench.report.format import count, usd
+from kreabench.report.format import usd
 from kreabench.report.trained import not_trained_for
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table, read_table
@@ -64,17 +64,11 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
 
 
 def _print_outcome(out: Console, outcome: pipeline.Outcome, targets: Sequence[TargetSpec]) -> None:
-    from kreabench.cli.run_table import say_failures, scoring_stopped
+    from kreabench.cli.run_table import say_failures, scoring_stopped, standing_in_words
 
-    failed = outcome.failed - outcome.failed_unanswered
-    left = outcome.requests - outcome.delivered - failed - outcome.unanswered
-    parts = [f"{outcome.delivered} of {outcome.requests} samples delivered", f"{failed} failed"]
-    if outcome.unanswered:
-        parts.append(f"{outcome.unanswered} unanswered when their level was ended")
-    if outcome.dropped:
-        parts.append(f"{outcome.spared} spared as racing dropped {count(outcome.dropped, 'setting')}")
-    if left:
-        parts.append(f"{left} not done")
+    parts = standing_in_words(outcome.standing, outcome.dropped)
+    if outcome.standing.left:
+        parts.append(f"{outcome.standing.left} not done")
     if outcome.spent_usd:
         kind = "emulated requests (nothing was paid)" if nothing_was_paid(targets) else "hosted requests"
         parts.append(f"{usd(outcome.spent_usd)} of {kind}")

@@ -8,16 +8,14 @@ from pathlib import Path
 from rich.console import Console
 
 from kreabench.cli.load_table import print_load
-from kreabench.cli.run_table import print_failures, print_left_out, print_tables
+from kreabench.cli.run_table import print_failures, print_left_out, print_tables, standing_in_words
 from kreabench.cli.terminal import say
 from kreabench.core.planned import Plan
-from kreabench.drops import is_unanswered, sent_in, spared, unanswered
 from kreabench.report.evidence import Evidence, gather
 from kreabench.report.explorer.data import VerdictData
 from kreabench.report.explorer.sources import sources_of
 from kreabench.report.explorer.verdict import verdict_of
 from kreabench.report.floors import floors_words
-from kreabench.report.format import count
 from kreabench.report.hosted import money_lines
 from kreabench.report.notices import notices_of
 from kreabench.report.votes import votes_line
@@ -65,27 +63,18 @@ def _print_verdict(out: Console, run: RunDirectory, verdict: VerdictData) -> Non
 
 def _print_state(out: Console, evidence: Evidence) -> None:
     """What was drawn, what it cost, what failed, and how to go on."""
-    run, plan, dropped, samples = evidence.run, evidence.whole, evidence.dropped, evidence.journal.samples
-    sent = sent_in(run.records())
-    not_drawn, open_ = spared(plan, samples, dropped, sent), unanswered(plan, samples, sent)
-    delivered = sum(sample.status == "ok" for sample in samples.values())
-    failed = [sample for sample in samples.values() if sample.status == "failed"]
-    lost = sum(not is_unanswered(sample) for sample in failed)
-    left = plan.request_count - not_drawn - delivered - lost - open_
-    racing = f"{not_drawn} spared as racing dropped {count(len(dropped), 'setting')}, " if dropped else ""
-    open_words = f"{open_} unanswered, " if open_ else ""
-    text = (
-        f"{evidence.experiment.name}: {delivered} of {plan.request_count - not_drawn} samples delivered, "
-        f"{lost} failed, {open_words}{racing}{left} not done; begun {run.info.created_utc}"
-    )
+    run, dropped, stands = evidence.run, evidence.dropped, evidence.standing
+    failed = [sample for sample in evidence.journal.samples.values() if sample.status == "failed"]
+    done = ", ".join(standing_in_words(stands, len(dropped)))
+    text = f"{evidence.experiment.name}: {done}, {stands.left} not done; begun {run.info.created_utc}"
     say(out, text, wrap=True)
     for line in money_lines(evidence.journal.money):
         say(out, line, wrap=True)
     url, loaded = url_of(run.path), evidence.experiment.traffic is not None
     print_failures(out, run.path if url is None else Path("RUN"), failed, dropped, loaded=loaded)
-    if url is not None and (left or failed):
+    if url is not None and (stands.left or failed):
         say(out, f"go on, after `kreabench pull {url} RUN`, with: kreabench resume RUN")
     elif given_out := jobs_in_words(run.path):
         say(out, f"given out to jobs ({given_out}): kreabench merge {run.path}")
-    elif left and not run.is_drawn:
+    elif stands.left and not run.is_drawn:
         say(out, f"go on with: kreabench resume {run.path}")

@@ -19,11 +19,11 @@ from kreabench.core.planned import Plan
 from kreabench.core.records import DropRecord, SampleRecord
 from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
-from kreabench.drops import drops_of, without
+from kreabench.drops import Standing, drops_in, sent_in, told_of
 from kreabench.metrics.table import has_direction, per_image, per_set
 from kreabench.pricing import list_prices
 from kreabench.report.floors import floors_sentence
-from kreabench.report.format import ABSENT, usd
+from kreabench.report.format import ABSENT, count, usd
 from kreabench.report.hosted import hosted_notices, money_lines, money_notices
 from kreabench.report.labels import differing_axes
 from kreabench.report.measurements import measuring_notices, repeatability_sentence
@@ -46,8 +46,10 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
 
     Settings that a race dropped are in none of it: they are listed below, with the reason.
     """
-    whole, dropped = plan, drops_of(run)
-    plan, table = without(plan, dropped), table[~table["setting_id"].isin(list(dropped))]
+    whole, records = plan, tuple(run.records())
+    dropped = drops_in(records)
+    plan = told_of(plan, run.samples(), dropped, sent_in(records))
+    table = table[~table["setting_id"].isin(list(dropped))]
     metrics, of_sets = per_image(run.info.experiment.metrics), per_set(run.info.experiment.metrics)
     summaries = summarise(table, plan.settings, metrics, requested=requested_by_setting(plan))
     set_scores = set_scores_of(run, plan)
@@ -66,6 +68,18 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
         if sentence:
             say(out, sentence, "bold")
     print_left_out(out, whole, dropped)
+
+
+def standing_in_words(standing: Standing, dropped: int) -> list[str]:
+    """What became of a run's requests, without those that are left. `dropped`: settings that a race dropped."""
+    parts = [f"{standing.delivered} of {standing.requests} samples delivered", f"{standing.failed} failed"]
+    if standing.unanswered:
+        parts.append(f"{standing.unanswered} unanswered when their level was ended")
+    if standing.cut_off:
+        parts.append(f"{standing.cut_off} not sent as their level was cut short")
+    if dropped:
+        parts.append(f"{standing.spared} spared as racing dropped {count(dropped, 'setting')}")
+    return parts
 
 
 def print_tables(

@@ -17,7 +17,7 @@ from kreabench.core.records import DropRecord
 from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
 from kreabench.decisions.load_levels import LoadCurve, load_curves
 from kreabench.decisions.sides import Side, side_of
-from kreabench.drops import drops_in, without
+from kreabench.drops import Standing, drops_in, sent_in, standing, told_of, without
 from kreabench.metrics.table import has_direction, per_image, row_of
 from kreabench.report.floors import FidelityReport, fidelity_report
 from kreabench.report.journal import Journal, read_journal
@@ -37,13 +37,14 @@ class Evidence:
 
     run: RunDirectory
     whole: Plan
-    """With the settings that a race dropped."""
+    """With the settings that a race dropped, and the requests that a closed loop did not come to."""
     plan: Plan
     """Without them: what results are about."""
     table: pd.DataFrame
     """Samples of `plan`, see `rundir.table`."""
     dropped: Mapping[str, DropRecord]
     journal: Journal
+    standing: Standing
     side: Side
     """The same, to be compared."""
     metrics: tuple[MetricSpec, ...]
@@ -88,7 +89,10 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
     records = tuple(run.records())
     dropped = drops_in(records)
     shown = without(plan, dropped)
-    journal = read_journal(run, records, plan, shown)
+    journal, is_drawn = read_journal(run, records, plan, shown), run.is_drawn
+    samples, sent = journal.samples, sent_in(records)
+    if not is_drawn:  # a level that goes on may come to all of its requests
+        shown = told_of(plan, samples, dropped, sent)
     side = side_of(run, shown, _samples(run, table, journal, dropped), experiment.name)
     table = in_race(table, dropped)
     metrics = per_image(experiment.metrics)
@@ -99,6 +103,7 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
         table=table,
         dropped=dropped,
         journal=journal,
+        standing=standing(plan, samples, dropped, sent, is_drawn=is_drawn),
         side=side,
         metrics=metrics,
         summaries=summarise(

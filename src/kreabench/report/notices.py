@@ -11,7 +11,6 @@ from kreabench.analysis.settings import SettingSummary
 from kreabench.core.records import SCHEMA_VERSION
 from kreabench.core.specs import TargetSpec
 from kreabench.decisions.recommend import FEW_PROMPTS
-from kreabench.drops import spared
 from kreabench.metrics.table import per_set
 from kreabench.report.evidence import Evidence
 from kreabench.report.format import count
@@ -38,7 +37,7 @@ def notices_of(evidence: Evidence, today: date | None = None) -> tuple[Notice, .
         *([_warning(one.brand)] if one.brand else []),
         *_progress(evidence),
         *_too_few(evidence),
-        *race_notices(one.dropped, len(one.whole.settings), spared(one.whole, journal.samples, one.dropped)),
+        *race_notices(one.dropped, len(one.whole.settings), one.standing.spared),
         *failed_score_notices(one.summaries),
         *score_notices(one.summaries),
         *untrained_notice(one.summaries, journal.set_scores),
@@ -74,10 +73,15 @@ def _progress(evidence: Evidence) -> Iterator[Notice]:
     elif failed:
         share = f"{failed:,} of {count(ok + failed, 'sample')} failed; the reasons are listed under Failures."
         yield _warning(share)
-    if planned > ok + failed:
-        waiting = planned - ok - failed
+    stands = evidence.standing
+    if stands.cut_off:
+        yield _warning(
+            f"Cut short: {stands.cut_off:,} of {count(planned, 'request')} were not sent, as their level of load was "
+            "ended before they came. No resume sends them: half a level would find the service at rest."
+        )
+    if stands.left:
         now = " A process draws them now: this is how far it has come." if evidence.run.is_drawn else ""
-        yield _warning(f"Not finished: {waiting:,} of {count(planned, 'request')} have not run yet.{now}")
+        yield _warning(f"Not finished: {stands.left:,} of {count(planned, 'request')} have not run yet.{now}")
 
 
 def _too_few(evidence: Evidence) -> Iterator[Notice]:
