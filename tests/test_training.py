@@ -26,6 +26,8 @@ STEPS = 3
 TINY = Plan(
     lengths={name: Length(steps=STEPS, learning_rate=1e-3, warm_up=2) for name in LENGTHS},
     vae_pictures=8,
+    held_out_pictures=8,
+    evened_pictures=16,
     flux_pictures=8,
     clip_pictures=8,
     denoised_pictures=4,

@@ -36,6 +36,10 @@ class Plan:
 
     lengths: dict[str, Length] = field(default_factory=LENGTHS.copy)
     vae_pictures: int = 20_000
+    held_out_pictures: int = 256
+    """On which the autoencoder is measured."""
+    evened_pictures: int = 2_000
+    """From which it is seen how the latents vary."""
     flux_pictures: int = 48_000
     clip_pictures: int = 12_000
     denoised_pictures: int = 4_096

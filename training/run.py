@@ -62,7 +62,7 @@ class Training:
     def vae(self) -> Any:
         """The autoencoder, its latents evened out."""
         model = self.finished("vae", vae.build())
-        vae.even_out(model, pictures(scenes(self.seed + 3, 2000)))
+        vae.even_out(model, pictures(scenes(self.seed + 3, self.plan.evened_pictures)))
         return model
 
     @cached_property
@@ -94,7 +94,7 @@ def _saved(stage: Stage) -> Any:
 
 
 def _vae(training: Training) -> None:
-    vae.train(training.stage("vae"), training.plan.vae_pictures)
+    vae.train(training.stage("vae"), training.plan.vae_pictures, training.plan.held_out_pictures)
 
 
 def _gate(training: Training) -> None:

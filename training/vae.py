@@ -49,11 +49,11 @@ def loss_of(model: Any, images: Tensor, chance: Chance) -> Tensor:
     return loss
 
 
-def train(stage: Stage, count: int) -> Any:
-    """The whole stage, on `count` pictures."""
+def train(stage: Stage, count: int, held_out_count: int) -> Any:
+    """The whole stage, on `count` pictures, measured on others."""
     torch.manual_seed(stage.seed)
     pool = pictures(scenes(stage.seed + 1, count))
-    held_out = pictures(scenes(stage.seed + 2, 256))
+    held_out = pictures(scenes(stage.seed + 2, held_out_count))
     model = build().to(memory_format=torch.channels_last)
 
     def step(chance: Chance) -> Tensor:
