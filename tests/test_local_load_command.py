@@ -15,12 +15,15 @@ from PIL import Image
 from kreabench.config.resolve import load
 from kreabench.core.errors import ConfigError
 from kreabench.core.planned import Plan
-from kreabench.core.records import SampleRecord, WarmupRecord
+from kreabench.core.records import Failure, FailureRecord, SampleRecord, WarmupRecord
+from kreabench.decisions.load_levels import load_curves
 from kreabench.estimate import estimate_plan
 from kreabench.plan_build import build_plan
 from kreabench.plan_of_run import plan_of
 from kreabench.report.explorer.command import Commands
+from kreabench.report.load.words import load_sentences
 from kreabench.rundir.directory import RunDirectory
+from kreabench.rundir.table import join_table
 from kreabench.slurm.problems import jobs_problems
 from tests.support import make_run
 from tests.test_load_command import Call, _call, rows_of  # noqa: F401 - a fixture
@@ -71,6 +74,37 @@ def test_every_batch_size_has_its_own_levels_and_knee(call: Call, tmp_path: Path
     code, said = call("load", *arguments, "engine.devices=[cpu,cpu]")
     assert code == 2
     assert "replicas" in said
+
+
+def test_a_worker_that_was_lost_in_the_midst_is_said_where_the_level_is_judged(call: Call, tmp_path: Path) -> None:
+    code, said = call(
+        "load",
+        *SMALL,
+        "load.rate=[8]",
+        "load.arrivals=fixed",
+        "load.duration_s=4",
+        f"target.fake_local.options.state_dir={tmp_path}",
+        "target.fake_local.options.faults=[{kind: crash, prompt_contains: '', times: 1}]",
+        "run.warmup=0",
+        "engine.devices=[cpu,cpu]",
+    )
+    assert code == 4
+    assert "1 worker failed while requests came and had to be replaced: until then" in " ".join(said.split())
+    run = RunDirectory.open(tmp_path / "runs" / "load")
+    plan, records = plan_of(run), tuple(run.records())
+    last = max(record.started_utc for record in records if isinstance(record, SampleRecord))
+    error = Failure(type="crashed", stage="load", message="killed", remedy="", transient=False)
+    loss = FailureRecord(
+        group_id=plan.groups[0].id, setting_id=None, request_id=None, attempt=2, started_utc=last, error=error
+    )
+    for given_up, more in ((0, replace(loss, attempt=1)), (1, loss)):
+        (curve,) = load_curves(plan, (*records, more), join_table(run, plan))
+        (level,) = curve.levels
+        assert level.service is not None
+        assert (level.service.replaced, level.service.given_up) == (1, given_up)
+    assert "2 workers failed while requests came and had to be replaced, of which 1 not" in "\n".join(
+        load_sentences([curve])
+    )
 
 
 def test_what_is_unanswered_is_said_in_the_last_lines(call: Call, tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ from kreabench.analysis.estimates import Estimate, prompt_mean
 from kreabench.analysis.saturation import Saturation, closed_saturation, open_saturation
 from kreabench.analysis.traffic import Arrivals, LevelSummary, summarise_level
 from kreabench.core.planned import LoadGroup, Plan, Request, Setting
-from kreabench.core.records import SHARED, Record, SampleRecord
+from kreabench.core.records import SHARED, FailureRecord, LoadRecord, Record, SampleRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.core.traffic import TrafficSpec
 from kreabench.drops import sent_in, was_tried
+from kreabench.rundir.directory import DEATHS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -48,6 +49,10 @@ class Service:
     """Median of what a worker was busy with a request, others in its call included."""
     shared: int
     """Requests that were drawn while other replicas worked on the same processor."""
+    replaced: int
+    """Workers that were loaded anew while requests came."""
+    given_up: int
+    """Workers that were not, so that fewer drew from then on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +115,10 @@ class _Journal:
         records = tuple(records)
         self.samples = {record.request_id: record for record in records if isinstance(record, SampleRecord)}
         self.sent_utc = sent_in(records)
+        self.loads = [record for record in records if isinstance(record, LoadRecord)]
+        self.failed_loads = [
+            record for record in records if isinstance(record, FailureRecord) and not record.request_id
+        ]
 
     def was_sent(self, request: Request) -> bool:
         """Whether it came, at a service or in the line before local workers, where it then has a sample."""
@@ -144,7 +153,7 @@ def _curve(
                 pairs=pairs,
                 same=same,
                 shifts=shifts,
-                service=_service([journal.samples.get(request.id) for request in group.requests]),
+                service=_service(group, journal),
             )
         )
     if not levels:
@@ -159,16 +168,28 @@ def _saturation(traffic: TrafficSpec, levels: Sequence[LoadLevel]) -> Saturation
     return closed_saturation(loads, summaries, traffic.objective_share, np.random.default_rng(_SEED))
 
 
-def _service(samples: Iterable[SampleRecord | None]) -> Service | None:
-    found = [(one, one.served) for one in samples if one is not None and one.status == "ok" and one.served is not None]
+def _service(group: LoadGroup, journal: _Journal) -> Service | None:
+    samples = [journal.samples[request.id] for request in group.requests if request.id in journal.samples]
+    found = [(one, one.served) for one in samples if one.status == "ok" and one.served is not None]
     if not found:
         return None
+    first_utc = min(sample.started_utc for sample in samples)
     return Service(
         batch=len(found) / sum(1 / served.batch for _, served in found),
         queue_s=float(np.median([served.queue_s for _, served in found])),
         service_s=float(np.median([served.service_s for _, served in found])),
         shared=sum(SHARED in sample.flags for sample, _ in found),
+        replaced=sum(load.group_id == group.id and load.started_utc > first_utc for load in journal.loads),
+        given_up=sum(
+            loss.group_id == group.id and loss.started_utc > first_utc and _is_final(loss)
+            for loss in journal.failed_loads
+        ),
     )
+
+
+def _is_final(loss: FailureRecord) -> bool:
+    """A worker that dies is tried once more; one whose model cannot be loaded is not."""
+    return loss.attempt > 1 or loss.error.type not in DEATHS
 
 
 def _arrivals(group: LoadGroup, traffic: TrafficSpec, journal: _Journal) -> tuple[Arrivals | None, bool]:

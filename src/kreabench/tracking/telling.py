@@ -88,7 +88,7 @@ def _run_entry(evidence: Evidence) -> Entry:
         metrics=numbers(counts),
         tags=_tags(info, evidence.brand, tags),
         words=_words(experiment.targets),
-        state=_state(summaries),
+        state=_state(evidence, summaries),
         files=partial(_tables, evidence),
         **_times(info, evidence.journal.samples.values()),
     )
@@ -126,7 +126,7 @@ def _setting_entry(evidence: Evidence, summary: SettingSummary, units: Any, left
         metrics=metrics_of(summary, scores),
         tags=_tags(info, evidence.brand, tags),
         words=_words([target]),
-        state=_state([summary]),
+        state=_state(evidence, [summary]),
         files=partial(picture_files, evidence.run.path, units, requests, samples, left_out),
         **_times(info, (samples[request.id] for request in requests if request.id in samples)),
     )
@@ -186,9 +186,10 @@ def _one_of(loads: Sequence[LoadRecord], name: str) -> str:
     return ", ".join(dict.fromkeys(str(load.identity[name]) for load in loads if load.identity.get(name)))
 
 
-def _state(summaries: Sequence[SettingSummary]) -> State:
+def _state(evidence: Evidence, summaries: Sequence[SettingSummary]) -> State:
+    """Of the whole run, or of one setting; what a level of load was cut short by is not going on."""
     ok, failed = (sum(getattr(summary, name) for summary in summaries) for name in ("ok", "failed"))
-    if ok + failed < sum(summary.requested or 0 for summary in summaries):
+    if evidence.standing.left and ok + failed < sum(summary.requested or 0 for summary in summaries):
         return "running"
     return "finished" if ok else "failed"
 

@@ -96,6 +96,10 @@ def _remarks(level: LoadLevel) -> Iterator[str]:
     one = level.summary
     if level.cut_short:
         yield f"was cut short after {significant(one.window_s)} s; what was unanswered then is in no number."
+    if level.service is not None and (level.service.replaced or level.service.given_up):
+        lost = count(level.service.replaced + level.service.given_up, "worker")
+        how = f", of which {level.service.given_up} not" if level.service.given_up else ""
+        yield f"{lost} failed while requests came and had to be replaced{how}: until then fewer drew."
     if one.unanswered:
         yield f"{count(one.unanswered, 'request')} had no answer when the level was ended."
     if one.too_short:
