@@ -73,6 +73,7 @@ bench-decisions: $(INSTALLED_DEV)  ## decisions where the truth is known, damage
 	$(BIN)/python benchmarks/validity.py
 	$(BIN)/python benchmarks/damaged_versions.py
 	$(BIN)/python benchmarks/decisions_speed.py
+	$(BIN)/python benchmarks/load_intervals.py
 
 bench-miniature: $(INSTALLED_DEV)  ## what the miniature model can do, by its checker, and whether decisions on it are right
 	$(BIN)/python benchmarks/miniature.py

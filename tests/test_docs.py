@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import kreabench
-from kreabench.analysis import knees
+from kreabench.analysis import knees, saturation
 from kreabench.cli.listing import EXPERIMENTS, KINDS, METRICS
 from kreabench.cli.main import COMMANDS, cli
 from kreabench.config.resolve import load_metrics
@@ -159,6 +159,8 @@ def test_the_method_tells_the_numbers_of_the_code() -> None:
     method = "\n".join(METHOD)
     assert f"the share of {fronts.DRAWS} resamples" in method
     assert f"half of {knees_of_report.DRAWS} resamples" in method
+    load = (ROOT / "docs" / "how-to" / "load.md").read_text(encoding="utf-8")
+    assert f"from {100 * saturation.NEAR_KNEE:.0f} % of" in load
     assert (knees.MIN_POINTS, knees.MIN_SHARE, knees.MIN_SURE) == (4, 0.5, 0.975), "say so in the method"
 
 

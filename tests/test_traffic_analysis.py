@@ -10,8 +10,15 @@ import pytest
 from kreabench.analysis.dependence import dependent_quantile, dependent_share, independent_n
 from kreabench.analysis.estimates import latency_quantile
 from kreabench.analysis.paired import Floats
-from kreabench.analysis.saturation import closed_saturation, open_saturation
+from kreabench.analysis.saturation import (
+    closed_saturation,
+    open_saturation,
+    promise_of,
+    without_latency_intervals,
+)
 from kreabench.analysis.traffic import Arrivals, LevelSummary, poisson_rate, summarise_level
+from kreabench.decisions.columns import MEASURED, Requests
+from kreabench.decisions.costs import Measured, measured, ratio_of
 
 
 def queue(rng: np.random.Generator, rate: float, window_s: float, work_s: Floats | float, servers: int = 1) -> Arrivals:
@@ -276,3 +283,67 @@ def test_the_interval_of_a_count_is_exact() -> None:
     """Garwood's table: of 0 events 0 to 3.69, of 10 events 4.80 to 18.39."""
     assert poisson_rate(0, 1.0).interval == pytest.approx((0.0, 3.689), abs=1e-3)
     assert poisson_rate(10, 1.0).interval == pytest.approx((4.795, 18.39), abs=1e-2)
+
+
+def test_near_the_knee_and_beyond_it_nothing_is_said_to_be_kept_and_latencies_have_no_interval() -> None:
+    """Four servers at 80 % of what they can, of whose requests 93 % are in time; 95 % are asked for."""
+    rng = np.random.default_rng(11)
+    loads, kept, alone = (1.0, 4.0, 12.0), 0, 0
+    many = [queue(rng, 4.0, 60.0, 0.8, servers=4) for _ in range(300)]
+    objective_s = float(np.quantile(np.concatenate([one.end_s - one.at_s for one in many]), 0.93))
+    for settled in many[:100]:
+        light, heavy = (queue(rng, rate, 60.0, 0.8, servers=4) for rate in (1.0, 12.0))
+        levels = [level(one, objective_s) for one in (light, settled, heavy)]
+        found = open_saturation(loads, levels, 0.95)
+        kept += found.promises[1] == "kept"
+        alone += promise_of(levels[1], 0.95) == "kept"
+        assert [found.is_near(load) for load in (1.0, 12.0)] == [False, True]
+    assert alone >= 10, "a level alone often looks better than the service is"
+    assert kept <= 2
+    told = without_latency_intervals(levels[1])
+    assert told.latency is not None
+    assert levels[1].latency is not None
+    assert (told.latency.value, told.latency.interval) == (levels[1].latency.value, None)
+    assert all(found.interval is None for found in told.percentiles.values())
+    assert not open_saturation(loads[:1], levels[:1], 0.95).is_near(1.0), "no knee, nothing known"
+
+
+def test_two_levels_of_one_service_are_rarely_said_to_differ() -> None:
+    """Of requests of 32 prompts, at 60 % of what four servers can."""
+    rng = np.random.default_rng(12)
+    rounds, found, naive = 150, 0, 0
+    for _ in range(rounds):
+        sides = [queue(rng, 4.0, 120.0, 0.6, servers=4) for _ in range(2)]
+        base, candidate = (cost_of(one, may_wait=True) for one in sides)
+        ratio, simple = ratio_of(base, candidate), ratio_of(*(cost_of(one, may_wait=False) for one in sides))
+        assert ratio is not None
+        assert simple is not None
+        assert ratio.interval is not None
+        assert simple.interval is not None
+        assert ratio.value == simple.value
+        found += not ratio.interval[0] <= 1 <= ratio.interval[1]
+        naive += not simple.interval[0] <= 1 <= simple.interval[1]
+    assert found <= 0.08 * rounds
+    assert naive >= 0.15 * rounds
+
+
+def cost_of(arrivals: Arrivals, *, may_wait: bool) -> Measured:
+    """As of a table of samples, sorted by prompt as `decisions.columns` does."""
+    latency = arrivals.end_s - arrivals.at_s
+    prompts = np.arange(latency.size) % 32
+    order = np.argsort(prompts, kind="stable")
+    text, there = np.full(latency.size, "", dtype=object), np.ones(latency.size, dtype=bool)
+    nothing = np.full(latency.size, np.nan)
+    values = dict.fromkeys(MEASURED, nothing) | {"end_to_end_s": latency[order]}
+    requests = Requests(
+        keys=np.arange(latency.size),
+        places=order,
+        prompts=prompts[order],
+        ok=there,
+        timing_valid=there,
+        local=~there,
+        error_type=text,
+        usd_basis=text,
+        values=values,
+    )
+    return measured(requests, may_wait=may_wait)["latency"]

@@ -13,13 +13,13 @@ from kreabench.core import errors as errors_module
 from kreabench.library.frames import SCORE_KEYS, SCORE_PARTS
 from kreabench.report.dictionary import described
 from kreabench.report.dictionary_rows import COMMON, OF_FILE, Meaning
-from kreabench.report.method import METHOD
+from kreabench.report.method import METHOD, WAITING_METHOD
 from kreabench.report.votes import METHOD as VOTES_METHOD
 
 
 def method() -> str:
     """The sentences of the report's own method section."""
-    return "\n".join(f"- {sentence}" for sentence in METHOD)
+    return "\n".join(f"- {sentence}" for sentence in (*METHOD, WAITING_METHOD))
 
 
 def votes_method() -> str:

@@ -38,6 +38,11 @@ def independent_n(values: Floats) -> int:
     return max(1, math.floor(n / max(1.0, 2.0 * float(kept.sum()) - 1.0)))
 
 
+def inflation(values: Floats) -> float:
+    """How many times the variance of a percentile of `values`, in the order of time, is that of independent ones."""
+    return values.size / independent_n(values) if values.size else 1.0
+
+
 def dependent_median(values: Floats) -> Estimate | None:
     """As `estimates.median`, of values in the order of time."""
     return _widened(values, median)

@@ -18,7 +18,13 @@ WHOLE_DRAWS = 0.99
 
 
 def ratio_of_medians(
-    base: Floats, candidate: Floats, base_prompts: Ints, candidate_prompts: Ints, *, confidence: float = CONFIDENCE
+    base: Floats,
+    candidate: Floats,
+    base_prompts: Ints,
+    candidate_prompts: Ints,
+    *,
+    confidence: float = CONFIDENCE,
+    inflation: float = 1.0,
 ) -> Estimate | None:
     """Median of `candidate` over median of `base`, finite values; None without any on a side, and where one is not
     positive: nothing costs so many times as much as nothing.
@@ -27,7 +33,8 @@ def ratio_of_medians(
     Prompts are drawn again with all their values of both sides (a bootstrap): so values of one prompt may
     resemble each other, and what a prompt, or the hour, does to both sides alike drops out. The interval is Student's
     with the standard error that these draws give the logarithm of the ratio. `n` counts prompts. The draws are the
-    same at each call.
+    same at each call. `inflation` is how many times the variance is that of independent values, on the side where it is
+    more (`dependence.inflation`): the standard error grows with its root.
 
     Where all values of each side are equal (memory, a list price) the ratio is known, and its interval has no width.
     """
@@ -47,7 +54,7 @@ def ratio_of_medians(
     there = np.extract(np.isfinite(draws), draws)
     if there.size < WHOLE_DRAWS * draws.size:  # the sides share so few prompts that a draw often lacks one of them
         return Estimate(value=value, low=None, high=None, n=n)
-    half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * there.std(ddof=1))
+    half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * there.std(ddof=1)) * math.sqrt(inflation)
     return Estimate(value=value, low=value * math.exp(-half), high=value * math.exp(half), n=n)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,9 @@ from kreabench.analysis.traffic import LevelSummary
 
 DRAWS = 200
 """Of the throughputs of a closed loop, for how sure its knee is."""
+NEAR_KNEE = 0.7
+"""Share of an open loop's knee from which a level is too short to show how long its waits are: one that happens to meet
+no long queue looks far better than the service is, and nothing in it tells. `benchmarks/load_intervals.py`."""
 
 Promise = Literal["kept", "broken", "undecided"]
 
@@ -25,6 +28,9 @@ class Saturation:
     knee: Estimate | None
     """Of an open loop: the requests a second that it carries, which is where throughput ceases to follow arrivals.
     Of a closed loop: the requests in flight from which more hardly carry more. None where no level shows it."""
+    nearly_full: float | None
+    """Of an open loop: the load from which it `is_near` its knee. None without a knee, and of a closed loop, whose
+    requests wait for one another."""
     above: float | None
     """The heaviest load, where no knee shows."""
     fails_at: float | None
@@ -33,9 +39,14 @@ class Saturation:
     """Of an open loop: beyond its knee it is shown to carry less than it did before. Then `knee` is the heaviest load
     before, and its interval goes to the lightest one beyond."""
     promises: tuple[Promise, ...]
-    """One a level, ascending: whether enough requests were good. `undecided` where the interval holds both."""
+    """One a level, ascending: whether enough requests were good. `undecided` where the interval holds both, and where a
+    level `is_near` that looks as if it kept it."""
     greatest_kept: float | None
     """Heaviest load that kept it, of those lighter than any that broke it; None where none did."""
+
+    def is_near(self, load: float) -> bool:
+        """Whether an open loop's load is so close to its knee, or beyond, that latencies have no interval."""
+        return self.nearly_full is not None and load >= self.nearly_full
 
 
 def promise_of(level: LevelSummary, objective_share: float) -> Promise:
@@ -65,7 +76,19 @@ def open_saturation(loads: Sequence[float], levels: Sequence[LevelSummary], obje
     collapses = number > 0 and knee.high is not None and knee.high < levels[number - 1].throughput.value
     if collapses:
         knee = Estimate(value=loads[number - 1], low=loads[number - 1], high=loads[number], n=knee.n)
-    return _saturation(loads, levels, objective_share, knee, collapses=collapses, fails_at=fails_at)
+    nearly_full = NEAR_KNEE * knee.value
+    return _saturation(
+        loads, levels, objective_share, knee, nearly_full=nearly_full, collapses=collapses, fails_at=fails_at
+    )
+
+
+def without_latency_intervals(level: LevelSummary) -> LevelSummary:
+    """Of one that `Saturation.is_near`."""
+    return replace(
+        level,
+        latency=None if level.latency is None else replace(level.latency, low=None, high=None),
+        percentiles={p: replace(found, low=None, high=None) for p, found in level.percentiles.items()},
+    )
 
 
 def closed_saturation(
@@ -87,14 +110,19 @@ def _saturation(
     objective_share: float,
     knee: Estimate | None,
     *,
+    nearly_full: float | None = None,
     collapses: bool = False,
     fails_at: float | None = None,
 ) -> Saturation:
-    promises = tuple(promise_of(level, objective_share) for level in levels)
+    promises = tuple(
+        "undecided" if promise == "kept" and nearly_full is not None and load >= nearly_full else promise
+        for load, promise in zip(loads, (promise_of(level, objective_share) for level in levels), strict=True)
+    )
     before = promises.index("broken") if "broken" in promises else len(promises)
     kept = [load for load, promise in zip(loads[:before], promises, strict=False) if promise == "kept"]
     return Saturation(
         knee=knee,
+        nearly_full=nearly_full,
         above=loads[-1] if knee is None else None,
         fails_at=fails_at,
         promises=promises,

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kreabench.analysis.dependence import dependent_median, dependent_quantile
 from kreabench.analysis.device import DeviceSummary, summarise_device
 from kreabench.analysis.estimates import UNBOUNDED, Bounds, Estimate, latency_quantile, mean_of_coded, median
 from kreabench.analysis.score_columns import ScoreColumn
@@ -198,7 +199,9 @@ def _summarise_one(
     delivered = samples[samples["status"] == "ok"]
     timed = delivered[delivered["timing_valid"].isin([True])]
     seconds = _numbers(timed, "end_to_end_s")
-    quantiles = {p: latency_quantile(seconds, p) for p in PERCENTILES}
+    # The table has them in the order of the plan, and so of time.
+    middle, at = (dependent_median, dependent_quantile) if setting.may_wait else (median, latency_quantile)
+    quantiles = {p: at(seconds, p) for p in PERCENTILES}
     return SettingSummary(
         setting=setting,
         requested=requested,
@@ -206,7 +209,7 @@ def _summarise_one(
         failed=int((samples["status"] == "failed").sum()),
         images=len(images),
         degenerate=dict(Counter(map(str, images["degenerate"].dropna())).most_common()),
-        latency=median(seconds),
+        latency=middle(seconds),
         percentiles={p: estimate for p, estimate in quantiles.items() if estimate is not None},
         stages=_stages(timed),
         stage_resolution_s=max(_numbers(timed, "resolution_s").tolist(), default=None),

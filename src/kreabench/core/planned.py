@@ -52,6 +52,12 @@ class Setting:
         return self.steps - int(max(self.steps - min(self.steps * self.strength, self.steps), 0))
 
     @property
+    def may_wait(self) -> bool:
+        """Whether its requests may wait for one another, so that one latency tells of the next: under load, and where
+        several are in flight."""
+        return self.rate_per_s is not None or self.concurrency > 1
+
+    @property
     def label(self) -> str:
         """For people; unique within a plan only together with `id`."""
         images = f" ×{self.num_images}" if self.num_images > 1 else ""

@@ -111,6 +111,8 @@ class Requests:
 
     keys: Ints
     """See `KeySpace.request_of`."""
+    places: Ints
+    """In the table, which has the requests of a setting in the order of the plan, and so of time."""
     prompts: Ints
     ok: Bools
     timing_valid: Bools
@@ -124,6 +126,7 @@ class Requests:
         """Some of the rows."""
         return Requests(
             keys=self.keys[part],
+            places=self.places[part],
             prompts=self.prompts[part],
             ok=self.ok[part],
             timing_valid=self.timing_valid[part],
@@ -211,6 +214,7 @@ def _requests(
     hosted = table["service_request_id"].notna().to_numpy(dtype=bool)[rows] if "service_request_id" in table else False
     requests = Requests(
         keys=keys,
+        places=rows.astype(np.int64),
         prompts=prompts[rows],
         ok=(table["status"] == "ok").to_numpy(dtype=bool)[rows],
         timing_valid=_flags(table, "timing_valid", rows),

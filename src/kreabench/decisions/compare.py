@@ -104,7 +104,7 @@ class _Work:
         self.columns = (first, first if candidate is base else Columns(candidate.table, candidate.metrics, self._space))
         there = {spec.name for spec in candidate.metrics}
         self._metrics = [spec for spec in base.metrics if spec.name in there]
-        self._costs: Callable[[int, str], Mapping[Cost, Measured]] = cache(self._measure)
+        self._costs: Callable[[int, Setting], Mapping[Cost, Measured]] = cache(self._measure)
         self._counts: Callable[[int, str], Counts] = cache(self._count)
         self._floors: Callable[[str, int], SeedNoise] = cache(self._noise)
 
@@ -144,15 +144,15 @@ class _Work:
                 replace(compare_metric(spec, matched, self._space), noise=self._floors(here.id, number))
                 for number, spec in enumerate(self._metrics)
             ),
-            costs=compare_costs(self._costs(0, here.id), self._costs(1, there.id)),
+            costs=compare_costs(self._costs(0, here), self._costs(1, there)),
             rates=compare_rates(self._counts(0, here.id), self._counts(1, there.id)),
             both_failed=both_failed(base, candidate),
             delivered=delivered,
             delivered_alone=alone,
         )
 
-    def _measure(self, side: int, setting_id: str) -> Mapping[Cost, Measured]:
-        return measured(self.columns[side].requests(setting_id))
+    def _measure(self, side: int, setting: Setting) -> Mapping[Cost, Measured]:
+        return measured(self.columns[side].requests(setting.id), may_wait=setting.may_wait)
 
     def _count(self, side: int, setting_id: str) -> Counts:
         columns = self.columns[side]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kreabench.analysis.dependence import dependent_median, dependent_quantile, inflation
 from kreabench.analysis.estimates import Estimate, latency_quantile, median
 from kreabench.analysis.paired import Floats, Ints
 from kreabench.analysis.ratios import ratio_of_medians
@@ -38,15 +39,19 @@ class Measured:
     median: Estimate | None
     percentiles: Mapping[float, Estimate]
     """Of latency, where there are enough timings."""
+    inflation: float = 1.0
+    """As of `analysis.dependence`, of latencies of requests that may wait for one another."""
 
 
-def measured(requests: Requests) -> dict[Cost, Measured]:
-    """Every cost of a setting. Only samples fit for timing have a latency and an energy: a first call, a retried or a
-    cached sample is none."""
+def measured(requests: Requests, *, may_wait: bool) -> dict[Cost, Measured]:
+    """Every cost of a setting; `may_wait` is the setting's.
+
+    Only samples fit for timing have a latency and an energy: a first call, a retried or a cached sample is none.
+    """
     timed = requests.ok & requests.timing_valid
     pictures = requests.values["num_images"]
     return {
-        "latency": _finite(requests, requests.values["end_to_end_s"], timed, percentiles=PERCENTILES),
+        "latency": _latency(requests, timed, may_wait=may_wait),
         "peak_memory": _memory(requests),
         "energy": _finite(requests, requests.values["energy_j"], timed),
         "usd_per_image": _usd(requests, requests.values["usd"] / pictures),
@@ -58,12 +63,23 @@ def compare_costs(base: Mapping[Cost, Measured], candidate: Mapping[Cost, Measur
     return tuple(_compare(quantity, base[quantity], candidate[quantity]) for quantity in COSTS)
 
 
+def ratio_of(base: Measured, candidate: Measured) -> Estimate | None:
+    """As `ratios.ratio_of_medians`."""
+    return ratio_of_medians(
+        base.values,
+        candidate.values,
+        base.prompts,
+        candidate.prompts,
+        inflation=max(base.inflation, candidate.inflation),
+    )
+
+
 def _compare(quantity: Cost, base: Measured, candidate: Measured) -> CostComparison:
     low, high = base.median, candidate.median
     obstacle = _obstacle(quantity, base, candidate, low)
     ratio = None
     if not obstacle:
-        ratio = ratio_of_medians(base.values, candidate.values, base.prompts, candidate.prompts)
+        ratio = ratio_of(base, candidate)
         if ratio is not None and ratio.interval is None:
             obstacle = f"too few values for an interval: {base.values.size} and {candidate.values.size}"
     return CostComparison(
@@ -99,18 +115,29 @@ def _percentiles(base: Mapping[float, Estimate], candidate: Mapping[float, Estim
     return tuple(PercentilePair(p=p, base=base.get(p), candidate=candidate.get(p)) for p in known)
 
 
-def _finite(
-    requests: Requests, values: Floats, which: Bools, kind: str = "", percentiles: Sequence[float] = ()
-) -> Measured:
+def _latency(requests: Requests, timed: Bools, *, may_wait: bool) -> Measured:
+    values = requests.values["end_to_end_s"]
+    found, order = _finite(requests, values, timed), np.argsort(requests.places)
+    by_time = values[order][(timed & np.isfinite(values))[order]]
+    at_all = dependent_quantile if may_wait else latency_quantile
+    quantiles = {p: at_all(by_time, p) for p in PERCENTILES}
+    return replace(
+        found,
+        median=dependent_median(by_time) if may_wait else found.median,
+        percentiles={p: estimate for p, estimate in quantiles.items() if estimate is not None},
+        inflation=inflation(by_time) if may_wait else 1.0,
+    )
+
+
+def _finite(requests: Requests, values: Floats, which: Bools, kind: str = "") -> Measured:
     there: NDArray[np.bool_] = which & np.isfinite(values)
     known = values[there]
-    quantiles = {p: latency_quantile(known, p) for p in percentiles}
     return Measured(
         values=known,
         prompts=requests.prompts[there],
         kind=kind if known.size else "",
         median=median(known),
-        percentiles={p: estimate for p, estimate in quantiles.items() if estimate is not None},
+        percentiles={},
     )
 
 

@@ -91,7 +91,10 @@ def _common(indexes: Sequence[pd.Index[str]]) -> pd.Index[str]:
 def cost_points(sides: Sequence[Side]) -> dict[str, Points]:
     """Costs and rates by name, each where some run has it; mishaps of pictures only where there was one."""
     columns = [_columns(side) for side in sides]
-    costs = [measured(requests) for _, requests, _ in columns]
+    costs = [
+        measured(requests, may_wait=side.settings[0].may_wait)
+        for side, (_, requests, _) in zip(sides, columns, strict=True)
+    ]
     counts = [counted(*of_side) for of_side in columns]
     found: dict[str, Points] = {}
     for cost in COSTS:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kreabench.analysis.estimates import Estimate, prompt_mean
-from kreabench.analysis.saturation import Saturation, closed_saturation, open_saturation
+from kreabench.analysis.saturation import Saturation, closed_saturation, open_saturation, without_latency_intervals
 from kreabench.analysis.traffic import Arrivals, LevelSummary, summarise_level
 from kreabench.core.planned import LoadGroup, Plan, Request, Setting
 from kreabench.core.records import SHARED, FailureRecord, LoadRecord, Record, SampleRecord
@@ -158,7 +158,12 @@ def _curve(
         )
     if not levels:
         return None
-    return LoadCurve(name=setting.label, traffic=traffic, levels=tuple(levels), saturation=_saturation(traffic, levels))
+    saturation = _saturation(traffic, levels)
+    told = tuple(
+        replace(level, summary=without_latency_intervals(level.summary)) if saturation.is_near(level.load) else level
+        for level in levels
+    )
+    return LoadCurve(name=setting.label, traffic=traffic, levels=told, saturation=saturation)
 
 
 def _saturation(traffic: TrafficSpec, levels: Sequence[LoadLevel]) -> Saturation:

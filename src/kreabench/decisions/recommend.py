@@ -11,10 +11,10 @@ import numpy as np
 
 from kreabench.analysis.estimates import Estimate
 from kreabench.analysis.paired import Floats
-from kreabench.analysis.ratios import ratio_of_medians
 from kreabench.analysis.resampling import DRAWS, prompt_weights, resampled_means, resampled_medians
 from kreabench.core.policies import COSTS, Cost
 from kreabench.core.questions import Objective, QuestionSpec
+from kreabench.decisions.costs import ratio_of
 from kreabench.decisions.recommend_checks import Check, checks_of, cost_limits, is_excused, margin_of
 from kreabench.decisions.recommend_evidence import Contest, Entrant
 
@@ -230,7 +230,7 @@ def against_reference(contest: Contest, entrant: Entrant) -> Mapping[Cost, Estim
     for cost in COSTS:
         base, own = reference.costs[cost], entrant.costs[cost]
         if base.values.size and own.values.size and base.values.min() > 0 and own.values.min() > 0:
-            ratio = ratio_of_medians(base.values, own.values, base.prompts, own.prompts)
+            ratio = ratio_of(base, own)
             if ratio is not None:
                 ratios[cost] = ratio
     return ratios

@@ -129,7 +129,7 @@ def contest_of(
         Entrant(
             setting=setting,
             hosted=hosted[setting.target],
-            costs=measured(columns.requests(setting.id)),
+            costs=measured(columns.requests(setting.id), may_wait=setting.may_wait),
             quality=_qualities(setting, rows.get(setting.id, empty), beside.get(setting.id), specs, codes),
         )
         for setting in side.settings

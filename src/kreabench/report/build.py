@@ -28,7 +28,7 @@ from kreabench.report.measurements import (
     repeatability_table,
     work_table,
 )
-from kreabench.report.method import METHOD
+from kreabench.report.method import method_of
 from kreabench.report.notices import notices_of
 from kreabench.report.parts import Table
 from kreabench.report.pictures import MAX_THUMBNAILS, build_pictures
@@ -82,7 +82,7 @@ def document_of(
         loads=details.loads_table(journal.loads),
         metrics=details.metrics_table(experiment.metrics),
         prices=details.prices_table(experiment.targets),
-        method=METHOD,
+        method=method_of(one.plan.settings),
         environment=details.environment_table(info.plan_hash, info.git_revision, info.versions, info.environment),
         summaries=one.summaries,
         measurements=(*_measurements(evidence), *_race(one.whole, one.dropped)),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from kreabench.core.planned import Setting
 from kreabench.report.floors import FLOOR_METHOD
 from kreabench.report.quality import SHIFT_METHOD
 
@@ -37,3 +40,15 @@ METHOD = (
     "(5 °C) up.",
     "A failed, missing or unscored picture is counted as such. It is never a zero, and never dropped unsaid.",
 )
+WAITING_METHOD = (
+    "Where several requests are in flight, or arrive at a rate, they may wait for one another, and one latency tells "
+    "of the next: intervals of medians and percentiles, and of ratios of medians of two settings, are then those of as "
+    "many values as are independent (n over the integrated autocorrelation time of their ranks, in the order of the "
+    "plan)."
+)
+"""Said where a setting `may_wait`."""
+
+
+def method_of(settings: Sequence[Setting]) -> tuple[str, ...]:
+    """What there is to say of a run with these settings."""
+    return (*METHOD, WAITING_METHOD) if any(setting.may_wait for setting in settings) else METHOD

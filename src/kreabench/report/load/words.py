@@ -31,6 +31,12 @@ def _sentences(curve: LoadCurve) -> Iterator[str]:
     yield _knee(curve)
     if any(level.summary.grows for level in curve.levels):
         yield "where the queue grows, latencies are those of this duration: they would go on growing."
+    near = [load_name(level) for level in curve.levels if curve.saturation.is_near(level.load)]
+    if near:
+        yield (
+            f"so near the knee, or beyond ({', '.join(near)}), a level is too short to show how long its waits are: "
+            "latencies have no interval, and no objective is shown to be kept."
+        )
     if (kept := _promise(curve)) is not None:
         yield kept
     for level in curve.levels:
@@ -89,7 +95,9 @@ def _promise(curve: LoadCurve) -> str | None:
     if kept is None:
         return f"{what} is shown at no load."
     unit = "/s" if curve.traffic.is_open else " in flight"
-    return f"{what} is kept up to {kept:g}{unit}."
+    unseen = curve.traffic.is_open and curve.saturation.nearly_full is None and kept == curve.levels[-1].load
+    more = ", as far as it was seen: how near the capacity that is, no heavier load shows" if unseen else ""
+    return f"{what} is kept up to {kept:g}{unit}{more}."
 
 
 def _remarks(level: LoadLevel) -> Iterator[str]:
