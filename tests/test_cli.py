@@ -523,7 +523,8 @@ def test_a_full_disk_loses_nothing(call: Call, tmp_path: Path) -> None:
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, resource.RLIM_INFINITY));"
         "from kreabench.cli.main import main; main(sys.argv[1:])"
     )
-    environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path)}
+    # Modules that are compiled under the limit would stay behind, cut off, for every later process.
+    environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     limited = subprocess.run(
         [sys.executable, "-c", code, "run", *SMALL, "prompts.limit=8", "run.seeds=[0,1]"],
         cwd=tmp_path,

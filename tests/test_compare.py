@@ -180,6 +180,9 @@ def test_what_was_never_asked_is_told_from_what_is_still_to_come() -> None:
     assert {row.reason for row in found.settings[0].unpaired} == {"not drawn yet"}
     assert found.settings[1].unpaired == ()
     assert any("not finished: 6 of 24" in text for text in found.caveats)
+    side = make_side(settings, change=rest)
+    again = compare_sides(side, replace(side)).caveats
+    assert sum("not finished" in text for text in again) == 1, "one run that is named twice"
 
 
 def test_requests_that_fail_on_both_sides_are_counted() -> None:

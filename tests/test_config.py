@@ -79,7 +79,7 @@ def test_several_wrong_options_are_found_at_once() -> None:
         ("target=[kreal_local]", "target", "did you mean krea_local?"),
         ("acceleration=[hgih]", "acceleration", "did you mean high?"),
         ("experiment=demos", "experiment", "did you mean demo?"),
-        ("axes.steps=[]", "axes.steps", "at least 1"),
+        ("axes.steps=[]", "axes.steps", "found []; expected at least 1 item"),
         ("axes.steps=[0]", "axes.steps.0", "greater than or equal to 1"),
         ("axes.steps=[101]", "axes.steps", "steps from 1 to 100"),
         ("axes.guidance=[21]", "axes.guidance", "guidance from 0 to 20"),

@@ -11,6 +11,7 @@ import pytest
 
 from kreabench.analysis.drift import find_drifts
 from kreabench.analysis.repeatability import Pixels, difference, pairs_of, repeatability
+from kreabench.core.records import LoadRecord
 
 
 def table(seconds: Any, **columns: Any) -> pd.DataFrame:
@@ -70,6 +71,32 @@ def test_too_little_to_say() -> None:
     untimed = table(np.linspace(1.0, 2.0, 60))
     assert find_drifts(untimed.assign(timing_valid=False)) == ()
     assert find_drifts(table(np.ones(60), sm_clock_mhz=np.nan)) == ()
+
+
+def test_a_resume_hours_later_is_no_drift() -> None:
+    """The machine was busy at first; what was loaded after that has a pace of its own."""
+    paced = table(np.where(np.arange(60) < 12, 1.5, 1.0) * noise(3))
+    late = pd.to_datetime(paced["started_utc"]) + pd.to_timedelta(np.where(np.arange(60) < 12, 0, 36_000), unit="s")
+    paced["started_utc"] = [moment.isoformat() for moment in late]
+    loads = [loaded("2026-01-02T03:04:00.000Z"), loaded("2026-01-02T13:04:05.000Z")]
+    assert find_drifts(paced)
+    assert find_drifts(paced, loads) == ()
+    (found,) = find_drifts(paced.assign(end_to_end_s=paced["end_to_end_s"] * np.linspace(1.0, 1.2, 60)), loads)
+    assert found.n == 48
+    assert found.change == pytest.approx(0.15, abs=0.03)
+
+
+def test_loads_of_another_worker_divide_nothing() -> None:
+    slower = table(noise(0) * np.linspace(1.0, 1.10, 60), worker="cuda:0")
+    midst = "2026-01-02T03:09:00.000Z"
+    assert find_drifts(slower, [loaded(midst, worker="cuda:1")])[0].n == 60
+    assert all(found.n == 30 for found in find_drifts(slower, [loaded(midst, worker="cuda:0")]))
+
+
+def loaded(started_utc: str, worker: str | None = None) -> LoadRecord:
+    return LoadRecord(
+        group_id="g", target="krea_local", started_utc=started_utc, load_s=1.0, identity={}, worker=worker
+    )
 
 
 def images(*shas: str, groups: tuple[str, ...]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,18 @@ def test_equal_requests_give_equal_files_and_others_do_not() -> None:
     assert contents(setting, make_request(setting, seed=1)) != first
     assert contents(setting, make_request(setting, prompt="something else")) != first
     assert contents(make_setting(steps=5), make_request(setting)) != first
+
+
+def test_memory_is_that_of_the_call() -> None:
+    """Linux keeps the highest of a process over its start as another program: what its parent held is none of it."""
+    held = b"x" * 400_000_000
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    assert highest > len(held)
+    del held
+    setting = make_setting()
+    memory = opened().generate(setting, make_request(setting)).memory
+    assert memory is not None
+    assert memory.peak_rss_bytes is None or memory.peak_rss_bytes < highest - 300_000_000
 
 
 def test_pictures_have_the_size_count_and_format_asked_for() -> None:

@@ -336,7 +336,7 @@ with RunDirectory.open(Path(sys.argv[1])).writer() as writer:
 def fill_until_refused(run: RunDirectory, limit: int) -> tuple[list[str], str]:
     """Append in another process until the disk refuses: the ids it was told are safe, and the message."""
     done = subprocess.run(
-        [sys.executable, "-c", FILL, str(run.path), str(limit)],
+        [sys.executable, "-B", "-c", FILL, str(run.path), str(limit)],
         capture_output=True,
         text=True,
         check=True,

@@ -158,6 +158,8 @@ def test_differences_are_named() -> None:
     text = "\n".join(describe_difference(experiment(), experiment(seeds=(7,), axes=axes(steps=(9,)))))
     assert "seeds: was [0, 1], now [7]" in text
     assert "9 steps" in text
+    reference = experiment(reference=ReferenceSpec(acceleration="none", steps=1))
+    assert "reference.steps: was default, now 1" in describe_difference(experiment(), reference)
 
 
 def test_what_a_target_cannot_do_is_skipped_with_the_reason() -> None:

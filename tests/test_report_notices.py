@@ -73,7 +73,7 @@ def test_a_sound_run_has_no_warning(sound: tuple[RunDirectory, Plan, pd.DataFram
             "clip: 32 scores failed and are in no mean: no memory left.",
         ),
         (lambda t: t[t["prompt_id"] == "prompt-0"], "Too few prompts: the pictures are of 1 prompt"),
-        (lambda t: t[t["prompt_id"].isin(["prompt-0", "prompt-1"])], "Too few prompts: 2 are behind the scores"),
+        (lambda t: t[t["prompt_id"].isin(["prompt-0", "prompt-1"])], "Too few prompts: the pictures are of 2."),
         (lambda t: t[t["prompt_id"].isin(["prompt-0", "prompt-1"])], "takes at least 6"),
         (lambda t: t.iloc[:1], "One sample was delivered"),
         (lambda t: t.assign(status=["failed"] * 2 + ["ok"] * (len(t) - 2)), "2 of 32 samples failed"),

@@ -354,7 +354,12 @@ def test_a_refused_write_leaves_the_table_of_before(tmp_path: Path) -> None:
     frame = table(tmp_path, [make_sample(REQUESTS[0])])
     path = tmp_path / "run"
     done = subprocess.run(
-        [sys.executable, "-c", REBUILD, str(path)], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
+        [sys.executable, "-B", "-c", REBUILD, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=ROOT,
     )
     assert "samples.parquet: File too large" in done.stdout
     assert "ulimit -f" in done.stdout

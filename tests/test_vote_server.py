@@ -392,7 +392,7 @@ class Process:
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kreabench", "vote", *arguments],
+            [sys.executable, "-B", "-m", "kreabench", "vote", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,  # what a buffer took along with the first line, `communicate` would not see

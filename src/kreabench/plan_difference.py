@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from kreabench.core.specs import ExperimentSpec, Prompt
@@ -19,10 +20,9 @@ def describe_difference(old: ExperimentSpec, new: ExperimentSpec) -> tuple[str, 
     lines += _set_difference(
         "prompt", {_prompt_key(p): p.id for p in old.prompts}, {_prompt_key(p): p.id for p in new.prompts}
     )
-    for name in ("seeds", "repeats", "passes", "warmup", "order_seed", "reference", "traffic"):
-        before, after = getattr(old, name), getattr(new, name)
-        if before != after:
-            lines.append(f"{name}: was {_plain(before)}, now {_plain(after)}")
+    for name in ("seeds", "repeats", "passes", "warmup", "order_seed", "reference"):
+        lines += _changes(name, getattr(old, name), getattr(new, name))
+    lines += _changes("load", old.traffic, new.traffic)
     return tuple(lines) or ("the order of settings or prompts",)
 
 
@@ -30,7 +30,20 @@ def _prompt_key(prompt: Prompt) -> str:
     return "\0".join((prompt.id, prompt.text, *(image.sha256 for image in prompt.images)))
 
 
+def _changes(name: str, before: Any, after: Any) -> Iterator[str]:
+    """A line for each value that differs, of a spec for each of its fields."""
+    if before == after:
+        return
+    if is_dataclass(before) and is_dataclass(after):
+        for field in fields(before):
+            yield from _changes(f"{name}.{field.name}", getattr(before, field.name), getattr(after, field.name))
+    else:
+        yield f"{name}: was {_plain(before)}, now {_plain(after)}"
+
+
 def _plain(value: Any) -> str:
+    if value is None or is_dataclass(value):
+        return "off" if value is None else "on"
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 

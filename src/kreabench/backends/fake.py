@@ -19,7 +19,6 @@ import io
 import itertools
 import os
 import platform
-import resource
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -31,6 +30,7 @@ from kreabench.backends.base import GeneratedImage, Generation
 from kreabench.backends.fake_faults import is_due, options_problems, times_problems
 from kreabench.backends.input_images import read_input
 from kreabench.backends.local_steps import local_steps
+from kreabench.backends.memory import PeakRss
 from kreabench.backends.options import FakeOptions
 from kreabench.core.errors import GenerationError, Problem
 from kreabench.core.planned import Request, Setting
@@ -81,6 +81,7 @@ class FakeBackend:
         self._options = FakeOptions()
         self._faults: tuple[Fault, ...] = ()
         self._inputs: Path | None = None
+        self._rss = PeakRss()
 
     @staticmethod
     def check(target: TargetSpec, accelerations: Sequence[AccelerationSpec]) -> tuple[Problem, ...]:
@@ -127,6 +128,7 @@ class FakeBackend:
                 _go_wrong(fault, stage="denoise")
         latency = self._options.latency_s * (1 + self._options.batch_share * (len(requests) - 1))
         steps = local_steps(setting).to_run
+        self._rss.reset()
         marks = [time.perf_counter()]
         for seconds in (0.1 * latency, *[0.8 * latency / steps] * steps):
             time.sleep(seconds)
@@ -136,6 +138,7 @@ class FakeBackend:
         pictures = [[draw(setting, request, index) for index in range(setting.num_images)] for request in requests]
         time.sleep(0.1 * latency)
         ended = time.perf_counter()
+        memory = Memory(peak_rss_bytes=self._rss.bytes())
         files = [[_encode(picture, setting.output_format) for picture in drawn] for drawn in pictures]
         for mine, fault in zip(files, faults, strict=True):
             if fault is not None:
@@ -147,7 +150,7 @@ class FakeBackend:
                     for index, content in enumerate(mine)
                 ),
                 timings=_timings(marks, ended),
-                memory=Memory(peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
+                memory=memory,
                 steps_run=steps,
                 hosted=None,
             )

@@ -20,6 +20,7 @@ from kreabench.backends.fal_download import Downloader, DownloadRules, PictureRe
 from kreabench.backends.fal_errors import Answer, Failures
 from kreabench.backends.fal_failures import DOWNLOAD, RESULT, SUBMIT, UPLOAD
 from kreabench.backends.fal_wire import Network, Wire
+from kreabench.backends.opening_errors import no_client
 from kreabench.backends.options import FalOptions
 from kreabench.core.errors import GenerationError
 
@@ -85,13 +86,8 @@ class FalClients:
         self._lock = threading.Lock()
         try:
             self.network = Network(clock=clock)
-        except OSError as error:  # also ssl.SSLError
-            raise GenerationError(
-                f"the client cannot be made: {error}",
-                type="load_failed",
-                stage="load",
-                remedy="Check SSL_CERT_FILE and SSL_CERT_DIR.",
-            ) from None
+        except OSError as error:
+            raise no_client(error) from None
         self._token = CDNTokenManager(AuthCredentials("Key", key))
         self._free = [self._slot() for _ in range(concurrency)]
 

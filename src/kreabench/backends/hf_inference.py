@@ -18,6 +18,7 @@ from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.hf_inference_arguments import call_arguments
 from kreabench.backends.hf_inference_check import check_target, key_variable
 from kreabench.backends.keys import is_usable_key
+from kreabench.backends.opening_errors import no_usable_key
 from kreabench.backends.options import HfInferenceOptions
 from kreabench.core.errors import GenerationError, Problem
 from kreabench.core.planned import Request, Setting
@@ -61,12 +62,7 @@ class HfInferenceBackend:
         key_env = key_variable(target)
         key = os.environ.get(key_env, "")
         if not is_usable_key(key):
-            raise GenerationError(
-                f"the environment variable {key_env} holds no usable key",
-                type="authentication",
-                stage="load",
-                remedy=f"Set {key_env} to a key of the service.",
-            )
+            raise no_usable_key(key_env)
         self._target = target
         self._options = msgspec.convert(target.options, HfInferenceOptions)
         self._levels = {acceleration.name: acceleration.hosted for acceleration in accelerations}

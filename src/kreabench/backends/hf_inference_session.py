@@ -33,6 +33,7 @@ from kreabench.backends.fal_download import DownloadRules
 from kreabench.backends.hf_inference_account import hosted_call, picture, service_request_id, timings_of
 from kreabench.backends.hf_inference_errors import ProviderAnswer, ProviderFailures
 from kreabench.backends.hf_inference_transport import CURRENT, Call, WatchedTransport
+from kreabench.backends.opening_errors import no_client
 from kreabench.backends.options import HfInferenceOptions
 from kreabench.core.errors import GenerationError
 from kreabench.core.specs import TargetSpec
@@ -86,13 +87,8 @@ class HfInferenceSession:
                 clock=clock,
                 sleep=sleep,
             )
-        except OSError as error:  # also ssl.SSLError
-            raise GenerationError(
-                f"the client cannot be made: {error}",
-                type="load_failed",
-                stage="load",
-                remedy="Check SSL_CERT_FILE and SSL_CERT_DIR.",
-            ) from None
+        except OSError as error:
+            raise no_client(error) from None
         self._client = InferenceClient(
             model=options.base_url,
             provider=None if options.base_url else options.provider,  # type: ignore[arg-type]

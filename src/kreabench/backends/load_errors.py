@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from kreabench.backends.device_errors import device_lost, is_device_lost
 from kreabench.backends.devices import Device, Peaks
 from kreabench.backends.mini import builtin_remedy, is_builtin
 from kreabench.backends.model_files import download_remedy, is_hub_id
-from kreabench.core.errors import EnvironmentProblem, GenerationError
+from kreabench.core.errors import EnvironmentProblem, GenerationError, chain_of
 from kreabench.core.specs import TargetSpec
 
 OUT_OF_MEMORY_REMEDY = (
@@ -52,7 +52,7 @@ def with_peak(error: GenerationError, device: Device | None, earlier: Iterable[P
 
 def load_failure(error: Exception, target: TargetSpec) -> GenerationError:
     """`error`, raised while `target` was loaded, as a GenerationError of stage `load` with what to do."""
-    causes = list(_chain(error))
+    causes = list(chain_of(error))
     memory = next((cause for cause in causes if is_out_of_memory(cause)), None)
     if memory is not None:
         return out_of_memory(memory, "load")
@@ -116,13 +116,3 @@ def _files_remedy(target: TargetSpec) -> str:
 def _failure(message: str, remedy: str, **kind: Any) -> GenerationError:
     type_ = kind.get("type", "load_failed")
     return GenerationError(message, type=type_, stage="load", remedy=remedy, transient=type_ == "network")
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """`error`, what it was raised from, and so on; the libraries wrap the telling one several times."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__

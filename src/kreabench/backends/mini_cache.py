@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.cache import cache_refused
 from kreabench.core.ids import stable_hash
 
 _FORMAT = 1
@@ -33,15 +33,7 @@ def built_folder(cache: Path, name: str, revision: str, build: Callable[[Path], 
             if not is_intact(folder):  # another process may have built it while this one waited
                 _rebuild(folder, build, revision)
     except OSError as error:
-        raise EnvironmentProblem(
-            [
-                Problem(
-                    key="KREABENCH_CACHE",
-                    found=f"{cache}: {error.strerror or error}",
-                    expected="a folder that can be written to, with 10 MB free",
-                )
-            ]
-        ) from error
+        raise cache_refused(cache, error) from error
     return folder
 
 

@@ -17,6 +17,7 @@ import msgspec
 from kreabench.backends.base import Generation, Ticket
 from kreabench.backends.keys import is_usable_key
 from kreabench.backends.openai_images_arguments import request_body
+from kreabench.backends.opening_errors import no_usable_key
 from kreabench.backends.options import OpenAIImagesOptions
 from kreabench.backends.service_check import (
     host_of,
@@ -72,14 +73,10 @@ class OpenAIImagesBackend:
         """Make the client. Nothing is sent: the connection is part of the first requests, and the identity says so."""
         from kreabench.backends.openai_images_session import OpenAIImagesSession
 
-        key = None if target.key_env is None else os.environ.get(target.key_env, "")
-        if key is not None and not is_usable_key(key):
-            raise GenerationError(
-                f"the environment variable {target.key_env} holds no usable key",
-                type="authentication",
-                stage="load",
-                remedy=f"Set {target.key_env} to a key of the service.",
-            )
+        key_env = target.key_env
+        key = None if key_env is None else os.environ.get(key_env, "")
+        if key_env is not None and not is_usable_key(key or ""):
+            raise no_usable_key(key_env)
         self._target = target
         self._options = msgspec.convert(target.options, OpenAIImagesOptions)
         self._levels = {acceleration.name: acceleration.hosted for acceleration in accelerations}

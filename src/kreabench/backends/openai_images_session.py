@@ -22,6 +22,7 @@ from kreabench.backends.fal_download import DownloadRules
 from kreabench.backends.hf_inference_account import picture, service_request_id, timings_of
 from kreabench.backends.hf_inference_errors import ProviderAnswer, ProviderFailures
 from kreabench.backends.hf_inference_transport import CURRENT, Call, WatchedTransport
+from kreabench.backends.opening_errors import no_client
 from kreabench.backends.options import OpenAIImagesOptions
 from kreabench.backends.service_check import is_loopback
 from kreabench.backends.service_values import amount, seed_of
@@ -69,13 +70,8 @@ class OpenAIImagesSession:
                 clock=clock,
                 sleep=sleep,
             )
-        except OSError as error:  # also ssl.SSLError
-            raise GenerationError(
-                f"the client cannot be made: {error}",
-                type="load_failed",
-                stage="load",
-                remedy="Check SSL_CERT_FILE and SSL_CERT_DIR.",
-            ) from None
+        except OSError as error:
+            raise no_client(error) from None
         self._http = httpx2.Client(
             transport=self._transport,
             follow_redirects=False,

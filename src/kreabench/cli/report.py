@@ -37,7 +37,7 @@ def report(names: tuple[str, ...], out: Path | None, images: Literal["embed", "l
       report.md            the same for a pull request
       report.json          what the page explores, with a schema
       samples, settings    tables, as .csv and as .parquet
-      shifts, categories, set_scores, votes    .csv, where there are such
+      shifts, categories, set_scores, load, votes    .csv, where there are such
       data_dictionary.csv  what every column of the tables means
       figures/             .png and .svg
 

@@ -16,7 +16,7 @@ from kreabench.analysis.settings import SettingSummary, requested_by_setting, su
 from kreabench.cli.setting_tables import score_columns, setting_tables
 from kreabench.cli.terminal import SHOWN_SETTINGS, make_table, print_skipped, say
 from kreabench.core.planned import Plan
-from kreabench.core.records import DropRecord, SampleRecord
+from kreabench.core.records import DropRecord, LoadRecord, SampleRecord
 from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.drops import Standing, drops_in, sent_in, told_of
@@ -53,6 +53,7 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
     metrics, of_sets = per_image(run.info.experiment.metrics), per_set(run.info.experiment.metrics)
     summaries = summarise(table, plan.settings, metrics, requested=requested_by_setting(plan))
     set_scores = set_scores_of(run, plan)
+    loads = [record for record in records if isinstance(record, LoadRecord)]
     print_tables(out, summaries, set_scores, run.info.experiment.metrics)
     hosted = summarise_hosted(table, [target.name for target in run.info.experiment.targets if target.hosted])
     for found in (
@@ -61,7 +62,7 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
         *set_notices(set_scores, plan.settings, of_sets),
         *hosted_notices(hosted),
         # Under load latencies shall move.
-        *measuring_notices(summaries, () if run.info.experiment.traffic is not None else find_drifts(table)),
+        *measuring_notices(summaries, () if run.info.experiment.traffic is not None else find_drifts(table, loads)),
     ):
         say(out, f"! {found.text}", "yellow")
     for sentence in (repeatability_sentence(repeats_of(run, table)), floors_sentence(run, plan, table)):

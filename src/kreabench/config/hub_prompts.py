@@ -15,7 +15,7 @@ from typing import Any
 from kreabench.config.model import HubPromptsConfig
 from kreabench.config.prompt_files import ENDINGS, BadPromptFile, Row, read_rows
 from kreabench.config.prompt_rows import PromptRow, checked
-from kreabench.core.errors import ConfigError, Problem
+from kreabench.core.errors import ConfigError, Problem, chain_of
 from kreabench.core.reach import unreachable
 
 MAX_DOWNLOAD_BYTES = 2**30
@@ -170,7 +170,7 @@ _NO_ANSWER = (
 
 def _explained(error: Exception, dataset: str, revision: str, file: str) -> ConfigError:
     """`error` of the Hub's client, told apart by what a person has to do about it."""
-    causes = list(_chain(error))
+    causes = list(chain_of(error))
     names = {type_.__name__ for cause in causes for type_ in type(cause).__mro__}
     said = next((said for name, said in _REFUSALS.items() if name in names), _NO_ANSWER)
     words = {
@@ -188,16 +188,6 @@ def _explained(error: Exception, dataset: str, revision: str, file: str) -> Conf
 
 def _newest(dataset: str) -> str:
     return f"`git ls-remote https://huggingface.co/datasets/{dataset} HEAD` says the newest."
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """`error`, what it was raised from, and so on: the client wraps the telling one several times."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
 
 
 @contextmanager

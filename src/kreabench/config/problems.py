@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,8 @@ from kreabench.core.errors import Problem
 from kreabench.core.registry import suggest
 
 _UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+_OPENING = re.compile(r"(?:Input should be|Value error,|(?:Value|List|Tuple|Dictionary|String) should have) ")
+"""How pydantic's sentences begin."""
 
 
 def problems_of(
@@ -97,5 +100,7 @@ def shown(value: Any) -> str:
 
 
 def _lower_first(text: str) -> str:
-    text = text.removeprefix("Input should be ").removeprefix("Value error, ")
+    """What pydantic says of a value, to stand behind `expected`."""
+    text = _OPENING.sub("", text, count=1).replace("String should match pattern ", "a text of the pattern ")
+    text = re.sub(r" after validation, not \d+$", "", text)
     return text[:1].lower() + text[1:]

@@ -14,7 +14,7 @@ in `remedy`, what to do about it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -22,6 +22,16 @@ from enum import IntEnum
 def one_line(error: Exception, most: int | None = None) -> str:
     """An error that nobody foresaw, for a reason or a problem: its kind, and at most so many characters of its text."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:most]}"
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """`error`, what it was raised from, and so on; libraries wrap the telling one several times."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
 
 
 class ExitCode(IntEnum):

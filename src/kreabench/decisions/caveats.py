@@ -28,7 +28,7 @@ def caveats(
     return (
         *_brands(sides),
         *_sameness(found, one_run=one_run),
-        *_unfinished(sides if not one_run else (base, candidate)),
+        *_unfinished((base, candidate)),
         *_dropped(sides),
         *_unscored(base, candidate, found),
         *(_without_floors(base) if base is candidate else []),
@@ -55,10 +55,14 @@ def _sameness(found: Sequence[SettingComparison], *, one_run: bool) -> Iterator[
 
 
 def _unfinished(sides: Sequence[Side]) -> Iterator[str]:
-    for side in {id(one): one for one in sides}.values():
+    told = []
+    for side in sides:
+        planned = sum(side.requested.get(setting.id, 0) for setting in side.settings)
         if side.unfinished:
-            planned = sum(side.requested.get(setting.id, 0) for setting in side.settings)
-            yield f"{side.name} is not finished: {side.unfinished:,} of {planned:,} requests have not been drawn."
+            told.append(
+                f"{side.name} is not finished: {side.unfinished:,} of {planned:,} requests have not been drawn."
+            )
+    yield from dict.fromkeys(told)  # one run may have been named twice
 
 
 def _dropped(sides: Sequence[Side]) -> Iterator[str]:

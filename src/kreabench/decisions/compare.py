@@ -181,5 +181,7 @@ def _one_sided(base: Side, candidate: Side) -> tuple[OneSided, ...]:
 def _family(found: Sequence[SettingComparison]) -> str:
     tests = sum(metric.p_value is not None for two in found for metric in two.metrics)
     metrics = max((len(two.metrics) for two in found), default=0)
+    told = "the 1 test" if tests == 1 else f"all {tests:,} tests"
+    measured = "1 metric" if metrics == 1 else f"{metrics} metrics"
     pairs = "1 pair" if len(found) == 1 else f"{len(found)} pairs"
-    return f"all {tests:,} tests here: {metrics} metrics of {pairs} of settings, less what could not be tested"
+    return f"{told} here: {measured} of {pairs} of settings, less what could not be tested"

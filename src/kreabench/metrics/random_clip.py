@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kreabench.core.errors import EnvironmentProblem, Problem
+from kreabench.core.cache import cache_refused
 from kreabench.core.ids import stable_hash
 
 RANDOM_CLIP = "builtin:mini-untrained"
@@ -60,15 +60,7 @@ def weights_file(cache: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         _draw(path)
     except OSError as error:
-        raise EnvironmentProblem(
-            [
-                Problem(
-                    key="KREABENCH_CACHE",
-                    found=f"{cache}: {error.strerror or error}",
-                    expected="a folder that can be written to, with 10 MB free",
-                )
-            ]
-        ) from error
+        raise cache_refused(cache, error) from error
     return path
 
 

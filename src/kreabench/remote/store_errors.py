@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
-from kreabench.core.errors import StorageError, one_line
+from kreabench.core.errors import StorageError, chain_of, one_line
 from kreabench.core.redaction import redact
 from kreabench.remote.urls import Location
 
@@ -53,7 +52,7 @@ _ADDRESS = {"s3": "AWS_ENDPOINT_URL", "gs": "STORAGE_EMULATOR_HOST"}
 
 def store_error(location: Location, error: BaseException) -> StorageError:
     """`error` of a call to the store at `location`, as one of ours."""
-    names = {type(one).__name__ for one in _causes(error)}
+    names = {type(one).__name__ for one in chain_of(error)}
     said = _without_keys(one_line(error, 300) if isinstance(error, Exception) else type(error).__name__)
     scheme = location.scheme
     if names & _NO_KEYS:
@@ -77,18 +76,11 @@ def store_error(location: Location, error: BaseException) -> StorageError:
 def is_refused_condition(error: BaseException) -> bool:
     """Whether a store said that an object is there already, or is being made by another at this moment."""
     codes: set[object] = set()
-    for one in _causes(error):
+    for one in chain_of(error):
         response = getattr(one, "response", None)  # of botocore
         codes.add(response.get("Error", {}).get("Code") if isinstance(response, dict) else None)
         codes.add(str(getattr(one, "code", "")))  # of gcsfs
     return bool(codes & {"PreconditionFailed", "ConditionalRequestConflict", "412"})
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen = 0
-    while error is not None and seen < 10:
-        yield error
-        error, seen = error.__cause__ or error.__context__, seen + 1
 
 
 def _without_keys(text: str) -> str:

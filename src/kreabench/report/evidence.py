@@ -118,7 +118,7 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
         hosted=summarise_hosted(table, [target.name for target in experiment.targets if target.hosted]),
         repeats=tuple(repeats_of(run, table, journal.samples)),
         # Under load latencies shall move.
-        drifts=() if experiment.traffic is not None else tuple(find_drifts(table)),
+        drifts=() if experiment.traffic is not None else find_drifts(table, journal.loads),
         votes=votes_on(read_votes(run.path), shown.settings, table, metrics),
         brand=visible(notice(experiment.targets) or ""),
         load=load_curves(shown, records, table, [spec for spec in metrics if has_direction(spec)]),

@@ -98,7 +98,7 @@ def _too_few(evidence: Evidence) -> Iterator[Notice]:
         )
     elif 1 < prompts < FEW_PROMPTS:
         yield _warning(
-            f"Too few prompts: {prompts} are behind the scores. Intervals are wide, and how sure a recommendation is "
+            f"Too few prompts: the pictures are of {prompts}. Intervals are wide, and how sure a recommendation is "
             f"takes at least {FEW_PROMPTS}; `kreabench plan --power` says how many decide."
         )
 

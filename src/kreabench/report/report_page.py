@@ -70,7 +70,7 @@ def _regressions(verdict: VerdictData) -> Iterator[Section]:
 
 
 def _load(document: Document) -> Iterator[Section]:
-    """How the service bore each load."""
+    """How the targets bore each load."""
     table = load_table(document.load)
     if table is not None:
         yield Section(

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from kreabench.core.errors import EnvironmentProblem, Problem, one_line
+from kreabench.core.errors import EnvironmentProblem, Problem, chain_of, one_line
 from kreabench.report.text import message
 
 LEAST_SECRET = 8
@@ -47,13 +47,8 @@ def said(error: Exception, environ: Mapping[str, str] | None = None) -> str:
 
 def _deepest(error: Exception) -> Exception:
     """Of an error of the network that others wrapped, the first one, which says it shortest; else `error` itself."""
-    found: Exception = error
-    one: BaseException | None = error
-    while one is not None:
-        if isinstance(one, ConnectionError | TimeoutError | socket.gaierror):
-            found = one
-        one = one.__cause__ or one.__context__
-    return found
+    network = [one for one in chain_of(error) if isinstance(one, ConnectionError | TimeoutError | socket.gaierror)]
+    return network[-1] if network else error
 
 
 @contextmanager

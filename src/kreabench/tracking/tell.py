@@ -13,7 +13,6 @@ from kreabench.tracking.environment import need_package
 from kreabench.tracking.telling import export_of
 
 Tracker = Literal["mlflow", "wandb"]
-TRACKERS: tuple[Tracker, ...] = ("mlflow", "wandb")
 
 
 def check(
