@@ -291,6 +291,20 @@ def test_another_run_is_neither_pushed_over_nor_pulled_over(store: Store, tmp_pa
         pull(store, tmp_path / "thesis")
 
 
+def test_a_pull_that_was_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    run, copy = drawn_run(tmp_path / "run"), tmp_path / "copy"
+    store = folder_store(tmp_path / "store")
+    push(run.path, store)
+    copy.mkdir()
+    (copy / "..pull.json.part").write_bytes(b'{"plan')  # its first file
+    pull(store, copy)
+    assert contents(copy) == contents(run.path)
+    lost = next((copy / "images").rglob("*.png"))
+    lost.rename(lost.with_name(".0123456789abcdef.part"))
+    pull(store, copy)
+    assert contents(copy) == contents(run.path)
+
+
 def test_a_run_in_use_is_not_pulled_over(tmp_path: Path) -> None:
     run = drawn_run(tmp_path / "run")
     store = folder_store(tmp_path / "store")

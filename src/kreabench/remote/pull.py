@@ -10,7 +10,16 @@ from pathlib import Path
 import msgspec
 
 from kreabench.core.errors import RunDirectoryError
-from kreabench.remote.fetching import Progress, bring, contents_of, fetches_of, is_there, journal_bytes, settle
+from kreabench.remote.fetching import (
+    Progress,
+    bring,
+    contents_of,
+    fetches_of,
+    forget_cut_off,
+    is_there,
+    journal_bytes,
+    settle,
+)
 from kreabench.remote.journals import has_more
 from kreabench.remote.lock import Now, now_utc
 from kreabench.remote.manifest import JOURNALS, LOGS_FOLDER, WHOLE_FILES, Manifest, StoredFile
@@ -73,6 +82,7 @@ def pull(store: Store, path: Path, *, progress: Progress | None = None, now: Now
         wanted = [file for file in _wanted(manifest, kept) if not is_there(path, file)]
         last = [file for file in wanted if file.path in WHOLE_FILES]
         fetches = fetches_of((file for file in wanted if file not in last), manifest.objects)
+        forget_cut_off(path, fetches)
         bring(store, fetches, path, progress)
         if fetches:
             settle()  # before the lines that name them
@@ -129,6 +139,7 @@ def _prepare(path: Path, manifest: Manifest, store: Store) -> None:
         raise RunDirectoryError(f"cannot pull into {path}: {reason}", remedy=storage_remedy(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError):  # cut off while it was written: nothing came after it
         there = [name for name in there if name != MARK]
+    there = [name for name in there if name != f".{MARK}.part"]  # killed while it was written
     if there:
         raise RunDirectoryError(
             f"{path} holds {there[0]} and is no run", remedy="Pull into a new folder, or an empty one."
