@@ -305,6 +305,15 @@ def test_a_pull_that_was_killed_leaves_nothing_behind(tmp_path: Path) -> None:
     assert contents(copy) == contents(run.path)
 
 
+def test_no_run_is_pushed_into_a_run_directory(tmp_path: Path) -> None:
+    run, other = drawn_run(tmp_path / "run"), drawn_run(tmp_path / "other")
+    before = contents(run.path)
+    for one in (run, other):
+        with pytest.raises(RunDirectoryError, match="is a run directory, not a pushed run"):
+            push(one.path, folder_store(run.path))
+    assert contents(run.path) == before
+
+
 def test_a_run_in_use_is_not_pulled_over(tmp_path: Path) -> None:
     run = drawn_run(tmp_path / "run")
     store = folder_store(tmp_path / "store")
