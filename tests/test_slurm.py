@@ -350,7 +350,7 @@ def test_samples_say_which_job_drew_them_and_a_part_is_no_run(tmp_path: Path) ->
     with pytest.raises(RunDirectoryError, match="is a part of the run"):
         merge_batches(submitted.batch_path / element.name, [submitted.batch_path / element.name])
     merge_batches(run.path)
-    assert {sample.worker for sample in run.samples().values()} == {element.name}
+    assert {sample.worker for sample in run.samples().values()} == {f"1/{element.name}"}
 
 
 @pytest.mark.parametrize(("jobs", "valid"), [(1, True), (2, False)])
@@ -400,6 +400,8 @@ def test_a_second_try_by_jobs_is_known_as_one(tmp_path: Path) -> None:
     function()
     merge_batches(run.path)
     assert sorted(sample.attempt for sample in run.samples().values()) == [1, 1, 1, 2]
+    (name,) = {str(sample.worker).partition("/")[2] for sample in run.samples().values()}
+    assert {sample.worker for sample in run.samples().values()} == {f"1/{name}", f"2/{name}"}
     assert {sample.status for sample in run.samples().values()} == {"ok"}
 
 

@@ -111,7 +111,7 @@ def _draw(part: RunDirectory, plan: Plan, element: Element, writer: RunWriter, b
     with closing(LocalEngine(spec).run(work, part.path, budget.admit)) as batches:
         try:
             for records in batches:
-                records = tuple(_told(record, element.name, alone=alone) for record in records)
+                records = tuple(_told(record, f"{batch_path.name}/{element.name}", alone=alone) for record in records)
                 writer.append(*records)
                 for record in records:
                     budget.record(record)
