@@ -22,6 +22,7 @@ from kreabench.core.records import (
     Cost,
     DropRecord,
     FailureRecord,
+    HostedCall,
     Record,
     SampleRecord,
     SkipRecord,
@@ -119,6 +120,24 @@ def test_of_two_deliveries_the_first_counts_and_the_cost_of_both(run: RunDirecto
     # The order in which parts are named later does not change what counts.
     merge(run.path, [run.path / "parts/1/b", run.path / "parts/1/a"])
     assert lines_of(run) == before
+
+
+def test_what_two_fetched_of_one_job_of_a_service_was_bought_once(run: RunDirectory) -> None:
+    hosted = HostedCall(
+        service_request_id="job-1", attempts=1, polls=1, queue_s=None, inference_s=None, runner=None, billable_units=1.0
+    )
+    first, second = (replace(delivered(REQUESTS[0], utc=utc, usd=0.03), hosted=hosted) for utc in (UTC, LATER))
+    part(run, "a", first)
+    part(run, "b", second, delivered(REQUESTS[1]))
+    merged = merge(run.path)
+    assert [(one.twice, one.known) for one in merged.parts] == [((), 0), ((), 1)]
+    assert [record.cost.usd for record in run.records() if isinstance(record, SampleRecord | FailureRecord)] == [
+        0.03,
+        None,
+    ]
+    again = replace(second, hosted=replace(hosted, service_request_id="job-2"))
+    part(run, "c", again)
+    assert merge(run.path).parts[-1].twice == (REQUESTS[0].id,)
 
 
 def test_a_budget_knows_what_was_paid_twice(tmp_path: Path) -> None:

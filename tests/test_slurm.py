@@ -6,7 +6,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from io import StringIO
@@ -22,7 +22,8 @@ from kreabench.cli.run_show import print_run
 from kreabench.config.resolve import load, load_engine
 from kreabench.core.engine_spec import SlurmSpec
 from kreabench.core.errors import ConfigError, EnvironmentProblem, KreabenchError, Problem, RunDirectoryError
-from kreabench.core.records import SampleRecord
+from kreabench.core.records import Cost, Record, SampleRecord, SubmissionRecord
+from kreabench.execution.engine import Admit, GroupWork
 from kreabench.execution.lane import DISTURBED
 from kreabench.execution.local import LocalEngine
 from kreabench.execution.pending import pending_work
@@ -42,7 +43,7 @@ from tests.engine_support import faulty_target, wait_until, worker_pids
 from tests.engine_support import start as engine_records
 from tests.race_support import racing_experiment
 from tests.slurm_support import JOBS, SMALL, slurm, start, touched
-from tests.support import make_group
+from tests.support import UTC, make_group, make_sample
 
 __all__ = ["slurm"]
 submitit = pytest.importorskip("submitit")
@@ -349,7 +350,7 @@ def test_samples_say_which_job_drew_them_and_a_part_is_no_run(tmp_path: Path) ->
     with pytest.raises(RunDirectoryError, match="is a part of the run"):
         merge_batches(submitted.batch_path / element.name, [submitted.batch_path / element.name])
     merge_batches(run.path)
-    assert {sample.worker for sample in run.samples().values()} == {element.name}
+    assert {sample.worker for sample in run.samples().values()} == {f"1/{element.name}"}
 
 
 @pytest.mark.parametrize(("jobs", "valid"), [(1, True), (2, False)])
@@ -399,6 +400,8 @@ def test_a_second_try_by_jobs_is_known_as_one(tmp_path: Path) -> None:
     function()
     merge_batches(run.path)
     assert sorted(sample.attempt for sample in run.samples().values()) == [1, 1, 1, 2]
+    (name,) = {str(sample.worker).partition("/")[2] for sample in run.samples().values()}
+    assert {sample.worker for sample in run.samples().values()} == {f"1/{name}", f"2/{name}"}
     assert {sample.status for sample in run.samples().values()} == {"ok"}
 
 
@@ -422,9 +425,52 @@ def test_hosted_targets_share_one_job_and_what_is_left_of_the_budget(tmp_path: P
     merged, states, _ = merge_batches(mixed.path)
     assert (merged.delivered, merged.left) == (3, 1)
     assert "stopped at the budget" in str(states[-1])
-    # What is left of the budget buys nothing any more.
-    _, (last,) = given_out(mixed)
+    # What is left of the budget buys nothing any more; the job says what the run has spent of it.
+    submitted, (last,) = given_out(mixed)
     assert last() == "budget"
+    (state,) = states_of(submitted.batch_path)
+    assert state.message == (
+        f"stopped at the budget: ${USD:.4f} spent, the next request costs ${USD:.4f}, budget.usd is {1.5 * USD:g}"
+    )
+
+
+def test_what_is_open_at_a_service_is_reserved_once_by_the_job_that_fetches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.hosted_support import USD, hosted_target
+
+    targets = (hosted_target(tmp_path),)
+    experiment = replace(start(tmp_path, *LOCAL).info.experiment, targets=targets, budget_usd=2.5 * USD)
+    run = pipeline.start(tmp_path / "hosted", experiment, "name: hosted\n", os.environ)
+    first, *others = plan_of(run).groups[0].requests
+    with run.writer() as writer:
+        writer.append(
+            SubmissionRecord(
+                request_id=first.id,
+                setting_id=first.setting_id,
+                group_id=plan_of(run).groups[0].id,
+                attempt=1,
+                at_utc=UTC,
+                service_request_id="job-1",
+            )
+        )
+    admitted = []
+
+    def ask(self: LocalEngine, work: Sequence[GroupWork], run_path: Path, admit: Admit) -> Iterator[tuple[Record, ...]]:
+        for item in work:
+            for request in item.pending:
+                if request.id in item.submitted:
+                    yield (make_sample(request, group_id=item.group.id, cost=Cost(usd=USD, basis="billed"), images=()),)
+                else:
+                    admit(item.group, request)
+                    admitted.append(request)
+
+    monkeypatch.setattr(LocalEngine, "run", ask)
+    submitted, (job,) = given_out(run)
+    assert job() == "budget"
+    assert admitted == others[:1]
+    (state,) = states_of(submitted.batch_path)
+    assert f"${USD:.4f} spent, ${USD:.4f} reserved" in state.message
 
 
 def test_prompts_are_never_split_between_jobs(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from kreabench.core.errors import ConfigError, ExitCode
 from kreabench.library.drawing import run as run_from_python
 from kreabench.rundir.batches import Ended
 from kreabench.rundir.directory import RunDirectory
-from kreabench.slurm import draw, submit
+from kreabench.slurm import batches, draw, submit
 from kreabench.slurm.jobs import Executor
 from tests.slurm_support import JOBS, SMALL
 
@@ -109,6 +109,19 @@ def test_waiting_for_a_job_that_was_killed_is_no_success(call: Call, cluster: Cl
     assert "4 not done" in out
     code, out, _ = call("resume", str(RUN), "engine=local")
     assert (code, "4 of 4 samples delivered" in out) == (0, True)
+
+
+def test_who_stops_waiting_is_told_what_becomes_of_the_jobs(
+    call: Call, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batches, "wait_for", interrupted)
+    code, out, _ = call("run", *LOCAL, "engine.wait=true")
+    assert code == ExitCode.INTERRUPTED
+    assert "Ctrl-C ends jobs on this machine too" in out
+    assert "the jobs go on" not in out
 
 
 def test_a_job_at_its_budget_ends_the_run_as_any_other(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kreabench.core.errors import RunDirectoryError, StorageError
+from kreabench.core.specs import InputImage
 from kreabench.remote.commits import KEPT, newest
 from kreabench.remote.packing import ALONE_BYTES, PACK_BYTES, packs_of
 from kreabench.remote.pull import pull
@@ -18,7 +20,7 @@ from kreabench.remote.stores import Store, open_store
 from kreabench.remote.urls import parse_url
 from kreabench.rundir.directory import JOURNAL_FILE, RunDirectory
 from tests.storage_support import Watched, contents, draw, drawn_run, folder_store, stored_sample
-from tests.support import make_run, make_score
+from tests.support import encode_image, make_run, make_score, picture
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -214,6 +216,52 @@ def test_two_machines_go_on_in_turn_and_lose_nothing(store: Store, tmp_path: Pat
     assert len(RunDirectory.open(there).samples()) == 6
 
 
+def test_scores_made_since_the_push_keep_their_table(store: Store, tmp_path: Path) -> None:
+    run = drawn_run(tmp_path / "run")
+    (run.path / "samples.parquet").write_bytes(b"without scores")
+    push(run.path, store)
+    with run.score_writer() as writer:
+        writer.append_scores([make_score(stored_sample(run.path, 0))])
+    (run.path / "samples.parquet").write_bytes(b"with scores")
+    assert pull(store, run.path).kept == ("scores.jsonl",)
+    assert (run.path / "samples.parquet").read_bytes() == b"with scores"
+
+
+def test_what_a_resume_has_asked_for_stays_with_what_it_drew(store: Store, tmp_path: Path) -> None:
+    run = drawn_run(tmp_path / "run")
+    push(run.path, store)
+    asked = replace(run.info, experiment=replace(run.info.experiment, budget_usd=70.0))
+    with run.writer():
+        RunDirectory(run.path, asked).save_info()
+    draw(run, [5])
+    pull(store, run.path)
+    assert RunDirectory.open(run.path).info.experiment.budget_usd == 70.0
+
+
+@pytest.mark.parametrize("changed", [None, b"a note of mine"])
+def test_an_input_that_is_there_is_pushed_again_though_it_is_gone_here(
+    store: Store, tmp_path: Path, changed: bytes | None
+) -> None:
+    content = encode_image(picture(16, 16))
+    sha256 = hashlib.sha256(content).hexdigest()
+    image = InputImage(name="source.png", sha256=sha256, format="png", width=16, height=16)
+    source = tmp_path / "source.png"
+    source.write_bytes(content)
+    plain = make_run(tmp_path / "plain").info
+    prompts = tuple(replace(prompt, images=(image,)) for prompt in plain.experiment.prompts)
+    info = replace(plain, experiment=replace(plain.experiment, prompts=prompts))
+    run = RunDirectory.create(tmp_path / "run", info, "name: test\n", {sha256: source})
+    push(run.path, store)
+    (kept,) = (run.path / "inputs").iterdir()
+    kept.unlink()
+    if changed is not None:
+        kept.write_bytes(changed)
+    draw(run, [0])
+    push(run.path, store)
+    pull(store, tmp_path / "copy")
+    assert (tmp_path / "copy" / "inputs" / kept.name).read_bytes() == content
+
+
 def test_runs_that_went_on_differently_are_both_kept(store: Store, tmp_path: Path) -> None:
     here, there = drawn_run(tmp_path / "here"), tmp_path / "there"
     push(here.path, store)
@@ -241,6 +289,29 @@ def test_another_run_is_neither_pushed_over_nor_pulled_over(store: Store, tmp_pa
     (tmp_path / "thesis" / "chapter.txt").write_text("words")
     with pytest.raises(RunDirectoryError, match=r"holds chapter\.txt and is no run"):
         pull(store, tmp_path / "thesis")
+
+
+def test_a_pull_that_was_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    run, copy = drawn_run(tmp_path / "run"), tmp_path / "copy"
+    store = folder_store(tmp_path / "store")
+    push(run.path, store)
+    copy.mkdir()
+    (copy / "..pull.json.part").write_bytes(b'{"plan')  # its first file
+    pull(store, copy)
+    assert contents(copy) == contents(run.path)
+    lost = next((copy / "images").rglob("*.png"))
+    lost.rename(lost.with_name(".0123456789abcdef.part"))
+    pull(store, copy)
+    assert contents(copy) == contents(run.path)
+
+
+def test_no_run_is_pushed_into_a_run_directory(tmp_path: Path) -> None:
+    run, other = drawn_run(tmp_path / "run"), drawn_run(tmp_path / "other")
+    before = contents(run.path)
+    for one in (run, other):
+        with pytest.raises(RunDirectoryError, match="is a run directory, not a pushed run"):
+            push(one.path, folder_store(run.path))
+    assert contents(run.path) == before
 
 
 def test_a_run_in_use_is_not_pulled_over(tmp_path: Path) -> None:

@@ -33,7 +33,10 @@ def submit_and_wait(out: Console, run: RunDirectory, *, retry_failed: bool) -> t
     try:
         heard = wait_for(submitted.batch_path, lambda text: say(out, text))
     except KeyboardInterrupt:
-        say(out, f"the jobs go on. When they have ended: {how}")
+        fate = "the jobs go on"
+        if spec.cluster == "local":
+            fate = "Ctrl-C ends jobs on this machine too; they go on where it reached this command alone"
+        say(out, f"{fate}. When they have ended: {how}")
         raise
     if not heard:
         say(out, f"squeue does not answer, so nobody waits any longer. When the jobs have ended: {how}")

@@ -263,7 +263,8 @@ class LoadRecord:
     calibration: Calibration | None = None
     """None for back ends without a device of their own."""
     worker: str | None = None
-    """Which of several workers: `cuda:1`, `cpu #2`; with its node in a cluster. None where there is but one."""
+    """Which of several workers: `cuda:1`, `cpu #2`; with its node in a cluster; of a job its part's folder below
+    `parts/`. None where there is but one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,7 @@ class Budget:
     """
 
     def __init__(self, limit_usd: float | None, plan: Plan, *, scores_usd: float = 0.0) -> None:
-        """`scores_usd`: what scores have cost before, which counts against the limit too."""
+        """`scores_usd`: what scores have cost before, and whatever else counts against the limit."""
         self.limit_usd = limit_usd
         self.scores_usd = scores_usd
         self.spent_usd = 0.0
@@ -57,6 +57,11 @@ class Budget:
                 f"budget.usd is {self.limit_usd:g}"
             )
         self._reserved[request.id] = price
+
+    def reserve(self, request: Request) -> None:
+        """It may have been sent before, as a journal says that is not recorded here, and is not settled."""
+        if request.setting_id in self._price:
+            self._reserved[request.id] = self._dearest[request.setting_id]
 
     def record(self, record: Record) -> None:
         """Count what a journalled record says about money."""

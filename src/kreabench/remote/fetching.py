@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,6 +19,8 @@ from kreabench.remote.stores import Store
 from kreabench.rundir.files import make_folders, storage_error, write_all
 
 WORKERS = 16
+
+_CUT_OFF = re.compile(r"\.[0-9a-f]{16}\.part")
 
 Progress = Callable[[int, int], None]
 """Told the bytes that are done and all there are."""
@@ -96,6 +99,15 @@ def bring(store: Store, fetches: list[Fetch], run_path: Path, progress: Progress
                     progress(done, total)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def forget_cut_off(run_path: Path, fetches: list[Fetch]) -> None:
+    """Remove what `bring` left behind where it was killed. For who holds the run's locks: nobody else brings them."""
+    for folder in {(run_path / file.path).parent for fetch in fetches for file in fetch.files}:
+        for left in folder.glob(".*.part"):
+            if _CUT_OFF.fullmatch(left.name):
+                with suppress(OSError):
+                    left.unlink()
 
 
 def settle() -> None:

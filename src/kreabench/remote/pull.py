@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,26 @@ from pathlib import Path
 import msgspec
 
 from kreabench.core.errors import RunDirectoryError
-from kreabench.remote.fetching import Progress, bring, contents_of, fetches_of, is_there, journal_bytes, settle
+from kreabench.remote.fetching import (
+    Progress,
+    bring,
+    contents_of,
+    fetches_of,
+    forget_cut_off,
+    is_there,
+    journal_bytes,
+    settle,
+)
 from kreabench.remote.journals import has_more
 from kreabench.remote.lock import Now, now_utc
-from kreabench.remote.manifest import LOGS_FOLDER, WHOLE_FILES, Manifest, StoredFile
+from kreabench.remote.manifest import JOURNALS, LOGS_FOLDER, WHOLE_FILES, Manifest, StoredFile
 from kreabench.remote.reading import committed
 from kreabench.remote.snapshot import extent_of
 from kreabench.remote.stores import Store
 from kreabench.rundir import codec
 from kreabench.rundir.directory import (
+    CONFIG_FILE,
+    JOURNAL_FILE,
     LOCK_FILE,
     RUN_FILE,
     SCORES_LOCK_FILE,
@@ -64,12 +75,14 @@ def pull(store: Store, path: Path, *, progress: Progress | None = None, now: Now
     manifest = commit.manifest
     _prepare(path, manifest, store)
     with _held(path):
-        here = {journal.name: extent_of(path, journal.name) for journal in manifest.journals}
+        here = {name: extent_of(path, name) for name in JOURNALS}
+        there = {journal.name: journal.size_bytes for journal in manifest.journals}
         fresh = [journal for journal in manifest.journals if has_more(store, journal, here[journal.name])]
-        kept = tuple(one.name for one in manifest.journals if here[one.name].size_bytes > one.size_bytes)
-        wanted = [file for file in _wanted(manifest, ahead=bool(kept)) if not is_there(path, file)]
+        kept = tuple(name for name, extent in here.items() if extent.size_bytes > there.get(name, 0))
+        wanted = [file for file in _wanted(manifest, kept) if not is_there(path, file)]
         last = [file for file in wanted if file.path in WHOLE_FILES]
         fetches = fetches_of((file for file in wanted if file not in last), manifest.objects)
+        forget_cut_off(path, fetches)
         bring(store, fetches, path, progress)
         if fetches:
             settle()  # before the lines that name them
@@ -85,10 +98,12 @@ def pull(store: Store, path: Path, *, progress: Progress | None = None, now: Now
     )
 
 
-def _wanted(manifest: Manifest, *, ahead: bool) -> Iterator[StoredFile]:
-    """`ahead`: what is here is newer, so its table and logs stay."""
+def _wanted(manifest: Manifest, kept: Collection[str]) -> Iterator[StoredFile]:
+    """Where journals are `kept`, what is here is newer, so its table and logs stay; so does what a resume has asked."""
+    stay = {TABLE_FILE} if kept else set()
+    stay |= {CONFIG_FILE, RUN_FILE} if JOURNAL_FILE in kept else set()
     for file in manifest.files:
-        if not (ahead and (file.path == TABLE_FILE or file.path.startswith(f"{LOGS_FOLDER}/"))):
+        if file.path not in stay and not (kept and file.path.startswith(f"{LOGS_FOLDER}/")):
             yield file
 
 
@@ -124,6 +139,7 @@ def _prepare(path: Path, manifest: Manifest, store: Store) -> None:
         raise RunDirectoryError(f"cannot pull into {path}: {reason}", remedy=storage_remedy(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError):  # cut off while it was written: nothing came after it
         there = [name for name in there if name != MARK]
+    there = [name for name in there if name != f".{MARK}.part"]  # killed while it was written
     if there:
         raise RunDirectoryError(
             f"{path} holds {there[0]} and is no run", remedy="Pull into a new folder, or an empty one."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from kreabench.remote.push_plan import PushPlan, Unsendable, Upload, plan_push
 from kreabench.remote.snapshot import Snapshot, take_snapshot
 from kreabench.remote.stores import Store
 from kreabench.rundir.batches import refuse_open_batches
+from kreabench.rundir.directory import RUN_FILE
 
 WORKERS = 16
 """Objects in flight; each is in memory, some MB."""
@@ -60,6 +61,8 @@ def push(
     refuse_open_batches(path)
     snapshot = take_snapshot(path)
     head = newest(store)
+    if head is None:
+        _refuse_run_directory(store)
     left_out = _absent(snapshot, head)
     plan = plan_push(snapshot, store, head, left_out, now().isoformat())
     if head is not None and not plan.changed:
@@ -78,6 +81,15 @@ def push(
             _check_missing(left_out, path, allow_missing=allow_missing)
         _commit(store, lease, number, plan)
     return replace(_pushed(number, snapshot, left_out, sender), exclusive=lease.exclusive)
+
+
+def _refuse_run_directory(store: Store) -> None:
+    """Raises RunDirectoryError where the URL names the folder of a run, this one or another."""
+    with suppress(FileNotFoundError):
+        store.get(RUN_FILE, 0, 1)
+        raise RunDirectoryError(
+            f"{store.location} is a run directory, not a pushed run", remedy="Push to a URL of its own."
+        )
 
 
 def _commit(store: Store, lease: Lease, number: int, plan: PushPlan) -> None:

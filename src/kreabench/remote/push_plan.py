@@ -130,7 +130,8 @@ def _pictures(
     pictures: list[Named], before: Manifest | None, objects: list[StoredObject]
 ) -> tuple[list[StoredFile], list[Pack]]:
     """Where each picture lies, and the packs that are new; adds to `objects` what holds them."""
-    places: dict[str, tuple[int, int]] = {}
+    places: dict[str, tuple[int, int, int]] = {}
+    """SHA-256 → object, offset and size: of an input that is there, the file here may be gone or changed."""
     numbers: dict[int, int] = {}
     wanted = {picture.sha256 for picture in pictures}
     for file in before.files if before else ():
@@ -138,24 +139,20 @@ def _pictures(
             if file.object not in numbers:
                 numbers[file.object] = len(objects)
                 objects.append(before.objects[file.object])
-            places[file.sha256] = (numbers[file.object], file.offset)
+            places[file.sha256] = (numbers[file.object], file.offset, file.size_bytes)
     packs = packs_of(picture for picture in pictures if picture.sha256 not in places)
     for pack in packs:
         offset = 0
         for member in pack.members:
-            places[member.sha256] = (len(objects), offset)
+            places[member.sha256] = (len(objects), offset, member.size_bytes)
             offset += member.size_bytes
         objects.append(pack.stored)
-    files = [
-        StoredFile(
-            path=picture.path,
-            sha256=picture.sha256,
-            size_bytes=picture.size_bytes,
-            object=places[picture.sha256][0],
-            offset=places[picture.sha256][1],
+    files = []
+    for picture in pictures:
+        number, offset, size_bytes = places[picture.sha256]
+        files.append(
+            StoredFile(path=picture.path, sha256=picture.sha256, size_bytes=size_bytes, object=number, offset=offset)
         )
-        for picture in pictures
-    ]
     return files, packs
 
 

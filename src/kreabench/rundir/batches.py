@@ -49,7 +49,9 @@ class Element:
     devices: dict[str, str] = field(default_factory=dict)
     """Target → kind of device that drew it before."""
     budget_usd: float | None = None
-    """What it may spend on hosted requests; None: no limit."""
+    """What the run may spend on hosted requests and scores; None: no limit."""
+    spent_usd: float = 0.0
+    """What of it was spent when the job was submitted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

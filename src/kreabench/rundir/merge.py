@@ -96,6 +96,8 @@ class Merger:
         self._lines: set[bytes] = set()
         self._final: dict[str, tuple[bool, int]] = {}
         """Request id → whether it is delivered, and by which attempt it came to its final state."""
+        self._fetched: dict[str, str] = {}
+        """Request id → what the service calls the delivered one: fetched twice, it was bought once."""
         for _, line, record in _lines_of(run.path, f"Delete that line, then `kreabench merge {run.path}` again."):
             self._note(line, record)
 
@@ -140,7 +142,9 @@ class Merger:
     ) -> str | None:
         """Why it cannot be taken; None where it is, or need not be."""
         if self._is_overtaken(record):
-            if self._take_as_failure(steps, record, _TWICE) and record.status == "ok":
+            if self._is_fetched_again(record):
+                steps.known += 1
+            elif self._take_as_failure(steps, record, _TWICE) and record.status == "ok":
                 steps.twice.append(record.request_id)
             return None
         if self._is_known(_as_failure(record, _GIVEN_UP)):
@@ -158,6 +162,11 @@ class Merger:
     def _is_overtaken(self, record: SampleRecord) -> bool:
         is_delivered, attempt = self._final.get(record.request_id, (False, 0))
         return is_delivered or attempt > record.attempt
+
+    def _is_fetched_again(self, record: SampleRecord) -> bool:
+        """Whether it is the delivered one once more: a job and a resume may both fetch what the service has made."""
+        service_id = record.hosted.service_request_id if record.hosted is not None else ""
+        return bool(service_id) and self._fetched.get(record.request_id) == service_id
 
     def _take(self, steps: _Steps, line: bytes, record: Record) -> None:
         images = record.images if isinstance(record, SampleRecord) else ()
@@ -188,6 +197,8 @@ class Merger:
         self._lines.add(_digest(line))
         if isinstance(record, SampleRecord):
             self._final[record.request_id] = (record.status == "ok", record.attempt)
+            if record.status == "ok" and record.hosted is not None:
+                self._fetched[record.request_id] = record.hosted.service_request_id
             self._check.owns(record)
 
     def _write(self, path: Path, steps: _Steps) -> None:

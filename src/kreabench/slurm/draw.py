@@ -92,9 +92,13 @@ def _part(run: RunDirectory, path: Path, plan: Plan) -> RunDirectory:
 
 def _draw(part: RunDirectory, plan: Plan, element: Element, writer: RunWriter, batch_path: Path) -> Ended:
     work = pending_work(plan, state_of_element(element, part.state()), retry_failed=False)
-    budget = Budget(element.budget_usd, plan)
+    budget = Budget(element.budget_usd, plan, scores_usd=element.spent_usd)
     for record in part.records():
         budget.record(record)
+    for item in work:
+        for request in item.pending:
+            if request.id in item.submitted:
+                budget.reserve(request)
     engine = part.info.experiment.engine
     # Jobs of the local cluster all run here, at once.
     alone = engine.slurm is None or engine.slurm.cluster != "local" or len(read_batch(batch_path).elements) == 1
@@ -107,7 +111,7 @@ def _draw(part: RunDirectory, plan: Plan, element: Element, writer: RunWriter, b
     with closing(LocalEngine(spec).run(work, part.path, budget.admit)) as batches:
         try:
             for records in batches:
-                records = tuple(_told(record, element.name, alone=alone) for record in records)
+                records = tuple(_told(record, f"{batch_path.name}/{element.name}", alone=alone) for record in records)
                 writer.append(*records)
                 for record in records:
                     budget.record(record)

@@ -15,7 +15,9 @@ from kreabench.rundir.directory import RunState
 V = TypeVar("V")
 
 
-def share_out(work: Sequence[GroupWork], jobs_per_group: int, budget_usd: float | None) -> list[list[Element]]:
+def share_out(
+    work: Sequence[GroupWork], jobs_per_group: int, budget_usd: float | None, spent_usd: float = 0.0
+) -> list[list[Element]]:
     """The arrays of jobs that draw `work`: one for each local load group, and one job for all hosted ones.
 
     Hosted groups share an account, its limits and the budget, so they are drawn one after the other, as elsewhere.
@@ -30,7 +32,7 @@ def share_out(work: Sequence[GroupWork], jobs_per_group: int, budget_usd: float 
                 [_element(f"{name}-{index}", [part]) for index, part in enumerate(_split(group_work, jobs_per_group))]
             )
     if hosted:
-        arrays.append([replace(_element("hosted", hosted), budget_usd=budget_usd)])
+        arrays.append([replace(_element("hosted", hosted), budget_usd=budget_usd, spent_usd=spent_usd)])
     return arrays
 
 

@@ -74,7 +74,7 @@ def submit_run(
             return None
         check_environment(plan, run.info.experiment.engine, [item.group.id for item in work])
         check_cluster(spec)  # before anything is frozen: what lacks here leaves no trace
-        arrays = share_out(work, spec.jobs_per_group, _left_usd(run, plan))
+        arrays = share_out(work, spec.jobs_per_group, run.info.experiment.budget_usd, _spent_usd(run, plan))
         batch = Batch(
             schema_version=SCHEMA_VERSION,
             plan_hash=plan.hash,
@@ -87,14 +87,12 @@ def submit_run(
     return Submitted(batch_path=folder, jobs=jobs, requests=sum(len(item.pending) for item in work))
 
 
-def _left_usd(run: RunDirectory, plan: Plan) -> float | None:
-    limit_usd = run.info.experiment.budget_usd
-    if limit_usd is None:
-        return None
-    budget = Budget(limit_usd, plan, scores_usd=scores_usd(run))
+def _spent_usd(run: RunDirectory, plan: Plan) -> float:
+    """Without what is reserved: who goes on with a request that may have been sent reserves it again."""
+    budget = Budget(run.info.experiment.budget_usd, plan, scores_usd=scores_usd(run))
     for record in run.records():
         budget.record(record)
-    return max(0.0, limit_usd - budget.spent_usd - budget.reserved_usd - budget.scores_usd)
+    return budget.spent_usd + budget.scores_usd
 
 
 def _submit_all(executor: Executor, arrays: list[list[Element]], folder: Path, spec: SlurmSpec) -> Jobs:
