@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
@@ -113,6 +115,9 @@ class FsspecStore:
 def _open(scheme: str) -> Any:
     import fsspec
 
+    if scheme == "gs":  # else gcsfs first asks for the kind of each bucket, for which most people have no permission
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it prints tracebacks of what it also raises
     return fsspec.filesystem(scheme, use_listings_cache=False, **_OPTIONS.get(scheme, {}))
 
 
