@@ -14,7 +14,7 @@ from kreabench.analysis.estimates import Estimate, prompt_mean
 from kreabench.analysis.saturation import Saturation, closed_saturation, open_saturation
 from kreabench.analysis.traffic import Arrivals, LevelSummary, summarise_level
 from kreabench.core.planned import LoadGroup, Plan, Request, Setting
-from kreabench.core.records import SHARED, FailureRecord, LoadRecord, Record, SampleRecord
+from kreabench.core.records import SHARED, FailureRecord, LoadRecord, Record, SampleRecord, SubmissionRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.core.traffic import TrafficSpec
 from kreabench.drops import sent_in, was_tried
@@ -65,8 +65,8 @@ class LoadLevel:
     summary: LevelSummary
     planned: int
     cut_short: bool
-    """It ended before its arrivals did: an interrupt, a spent budget, a dead worker. What was then unanswered is in no
-    number."""
+    """It ended before its arrivals did (an interrupt, a spent budget, a dead worker), or they go on. What was then
+    unanswered is in no number."""
     pairs: int
     """Pictures that the lightest load has of the same prompt, seed and repeat."""
     same: int
@@ -74,6 +74,8 @@ class LoadLevel:
     shifts: tuple[Shift, ...]
     service: Service | None = None
     """None for hosted targets, and where nothing was delivered."""
+    goes_on: bool = False
+    """A process draws it now. What has no answer yet is in no number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,14 +90,19 @@ class LoadCurve:
 
 
 def load_curves(
-    plan: Plan, records: Iterable[Record], table: DataFrame, metrics: Sequence[MetricSpec] = ()
+    plan: Plan,
+    records: Iterable[Record],
+    table: DataFrame,
+    metrics: Sequence[MetricSpec] = (),
+    *,
+    is_drawn: bool = False,
 ) -> tuple[LoadCurve, ...]:
     """Every setting that was put under load, in the order of `plan`; none where it is no load run.
 
     `records` are the journal's, `table` the samples' (`rundir.table`), `metrics` those with a score a picture that have
-    a better side.
+    a better side. `is_drawn`: a process draws now.
     """
-    journal = _Journal(records)
+    journal = _Journal(records, is_drawn)
     curves: dict[Setting, list[tuple[LoadGroup, TrafficSpec]]] = {}
     for group in plan.groups:
         if group.traffic is not None:
@@ -111,7 +118,7 @@ def _without_load(setting: Setting) -> Setting:
 class _Journal:
     """What the records say of each request."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[Record], is_drawn: bool) -> None:
         records = tuple(records)
         self.samples = {record.request_id: record for record in records if isinstance(record, SampleRecord)}
         self.sent_utc = sent_in(records)
@@ -119,6 +126,15 @@ class _Journal:
         self.failed_loads = [
             record for record in records if isinstance(record, FailureRecord) and not record.request_id
         ]
+        said = (one for one in reversed(records) if isinstance(one, LoadRecord | SampleRecord | SubmissionRecord))
+        self._drawn_id = next((record.group_id for record in said), None) if is_drawn else None
+
+    def goes_on(self, group: LoadGroup) -> bool:
+        """Whether it is the one that is drawn now; what a resume only fetches of a level was sent before its worker."""
+        if group.id != self._drawn_id:
+            return False
+        loaded_utc = max((load.started_utc for load in self.loads if load.group_id == group.id), default="")
+        return not any(self.sent_utc.get(request.id, loaded_utc) < loaded_utc for request in group.requests)
 
     def was_sent(self, request: Request) -> bool:
         """Whether it came, at a service or in the line before local workers, where it then has a sample."""
@@ -139,7 +155,7 @@ def _curve(
     levels: list[LoadLevel] = []
     for group, _ in groups:
         one = group.settings[0]
-        arrivals, cut_short = _arrivals(group, traffic, journal)
+        arrivals, cut_short, goes_on = _arrivals(group, traffic, journal)
         if arrivals is None:
             continue
         pairs, same, shifts = _beside(table, levels[0].setting if levels else one, one, metrics)
@@ -147,18 +163,31 @@ def _curve(
             LoadLevel(
                 setting=one,
                 load=float(one.concurrency) if one.rate_per_s is None else one.rate_per_s,
-                summary=summarise_level(arrivals, objective_s=traffic.objective_s, open_loop=traffic.is_open),
+                summary=_summary(arrivals, traffic, one.concurrency),
                 planned=len(group.requests),
                 cut_short=cut_short,
                 pairs=pairs,
                 same=same,
                 shifts=shifts,
                 service=_service(group, journal),
+                goes_on=goes_on,
             )
         )
     if not levels:
         return None
     return LoadCurve(name=setting.label, traffic=traffic, levels=tuple(levels), saturation=_saturation(traffic, levels))
+
+
+def _summary(arrivals: Arrivals, traffic: TrafficSpec, in_flight: int) -> LevelSummary:
+    summary = summarise_level(arrivals, objective_s=traffic.objective_s, open_loop=traffic.is_open)
+    if traffic.is_open:
+        return summary
+    # Its starts are known to the millisecond: one that takes the place of another may seem to come before that ends.
+    return replace(
+        summary,
+        most_in_system=min(summary.most_in_system, in_flight),
+        left_in_system=min(summary.left_in_system, in_flight),
+    )
 
 
 def _saturation(traffic: TrafficSpec, levels: Sequence[LoadLevel]) -> Saturation:
@@ -192,23 +221,26 @@ def _is_final(loss: FailureRecord) -> bool:
     return loss.attempt > 1 or loss.error.type not in DEATHS
 
 
-def _arrivals(group: LoadGroup, traffic: TrafficSpec, journal: _Journal) -> tuple[Arrivals | None, bool]:
-    """Those of a level, and whether it was cut short; None without any."""
+def _arrivals(group: LoadGroup, traffic: TrafficSpec, journal: _Journal) -> tuple[Arrivals | None, bool, bool]:
+    """Those of a level, whether they are not all of it, and whether it goes on; None without any."""
     sent = [request for request in group.requests if journal.was_sent(request)]
     if not sent:
-        return None, False
+        return None, False, False
     starts = _starts(sent, journal)
+    ends_s = traffic.duration_s + traffic.drain_s
     rows = sorted(
-        (starts[request.id], *_end(starts[request.id], journal.samples.get(request.id)), _lag(request, journal))
+        (starts[request.id], *_end(starts[request.id], journal.samples.get(request.id), ends_s), _lag(request, journal))
         for request in sent
     )
     window_s, cut_short = _window(group, traffic, sent, rows)
-    if cut_short:
+    is_open = any(request.id not in journal.samples for request in sent)
+    goes_on = journal.goes_on(group) and (cut_short or is_open)
+    if cut_short or goes_on:
         rows = [row for row in rows if math.isfinite(row[1])]
     if not rows or window_s <= 0:
-        return None, cut_short
+        return None, cut_short, goes_on
     at_s, end_s, ok, lag_s = (np.asarray(column) for column in zip(*rows, strict=True))
-    return Arrivals(window_s=window_s, at_s=at_s, end_s=end_s, ok=ok, lag_s=lag_s[ok]), cut_short
+    return Arrivals(window_s=window_s, at_s=at_s, end_s=end_s, ok=ok, lag_s=lag_s[ok]), cut_short, goes_on
 
 
 def _starts(sent: Sequence[Request], journal: _Journal) -> dict[str, float]:
@@ -225,13 +257,17 @@ def _starts(sent: Sequence[Request], journal: _Journal) -> dict[str, float]:
     return {request_id: seconds - first for request_id, seconds in began.items()}
 
 
-def _end(start_s: float, sample: SampleRecord | None) -> tuple[float, bool]:
-    """When it was answered (infinite where it was not, or not by the level itself), and whether with a picture."""
+def _end(start_s: float, sample: SampleRecord | None, ends_s: float) -> tuple[float, bool]:
+    """When it was answered, and whether with a picture; infinite where it was not, or not by the level itself, which
+    is over at `ends_s`: a call that cannot be withdrawn may bring a picture after that."""
     if sample is None or (sample.hosted is not None and sample.hosted.recovered):
         return math.inf, False
+    took_s = sample.failed_after_s
     if sample.status == "ok" and sample.timings is not None:
-        return start_s + sample.timings.end_to_end_s, True
-    return (math.inf if sample.failed_after_s is None else start_s + sample.failed_after_s), False
+        took_s = sample.timings.end_to_end_s
+    if took_s is None or start_s + took_s > ends_s:
+        return math.inf, False
+    return start_s + took_s, sample.status == "ok"
 
 
 def _lag(request: Request, journal: _Journal) -> float:

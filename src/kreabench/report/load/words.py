@@ -94,8 +94,9 @@ def _promise(curve: LoadCurve) -> str | None:
 
 def _remarks(level: LoadLevel) -> Iterator[str]:
     one = level.summary
-    if level.cut_short:
-        yield f"was cut short after {significant(one.window_s)} s; what was unanswered then is in no number."
+    if level.goes_on or level.cut_short:
+        state, left = ("is drawn now", "is unanswered yet") if level.goes_on else ("was cut short", "was unanswered")
+        yield f"{state}: its numbers are of its first {significant(one.window_s)} s, without what {left}."
     if level.service is not None and (level.service.replaced or level.service.given_up):
         lost = count(level.service.replaced + level.service.given_up, "worker")
         how = f", of which {level.service.given_up} not" if level.service.given_up else ""
