@@ -10,14 +10,14 @@ import pytest
 
 from kreabench.config.resolve import load
 from kreabench.core.planned import LoadGroup, Request
-from kreabench.core.records import LoadRecord, Record, SubmissionRecord
+from kreabench.core.records import UNANSWERED, FailureRecord, LoadRecord, Record, SubmissionRecord
 from kreabench.plan_build import build_plan
 from kreabench.plan_of_run import plan_of
 from kreabench.report.evidence import Evidence, gather
 from kreabench.report.load.words import load_sentences
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
-from tests.support import make_run, make_sample, make_timings
+from tests.support import make_failure, make_run, make_sample, make_timings
 
 
 @pytest.fixture(name="run")
@@ -44,6 +44,14 @@ def sent(group: LoadGroup, request: Request, second: float) -> SubmissionRecord:
         attempt=1,
         at_utc=at(second),
         service_request_id=None,
+    )
+
+
+def over(group: LoadGroup) -> FailureRecord:
+    """The clock has ended a level with requests in flight."""
+    error = make_failure(type=UNANSWERED[0], stage=UNANSWERED[1])
+    return FailureRecord(
+        group_id=group.id, setting_id=None, request_id=None, attempt=1, started_utc=at(59), error=error
     )
 
 
@@ -94,10 +102,13 @@ def test_a_level_that_is_being_drawn_was_not_cut_short(run: RunDirectory) -> Non
         # All were sent, and answers are awaited.
         rest = [sent(heavy, request, 23) for request in heavy.requests[2:]]
         (*_, level) = evidence_of(run, rest).load[0].levels
-        assert (level.goes_on, level.cut_short, level.summary.sent, level.summary.unanswered) == (True, False, 1, 0)
-        # A resume fetches what was unanswered when the level was over.
-        (*_, level) = evidence_of(run, [opened(heavy, 59)]).load[0].levels
-        assert (level.goes_on, level.summary.unanswered) == (False, 9)
+        assert (level.goes_on, level.cut_short, level.summary.sent, level.summary.window_s) == (True, True, 1, 10.0)
+        # A resume fetches what was unanswered when the level was cut short.
+        (*_, level) = evidence_of(run, [opened(heavy, 58)]).load[0].levels
+        assert (level.goes_on, level.cut_short, level.summary.unanswered) == (False, True, 0)
+        # Or when it was over.
+        (*_, level) = evidence_of(run, [over(heavy)]).load[0].levels
+        assert (level.goes_on, level.cut_short, level.summary.unanswered) == (False, False, 9)
 
 
 @pytest.mark.parametrize("run", [("load.arrivals=closed", "load.in_flight=[1]", "load.max_requests=2")], indirect=True)
@@ -118,8 +129,20 @@ def test_what_is_answered_after_the_level_is_over_was_not_answered_by_it(run: Ru
     (group,) = plan_of(run).groups
     first, second = group.requests
     assert (first.at_s, second.at_s) == (0.0, 5.0)
-    evidence = evidence_of(run, [opened(group), *answered(group, first, 1, 2.0), *answered(group, second, 6, 10.5)])
+    late = answered(group, second, 6, 10.5)
+    evidence = evidence_of(run, [opened(group), *answered(group, first, 1, 2.0), over(group), *late])
     (level,) = evidence.load[0].levels
     assert (level.cut_short, level.summary.ok, level.summary.failed, level.summary.unanswered) == (False, 1, 0, 1)
     assert level.summary.good is not None
     assert level.summary.good.value == 0.5
+
+
+@pytest.mark.parametrize(
+    "run", [("load.arrivals=closed", "load.in_flight=[2]", "load.max_requests=9", "load.drain_s=5")], indirect=True
+)
+def test_a_closed_loop_without_any_answer_is_a_level_all_the_same(run: RunDirectory) -> None:
+    """A service that hangs has no part in what is cut short; it is the worst of all."""
+    (group,) = plan_of(run).groups
+    hanging = [sent(group, request, 1) for request in group.requests[:2]]
+    (level,) = evidence_of(run, [opened(group), *hanging, over(group)]).load[0].levels
+    assert (level.cut_short, level.summary.window_s, level.summary.unanswered) == (False, 10.0, 2)

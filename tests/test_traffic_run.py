@@ -115,6 +115,8 @@ def test_what_is_unanswered_at_the_end_is_cut_short(tmp_path: Path) -> None:
     records = run(group, tmp_path)
     assert time.monotonic() - begun < 60
     assert samples(records) == {}
+    (ended,) = failures(records)
+    assert is_unanswered(ended)
     assert len(submissions(records)) == 6  # each before it was sent, and with its name
     assert worker_pids() == []
     plan, sent = make_plan(group), sent_in(records)

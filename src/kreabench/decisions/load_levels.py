@@ -17,7 +17,7 @@ from kreabench.core.planned import LoadGroup, Plan, Request, Setting
 from kreabench.core.records import SHARED, FailureRecord, LoadRecord, Record, SampleRecord, SubmissionRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.core.traffic import TrafficSpec
-from kreabench.drops import sent_in, was_tried
+from kreabench.drops import is_unanswered, sent_in, was_tried
 from kreabench.rundir.directory import DEATHS
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class LoadLevel:
     summary: LevelSummary
     planned: int
     cut_short: bool
-    """It ended before its arrivals did (an interrupt, a spent budget, a dead worker), or they go on. What was then
-    unanswered is in no number."""
+    """It ended before its arrivals did or without the answers that it would have waited for (an interrupt, a spent
+    budget, a dead worker), or it goes on. What was then unanswered is in no number."""
     pairs: int
     """Pictures that the lightest load has of the same prompt, seed and repeat."""
     same: int
@@ -123,11 +123,16 @@ class _Journal:
         self.samples = {record.request_id: record for record in records if isinstance(record, SampleRecord)}
         self.sent_utc = sent_in(records)
         self.loads = [record for record in records if isinstance(record, LoadRecord)]
-        self.failed_loads = [
-            record for record in records if isinstance(record, FailureRecord) and not record.request_id
-        ]
+        losses = [record for record in records if isinstance(record, FailureRecord) and not record.request_id]
+        self.failed_loads = [loss for loss in losses if not is_unanswered(loss)]
+        self._over = {loss.group_id for loss in losses if is_unanswered(loss)}
+        self._over |= {sample.group_id for sample in self.samples.values() if is_unanswered(sample)}
         said = (one for one in reversed(records) if isinstance(one, LoadRecord | SampleRecord | SubmissionRecord))
         self._drawn_id = next((record.group_id for record in said), None) if is_drawn else None
+
+    def is_over(self, group: LoadGroup) -> bool:
+        """Whether the clock has ended it with requests in flight."""
+        return group.id in self._over
 
     def goes_on(self, group: LoadGroup) -> bool:
         """Whether it is the one that is drawn now; what a resume only fetches of a level was sent before its worker."""
@@ -198,7 +203,8 @@ def _saturation(traffic: TrafficSpec, levels: Sequence[LoadLevel]) -> Saturation
 
 
 def _service(group: LoadGroup, journal: _Journal) -> Service | None:
-    samples = [journal.samples[request.id] for request in group.requests if request.id in journal.samples]
+    tried = [request.id for request in group.requests if journal.was_sent(request)]
+    samples = [journal.samples[request_id] for request_id in tried if request_id in journal.samples]
     found = [(one, one.served) for one in samples if one.status == "ok" and one.served is not None]
     if not found:
         return None
@@ -232,11 +238,10 @@ def _arrivals(group: LoadGroup, traffic: TrafficSpec, journal: _Journal) -> tupl
         (starts[request.id], *_end(starts[request.id], journal.samples.get(request.id), ends_s), _lag(request, journal))
         for request in sent
     )
-    window_s, cut_short = _window(group, traffic, sent, rows)
-    is_open = any(request.id not in journal.samples for request in sent)
-    goes_on = journal.goes_on(group) and (cut_short or is_open)
-    if cut_short or goes_on:
-        rows = [row for row in rows if math.isfinite(row[1])]
+    window_s, cut_short = _window(group, traffic, sent, rows, journal.is_over(group))
+    goes_on = cut_short and journal.goes_on(group)
+    if cut_short:  # of several local workers one may be ahead of the first that has no answer
+        rows = [row for row in rows if math.isfinite(row[1]) and row[0] <= window_s]
     if not rows or window_s <= 0:
         return None, cut_short, goes_on
     at_s, end_s, ok, lag_s = (np.asarray(column) for column in zip(*rows, strict=True))
@@ -277,19 +282,24 @@ def _lag(request: Request, journal: _Journal) -> float:
 
 
 def _window(
-    group: LoadGroup, traffic: TrafficSpec, sent: Sequence[Request], rows: Sequence[tuple[float, float, bool, float]]
+    group: LoadGroup,
+    traffic: TrafficSpec,
+    sent: Sequence[Request],
+    rows: Sequence[tuple[float, float, bool, float]],
+    is_over: bool,
 ) -> tuple[float, bool]:
-    """Seconds of the level's arrivals, and whether they were cut short."""
+    """Seconds of the level's arrivals, and whether it was cut short: also of answers that it would have waited for,
+    as `is_over` is where it has waited in vain."""
+    answered = [end_s for _, end_s, _, _ in rows if math.isfinite(end_s)]
+    waited = not is_over and len(answered) < len(rows)
     if traffic.is_open:
         ids = {request.id for request in sent}
         missing = next((request for request in group.requests if request.id not in ids), None)
-        return (traffic.duration_s, False) if missing is None else (missing.at_s or 0.0, True)
-    last_s = rows[-1][0]
-    answered = [end_s for _, end_s, _, _ in rows if math.isfinite(end_s)]
-    seen_s = max(last_s, *answered) if answered else last_s
-    if len(sent) == len(group.requests) or seen_s < traffic.duration_s:
-        return min(traffic.duration_s, seen_s), len(sent) < len(group.requests)
-    return traffic.duration_s, False
+        return (traffic.duration_s, waited) if missing is None else (missing.at_s or 0.0, True)
+    seen_s = traffic.duration_s if is_over else max(rows[-1][0], *answered) if answered else rows[-1][0]
+    if seen_s < traffic.duration_s:
+        return seen_s, waited or len(sent) < len(group.requests)
+    return traffic.duration_s, waited
 
 
 def _seconds(utc: str) -> float:
