@@ -17,6 +17,7 @@ from kreabench.report.evidence import Evidence, gather
 from kreabench.report.load.words import load_sentences
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
+from kreabench.tracking.telling import export_of
 from tests.support import make_failure, make_run, make_sample, make_timings
 
 
@@ -85,7 +86,7 @@ def test_a_closed_loop_that_was_cut_short_is_so_in_the_report_too(run: RunDirect
     (level,) = evidence.load[0].levels
     assert (level.cut_short, level.planned, level.summary.sent, level.summary.unanswered) == (True, 9, 2, 0)
     said = "\n".join(load_sentences(evidence.load))
-    assert "was cut short: its numbers are of its first 2.50 s, without what was unanswered." in said
+    assert "was cut short: its numbers are of its first 2.50 s; what was unanswered is in its queue alone." in said
 
 
 @pytest.mark.parametrize("run", [("load.arrivals=fixed", "load.rate=[0.5,1]")], indirect=True)
@@ -97,12 +98,15 @@ def test_a_level_that_is_being_drawn_was_not_cut_short(run: RunDirectory) -> Non
         evidence = evidence_of(run, records)
         assert [level.goes_on for level in evidence.load[0].levels] == [False, True]
         said = "\n".join(load_sentences(evidence.load))
-        assert "At 1/s: is drawn now: its numbers are of its first 2.00 s, without what is unanswered yet." in said
+        assert (
+            "At 1/s: is drawn now: its numbers are of its first 1.00 s; what is unanswered yet is in its queue alone."
+            in said
+        )
         assert "cut short" not in said
         # All were sent, and answers are awaited.
         rest = [sent(heavy, request, 23) for request in heavy.requests[2:]]
         (*_, level) = evidence_of(run, rest).load[0].levels
-        assert (level.goes_on, level.cut_short, level.summary.sent, level.summary.window_s) == (True, True, 1, 10.0)
+        assert (level.goes_on, level.cut_short, level.summary.sent, level.summary.window_s) == (True, True, 1, 1.0)
         # A resume fetches what was unanswered when the level was cut short.
         (*_, level) = evidence_of(run, [opened(heavy, 58)]).load[0].levels
         assert (level.goes_on, level.cut_short, level.summary.unanswered) == (False, True, 0)
@@ -146,3 +150,25 @@ def test_a_closed_loop_without_any_answer_is_a_level_all_the_same(run: RunDirect
     hanging = [sent(group, request, 1) for request in group.requests[:2]]
     (level,) = evidence_of(run, [opened(group), *hanging, over(group)]).load[0].levels
     assert (level.cut_short, level.summary.window_s, level.summary.unanswered) == (False, 10.0, 2)
+
+
+@pytest.mark.parametrize("run", [("load.arrivals=fixed", "load.rate=[4]")], indirect=True)
+def test_what_was_unanswered_when_a_level_was_cut_short_was_in_its_queue(run: RunDirectory) -> None:
+    """One is answered a second, and four come: it is the level's queue that grew, also where nobody saw its end."""
+    (group,) = plan_of(run).groups
+    taken = [one for number, request in enumerate(group.requests[:8])
+             for one in answered(group, request, 1, number + 1.0 - (request.at_s or 0.0))]  # fmt: skip
+    waiting = [sent(group, request, 9) for request in group.requests[8:36]]
+    (level,) = evidence_of(run, [opened(group), *taken, *waiting]).load[0].levels
+    assert (level.cut_short, level.summary.window_s, level.summary.sent, level.summary.unanswered) == (True, 8.0, 8, 0)
+    assert level.summary.growth is not None
+    assert level.summary.growth.value == pytest.approx((17 - 5) / 4)
+    assert level.summary.grows
+    assert level.summary.left_in_system == 33 - 8
+
+
+@pytest.mark.parametrize("run", [("load.arrivals=fixed", "load.rate=[0.5,1]")], indirect=True)
+def test_an_exported_level_that_was_cut_short_is_over_though_others_have_not_begun(run: RunDirectory) -> None:
+    light, _ = plan_of(run).groups
+    export = export_of(evidence_of(run, [opened(light), *answered(light, light.requests[0], 1, 1.0)]))
+    assert [entry.state for entry in (export.run, *export.settings)] == ["running", "finished", "running"]

@@ -66,7 +66,7 @@ class LoadLevel:
     planned: int
     cut_short: bool
     """It ended before its arrivals did or without the answers that it would have waited for (an interrupt, a spent
-    budget, a dead worker), or it goes on. What was then unanswered is in no number."""
+    budget, a dead worker), or it goes on. What was then unanswered is in its queue, and in no other number."""
     pairs: int
     """Pictures that the lightest load has of the same prompt, seed and repeat."""
     same: int
@@ -75,7 +75,7 @@ class LoadLevel:
     service: Service | None = None
     """None for hosted targets, and where nothing was delivered."""
     goes_on: bool = False
-    """A process draws it now. What has no answer yet is in no number."""
+    """A process draws it now, so that it is not all there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,12 +240,19 @@ def _arrivals(group: LoadGroup, traffic: TrafficSpec, journal: _Journal) -> tupl
     )
     window_s, cut_short = _window(group, traffic, sent, rows, journal.is_over(group))
     goes_on = cut_short and journal.goes_on(group)
+    awaited_s: list[float] = []
     if cut_short:  # of several local workers one may be ahead of the first that has no answer
-        rows = [row for row in rows if math.isfinite(row[1]) and row[0] <= window_s]
+        window_s = min(window_s, max((end_s for _, end_s, _, _ in rows if math.isfinite(end_s)), default=0.0))
+        seen = [row for row in rows if row[0] <= window_s]
+        rows = [row for row in seen if math.isfinite(row[1])]
+        awaited_s = [at_s for at_s, end_s, _, _ in seen if not math.isfinite(end_s)]
     if not rows or window_s <= 0:
         return None, cut_short, goes_on
     at_s, end_s, ok, lag_s = (np.asarray(column) for column in zip(*rows, strict=True))
-    return Arrivals(window_s=window_s, at_s=at_s, end_s=end_s, ok=ok, lag_s=lag_s[ok]), cut_short, goes_on
+    arrivals = Arrivals(
+        window_s=window_s, at_s=at_s, end_s=end_s, ok=ok, lag_s=lag_s[ok], awaited_s=np.asarray(awaited_s)
+    )
+    return arrivals, cut_short, goes_on
 
 
 def _starts(sent: Sequence[Request], journal: _Journal) -> dict[str, float]:

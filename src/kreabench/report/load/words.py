@@ -96,7 +96,7 @@ def _remarks(level: LoadLevel) -> Iterator[str]:
     one = level.summary
     if level.goes_on or level.cut_short:
         state, left = ("is drawn now", "is unanswered yet") if level.goes_on else ("was cut short", "was unanswered")
-        yield f"{state}: its numbers are of its first {significant(one.window_s)} s, without what {left}."
+        yield f"{state}: its numbers are of its first {significant(one.window_s)} s; what {left} is in its queue alone."
     if level.service is not None and (level.service.replaced or level.service.given_up):
         lost = count(level.service.replaced + level.service.given_up, "worker")
         how = f"; {level.service.given_up} could not be, so that fewer drew to the end"
