@@ -133,6 +133,7 @@ def test_a_service_that_scatters_is_judged_by_its_own_noise(tmp_path: Path) -> N
         (["krea_fal", "budget.usd=0.3"], "a day that would cost about $0.4"),
         (["krea_fal", "budget.usd=null"], "the most that a day may cost"),
         (["krea_fal", "axes.steps=[4,8]", "prompts.limit=2"], "one setting"),
+        (["krea_fal", "run.load=on", "load.rate=[0.1]", "load.duration_s=10"], "run.load"),
         (["krea_fal", "name=mine"], "the name of a day"),
         (["mini_local", "prompts.limit=2"], "a hosted target"),
         (["krea_fall"], "krea_fal"),

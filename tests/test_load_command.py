@@ -145,9 +145,9 @@ def test_the_budget_is_kept(call: Call, tmp_path: Path) -> None:
         )
         assert code == 5, said
         assert len(server.posts()) == 5
-    assert "5 of 24 samples delivered, 0 failed, 19 not sent as their level was cut short" in said
+    assert "5 of 24 samples delivered, 0 failed, 19 not drawn as their level was cut short" in said
     shown = " ".join(call("show", "runs/load")[1].split())
-    assert "Cut short: 19 of 24 requests were not sent" in shown
+    assert "Cut short: 19 of 24 requests were not drawn" in shown
     assert "Not finished" not in shown
     (row,) = rows_of(tmp_path / "reports" / "load" / "load.csv")
     assert (row["sent"], row["cut_short"]) == ("5", "True")

@@ -102,7 +102,7 @@ def test_a_worker_that_was_lost_in_the_midst_is_said_where_the_level_is_judged(c
         (level,) = curve.levels
         assert level.service is not None
         assert (level.service.replaced, level.service.given_up) == (1, given_up)
-    assert "2 workers failed while requests came and had to be replaced, of which 1 not" in "\n".join(
+    assert "2 workers failed while requests came and had to be replaced; 1 could not be, so that" in "\n".join(
         load_sentences([curve])
     )
 

@@ -282,6 +282,7 @@ def test_closing_cuts_short_and_sends_nothing_more(monkeypatch: pytest.MonkeyPat
         error = call.exception(timeout=10)
         assert isinstance(error, GenerationError)
         assert (error.type, error.transient) == ("network", False)
+        assert str(error).startswith("the run was ended while the provider was at work"), "the server has not hung up"
         with pytest.raises(GenerationError, match="ended before") as late:
             draw(backend)
         assert (late.value.type, late.value.transient) == ("cancelled", True)

@@ -17,7 +17,12 @@ from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import Failure, Record, SampleRecord
 from kreabench.core.traffic import TrafficSpec
 from kreabench.drops import is_unanswered, sent_in, spared, standing, told_of, unanswered
+from kreabench.execution.engine import GroupWork
+from kreabench.execution.flights import Flight, Requests
+from kreabench.execution.hosted_answers import HostedAnswers
+from kreabench.execution.messages import Failed
 from kreabench.execution.pending import pending_work
+from kreabench.execution.throttle import Throttle
 from kreabench.rundir.directory import RunState
 from tests.engine_support import failures, run, samples, start_batches, worker_pids
 from tests.hosted_support import hosted_group, jobs, most_at_once, submissions
@@ -110,10 +115,31 @@ def test_what_is_unanswered_at_the_end_is_cut_short(tmp_path: Path) -> None:
     records = run(group, tmp_path)
     assert time.monotonic() - begun < 60
     assert samples(records) == {}
+    (ended,) = failures(records)
+    assert is_unanswered(ended)
     assert len(submissions(records)) == 6  # each before it was sent, and with its name
     assert worker_pids() == []
     plan, sent = make_plan(group), sent_in(records)
     assert (unanswered(plan, {}, sent), spared(plan, {}, {}, sent)) == (3, 0)
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_when_a_request_that_was_cut_short_would_have_failed_is_not_known(closing: bool, tmp_path: Path) -> None:
+    """It has no place among the errors of a level that Ctrl-C ends."""
+    group = level(tmp_path, at_s=[0.0])
+    (request,) = group.requests
+    requests = Requests(GroupWork(group=group, pending=group.requests, deaths={}, tries={}))
+    requests.flights[request.id] = Flight(
+        request=request, attempt=1, sent_s=0.0, started_utc="", service_id=None, fetching=False
+    )
+    answers = HostedAnswers(group, requests, Throttle(1), lambda: "")
+    answers.closing = closing
+    error = Failure(type="network", stage="call", message="ended", remedy="", transient=False)
+    (sample,) = answers.records(
+        [Failed(error=error, started_utc="", elapsed_s=2.0, fatal=False, request_id=request.id)]
+    )
+    assert isinstance(sample, SampleRecord)
+    assert sample.failed_after_s == (None if closing else 2.0)
 
 
 def test_what_a_closed_loop_did_not_come_to_is_spared_and_not_unanswered(tmp_path: Path) -> None:

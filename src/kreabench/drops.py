@@ -110,8 +110,8 @@ def spared(
 
 
 def cut_off(plan: Plan, samples: Mapping[str, SampleRecord], sent: Collection[str]) -> int:
-    """Requests of open loops that were ended before these came, by an interrupt, a spent budget or a dead worker: no
-    resume sends them."""
+    """Requests of open loops that were ended, by an interrupt, a spent budget or a dead worker, before these came or,
+    in front of local workers, were answered: no resume draws them."""
     return len(_never_came(plan, samples, sent, open_loop=True))
 
 
@@ -193,9 +193,10 @@ def sent_in(records: Iterable[Record]) -> dict[str, str]:
     return sent
 
 
-def is_unanswered(sample: SampleRecord) -> bool:
-    """Whether it is of a request to a local target that its level of load ended without."""
-    return sample.error is not None and (sample.error.type, sample.error.stage) == UNANSWERED
+def is_unanswered(record: SampleRecord | FailureRecord) -> bool:
+    """Whether it is of a request to a local target that its level of load ended without, or of such a level at a
+    service."""
+    return record.error is not None and (record.error.type, record.error.stage) == UNANSWERED
 
 
 def was_tried(sample: SampleRecord | None) -> bool:

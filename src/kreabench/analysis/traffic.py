@@ -6,7 +6,7 @@ Pure arithmetic over instants; seconds count from the beginning of the level.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,9 @@ class Arrivals:
     """Delivered."""
     lag_s: Floats
     """How late the request left the client, of those delivered."""
+    awaited_s: Floats = field(default_factory=lambda: np.empty(0))
+    """Intended starts of further requests, which had no answer yet when the level was cut short: they were in its
+    queue, and are in no other number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,7 +161,7 @@ def poisson_rate(number: int, seconds: float) -> Estimate:
 def _growth(arrivals: Arrivals) -> tuple[Estimate | None, float | None, float | None]:
     """`growth`, `grows_p` and `short_p` of a level."""
     half_s = arrivals.window_s / 2
-    came = int((arrivals.at_s >= half_s).sum())
+    came = int((arrivals.at_s >= half_s).sum() + (arrivals.awaited_s >= half_s).sum())
     ends = (arrivals.end_s >= half_s) & (arrivals.end_s <= arrivals.window_s)
     ended, delivered = int(ends.sum()), int((ends & arrivals.ok).sum())
     both = came + ended
@@ -175,8 +178,9 @@ def _growth(arrivals: Arrivals) -> tuple[Estimate | None, float | None, float | 
 
 def _in_system(arrivals: Arrivals) -> tuple[int, int]:
     """Requests sent and unanswered: most at one instant, and those at the end of the window."""
+    at_s = np.sort(np.concatenate([arrivals.at_s, arrivals.awaited_s]))
     ends = np.sort(arrivals.end_s)
     # At each arrival, itself included; what ends at that very instant is gone.
-    there = np.arange(1, arrivals.at_s.size + 1) - np.searchsorted(ends, arrivals.at_s, side="right")
-    left = int((arrivals.at_s <= arrivals.window_s).sum() - (arrivals.end_s <= arrivals.window_s).sum())
+    there = np.arange(1, at_s.size + 1) - np.searchsorted(ends, at_s, side="right")
+    left = int((at_s <= arrivals.window_s).sum() - (arrivals.end_s <= arrivals.window_s).sum())
     return int(there.max(initial=0)), left

@@ -234,12 +234,18 @@ class WatchedTransport(httpx2.BaseTransport):
         try:
             answer, response = self._exchange(call, request)
         except httpx2.HTTPError as error:
-            raise self._failures.from_transport(error, "call", sent=call.sent) from None
+            raise self._broken(error, call) from None
         call.answered_s, call.answer, call.body = call.clock(), answer, answer.body
         call.told(answer)
         if not response.is_success:
             raise self._failures.from_answer(answer, "call")
         return response
+
+    def _broken(self, error: Exception, call: Call) -> GenerationError:
+        """The connection ended before an answer was whole: perhaps by our own hand."""
+        if self.closing and call.sent:
+            return _ended_at_work()
+        return self._failures.from_transport(error, "call", sent=call.sent)
 
     def _read_state(self, call: Call, request: httpx2.Request) -> httpx2.Response:
         if request.url.copy_with(raw_path=b"/") != call.origin:
@@ -290,12 +296,7 @@ class WatchedTransport(httpx2.BaseTransport):
 
     def _check_patience(self, call: Call) -> None:
         if self.closing:
-            raise GenerationError(
-                "the run was ended while the provider was at work",
-                type="network",
-                stage="call",
-                remedy="It may have been carried out and billed; this provider gives no way to fetch it later.",
-            )
+            raise _ended_at_work()
         if call.clock() > call.deadline_s:
             raise self._failures.too_late(self._timeout_s)
 
@@ -326,6 +327,16 @@ def closed_before_sending() -> GenerationError:
         stage="client",
         transient=True,
         remedy="`kreabench resume` sends it.",
+    )
+
+
+def _ended_at_work() -> GenerationError:
+    """The session ends, and did not wait for the answer to this request."""
+    return GenerationError(
+        "the run was ended while the provider was at work",
+        type="network",
+        stage="call",
+        remedy="It may have been carried out and billed; this provider gives no way to fetch it later.",
     )
 
 

@@ -77,7 +77,7 @@ def standing_in_words(standing: Standing, dropped: int) -> list[str]:
     if standing.unanswered:
         parts.append(f"{standing.unanswered} unanswered when their level was ended")
     if standing.cut_off:
-        parts.append(f"{standing.cut_off} not sent as their level was cut short")
+        parts.append(f"{standing.cut_off} not drawn as their level was cut short")
     if dropped:
         parts.append(f"{standing.spared} spared as racing dropped {count(dropped, 'setting')}")
     return parts

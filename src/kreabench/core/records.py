@@ -52,7 +52,8 @@ CLOCK_SET = "the clock of this machine was set"
 """How the flag of a sample begins before which, or during which, that happened."""
 
 UNANSWERED = ("timeout", "level")
-"""Type and stage of the failure of a request to a local target that had no answer when its level of load was ended.
+"""Type and stage of the failure of a request to a local target that had no answer when its level of load was ended, and
+of what is said of a level at a service that the clock ended with requests in flight.
 Nothing else has that stage: a service may time out in its `queue`."""
 
 SHARED = "drawn while other replicas worked on the same processor"

@@ -14,10 +14,10 @@ from kreabench.analysis.estimates import Estimate, prompt_mean
 from kreabench.analysis.saturation import Saturation, closed_saturation, open_saturation, without_latency_intervals
 from kreabench.analysis.traffic import Arrivals, LevelSummary, summarise_level
 from kreabench.core.planned import LoadGroup, Plan, Request, Setting
-from kreabench.core.records import SHARED, FailureRecord, LoadRecord, Record, SampleRecord
+from kreabench.core.records import SHARED, FailureRecord, LoadRecord, Record, SampleRecord, SubmissionRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.core.traffic import TrafficSpec
-from kreabench.drops import sent_in, was_tried
+from kreabench.drops import is_unanswered, sent_in, was_tried
 from kreabench.rundir.directory import DEATHS
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class LoadLevel:
     summary: LevelSummary
     planned: int
     cut_short: bool
-    """It ended before its arrivals did: an interrupt, a spent budget, a dead worker. What was then unanswered is in no
-    number."""
+    """It ended before its arrivals did or without the answers that it would have waited for (an interrupt, a spent
+    budget, a dead worker), or it goes on. What was then unanswered is in its queue, and in no other number."""
     pairs: int
     """Pictures that the lightest load has of the same prompt, seed and repeat."""
     same: int
@@ -74,6 +74,8 @@ class LoadLevel:
     shifts: tuple[Shift, ...]
     service: Service | None = None
     """None for hosted targets, and where nothing was delivered."""
+    goes_on: bool = False
+    """A process draws it now, so that it is not all there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,14 +90,19 @@ class LoadCurve:
 
 
 def load_curves(
-    plan: Plan, records: Iterable[Record], table: DataFrame, metrics: Sequence[MetricSpec] = ()
+    plan: Plan,
+    records: Iterable[Record],
+    table: DataFrame,
+    metrics: Sequence[MetricSpec] = (),
+    *,
+    is_drawn: bool = False,
 ) -> tuple[LoadCurve, ...]:
     """Every setting that was put under load, in the order of `plan`; none where it is no load run.
 
     `records` are the journal's, `table` the samples' (`rundir.table`), `metrics` those with a score a picture that have
-    a better side.
+    a better side. `is_drawn`: a process draws now.
     """
-    journal = _Journal(records)
+    journal = _Journal(records, is_drawn)
     curves: dict[Setting, list[tuple[LoadGroup, TrafficSpec]]] = {}
     for group in plan.groups:
         if group.traffic is not None:
@@ -111,14 +118,28 @@ def _without_load(setting: Setting) -> Setting:
 class _Journal:
     """What the records say of each request."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[Record], is_drawn: bool) -> None:
         records = tuple(records)
         self.samples = {record.request_id: record for record in records if isinstance(record, SampleRecord)}
         self.sent_utc = sent_in(records)
         self.loads = [record for record in records if isinstance(record, LoadRecord)]
-        self.failed_loads = [
-            record for record in records if isinstance(record, FailureRecord) and not record.request_id
-        ]
+        losses = [record for record in records if isinstance(record, FailureRecord) and not record.request_id]
+        self.failed_loads = [loss for loss in losses if not is_unanswered(loss)]
+        self._over = {loss.group_id for loss in losses if is_unanswered(loss)}
+        self._over |= {sample.group_id for sample in self.samples.values() if is_unanswered(sample)}
+        said = (one for one in reversed(records) if isinstance(one, LoadRecord | SampleRecord | SubmissionRecord))
+        self._drawn_id = next((record.group_id for record in said), None) if is_drawn else None
+
+    def is_over(self, group: LoadGroup) -> bool:
+        """Whether the clock has ended it with requests in flight."""
+        return group.id in self._over
+
+    def goes_on(self, group: LoadGroup) -> bool:
+        """Whether it is the one that is drawn now; what a resume only fetches of a level was sent before its worker."""
+        if group.id != self._drawn_id:
+            return False
+        loaded_utc = max((load.started_utc for load in self.loads if load.group_id == group.id), default="")
+        return not any(self.sent_utc.get(request.id, loaded_utc) < loaded_utc for request in group.requests)
 
     def was_sent(self, request: Request) -> bool:
         """Whether it came, at a service or in the line before local workers, where it then has a sample."""
@@ -139,7 +160,7 @@ def _curve(
     levels: list[LoadLevel] = []
     for group, _ in groups:
         one = group.settings[0]
-        arrivals, cut_short = _arrivals(group, traffic, journal)
+        arrivals, cut_short, goes_on = _arrivals(group, traffic, journal)
         if arrivals is None:
             continue
         pairs, same, shifts = _beside(table, levels[0].setting if levels else one, one, metrics)
@@ -147,13 +168,14 @@ def _curve(
             LoadLevel(
                 setting=one,
                 load=float(one.concurrency) if one.rate_per_s is None else one.rate_per_s,
-                summary=summarise_level(arrivals, objective_s=traffic.objective_s, open_loop=traffic.is_open),
+                summary=_summary(arrivals, traffic, one.concurrency),
                 planned=len(group.requests),
                 cut_short=cut_short,
                 pairs=pairs,
                 same=same,
                 shifts=shifts,
                 service=_service(group, journal),
+                goes_on=goes_on,
             )
         )
     if not levels:
@@ -166,6 +188,18 @@ def _curve(
     return LoadCurve(name=setting.label, traffic=traffic, levels=told, saturation=saturation)
 
 
+def _summary(arrivals: Arrivals, traffic: TrafficSpec, in_flight: int) -> LevelSummary:
+    summary = summarise_level(arrivals, objective_s=traffic.objective_s, open_loop=traffic.is_open)
+    if traffic.is_open:
+        return summary
+    # Its starts are known to the millisecond: one that takes the place of another may seem to come before that ends.
+    return replace(
+        summary,
+        most_in_system=min(summary.most_in_system, in_flight),
+        left_in_system=min(summary.left_in_system, in_flight),
+    )
+
+
 def _saturation(traffic: TrafficSpec, levels: Sequence[LoadLevel]) -> Saturation:
     loads, summaries = [level.load for level in levels], [level.summary for level in levels]
     if traffic.is_open:
@@ -174,7 +208,8 @@ def _saturation(traffic: TrafficSpec, levels: Sequence[LoadLevel]) -> Saturation
 
 
 def _service(group: LoadGroup, journal: _Journal) -> Service | None:
-    samples = [journal.samples[request.id] for request in group.requests if request.id in journal.samples]
+    tried = [request.id for request in group.requests if journal.was_sent(request)]
+    samples = [journal.samples[request_id] for request_id in tried if request_id in journal.samples]
     found = [(one, one.served) for one in samples if one.status == "ok" and one.served is not None]
     if not found:
         return None
@@ -197,23 +232,32 @@ def _is_final(loss: FailureRecord) -> bool:
     return loss.attempt > 1 or loss.error.type not in DEATHS
 
 
-def _arrivals(group: LoadGroup, traffic: TrafficSpec, journal: _Journal) -> tuple[Arrivals | None, bool]:
-    """Those of a level, and whether it was cut short; None without any."""
+def _arrivals(group: LoadGroup, traffic: TrafficSpec, journal: _Journal) -> tuple[Arrivals | None, bool, bool]:
+    """Those of a level, whether they are not all of it, and whether it goes on; None without any."""
     sent = [request for request in group.requests if journal.was_sent(request)]
     if not sent:
-        return None, False
+        return None, False, False
     starts = _starts(sent, journal)
+    ends_s = traffic.duration_s + traffic.drain_s
     rows = sorted(
-        (starts[request.id], *_end(starts[request.id], journal.samples.get(request.id)), _lag(request, journal))
+        (starts[request.id], *_end(starts[request.id], journal.samples.get(request.id), ends_s), _lag(request, journal))
         for request in sent
     )
-    window_s, cut_short = _window(group, traffic, sent, rows)
-    if cut_short:
-        rows = [row for row in rows if math.isfinite(row[1])]
+    window_s, cut_short = _window(group, traffic, sent, rows, journal.is_over(group))
+    goes_on = cut_short and journal.goes_on(group)
+    awaited_s: list[float] = []
+    if cut_short:  # of several local workers one may be ahead of the first that has no answer
+        window_s = min(window_s, max((end_s for _, end_s, _, _ in rows if math.isfinite(end_s)), default=0.0))
+        seen = [row for row in rows if row[0] <= window_s]
+        rows = [row for row in seen if math.isfinite(row[1])]
+        awaited_s = [at_s for at_s, end_s, _, _ in seen if not math.isfinite(end_s)]
     if not rows or window_s <= 0:
-        return None, cut_short
+        return None, cut_short, goes_on
     at_s, end_s, ok, lag_s = (np.asarray(column) for column in zip(*rows, strict=True))
-    return Arrivals(window_s=window_s, at_s=at_s, end_s=end_s, ok=ok, lag_s=lag_s[ok]), cut_short
+    arrivals = Arrivals(
+        window_s=window_s, at_s=at_s, end_s=end_s, ok=ok, lag_s=lag_s[ok], awaited_s=np.asarray(awaited_s)
+    )
+    return arrivals, cut_short, goes_on
 
 
 def _starts(sent: Sequence[Request], journal: _Journal) -> dict[str, float]:
@@ -230,13 +274,17 @@ def _starts(sent: Sequence[Request], journal: _Journal) -> dict[str, float]:
     return {request_id: seconds - first for request_id, seconds in began.items()}
 
 
-def _end(start_s: float, sample: SampleRecord | None) -> tuple[float, bool]:
-    """When it was answered (infinite where it was not, or not by the level itself), and whether with a picture."""
+def _end(start_s: float, sample: SampleRecord | None, ends_s: float) -> tuple[float, bool]:
+    """When it was answered, and whether with a picture; infinite where it was not, or not by the level itself, which
+    is over at `ends_s`: a call that cannot be withdrawn may bring a picture after that."""
     if sample is None or (sample.hosted is not None and sample.hosted.recovered):
         return math.inf, False
+    took_s = sample.failed_after_s
     if sample.status == "ok" and sample.timings is not None:
-        return start_s + sample.timings.end_to_end_s, True
-    return (math.inf if sample.failed_after_s is None else start_s + sample.failed_after_s), False
+        took_s = sample.timings.end_to_end_s
+    if took_s is None or start_s + took_s > ends_s:
+        return math.inf, False
+    return start_s + took_s, sample.status == "ok"
 
 
 def _lag(request: Request, journal: _Journal) -> float:
@@ -246,19 +294,24 @@ def _lag(request: Request, journal: _Journal) -> float:
 
 
 def _window(
-    group: LoadGroup, traffic: TrafficSpec, sent: Sequence[Request], rows: Sequence[tuple[float, float, bool, float]]
+    group: LoadGroup,
+    traffic: TrafficSpec,
+    sent: Sequence[Request],
+    rows: Sequence[tuple[float, float, bool, float]],
+    is_over: bool,
 ) -> tuple[float, bool]:
-    """Seconds of the level's arrivals, and whether they were cut short."""
+    """Seconds of the level's arrivals, and whether it was cut short: also of answers that it would have waited for,
+    as `is_over` is where it has waited in vain."""
+    answered = [end_s for _, end_s, _, _ in rows if math.isfinite(end_s)]
+    waited = not is_over and len(answered) < len(rows)
     if traffic.is_open:
         ids = {request.id for request in sent}
         missing = next((request for request in group.requests if request.id not in ids), None)
-        return (traffic.duration_s, False) if missing is None else (missing.at_s or 0.0, True)
-    last_s = rows[-1][0]
-    answered = [end_s for _, end_s, _, _ in rows if math.isfinite(end_s)]
-    seen_s = max(last_s, *answered) if answered else last_s
-    if len(sent) == len(group.requests) or seen_s < traffic.duration_s:
-        return min(traffic.duration_s, seen_s), len(sent) < len(group.requests)
-    return traffic.duration_s, False
+        return (traffic.duration_s, waited) if missing is None else (missing.at_s or 0.0, True)
+    seen_s = traffic.duration_s if is_over else max(rows[-1][0], *answered) if answered else rows[-1][0]
+    if seen_s < traffic.duration_s:
+        return seen_s, waited or len(sent) < len(group.requests)
+    return traffic.duration_s, waited
 
 
 def _seconds(utc: str) -> float:

@@ -154,6 +154,8 @@ class HostedAnswers:
     def _failed(self, flight: Flight, answer: Failed) -> list[Record]:
         trouble = self._believed(flight, trouble_of_failed(answer))
         error = trouble.error
+        if self.closing and self._group.traffic is not None:
+            trouble = replace(trouble, elapsed_s=0.0)  # the level did not wait for its answer
         self.worn = self.worn or trouble.fatal
         if error.type == "storage":
             self.storage = self.storage or error

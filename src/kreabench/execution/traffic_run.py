@@ -14,7 +14,7 @@ from itertools import takewhile
 
 from kreabench.core.errors import BudgetReached
 from kreabench.core.planned import Request
-from kreabench.core.records import Record
+from kreabench.core.records import UNANSWERED, Failure, FailureRecord, Record
 from kreabench.core.traffic import TrafficSpec
 from kreabench.execution.engine import GroupWork
 from kreabench.execution.flights import Flight
@@ -64,11 +64,31 @@ class TrafficRun(HostedGroupRun):
             self._begun_s = self._clock() + (LEAD_S if self._traffic.is_open else 0.0)
         elif self._clock() >= self._ends_s():
             self._halted = True
+            yield (self._ended(),)
             yield from self._wind_down(interrupt)
         else:
             yield from self._send(self._worker)
             if self._requests.flights or self._is_sending():
                 yield from whole(self._take(self._worker))
+
+    def _ended(self) -> Record:
+        """That the clock ended the level, and nothing else: what is unanswered counts against the service."""
+        drain_s = self._traffic.drain_s
+        error = Failure(
+            type=UNANSWERED[0],
+            stage=UNANSWERED[1],
+            message=f"requests had no answer when the level was ended, load.drain_s={drain_s:g} s after its arrivals",
+            remedy="That is what this load does. To see how long such requests take, raise load.drain_s.",
+            transient=False,
+        )
+        return FailureRecord(
+            group_id=self._group.id,
+            setting_id=None,
+            request_id=None,
+            attempt=1,
+            started_utc=self._around.now(),
+            error=error,
+        )
 
     def _ends_s(self) -> float:
         """When whatever is unanswered is cut short."""

@@ -240,7 +240,10 @@ _LOAD = (
     _count("ok", "Requests that delivered"),
     _count("failed", "Requests that failed"),
     _count("unanswered", "Requests without an answer when the level was ended"),
-    _flag("cut_short", "Whether the level ended before its arrivals did"),
+    _flag(
+        "cut_short",
+        "Whether the level was ended before its time, or goes on; what is unanswered is then left out",
+    ),
     _number("objective_s", "s", "Latency from which a request is no good"),
     _text("objective", "kept, broken or undecided: whether enough requests were good"),
     _number(f"throughput_per_s{_PART}", "1/s", "Delivered within the window"),

@@ -88,7 +88,7 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
     experiment = run.info.experiment
     records = tuple(run.records())
     dropped = drops_in(records)
-    shown = without(plan, dropped)
+    raced = shown = without(plan, dropped)
     journal, is_drawn = read_journal(run, records, plan, shown), run.is_drawn
     samples, sent = journal.samples, sent_in(records)
     if not is_drawn:  # a level that goes on may come to all of its requests
@@ -121,7 +121,8 @@ def gather(run: RunDirectory, plan: Plan, table: pd.DataFrame) -> Evidence:
         drifts=() if experiment.traffic is not None else find_drifts(table, journal.loads),
         votes=votes_on(read_votes(run.path), shown.settings, table, metrics),
         brand=visible(notice(experiment.targets) or ""),
-        load=load_curves(shown, records, table, [spec for spec in metrics if has_direction(spec)]),
+        # Of all that was planned: what a closed loop did not come to says whether it was cut short.
+        load=load_curves(raced, records, table, [spec for spec in metrics if has_direction(spec)], is_drawn=is_drawn),
     )
 
 

@@ -76,8 +76,8 @@ def _progress(evidence: Evidence) -> Iterator[Notice]:
     stands = evidence.standing
     if stands.cut_off:
         yield _warning(
-            f"Cut short: {stands.cut_off:,} of {count(planned, 'request')} were not sent, as their level of load was "
-            "ended before they came. No resume sends them: half a level would find the service at rest."
+            f"Cut short: {stands.cut_off:,} of {count(planned, 'request')} were not drawn, as their level of load was "
+            "ended before. No resume draws them: half a level would find the service at rest."
         )
     if stands.left:
         now = " A process draws them now: this is how far it has come." if evidence.run.is_drawn else ""

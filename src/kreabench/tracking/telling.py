@@ -188,10 +188,11 @@ def _one_of(loads: Sequence[LoadRecord], name: str) -> str:
 
 def _state(evidence: Evidence, summaries: Sequence[SettingSummary]) -> State:
     """Of the whole run, or of one setting; what a level of load was cut short by is not going on."""
-    ok, failed = (sum(getattr(summary, name) for summary in summaries) for name in ("ok", "failed"))
-    if evidence.standing.left and ok + failed < sum(summary.requested or 0 for summary in summaries):
+    over = {level.setting.id for curve in evidence.load for level in curve.levels if not level.goes_on}
+    left = [one for one in summaries if one.setting.id not in over and one.ok + one.failed < (one.requested or 0)]
+    if evidence.standing.left and left:
         return "running"
-    return "finished" if ok else "failed"
+    return "finished" if any(summary.ok for summary in summaries) else "failed"
 
 
 def _times(info: RunInfo, samples: Iterable[Any]) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def ask(
     """The configuration of the day that begins `now`, kept below `folder`.
 
     `overrides` are those of `kreabench run`, over the experiment of the canary. Raises ConfigError for one that the
-    canary decides itself, a target that is not hosted, more than one setting, no cap, and an estimate above the cap.
+    canary decides itself, a target that is not hosted, a load run, more than one setting, no cap, and an estimate above
+    the cap.
     """
     taken = [word for word in overrides if word.lstrip("+~").split("=", 1)[0].split("@")[0] in _OURS]
     if taken:
@@ -66,6 +67,8 @@ def ask(
     problems = []
     if not all(one.hosted for one in experiment.targets):
         problems.append(Problem(key="TARGET", found=target, expected="a hosted target; see kreabench list targets"))
+    if experiment.traffic is not None:
+        problems.append(Problem(key="run.load", found="on", expected="off; kreabench load puts a target under load"))
     if len(plan.settings) > 1:
         found = f"{len(plan.settings)} settings"
         problems.append(Problem(key="axes", found=found, expected="one setting: the same pictures every day"))

@@ -102,12 +102,14 @@ def _promise(curve: LoadCurve) -> str | None:
 
 def _remarks(level: LoadLevel) -> Iterator[str]:
     one = level.summary
-    if level.cut_short:
-        yield f"was cut short after {significant(one.window_s)} s; what was unanswered then is in no number."
+    if level.goes_on or level.cut_short:
+        state, left = ("is drawn now", "is unanswered yet") if level.goes_on else ("was cut short", "was unanswered")
+        yield f"{state}: its numbers are of its first {significant(one.window_s)} s; what {left} is in its queue alone."
     if level.service is not None and (level.service.replaced or level.service.given_up):
         lost = count(level.service.replaced + level.service.given_up, "worker")
-        how = f", of which {level.service.given_up} not" if level.service.given_up else ""
-        yield f"{lost} failed while requests came and had to be replaced{how}: until then fewer drew."
+        how = f"; {level.service.given_up} could not be, so that fewer drew to the end"
+        how = how if level.service.given_up else ": until then fewer drew"
+        yield f"{lost} failed while requests came and had to be replaced{how}."
     if one.unanswered:
         yield f"{count(one.unanswered, 'request')} had no answer when the level was ended."
     if one.too_short:
