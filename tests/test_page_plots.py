@@ -246,8 +246,19 @@ def test_cells_of_the_map_are_the_numbers_of_the_report(plots: Plots, data: Repo
     part.locator("table.heat").wait_for()
     reference = next(s for s in data.settings if s.reference == s.id)
     fixed = {name: reference.axes[name] for name in ("target", "size")}
+    accelerations = sorted({str(setting.axes["acceleration"]) for setting in data.settings})
+    plots.page.wait_for_function(
+        """names => {
+          const texts = (which) => {
+            return [...document.querySelectorAll(`#across ${which}`)].map((one) => one.innerText.trim());
+          };
+          const heads = texts("thead th").filter((text) => names.includes(text));
+          const steps = texts("tbody th").filter((text) => /^[0-9]+$/.test(text));
+          return heads.length === names.length && steps.length === 3;
+        }""",
+        arg=accelerations,
+    )
     heads = part.locator("thead th").all_inner_texts()
-    plots.page.wait_for_function("() => document.querySelectorAll('#across tbody tr').length === 3")
     seen = 0
     for row in part.locator("tbody tr").all():
         steps = int(row.locator("th").inner_text())
