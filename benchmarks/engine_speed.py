@@ -21,10 +21,10 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from tests.engine_support import admit_all, engine_spec
 from tests.support import make_group, make_setting, make_target
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from kreabench.core.engine_spec import EngineSpec, RaySpec
 from kreabench.core.planned import LoadGroup

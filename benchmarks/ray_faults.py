@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from tests.engine_support import admit_all, engine_spec, is_gone
-from tests.support import make_group, make_plan, make_run, make_setting, make_target
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.engine_support import admit_all, engine_spec, is_gone
+from tests.support import make_group, make_plan, make_run, make_setting, make_target
 
 from kreabench.core.engine_spec import RaySpec
 from kreabench.core.planned import LoadGroup, Plan

@@ -21,6 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from tests.support import encode_image, make_image_record, make_request, make_run, make_sample, picture
 
 from kreabench.remote.pull import pull

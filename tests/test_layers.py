@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,3 +133,11 @@ def test_a_run_waits_for_nothing_that_only_its_report_or_a_race_needs() -> None:
     code = f"import sys, kreabench.cli.execute; print('LOADED', *sorted(set({HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "LOADED"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE.parents[1] / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_a_benchmark_that_borrows_from_the_tests_finds_these(path: Path) -> None:
+    """A library that is installed has a package `tests` too."""
+    text = path.read_text(encoding="utf-8")
+    if '__name__ == "__main__"' in text and (borrowed := re.search(r"^from tests", text, re.MULTILINE)):
+        assert 0 <= text.find("\nsys.path.insert(0, str(Path(__file__).resolve().parents[1]))\n") < borrowed.start()
