@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 
@@ -13,17 +11,20 @@ from kreabench.cli.main import main
 Call = Callable[..., "tuple[int, str]"]
 
 
-@contextmanager
-def command_line(capfd: pytest.CaptureFixture[str]) -> Iterator[Call]:
-    """A function that runs one: exit code, all output. A traceback fails the test."""
-    previous = signal.getsignal(signal.SIGTERM)
+def run_command(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error. A traceback fails the test."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    out, err = capfd.readouterr()
+    assert "Traceback" not in out + err
+    return int(ended.value.code or 0), out, err
 
-    def run_command(*arguments: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return int(ended.value.code or 0), out + err
 
-    yield run_command
-    signal.signal(signal.SIGTERM, previous)
+def command_line(capfd: pytest.CaptureFixture[str]) -> Call:
+    """A function that runs one: exit code, all output."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        code, out, err = run_command(capfd, *arguments)
+        return code, out + err
+
+    return run

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from kreabench.cli.main import COMMANDS, main
 from kreabench.cli.run_table import print_failures
 from kreabench.core.errors import ExitCode
 from kreabench.metrics.table import METRICS
+from tests.command_support import run_command
 from tests.support import make_failure, make_sample
 
 Call = Callable[..., "tuple[int, str, str]"]
@@ -32,21 +34,11 @@ SMALL_HOSTED = ("axes.size=128x128", "run.seeds=[0]", "metrics=[]", "name=hosted
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Call]:
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """Run a command line in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FAL_KEY", raising=False)
-    previous = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main(list(arguments))
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return int(exit_.value.code or 0), out, err
-
-    yield run
-    signal.signal(signal.SIGTERM, previous)
+    return partial(run_command, capfd)
 
 
 @pytest.fixture

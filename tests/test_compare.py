@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -329,3 +330,28 @@ def test_what_limits_both_sides_is_said_once() -> None:
     assert found.caveats[0] == "untrained weights."
     assert any("two single runs" in text for text in found.caveats)
     assert replace(found, caveats=()).within_run is False
+
+
+def test_latencies_under_load_are_compared_by_as_many_as_are_independent() -> None:
+    """Their order in time is that of the table, which need not be that of prompts and seeds."""
+
+    def wavy(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+        shuffled = table.sample(frac=1, random_state=seed).reset_index(drop=True)
+        return shuffled.assign(end_to_end_s=1.0 + 0.5 * np.sin(2 * np.pi * (np.arange(len(shuffled)) + seed) / 40.3))
+
+    widths, medians = [], []
+    for changes in ({}, {"rate_per_s": 4.0}):
+        sides = [
+            make_side([make_setting(**changes)], prompts=80, name=f"side-{seed}", change=partial(wavy, seed=seed))
+            for seed in (0, 1)
+        ]
+        (found,) = compare_sides(*sides).settings
+        latency = next(cost for cost in found.costs if cost.quantity == "latency")
+        assert latency.ratio is not None
+        assert latency.ratio.interval is not None
+        assert latency.base_median is not None
+        assert latency.base_median.interval is not None
+        widths.append(np.log(latency.ratio.interval[1] / latency.ratio.interval[0]))
+        medians.append(latency.base_median.interval[1] - latency.base_median.interval[0])
+    assert widths[1] > 1.5 * widths[0]
+    assert medians[1] > 1.5 * medians[0]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,12 @@ import httpx
 import pandas as pd
 import pytest
 
-from kreabench.cli.main import main
 from kreabench.report.evidence import gather
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 from kreabench.tracking.mlflow_tracker import export_to_mlflow
 from kreabench.tracking.telling import export_of, run_id_of
+from tests.command_support import run_command
 from tests.decided_runs import decided_run, pictured_run
 
 pytest.importorskip("mlflow.server", reason="needs the whole mlflow, not only its client")
@@ -85,21 +86,11 @@ def run_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Call]:
+def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
-    previous = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main(["export", *arguments])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return int(exit_.value.code or 0), out, err
-
-    yield run
-    signal.signal(signal.SIGTERM, previous)
+    return partial(run_command, capfd, "export")
 
 
 def runs_at(server: str, experiment: str) -> list[Any]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,10 +19,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from kreabench.cli.main import main
 from kreabench.rundir.directory import RunDirectory
 from kreabench.tracking import wandb_tracker
 from kreabench.tracking.telling import run_id_of
+from tests.command_support import run_command
 from tests.decided_runs import pictured_run
 from tests.export_support import offline_records
 
@@ -50,17 +51,7 @@ def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("NETRC", os.devnull)
     wandb.teardown()
-    previous = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main(["export", *arguments])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return int(exit_.value.code or 0), out, err
-
-    yield run
-    signal.signal(signal.SIGTERM, previous)
+    yield partial(run_command, capfd, "export")
     wandb.teardown()
 
 

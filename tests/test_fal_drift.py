@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from click.testing import CliRunner
 
 from kreabench.cli import live_fal
 from kreabench.cli.doctor import doctor
-from kreabench.cli.main import main
 from kreabench.core.specs import ServiceSpec
 from kreabench.emulator.drift import differences, shape
 from kreabench.execution import services
+from tests.command_support import run_command
 from tests.fal_emulator_support import Served, served
 
 KEY = "id-of-mine:secret-of-mine"
@@ -33,21 +32,16 @@ Doctor = Callable[..., "tuple[int, str, str]"]
 
 
 @pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Doctor]:
+def ask(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Doctor:
     """`kreabench doctor --live-fal` in this process, which starts those that ask: exit code, both outputs."""
-    before = signal.getsignal(signal.SIGTERM)
 
     def run(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
         for name, value in {**environment, "FAL_KEY": KEY}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "stdin", io.StringIO())
-        with pytest.raises(SystemExit) as exit_:
-            main(["doctor", "--live-fal", *arguments])
-        out, err = capfd.readouterr()
-        return int(exit_.value.code or 0), out, err
+        return run_command(capfd, "doctor", "--live-fal", *arguments)
 
-    yield run
-    signal.signal(signal.SIGTERM, before)
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,12 +27,11 @@ SLOW_S = 0.1
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Call]:
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """Run a command line without a report: exit code, all output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pipeline, "write_report", lambda run, plan, path: path / "index.html")
-    with command_line(capfd) as run_command:
-        yield run_command
+    return command_line(capfd)
 
 
 def lines(run_path: Path) -> list[bytes]:

@@ -7,11 +7,9 @@ import importlib.util
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -56,16 +54,13 @@ def in_this_process(command: list[str], **_: Any) -> subprocess.CompletedProcess
 
 
 @pytest.fixture
-def own_process(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_process(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the script starts runs here, but for the bare loop; all that this changes is put back."""
     monkeypatch.setattr(gpu, "subprocess", SimpleNamespace(run=in_this_process))
     monkeypatch.setattr(local, "WorkerProcess", InThisProcess)
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in ("PYTHONPATH", "HF_HUB_OFFLINE"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.timeout(600)

@@ -83,8 +83,13 @@ def test_a_race_saves_the_dollars_of_what_it_drops_and_keeps_its_budget(
     )
     run = pipeline.start(tmp_path / "run", asked, "", {})
     outcome = execute(run, tmp_path)
-    assert (outcome.delivered, outcome.dropped, outcome.exit_code) == (20, 0, ExitCode.BUDGET)
+    assert (outcome.delivered, outcome.standing.dropped, outcome.exit_code) == (20, 0, ExitCode.BUDGET)
     outcome = execute(pipeline.reopen(run.path, budget_usd=26 * USD), tmp_path)
-    assert (outcome.delivered, outcome.dropped, outcome.standing.spared, outcome.exit_code) == (26, 1, 2, ExitCode.DONE)
+    assert (outcome.delivered, outcome.standing.dropped, outcome.standing.spared, outcome.exit_code) == (
+        26,
+        1,
+        2,
+        ExitCode.DONE,
+    )
     assert billed_usd(tmp_path / "service") == outcome.spent_usd == 26 * USD
     assert all(len(taken) == 1 for taken in jobs(tmp_path / "service").values())

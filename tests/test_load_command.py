@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import re
 import shlex
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from kreabench.cli.main import main
 from kreabench.config.resolve import load
 from kreabench.core.errors import ConfigError
 from kreabench.core.planned import Plan
@@ -27,31 +25,21 @@ from kreabench.plan_requests import arrival_instants
 from kreabench.report.explorer.command import Commands
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
+from tests.command_support import Call, command_line
 from tests.hf_support import Reply, Seen, serving
 from tests.support import encode_image, make_run, picture
 from tests.test_openai_images import b64_reply
 
-Call = Callable[..., "tuple[int, str]"]
 WORK_S = 0.15
 PICTURES = [encode_image(picture(256, 256, seed=seed)) for seed in range(2)]
 SMALL = ("target=[openai_images]", "axes.size=[256x256]", "prompts=short", "prompts.limit=3", "metrics=[]")
 
 
 @pytest.fixture(name="call")
-def _call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Call]:
+def _call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """Run a command line in an empty folder: exit code, what was printed."""
     monkeypatch.chdir(tmp_path)
-    previous = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main(list(arguments))
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return int(exit_.value.code or 0), out + err
-
-    yield run
-    signal.signal(signal.SIGTERM, previous)
+    return command_line(capfd)
 
 
 class OneAtATime:

@@ -25,8 +25,9 @@ from kreabench.report.load.words import load_sentences
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 from kreabench.slurm.problems import jobs_problems
+from tests.command_support import Call
 from tests.support import make_run
-from tests.test_load_command import Call, _call, rows_of  # noqa: F401 - a fixture
+from tests.test_load_command import _call, rows_of  # noqa: F401 - a fixture
 
 SMALL = ("target=[fake_local]", "axes.size=[64x64]", "prompts=short", "prompts.limit=3", "metrics=[]", "run.warmup=1")
 

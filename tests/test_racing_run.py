@@ -87,7 +87,7 @@ def test_settings_are_dropped_once_it_is_clear_and_survivors_draw_every_prompt(
     drawn = Counter(sample.setting_id for sample in run.samples().values())
     assert drawn[by_steps[4]] == drawn[by_steps[8]] == PROMPTS * SEEDS
     assert drawn[by_steps[2]] == drawn[by_steps[6]] == FIRST * SEEDS
-    assert (outcome.dropped, outcome.standing.spared) == (2, 2 * (PROMPTS - FIRST) * SEEDS)
+    assert (outcome.standing.dropped, outcome.standing.spared) == (2, 2 * (PROMPTS - FIRST) * SEEDS)
     assert outcome.requests == outcome.delivered == sum(drawn.values())
 
 
@@ -167,7 +167,7 @@ def test_a_look_without_scores_drops_nobody_and_says_so(tmp_path: Path, monkeypa
     observer = Observer()
     monkeypatch.setattr(observer, "note", notes.append)
     outcome = pipeline.execute(run, observer=observer, report_path=run.path / "report", engine=Drawer())
-    assert (outcome.dropped, outcome.exit_code) == (0, ExitCode.FAILED_SAMPLES)
+    assert (outcome.standing.dropped, outcome.exit_code) == (0, ExitCode.FAILED_SAMPLES)
     assert any(
         f"look 1 goes without {4 * FIRST * SEEDS} scores that failed" in n and "out of order" in n for n in notes
     )
@@ -211,7 +211,7 @@ def test_a_report_before_anything_is_dropped_says_nothing_of_it(tmp_path: Path) 
     run, outcome = race(tmp_path / "run", plain)
     document = build_document(run, plan_of(run), join_table(run, plan_of(run)))
     assert "Dropped by the race" not in dict(document.measurements)
-    assert (outcome.dropped, outcome.requests) == (0, 4 * 2 * SEEDS)
+    assert (outcome.standing.dropped, outcome.requests) == (0, 4 * 2 * SEEDS)
 
 
 def test_what_a_service_may_have_drawn_for_a_dropped_setting_is_still_fetched() -> None:

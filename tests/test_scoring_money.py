@@ -199,7 +199,7 @@ def test_a_run_that_stops_scoring_at_the_budget_says_so(tmp_path: Path) -> None:
     summary = score_with(run, plan, PAID, purse=Purse(limit_usd=0.0))
     outcome = pipeline.Outcome(
         run_path=run.path,
-        standing=Standing(requests=4, delivered=3, failed=1, unanswered=0, cut_off=0, spared=0),
+        standing=Standing(requests=4, delivered=3, failed=1, unanswered=0, cut_off=0, spared=0, dropped=0),
         spent_usd=0.0,
         budget_message=None,
         scoring=summary,
@@ -223,7 +223,7 @@ def test_a_run_with_a_metric_that_cannot_be_opened_has_not_gone_well(tmp_path: P
     summary = score_with(run, plan, PAID)
     outcome = pipeline.Outcome(
         run_path=run.path,
-        standing=Standing(requests=4, delivered=4, failed=0, unanswered=0, cut_off=0, spared=0),
+        standing=Standing(requests=4, delivered=4, failed=0, unanswered=0, cut_off=0, spared=0, dropped=0),
         spent_usd=0.0,
         budget_message=None,
         scoring=summary,

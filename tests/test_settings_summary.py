@@ -240,3 +240,18 @@ def test_a_plan_says_how_many_requests_each_setting_has() -> None:
 def test_the_notice_says_what_the_targets_say_of_themselves(brands: list[tuple[bool, bool]], text: str | None) -> None:
     targets = [make_target(untrained=untrained, emulated=emulated) for untrained, emulated in brands]
     assert notice(targets) == text
+
+
+@pytest.mark.parametrize("changes", [{"concurrency": 8}, {"rate_per_s": 4.0}])
+def test_latencies_of_requests_that_may_wait_for_one_another_tell_less(changes: dict[str, Any]) -> None:
+    """A queue that comes and goes once in forty requests."""
+    seconds = [1.0 + 0.5 * np.sin(2 * np.pi * number / 40) + 0.001 * (number % 7) for number in range(160)]
+    widths = []
+    for setting in (SETTING, make_setting(**changes)):
+        rows = [{"end_to_end_s": value, "setting_id": setting.id} for value in seconds]
+        (found,) = summarise(table(*rows), [setting], METRICS)
+        assert found.latency is not None
+        assert found.latency.interval is not None
+        assert found.latency.value == pytest.approx(np.median(seconds))
+        widths.append(found.latency.interval[1] - found.latency.interval[0])
+    assert widths[1] > 1.5 * widths[0]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kreabench import pipeline
-from kreabench.cli.main import main
 from kreabench.core.engine_spec import SlurmSpec
 from kreabench.core.errors import ConfigError, ExitCode
 from kreabench.library.drawing import run as run_from_python
@@ -18,6 +17,7 @@ from kreabench.rundir.batches import Ended
 from kreabench.rundir.directory import RunDirectory
 from kreabench.slurm import batches, draw, submit
 from kreabench.slurm.jobs import Executor
+from tests.command_support import run_command
 from tests.slurm_support import JOBS, SMALL
 
 pytest.importorskip("submitit")
@@ -57,21 +57,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Call]:
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """Run a command line in an empty folder, without a report: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pipeline, "write_report", lambda run, plan, path: path / "index.html")
-    previous = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main(list(arguments))
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return int(exit_.value.code or 0), out, err
-
-    yield run
-    signal.signal(signal.SIGTERM, previous)
+    return partial(run_command, capfd)
 
 
 def test_submitting_says_the_jobs_and_how_to_go_on(call: Call, cluster: Cluster) -> None:

@@ -6,17 +6,16 @@ import json
 import os
 import re
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import kreabench
-from kreabench.cli.main import main
 from kreabench.remote.copies import KEPT_S, copy_of
 from kreabench.rundir import elsewhere
 from tests import decided_runs
+from tests.command_support import run_command
 from tests.storage_support import contents
 
 Call = Callable[..., "tuple[int, str, str]"]
@@ -47,19 +46,13 @@ def call(
     monkeypatch.setenv("KREABENCH_CACHE", str(cache))
     monkeypatch.setattr(elsewhere, "_COPIES", {})
     shutil.copytree(drawn, tmp_path / "runs" / "trial")
-    previous = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         copy_of.cache_clear()
-        with pytest.raises(SystemExit) as exit_:
-            main(list(arguments))
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return int(exit_.value.code or 0), out, err
+        return run_command(capfd, *arguments)
 
     yield run
     copy_of.cache_clear()
-    signal.signal(signal.SIGTERM, previous)
 
 
 def copied(cache: Path) -> set[str]:

@@ -73,6 +73,11 @@ def without(plan: Plan, dropped: Collection[str]) -> Plan:
     )
 
 
+def samples_in(records: Iterable[Record]) -> dict[str, SampleRecord]:
+    """Request id → its final state; of several records the last."""
+    return {record.request_id: record for record in records if isinstance(record, SampleRecord)}
+
+
 def told_of(plan: Plan, samples: Mapping[str, SampleRecord], dropped: Collection[str], sent: Collection[str]) -> Plan:
     """What results are about: `plan` as if neither the settings `dropped` had ever been in it, nor the requests that a
     closed loop did not come to, which has as many as it may have and sends those that its duration allows.
@@ -143,6 +148,9 @@ class Standing:
     cut_off: int
     """See `cut_off`."""
     spared: int
+    """See `spared`."""
+    dropped: int
+    """Settings that a race dropped."""
 
     @property
     def left(self) -> int:
@@ -170,7 +178,14 @@ def standing(
         unanswered=unanswered(plan, samples, sent),
         cut_off=cut_off(plan, samples, sent),
         spared=not_drawn,
+        dropped=len(dropped),
     )
+
+
+def standing_of(run: RunDirectory, plan: Plan) -> Standing:
+    """As `standing`, of a run that nobody draws any more."""
+    records = tuple(run.records())
+    return standing(plan, samples_in(records), drops_in(records), sent_in(records))
 
 
 def unanswered(plan: Plan, samples: Mapping[str, SampleRecord], sent: Collection[str]) -> int:

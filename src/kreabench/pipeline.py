@@ -14,7 +14,7 @@ from kreabench.core.errors import ConfigError, EnvironmentProblem, ExitCode, Pro
 from kreabench.core.planned import Plan
 from kreabench.core.specs import ExperimentSpec, MetricSpec, TargetSpec
 from kreabench.drawing import Drawing
-from kreabench.drops import Standing, drops_of, sent_in, standing
+from kreabench.drops import Standing, drops_of, standing_of
 from kreabench.execution.budget import Budget
 from kreabench.execution.engine import Engine
 from kreabench.execution.local_seats import check_devices
@@ -57,8 +57,6 @@ class Outcome:
     scoring: ScoringSummary
     report_index: Path | None
     """None where no report was asked for."""
-    dropped: int = 0
-    """Settings that racing dropped."""
 
     @property
     def requests(self) -> int:
@@ -243,11 +241,9 @@ def _outcome(
     scoring: ScoringSummary,
     index: Path | None,
 ) -> Outcome:
-    dropped = drops_of(run)
     return Outcome(
         run_path=run.path,
-        standing=standing(plan, run.samples(), dropped, sent_in(run.records())),
-        dropped=len(dropped),
+        standing=standing_of(run, plan),
         spent_usd=budget.spent_usd,
         budget_message=budget_message,
         scoring=scoring,

@@ -66,7 +66,7 @@ def execute_and_print(run: RunDirectory, *, report_path: Path, retry_failed: boo
 def _print_outcome(out: Console, outcome: pipeline.Outcome, targets: Sequence[TargetSpec]) -> None:
     from kreabench.cli.run_table import say_failures, scoring_stopped, standing_in_words
 
-    parts = standing_in_words(outcome.standing, outcome.dropped)
+    parts = standing_in_words(outcome.standing)
     if outcome.standing.left:
         parts.append(f"{outcome.standing.left} not done")
     if outcome.spent_usd:

@@ -65,7 +65,7 @@ def _print_state(out: Console, evidence: Evidence) -> None:
     """What was drawn, what it cost, what failed, and how to go on."""
     run, dropped, stands = evidence.run, evidence.dropped, evidence.standing
     failed = [sample for sample in evidence.journal.samples.values() if sample.status == "failed"]
-    done = ", ".join(standing_in_words(stands, len(dropped)))
+    done = ", ".join(standing_in_words(stands))
     text = f"{evidence.experiment.name}: {done}, {stands.left} not done; begun {run.info.created_utc}"
     say(out, text, wrap=True)
     for line in money_lines(evidence.journal.money):

@@ -19,7 +19,7 @@ from kreabench.core.planned import Plan
 from kreabench.core.records import DropRecord, LoadRecord, SampleRecord
 from kreabench.core.score_records import SetScoreRecord
 from kreabench.core.specs import MetricSpec
-from kreabench.drops import Standing, drops_in, sent_in, told_of
+from kreabench.drops import Standing, drops_in, samples_in, sent_in, told_of
 from kreabench.metrics.table import has_direction, per_image, per_set
 from kreabench.pricing import list_prices
 from kreabench.report.floors import floors_sentence
@@ -48,7 +48,7 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
     """
     whole, records = plan, tuple(run.records())
     dropped = drops_in(records)
-    plan = told_of(plan, run.samples(), dropped, sent_in(records))
+    plan = told_of(plan, samples_in(records), dropped, sent_in(records))
     table = table[~table["setting_id"].isin(list(dropped))]
     metrics, of_sets = per_image(run.info.experiment.metrics), per_set(run.info.experiment.metrics)
     summaries = summarise(table, plan.settings, metrics, requested=requested_by_setting(plan))
@@ -71,15 +71,15 @@ def print_settings(out: Console, run: RunDirectory, plan: Plan, table: DataFrame
     print_left_out(out, whole, dropped)
 
 
-def standing_in_words(standing: Standing, dropped: int) -> list[str]:
-    """What became of a run's requests, without those that are left. `dropped`: settings that a race dropped."""
+def standing_in_words(standing: Standing) -> list[str]:
+    """What became of a run's requests, without those that are left."""
     parts = [f"{standing.delivered} of {standing.requests} samples delivered", f"{standing.failed} failed"]
     if standing.unanswered:
         parts.append(f"{standing.unanswered} unanswered when their level was ended")
     if standing.cut_off:
         parts.append(f"{standing.cut_off} not drawn as their level was cut short")
-    if dropped:
-        parts.append(f"{standing.spared} spared as racing dropped {count(dropped, 'setting')}")
+    if standing.dropped:
+        parts.append(f"{standing.spared} spared as racing dropped {count(standing.dropped, 'setting')}")
     return parts
 
 

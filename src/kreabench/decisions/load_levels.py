@@ -17,7 +17,7 @@ from kreabench.core.planned import LoadGroup, Plan, Request, Setting
 from kreabench.core.records import SHARED, FailureRecord, LoadRecord, Record, SampleRecord, SubmissionRecord
 from kreabench.core.specs import MetricSpec
 from kreabench.core.traffic import TrafficSpec
-from kreabench.drops import is_unanswered, sent_in, was_tried
+from kreabench.drops import is_unanswered, samples_in, sent_in, was_tried
 from kreabench.rundir.directory import DEATHS
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class _Journal:
 
     def __init__(self, records: Iterable[Record], is_drawn: bool) -> None:
         records = tuple(records)
-        self.samples = {record.request_id: record for record in records if isinstance(record, SampleRecord)}
+        self.samples = samples_in(records)
         self.sent_utc = sent_in(records)
         self.loads = [record for record in records if isinstance(record, LoadRecord)]
         losses = [record for record in records if isinstance(record, FailureRecord) and not record.request_id]

@@ -19,7 +19,7 @@ from kreabench.decisions.baseline_file import decode_baseline
 from kreabench.decisions.baseline_table import table_of
 from kreabench.decisions.provenance import facts_for, facts_of, versions_of
 from kreabench.decisions.selection import choose, split_name
-from kreabench.drops import by_scores, sent_in, told_of
+from kreabench.drops import by_scores, samples_in, sent_in, told_of
 from kreabench.metrics.table import per_image
 from kreabench.pairing_floors import compiled_settings
 from kreabench.plan_of_run import plan_of
@@ -105,7 +105,8 @@ def _of_run(run: RunDirectory, name: str) -> Side:
     plan = plan_of(run)
     samples = read_samples(run, lambda: plan)
     if run.info.experiment.traffic is not None:  # what a closed loop did not come to is not missing
-        plan = told_of(plan, run.samples(), (), sent_in(run.records()))
+        records = tuple(run.records())
+        plan = told_of(plan, samples_in(records), (), sent_in(records))
     return side_of(run, plan, samples, name)
 
 
