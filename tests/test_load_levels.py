@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kreabench.config.resolve import load
 from kreabench.core.planned import LoadGroup, Request
 from kreabench.core.records import UNANSWERED, FailureRecord, LoadRecord, Record, SubmissionRecord
+from kreabench.core.specs import MetricSpec
+from kreabench.decisions.load_levels import load_curves
 from kreabench.plan_build import build_plan
 from kreabench.plan_of_run import plan_of
 from kreabench.report.evidence import Evidence, gather
-from kreabench.report.load.words import load_sentences
+from kreabench.report.load.words import SHIFT_LEVEL, load_sentences
 from kreabench.rundir.directory import RunDirectory
 from kreabench.rundir.table import join_table
 from kreabench.tracking.telling import export_of
@@ -172,3 +175,29 @@ def test_an_exported_level_that_was_cut_short_is_over_though_others_have_not_beg
     light, _ = plan_of(run).groups
     export = export_of(evidence_of(run, [opened(light), *answered(light, light.requests[0], 1, 1.0)]))
     assert [entry.state for entry in (export.run, *export.settings)] == ["running", "finished", "running"]
+
+
+@pytest.mark.parametrize("run", [("load.arrivals=fixed", "load.rate=[1,2,3,4]", "prompts=short")], indirect=True)
+def test_scores_are_said_to_differ_where_they_do_and_rarely_where_they_do_not(run: RunDirectory) -> None:
+    """Three metrics beside three heavier levels: nine tests a run."""
+    plan = plan_of(run)
+    records = [
+        record
+        for number, group in enumerate(plan.groups)
+        for request in group.requests
+        for record in answered(group, request, 10 * number + (request.at_s or 0.0), 0.2)
+    ]
+    evidence_of(run, records)
+    table, rng = join_table(run, plan), np.random.default_rng(0)
+    metrics = [MetricSpec(name=name, kind="clip_score", options={}) for name in ("one", "two", "three")]
+    heaviest = table["setting_id"] == plan.groups[-1].settings[0].id
+    rounds, named, wrong = 20, 0, 0
+    for _ in range(rounds):
+        scores = {f"score_{metric.name}": rng.normal(size=len(table)) for metric in metrics}
+        said = load_sentences(load_curves(plan, records, table.assign(**scores), metrics))
+        wrong += any("differs from that under the lightest load" in text for text in said)
+        moved = {**scores, "score_two": scores["score_two"] - 4.0 * heaviest}
+        said = load_sentences(load_curves(plan, records, table.assign(**moved), metrics))
+        named += any(text.startswith("At 4/s: two differs from that under the lightest load by -") for text in said)
+    assert wrong <= 3 * SHIFT_LEVEL * rounds
+    assert named >= 0.95 * rounds

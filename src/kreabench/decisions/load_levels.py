@@ -9,9 +9,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kreabench.analysis.estimates import Estimate, prompt_mean
+from kreabench.analysis.estimates import Estimate, mean_of_prompts
+from kreabench.analysis.families import holm
 from kreabench.analysis.saturation import Saturation, closed_saturation, open_saturation, without_latency_intervals
+from kreabench.analysis.student import t_test
 from kreabench.analysis.traffic import Arrivals, LevelSummary, summarise_level
 from kreabench.core.planned import LoadGroup, Plan, Request, Setting
 from kreabench.core.records import SHARED, FailureRecord, LoadRecord, Record, SampleRecord, SubmissionRecord
@@ -35,6 +38,8 @@ class Shift:
     metric: MetricSpec
     change: Estimate
     """Mean over prompts."""
+    p_value: float | None
+    """Of `no change` by Student's t test over prompts, after Holm over all such tests of the run; None below two."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +113,22 @@ def load_curves(
         if group.traffic is not None:
             curves.setdefault(_without_load(group.settings[0]), []).append((group, group.traffic))
     found = [_curve(setting, groups, journal, table, metrics) for setting, groups in curves.items()]
-    return tuple(curve for curve in found if curve is not None)
+    return _with_holm([curve for curve in found if curve is not None])
+
+
+def _with_holm(curves: Sequence[LoadCurve]) -> tuple[LoadCurve, ...]:
+    shifts = [shift for curve in curves for level in curve.levels for shift in level.shifts]
+    corrected = iter(holm([shift.p_value for shift in shifts]))
+    return tuple(
+        replace(
+            curve,
+            levels=tuple(
+                replace(level, shifts=tuple(replace(shift, p_value=next(corrected)) for shift in level.shifts))
+                for level in curve.levels
+            ),
+        )
+        for curve in curves
+    )
 
 
 def _without_load(setting: Setting) -> Setting:
@@ -314,6 +334,13 @@ def _window(
     return traffic.duration_s, waited
 
 
+def _p_value(changes: NDArray[np.float64]) -> float | None:
+    """Of prompts that all change alike there is no doubt."""
+    if changes.size < 2:
+        return None
+    return t_test(changes) if np.ptp(changes) else float(changes[0] == 0)
+
+
 def _seconds(utc: str) -> float:
     return datetime.fromisoformat(utc).timestamp()
 
@@ -335,7 +362,7 @@ def _beside(
             continue
         change = (both[column] - both[f"{column}_lightest"]).to_numpy(dtype=float)
         there = np.isfinite(change)
-        mean = prompt_mean(change[there], both["prompt_id"][there].tolist())
-        if mean is not None:
-            shifts.append(Shift(metric=metric, change=mean))
+        if there.any():
+            changes = both.assign(change=change)[there].groupby("prompt_id")["change"].mean().to_numpy(dtype=float)
+            shifts.append(Shift(metric=metric, change=mean_of_prompts(changes), p_value=_p_value(changes)))
     return len(both), same, tuple(shifts)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from kreabench.analysis.estimates import p_in_words
 from kreabench.decisions.load_levels import LoadCurve, LoadLevel
 from kreabench.report.format import count, estimate, significant
 from kreabench.report.text import message
 
+SHIFT_LEVEL = 0.05
+"""Error rate, over all levels and metrics of a run, of saying that scores differ under load which do not."""
 MUCH_LAG = 0.1
 """Share of the median latency from which the delays within the client are no longer beside the point."""
 
@@ -115,7 +118,7 @@ def _remarks(level: LoadLevel) -> Iterator[str]:
     if one.too_short:
         yield "load.duration_s is too short to say whether the queue grew: the first requests took over half of it."
     for shift in level.shifts:
-        low, high = shift.change.interval or (0.0, 0.0)
-        if low * high > 0:
+        if shift.p_value is not None and shift.p_value <= SHIFT_LEVEL:
             text, interval = estimate(shift.change)
-            yield f"{shift.metric.name} differs from that under the lightest load by {text} ({interval})."
+            said = f" ({interval}; {p_in_words(shift.p_value)} after Holm)" if interval else ""
+            yield f"{shift.metric.name} differs from that under the lightest load by {text}{said}."
